@@ -1,0 +1,1 @@
+"""One package or module a framework; importing this one imports none of them."""

@@ -1,0 +1,185 @@
+"""What a backend is: plain data to list it by, and two Protocols it follows once a variant runs.
+
+Read by `variant.py` (the data) and `handle.py` (the Protocols). Authors of backends start here, and check their work
+with `pytest_graphmode.testing`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pytest_graphmode.watch import EventSource
+
+
+class Backend(Protocol):
+    """A framework: what is the same in all of its modes. Made once per process, with no arguments.
+
+    Attributes:
+        name: as in `--graph-backends`.
+        gradients: whether `Mode.value_and_grad` works; False for forward-only runtimes.
+        traces_python: whether `Mode.function` accepts Python functions; False where it takes only models built for
+            the framework, which a test hands over with `graphmode.pick`.
+    """
+
+    name: str
+    gradients: bool
+    traces_python: bool
+
+    @property
+    def lib(self) -> Any:
+        """The framework's own module."""
+
+    def devices(self) -> Sequence[str]:
+        """The devices there are, by the plugin's names: `cpu`, `gpu:0`, ..."""
+
+    def mode(self, name: str, device: str) -> Mode:
+        """How this backend runs functions in one of its modes on one device."""
+
+    def namespace(self, place: Callable[[np.ndarray[Any, Any], str], Any], dtype: Callable[[], str]) -> Any:
+        """NumPy-named functions on this backend's tensors: `graphmode.xp`."""
+
+    def seed(self, seed: int) -> None:
+        """Seed the framework's random numbers (`0 <= seed < 2**31`)."""
+
+    def precision(self, dtype: str) -> AbstractContextManager[None]:
+        """Make a dtype usable in a block (JAX has no float64 unless asked); raises `UnsupportedError` if it can't be."""
+
+    def isolate(self) -> AbstractContextManager[None]:
+        """Keep what a test does to the framework's global state (default dtype and device, grad mode, caches) in it."""
+
+    def source(self) -> EventSource | None:
+        """Where the framework's builds are seen; None if `Mode.function` reports them itself."""
+
+
+class Mode(Protocol):
+    """How a backend runs functions: one object per variant.
+
+    The control-flow verbs take and return one tree of tensors as state, and are called inside a function only (in
+    a mode that is not `static` also outside).
+
+    Attributes:
+        name: as in `--graph-backends`.
+        static: whether a function's graph is built once and run many times.
+    """
+
+    name: str
+    static: bool
+
+    def scope(self) -> AbstractContextManager[None]:
+        """Entered around a test: places what the test makes natively on the device, where that costs calls nothing."""
+
+    def recorded_nodes(self) -> int:
+        """How many autograd nodes this thread has recorded so far; constant where the mode records none."""
+
+    def fingerprint(self, outputs: Any) -> str | None:
+        """A short text equal for recorded graphs of equal structure, from a call's outputs; None where there is none."""
+
+    def is_tensor(self, value: object) -> bool:
+        """Whether `value` is a tensor or variable of this framework, symbolic ones included."""
+
+    def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        """A tensor of the array's values and shape with a dtype by its NumPy name (or `bfloat16`), on the device."""
+
+    def variable(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        """A trainable variable with these initial values, on the device."""
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Set a variable: part of the graph in a static function, outside of differentiation otherwise."""
+
+    def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        """The values of a tensor or variable, detached and on the host."""
+
+    def inside(self) -> bool:
+        """Whether the caller's code runs inside a function of this mode (is being traced, or part of an eager call)."""
+
+    def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """A callable that runs `fn` the way this mode runs functions; tensors and Python values go in as they are."""
+
+    def value_and_grad(
+        self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
+    ) -> tuple[Any, list[Any], list[Any]]:
+        """Run `fn(*args)` and differentiate its scalar result; called inside a function where the mode is static.
+
+        Returns:
+            The value, a tree of gradients for each of `argnums` (None at leaves without a path), and a gradient
+            (or None) for each of `variables`. Gradients of complex leaves follow TensorFlow's and torch's convention.
+        """
+
+    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any: ...
+
+    def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any: ...
+
+    def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
+        """`carry, ys` of `f(carry, x) -> (carry, y)` over the leading axis of every leaf of `xs`."""
+
+    def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any: ...
+
+    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """A backend as plain data, so that listing backends imports nothing.
+
+    Attributes:
+        name: as in `--graph-backends`; letters, digits and underscores.
+        modes: the names of its modes.
+        default_mode: the mode meant where none is named.
+        module: the framework's top-level module; the backend is installed if it can be found.
+        distributions: names under which the framework is published, the first of them the one to recommend.
+        target: `"package.module:Class"`; the class takes no arguments and follows `Backend`.
+        requires: what to install, e.g. `pytest-graphmode[torch]`.
+    """
+
+    name: str
+    modes: tuple[str, ...]
+    default_mode: str
+    module: str
+    distributions: tuple[str, ...]
+    target: str
+    requires: str = ""
+
+    def __post_init__(self) -> None:
+        if self.default_mode not in self.modes:
+            raise ValueError(
+                f"backend {self.name!r}: default mode {self.default_mode!r} is not one of its modes "
+                f"({', '.join(self.modes)})"
+            )
+
+    @property
+    def installed(self) -> bool:
+        """Whether the framework can be imported, found without importing it."""
+        try:
+            return importlib.util.find_spec(self.module) is not None
+        except (ImportError, ValueError):
+            return False
+
+    @property
+    def version(self) -> str:
+        """The framework's version, `unknown` where no distribution by a known name is installed."""
+        for distribution in self.distributions:
+            try:
+                return importlib.metadata.version(distribution)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return "unknown"
+
+    @property
+    def cure(self) -> str:
+        """The command that installs the framework."""
+        return f"pip install {self.requires or self.distributions[0]}"
+
+    def load(self) -> Backend:
+        """The backend itself; imports the framework."""
+        module, _, name = self.target.partition(":")
+        factory: Callable[[], Backend] = getattr(importlib.import_module(module), name)
+        return factory()

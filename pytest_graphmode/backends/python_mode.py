@@ -1,0 +1,67 @@
+"""What modes share that run Python as it is: loops and branches of the language itself.
+
+Base class of the eager modes of every backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from pytest_graphmode import calls, trees
+
+
+class PythonMode:
+    """Verbs as Python loops and branches; a subclass adds the tensors, and `stack` for `scan`."""
+
+    name = "eager"
+    static = False
+
+    def scope(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def inside(self) -> bool:
+        return calls.depth.inside
+
+    def recorded_nodes(self) -> int:
+        return 0
+
+    def fingerprint(self, outputs: Any) -> str | None:
+        return None
+
+    def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        if options:
+            raise TypeError(f"{self.name} mode takes no options for a function, got {', '.join(options)}")
+        return fn
+
+    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
+        while bool(cond(state)):
+            state = body(state)
+        return state
+
+    def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
+        for index in range(int(lower), int(upper)):
+            state = body(self.index(index), state)
+        return state
+
+    def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
+        carry, outputs = init, []
+        for step in range(len(trees.leaves(xs)[0])):
+            carry, y = f(carry, trees.map(lambda leaf, step=step: leaf[step], xs))
+            outputs.append(y)
+        return carry, trees.map(lambda *leaves: self.stack(leaves), *outputs)
+
+    def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        return (true_fn if bool(pred) else false_fn)(*operands)
+
+    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+        return branches[int(index)](*operands)
+
+    def index(self, value: int) -> Any:
+        """A loop counter as this backend's integer scalar."""
+        raise NotImplementedError
+
+    def stack(self, leaves: Sequence[Any]) -> Any:
+        """Tensors of one shape along a new leading axis."""
+        raise NotImplementedError

@@ -1,0 +1,68 @@
+"""What is the same in all modes of TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: its C++ side reads it once
+import tensorflow as tf
+
+from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.tensorflow.eager import Eager
+from pytest_graphmode.backends.tensorflow.graph import Graph
+from pytest_graphmode.watch import EventSource
+
+_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"graph": Graph, "eager": Eager}
+
+
+class TensorFlow:
+    name = "tf"
+    gradients = True
+    traces_python = True
+    lib = tf
+
+    def devices(self) -> Sequence[str]:
+        kinds = {"CPU": "cpu", "GPU": "gpu", "TPU": "tpu"}
+        found = []
+        for device in tf.config.list_logical_devices():
+            kind = kinds.get(device.device_type)
+            index = device.name.rpartition(":")[2]
+            if kind is not None:
+                found.append("cpu" if (kind, index) == ("cpu", "0") else f"{kind}:{index}")
+        return found
+
+    def mode(self, name: str, device: str) -> Mode:
+        return _MODES[name](device)
+
+    def namespace(self, place: Callable[[np.ndarray[Any, Any], str], Any], dtype: Callable[[], str]) -> Any:
+        from pytest_graphmode.backends.tensorflow.namespace import TensorFlowNamespace
+
+        return TensorFlowNamespace(place, dtype)
+
+    def seed(self, seed: int) -> None:
+        tf.random.set_seed(seed)
+
+    def precision(self, dtype: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @contextmanager
+    def isolate(self) -> Iterator[None]:
+        eagerly, placement = tf.config.functions_run_eagerly(), tf.config.get_soft_device_placement()
+        floating = tf.keras.backend.floatx() if "keras" in dir(tf) else None
+        try:
+            yield
+        finally:
+            if tf.config.functions_run_eagerly() != eagerly:
+                tf.config.run_functions_eagerly(eagerly)
+            if tf.config.get_soft_device_placement() != placement:
+                tf.config.set_soft_device_placement(placement)
+            if floating is not None:
+                tf.keras.backend.set_floatx(floating)
+
+    def source(self) -> EventSource | None:
+        return None

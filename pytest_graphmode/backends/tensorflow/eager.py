@@ -1,0 +1,102 @@
+"""Eager TensorFlow, and what every mode of TensorFlow shares: tensors, variables, gradients by tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pytest_graphmode import trees
+from pytest_graphmode.backends.python_mode import PythonMode
+
+
+def native_device(device: str) -> str:
+    """`/CPU:0` for `cpu`."""
+    kind, _, index = device.partition(":")
+    return f"/{kind.upper()}:{index or 0}"
+
+
+class TensorFlowMode(PythonMode):
+    """Tensors, variables and gradients as every mode of TensorFlow has them."""
+
+    def __init__(self, device: str) -> None:
+        self.device = native_device(device)
+
+    def scope(self) -> AbstractContextManager[None]:
+        if self.device == "/CPU:0" and len(tf.config.list_logical_devices()) == 1:
+            return nullcontext()
+        scope: AbstractContextManager[None] = tf.device(self.device)
+        return scope
+
+    def is_tensor(self, value: object) -> bool:
+        return isinstance(value, (tf.Tensor, tf.Variable, tf.RaggedTensor, tf.SparseTensor, tf.IndexedSlices))
+
+    def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        return tf.constant(array, dtype=tf.as_dtype(dtype)) if array.dtype.name == dtype else tf.cast(array, dtype)
+
+    def variable(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        return tf.Variable(self.tensor(array, dtype))
+
+    def assign(self, variable: Any, value: Any) -> None:
+        variable.assign(value)
+
+    def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        if isinstance(tensor, (tf.IndexedSlices, tf.SparseTensor)):
+            tensor = (
+                tf.convert_to_tensor(tensor)
+                if isinstance(tensor, tf.IndexedSlices)
+                else tf.sparse.to_dense(tensor)
+            )
+        return np.array(tensor.numpy())
+
+    def value_and_grad(
+        self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
+    ) -> tuple[Any, list[Any], list[Any]]:
+        args = list(args)
+        with tf.GradientTape() as tape:
+            for position in argnums:
+                args[position] = trees.map(lambda leaf: _watched(tape, leaf), args[position])
+            tape.watch(list(variables))
+            value = fn(*args)
+        wanted = [args[position] for position in argnums]
+        of_args, of_variables = [], []
+        flat = [leaf for tree in wanted for leaf in trees.leaves(tree)]
+        found = iter(_gradients(tape, value, [*flat, *variables]))
+        of_args = [trees.map(lambda _: next(found), tree) for tree in wanted]
+        of_variables = [next(found) for _ in variables]
+        return value, of_args, of_variables
+
+    def index(self, value: int) -> Any:
+        return tf.constant(value, tf.int32)
+
+    def stack(self, leaves: Sequence[Any]) -> Any:
+        return tf.stack(leaves)
+
+
+def _differentiable(leaf: Any) -> bool:
+    return isinstance(leaf, (tf.Tensor, tf.Variable)) and (leaf.dtype.is_floating or leaf.dtype.is_complex)
+
+
+def _watched(tape: tf.GradientTape, leaf: Any) -> Any:
+    if not _differentiable(leaf):
+        return leaf
+    if not isinstance(leaf, tf.Variable):
+        leaf = tf.identity(leaf)  # told apart where one tensor is passed as two arguments
+    tape.watch(leaf)
+    return leaf
+
+
+def _gradients(tape: tf.GradientTape, value: Any, wanted: Sequence[Any]) -> list[Any]:
+    sources = [leaf for leaf in wanted if _differentiable(leaf)]
+    if not sources or not isinstance(value, tf.Tensor):
+        return [None] * len(wanted)
+    found = iter(tape.gradient(value, sources))
+    dense = (tf.convert_to_tensor(grad) if isinstance(grad, tf.IndexedSlices) else grad for grad in found)
+    return [next(dense) if _differentiable(leaf) else None for leaf in wanted]
+
+
+class Eager(TensorFlowMode):
+    """Operations run as they are met; autograd graphs are recorded under a tape."""

@@ -1,0 +1,5 @@
+"""PyTorch: eager, where every forward pass records a new autograd graph."""
+
+from pytest_graphmode.backends.torch.backend import Torch
+
+__all__ = ["Torch"]

@@ -1,0 +1,61 @@
+"""What is the same in all modes of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.torch.eager import Eager
+from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.watch import EventSource
+
+_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"eager": Eager}
+
+
+class Torch:
+    name = "torch"
+    gradients = True
+    traces_python = True
+    lib = torch
+
+    def devices(self) -> Sequence[str]:
+        found = ["cpu"]
+        found += [f"gpu:{index}" for index in range(torch.cuda.device_count())]
+        if torch.backends.mps.is_available():
+            found.append("mps")
+        return found
+
+    def mode(self, name: str, device: str) -> Mode:
+        return _MODES[name](device)
+
+    def namespace(self, place: Callable[[np.ndarray[Any, Any], str], Any], dtype: Callable[[], str]) -> Any:
+        from pytest_graphmode.backends.torch.namespace import TorchNamespace
+
+        return TorchNamespace(place, dtype)
+
+    def seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def precision(self, dtype: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @contextmanager
+    def isolate(self) -> Iterator[None]:
+        dtype, device = torch.get_default_dtype(), torch.get_default_device()
+        grad, state = torch.is_grad_enabled(), torch.get_rng_state()
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            if torch.get_default_device() != device:
+                torch.set_default_device(device)
+            torch.set_grad_enabled(grad)
+            torch.set_rng_state(state)
+
+    def source(self) -> EventSource | None:
+        return None

@@ -1,0 +1,97 @@
+"""Eager PyTorch: Python runs as it is, and autograd records a new graph on every call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytest_graphmode import trees
+from pytest_graphmode.backends.python_mode import PythonMode
+
+
+def native_device(device: str) -> torch.device:
+    """`cuda:0` for `gpu:0`."""
+    return torch.device(device.replace("gpu", "cuda"))
+
+
+def native_dtype(name: str) -> torch.dtype:
+    """`torch.float32` for `float32`, `torch.bool` for NumPy's `bool`."""
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise TypeError(f"torch has no dtype {name!r}")
+    return found
+
+
+class TorchMode(PythonMode):
+    """Tensors, variables and gradients as every mode of torch has them."""
+
+    def __init__(self, device: str) -> None:
+        self.device = native_device(device)
+
+    def is_tensor(self, value: object) -> bool:
+        return isinstance(value, torch.Tensor)
+
+    def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        return torch.tensor(array, dtype=native_dtype(dtype), device=self.device)
+
+    def variable(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        made = native_dtype(dtype)
+        differentiable = made.is_floating_point or made.is_complex
+        return torch.nn.Parameter(self.tensor(array, dtype), requires_grad=differentiable)
+
+    def assign(self, variable: Any, value: Any) -> None:
+        with torch.no_grad():
+            variable.copy_(torch.as_tensor(value, device=variable.device))
+
+    def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        host = tensor.detach().cpu().resolve_conj().resolve_neg()
+        if host.dtype == torch.bfloat16:
+            host = host.float()  # NumPy has no bfloat16 of its own
+        return np.array(host.numpy())
+
+    def recorded_nodes(self) -> int:
+        # Each autograd node takes the next sequence number of its thread; no public API counts nodes this cheaply.
+        return int(torch.autograd._get_sequence_nr())
+
+    def value_and_grad(
+        self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
+    ) -> tuple[Any, list[Any], list[Any]]:
+        args = list(args)
+        for position in argnums:
+            args[position] = trees.map(_differentiable, args[position])
+        with torch.enable_grad():
+            value = fn(*args)
+            wanted = [leaf for position in argnums for leaf in trees.leaves(args[position])] + list(variables)
+            grads = iter(_gradients(value, wanted))
+        of_args = [trees.map(lambda _: next(grads), args[position]) for position in argnums]
+        return value, of_args, [next(grads) for _ in variables]
+
+    def index(self, value: int) -> Any:
+        return torch.tensor(value, dtype=torch.int32, device=self.device)
+
+    def stack(self, leaves: Sequence[Any]) -> Any:
+        return torch.stack([torch.as_tensor(leaf, device=self.device) for leaf in leaves])
+
+
+def _differentiable(leaf: Any) -> Any:
+    """A leaf that gradients reach: its own node of the outer graph where there is one, else a fresh leaf."""
+    if not isinstance(leaf, torch.Tensor) or not (leaf.is_floating_point() or leaf.is_complex()):
+        return leaf
+    return leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_()
+
+
+def _gradients(value: Any, wanted: Sequence[Any]) -> list[Any]:
+    inputs = [leaf for leaf in wanted if isinstance(leaf, torch.Tensor) and leaf.requires_grad]
+    if not inputs or not isinstance(value, torch.Tensor) or value.grad_fn is None:
+        return [None] * len(wanted)
+    # A graph is kept for second derivatives only where the arguments themselves are part of one.
+    nested = any(leaf.grad_fn is not None for leaf in inputs)
+    found = iter(torch.autograd.grad(value, inputs, create_graph=nested, allow_unused=True))
+    return [next(found) if isinstance(leaf, torch.Tensor) and leaf.requires_grad else None for leaf in wanted]
+
+
+class Eager(TorchMode):
+    """The default mode."""

@@ -1,0 +1,7 @@
+"""The exceptions of the plugin that are not pytest's or Python's own."""
+
+from __future__ import annotations
+
+
+class UnsupportedError(NotImplementedError):
+    """A mode was asked for something its framework can't do; the message names the mode, the thing and the cure."""

@@ -1,0 +1,361 @@
+"""What a test body holds: one variant's framework behind names that every variant shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from pytest_graphmode import calls, identity, trees
+from pytest_graphmode.backends.base import Backend, Mode
+from pytest_graphmode.controlflow import Verbs
+from pytest_graphmode.variant import Variant
+from pytest_graphmode.watch import Recorder
+from pytest_graphmode.watch import watch as watch_block
+
+if TYPE_CHECKING:
+    from pytest_graphmode.ledger import GraphLedger
+
+_COMPLEX = {"float64": "complex128"}
+
+
+class Handle:
+    """One variant of a test: its framework, mode, device and dtype, and what the plugin can check with them.
+
+    Calls at top level run in the variant's mode; a call inside `function` becomes part of its graph. NumPy arrays
+    among the arguments become tensors by the rule of `tensor`; Python values and native tensors stay as they are.
+    """
+
+    touched = True
+
+    def __init__(
+        self,
+        variant: Variant,
+        backend: Backend,
+        mode: Mode,
+        recorder: Recorder,
+        *,
+        rng: np.random.Generator,
+        skip: Callable[[str], NoReturn],
+    ) -> None:
+        self.variant = variant
+        self.rng = rng
+        self.recorder = recorder
+        self._framework = backend
+        self._mode = mode
+        self._dtype = variant.dtype
+        self._skip = skip
+        self._xp: Any = None
+
+    # The variant.
+
+    @property
+    def backend(self) -> str:
+        """The name of the variant's backend, `tf`."""
+        return self.variant.backend
+
+    @property
+    def mode(self) -> str:
+        """The name of the variant's mode, `graph`."""
+        return self.variant.mode
+
+    @property
+    def device(self) -> str:
+        """The name of the variant's device, `gpu:0`."""
+        return self.variant.device
+
+    @property
+    def dtype(self) -> str:
+        """The name of the floating dtype in use: the variant's, or float64 inside `check_grads`."""
+        return self._dtype
+
+    @property
+    def lib(self) -> Any:
+        """The framework's own module, `tensorflow` or `torch`."""
+        return self._framework.lib
+
+    @property
+    def xp(self) -> Any:
+        """NumPy-named functions on this backend's tensors."""
+        if self._xp is None:
+            self._xp = self._framework.namespace(self._mode.tensor, lambda: self._dtype)
+        return self._xp
+
+    def pick(self, **implementations: Any) -> Any:
+        """This variant's own implementation, by backend or `backend_mode`; the test skips where none is given."""
+        for key in self.variant.keys:
+            if key in implementations:
+                return implementations[key]
+        given = ", ".join(implementations) or "none"
+        return self._skip(f"pick has no implementation for {self.variant.keys[0]} (given: {given})")
+
+    # Values.
+
+    def tensor(self, value: Any, dtype: str | None = None) -> Any:
+        """Tensors on the variant's device from numbers, arrays, and trees of them.
+
+        Floating values get the variant's dtype (complex its complex counterpart), Python ints int32; NumPy's integers
+        and booleans stay; `dtype` overrides. A list or tuple of nothing but numbers is one array. Native tensors are
+        cast only where `dtype` is given.
+        """
+        return self._place(value, dtype, self._mode.tensor)
+
+    def variable(self, value: Any, dtype: str | None = None) -> Any:
+        """Trainable variables on the variant's device, by the rule of `tensor`."""
+        return self._place(value, dtype, self._mode.variable)
+
+    def _place(self, value: Any, dtype: str | None, make: Callable[[Any, str], Any]) -> Any:
+        return trees.map(lambda leaf: self._place_leaf(leaf, dtype, make), value, is_leaf=_is_numbers)
+
+    def _place_leaf(self, leaf: Any, dtype: str | None, make: Callable[[Any, str], Any]) -> Any:
+        if self._mode.is_tensor(leaf) and not isinstance(leaf, np.ndarray):
+            if make == self._mode.tensor and dtype is None:
+                return leaf
+            leaf = self._mode.numpy(leaf)
+        array = _array(leaf)
+        return make(array, dtype or dtype_of(leaf, array, self._dtype))
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Set a variable: part of the graph in a static graph; in eager torch outside of autograd."""
+        self._mode.assign(variable, self._converted(value))
+
+    def numpy(self, tree: Any) -> Any:
+        """NumPy arrays for every tensor, variable and number of a tree; other leaves stay as they are."""
+        return trees.map(self._numpy_leaf, tree)
+
+    def _numpy_leaf(self, leaf: Any) -> Any:
+        if self._mode.is_tensor(leaf):
+            return self._mode.numpy(leaf)
+        return np.asarray(leaf) if isinstance(leaf, (bool, int, float, complex, np.generic)) else leaf
+
+    def _converted(self, tree: Any) -> Any:
+        """A tree with its NumPy leaves as tensors."""
+        return trees.map(lambda leaf: self.tensor(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else leaf, tree)
+
+    # Running.
+
+    def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """A callable that runs `fn` the way this variant runs functions; `options` go to the framework's own call.
+
+        Tensors come back as the framework's own (NumPy arrays from a TensorFlow 1 session).
+        """
+        run = self._mode.function(fn, **options)
+        if not self._mode.static:
+            counter = self.recorder.counter(identity.of(fn), self.backend, self.mode)
+            run = calls.counted(run, counter, self._mode, self.recorder)
+        return calls.converting(run, self._converted)
+
+    def grad(
+        self, fn: Callable[..., Any], argnums: int | Sequence[int] = 0, variables: Any = None
+    ) -> Callable[..., Any]:
+        """The gradient of a scalar function: `value_and_grad` without the value."""
+        both = self._differentiated(fn, argnums, variables, role="grad")
+        return lambda *args: both(*args)[1]
+
+    def value_and_grad(
+        self, fn: Callable[..., Any], argnums: int | Sequence[int] = 0, variables: Any = None
+    ) -> Callable[..., Any]:
+        """A function that returns `(value, grads)` of the scalar function `fn`.
+
+        Returns:
+            `grads` is one gradient (a tree like the argument) for an int `argnums`, a tuple for a tuple, and a tree like
+            `variables` where these are given. A leaf from which no path leads to the value has the gradient None.
+            Gradients of complex arguments follow TensorFlow's and torch's convention on every backend.
+
+        Raises:
+            UnsupportedError: the mode has no reverse-mode differentiation.
+            ValueError: the value is not a scalar.
+        """
+        return self._differentiated(fn, argnums, variables, role="value_and_grad")
+
+    def _differentiated(
+        self, fn: Callable[..., Any], argnums: int | Sequence[int], variables: Any, role: str
+    ) -> Callable[..., Any]:
+        positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        wanted, spec = trees.flatten(variables) if variables is not None else ([], None)
+
+        def compute(*args: Any) -> Any:
+            value, grads, of_variables = self._mode.value_and_grad(fn, args, positions if spec is None else (), wanted)
+            if spec is not None:
+                return value, trees.unflatten(spec, of_variables)
+            return value, grads[0] if isinstance(argnums, int) else tuple(grads)
+
+        return self._at_top_level(identity.subject(compute, fn, role))
+
+    def _at_top_level(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        """`compute` as a function of the variant's mode where it is called at top level, as it is inside one."""
+        made: list[Callable[..., Any]] = []
+
+        def call(*args: Any) -> Any:
+            if self._mode.inside():
+                return compute(*self._converted(args))
+            if not made:
+                made.append(self.function(compute))
+            return made[0](*args)
+
+        return call
+
+    # Control flow.
+
+    def while_loop(self, cond: Callable[..., Any], body: Callable[..., Any], loop_vars: Any) -> Any:
+        """Run `body` while `cond` holds; both get the elements of a tuple or list one by one, any other tree whole.
+
+        Returns:
+            The final loop variables, a tree like `loop_vars`.
+        """
+        return self._verbs.while_loop(cond, body, loop_vars)
+
+    def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
+        """`init = body(i, init)` for i from `lower` up to, and without, `upper`; returns the last."""
+        return self._verbs.fori_loop(lower, upper, body, init)
+
+    def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
+        """`carry, y = f(carry, x)` over the leading axis of `xs`; returns the last carry and the stacked ys."""
+        return self._verbs.scan(f, init, xs)
+
+    def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        """`true_fn(*operands)` where the boolean scalar `pred` holds, else `false_fn(*operands)`."""
+        return self._verbs.cond(pred, true_fn, false_fn, *operands)
+
+    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+        """`branches[index](*operands)`, the index clamped into range."""
+        return self._verbs.switch(index, branches, *operands)
+
+    @property
+    def _verbs(self) -> Verbs:
+        return Verbs(self)
+
+    def check_control_flow(
+        self,
+        fn: Callable[..., Any],
+        cases: Sequence[tuple[Any, ...]],
+        *,
+        reference: Callable[..., Any] | None = None,
+        coverage: bool = True,
+        in_graph: bool = True,
+    ) -> None:
+        """Fail unless `fn` gives plain Python's results on every case, from one graph that holds its control flow."""
+        __tracebackhide__ = True
+        from pytest_graphmode.controlflow_checks import check_control_flow
+
+        check_control_flow(self, fn, cases, reference=reference, coverage=coverage, in_graph=in_graph)
+
+    def check_not_frozen(self, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None) -> None:
+        """Fail if a graph of `fn` froze Python state (random numbers, the clock, what `vary` changes) it reads."""
+        __tracebackhide__ = True
+        from pytest_graphmode.controlflow_checks import check_not_frozen
+
+        check_not_frozen(self, fn, *args, vary=vary)
+
+    # Gradients.
+
+    def check_grads(
+        self,
+        fn: Callable[..., Any],
+        *args: Any,
+        order: int = 1,
+        rtol: float | None = None,
+        atol: float | None = None,
+        eps: float | None = None,
+    ) -> None:
+        """Fail unless the gradient of `fn` at `args` agrees with central differences; see `gradients.py`."""
+        __tracebackhide__ = True
+        from pytest_graphmode.gradients import check_grads
+
+        check_grads(self, fn, *args, order=order, rtol=rtol, atol=atol, eps=eps)
+
+    # Agreement.
+
+    def agree(self, **values: Any) -> None:
+        """Record trees of values for the test's agreement item; a name recorded again grows into a series."""
+        __tracebackhide__ = True
+        from pytest_graphmode.agreement import record
+
+        record(self, values)
+
+    # Counting.
+
+    @property
+    def ledger(self) -> GraphLedger:
+        """What was built, called and broken since the test's body began."""
+        return self.recorder.ledger
+
+    def watch(self, *, structures: bool = False) -> AbstractContextManager[GraphLedger]:
+        """The ledger of a block; `structures` keeps fingerprints of eagerly recorded graphs."""
+        return watch_block(structures=structures)
+
+    def explain(self) -> str:
+        """Each function the test built, with the builds' causes and cures."""
+        return self.ledger.explain()
+
+    def begin(self) -> None:
+        """The test's body begins: what was built before does not count."""
+        self.recorder.restart()
+
+    # What the checks need.
+
+    @contextmanager
+    def using_dtype(self, dtype: str) -> Iterator[None]:
+        """Make tensors of another floating dtype in a block.
+
+        Raises:
+            UnsupportedError: the backend or device has no such dtype.
+        """
+        kept = self._dtype
+        with self._framework.precision(dtype):
+            self._dtype = dtype
+            try:
+                yield
+            finally:
+                self._dtype = kept
+
+    @contextmanager
+    def running_as(self, backend: Backend, mode: Mode) -> Iterator[None]:
+        """Run on another backend in a block: the checks' plain Python reference."""
+        kept = self._framework, self._mode, self._xp
+        self._framework, self._mode, self._xp = backend, mode, None
+        try:
+            yield
+        finally:
+            self._framework, self._mode, self._xp = kept
+
+
+class UntouchedHandle(Handle):
+    """A handle until its first attribute is read, which turns it into a `Handle`: how a vacuous test is noticed."""
+
+    touched = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("touched", "begin", "recorder"):
+            return object.__getattribute__(self, name)
+        self.__class__ = Handle  # type: ignore[assignment]
+        return getattr(self, name)
+
+
+def dtype_of(leaf: object, array: np.ndarray[Any, Any], floating: str) -> str:
+    """The dtype the rule of `tensor` gives a value: see `Handle.tensor`."""
+    if array.dtype.kind == "c":
+        return _COMPLEX.get(floating, "complex64")
+    if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
+        return floating
+    if array.dtype.kind in "iu" and not isinstance(leaf, (np.ndarray, np.generic)):
+        return "int32"
+    return array.dtype.name
+
+
+def _array(leaf: Any) -> np.ndarray[Any, Any]:
+    array = np.asarray(leaf)
+    if array.dtype == object or array.dtype.kind in "USMm":
+        raise TypeError(
+            f"a tensor is made from numbers, NumPy arrays or trees of them, not from {type(leaf).__name__} {leaf!r}"
+        )
+    return array
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether a list or tuple holds nothing but Python numbers, nested at will: an array as people write it."""
+    if type(value) not in (list, tuple):
+        return False
+    return bool(value) and all(isinstance(part, (bool, int, float, complex)) or _is_numbers(part) for part in value)

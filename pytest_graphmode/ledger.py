@@ -1,0 +1,387 @@
+"""What was built, called, broken and why: the plain records that event sources fill and every report reads.
+
+`watch.py` writes into a `GraphLedger`; `budget.py`, the handle and the reports read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, get_args
+
+from pytest_graphmode.identity import Identity
+
+CauseKind = Literal[
+    "shape",
+    "dtype",
+    "rank",
+    "python-value",
+    "structure",
+    "new-function-object",
+    "variable-creation",
+    "grad-mode",
+    "device",
+    "train-eval",
+    "layout",
+    "global-state",
+    "cache-reset",
+    "guard",
+    "fallback",
+]
+CAUSE_KINDS: Final[tuple[str, ...]] = get_args(CauseKind)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One leaf of a function's arguments as the framework saw it: a tensor's type or a Python value's text.
+
+    `name` is the path of the leaf (`batch['x']`), `root` the parameter it belongs to (`batch`). A tensor has
+    `dtype` and `shape`, in which None is an unknown dimension (a `shape` of None an unknown rank).
+    """
+
+    name: str
+    text: str
+    root: str = ""
+    dtype: str | None = None
+    shape: tuple[int | None, ...] | None = None
+    device: str | None = None
+    layout: str | None = None
+    requires_grad: bool | None = None
+    type_name: str = ""
+
+    @property
+    def is_tensor(self) -> bool:
+        return self.dtype is not None
+
+
+def tensor_argument(name: str, dtype: str, shape: Sequence[int | None] | None, **more: object) -> Argument:
+    """The description of a tensor: `float32[32, 3]`, `float32[None, 3]`, `float32[?]` where the rank is unknown."""
+    known = None if shape is None else tuple(shape)
+    text = f"{dtype}[{'?' if known is None else ', '.join(map(str, known))}]"
+    return replace(Argument(name, text, root_of(name), dtype, known), **more)  # type: ignore[arg-type]
+
+
+def value_argument(name: str, value: object) -> Argument:
+    """The description of a Python value, by a `repr` cut at 60 characters."""
+    text = repr(value)
+    return Argument(
+        name,
+        text if len(text) <= 60 else text[:57] + "...",
+        root_of(name),
+        type_name=type(value).__name__,
+    )
+
+
+def root_of(name: str) -> str:
+    """`batch` for `batch['x'].mean`."""
+    cut = min((name.find(mark) for mark in "[." if mark in name), default=len(name))
+    return name[:cut]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a graph was built again: what changed, from what to what, and what to do about it."""
+
+    kind: str
+    argument: str = ""
+    before: str = ""
+    after: str = ""
+    cure: str = ""
+    type_name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.cure}" if self.cure else self.what
+
+    @property
+    def what(self) -> str:
+        """The change without its cure: `x changed shape [32, 3] -> [7, 3]`."""
+        change = f"{self.before} -> {self.after}"
+        if self.kind == "python-value":
+            return f"{self.argument} is a Python {self.type_name} that changed {change}"
+        if self.kind in ("shape", "dtype", "rank", "device", "layout", "structure"):
+            return f"{self.argument} changed {self.kind} {change}"
+        if self.kind == "new-function-object":
+            return "the same code was wrapped again, in a new function object without the graphs of the last"
+        if self.kind == "variable-creation":
+            return "the first trace created variables, so the function was traced once more without creating them"
+        subject = self.argument or self.kind
+        return f"{subject} changed {change}" if self.before or self.after else subject
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """One build as an event source saw it, before it is compared with earlier ones.
+
+    `causes` holds what only the framework can know (a failed guard, variable creation); `considered` the names
+    of the arguments that can cause a rebuild, None for all; `cures` a text by cause kind, in which
+    `{argument}` stands for the argument's name. `internal` marks a framework's own plumbing.
+    """
+
+    backend: str
+    mode: str
+    identity: Identity
+    arguments: tuple[Argument, ...] = ()
+    nodes: int = 0
+    seconds: float = 0.0
+    call_site: str | None = None
+    control_flow: Mapping[str, int] = field(default_factory=dict)
+    causes: tuple[Cause, ...] = ()
+    considered: frozenset[str] | None = None
+    cures: Mapping[str, str] = field(default_factory=dict)
+    failed: bool = False
+    internal: bool = False
+    structure: str | None = None
+
+
+@dataclass(frozen=True)
+class GraphBuild:
+    """One construction of a graph. `causes` is empty for the first build of a function in the test.
+
+    `seconds` is wall-clock time of the build; `nodes` the operations of the graph (for a TensorFlow 1 session:
+    added since the last run; for eager modes: the autograd nodes recorded).
+    """
+
+    function: str
+    location: str
+    backend: str
+    mode: str
+    group: int
+    number: int
+    arguments: tuple[Argument, ...] = ()
+    nodes: int = 0
+    seconds: float = 0.0
+    call_site: str | None = None
+    control_flow: Mapping[str, int] = field(default_factory=dict, hash=False)
+    causes: tuple[Cause, ...] = ()
+    failed: bool = False
+    internal: bool = False
+    recorded: bool = False
+    structure: str | None = None
+
+    @property
+    def cause(self) -> Cause | None:
+        """The first of `causes`."""
+        return self.causes[0] if self.causes else None
+
+    @property
+    def rebuild(self) -> bool:
+        """Whether this counts as a rebuild: not a first build, and not TensorFlow's second trace for variables."""
+        return self.number > 1 and not any(cause.kind == "variable-creation" for cause in self.causes)
+
+    @property
+    def signature(self) -> str:
+        """`x: float32[32, 3], training: True`."""
+        return ", ".join(f"{argument.name}: {argument.text}" for argument in self.arguments)
+
+
+@dataclass(frozen=True)
+class GraphBreak:
+    """A place where Dynamo ended one graph and began another: `where` is the user's line."""
+
+    backend: str
+    mode: str
+    function: str
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A function that a framework silently gave up building graphs for, and runs eagerly since."""
+
+    backend: str
+    mode: str
+    function: str
+    location: str
+    reason: str
+
+
+@dataclass
+class EagerCounter:
+    """Tallies of one eagerly run function; nothing in it grows with the number of calls.
+
+    `structures` has the builds by the fingerprint (or by the node count) of the recorded graph.
+    """
+
+    backend: str
+    mode: str
+    function: str
+    location: str
+    group: int = 0
+    calls: int = 0
+    builds: int = 0
+    nodes: int = 0
+    structures: dict[object, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """An eager counter and what it had counted when the ledger began."""
+
+    counter: EagerCounter
+    calls: int = 0
+    builds: int = 0
+    nodes: int = 0
+    structures: Mapping[object, int] = field(default_factory=dict)
+
+    @classmethod
+    def opened(cls, counter: EagerCounter) -> _Window:
+        return cls(counter, counter.calls, counter.builds, counter.nodes, dict(counter.structures))
+
+    @property
+    def built(self) -> int:
+        return self.counter.builds - self.builds
+
+    @property
+    def rebuilt(self) -> int:
+        return self.built - 1 if self.builds == 0 and self.built else self.built
+
+    @property
+    def distinct(self) -> int:
+        return sum(count > self.structures.get(key, 0) for key, count in self.counter.structures.items())
+
+
+class GraphLedger:
+    """The record of a test or of a `watch` block; it grows while it watches and keeps its contents afterwards.
+
+    Counts leave out the framework's own machinery, which is in `plumbing`. Eager modes add to the counts
+    through counters, and have an event only for each new structure.
+    """
+
+    def __init__(self) -> None:
+        self._events: list[GraphBuild] = []
+        self._plumbing: list[GraphBuild] = []
+        self._breaks: list[GraphBreak] = []
+        self._fallbacks: list[Fallback] = []
+        self._calls: dict[tuple[str, str], int] = {}
+        self._windows: list[_Window] = []
+
+    # What event sources write, through `watch.Recorder`.
+
+    def add_build(self, build: GraphBuild) -> None:
+        (self._plumbing if build.internal else self._events).append(build)
+
+    def add_break(self, graph_break: GraphBreak) -> None:
+        if graph_break not in self._breaks:
+            self._breaks.append(graph_break)
+
+    def add_fallback(self, fallback: Fallback) -> None:
+        self._fallbacks.append(fallback)
+
+    def add_calls(self, backend: str, mode: str, count: int = 1) -> None:
+        self._calls[backend, mode] = self._calls.get((backend, mode), 0) + count
+
+    def add_counter(self, counter: EagerCounter) -> None:
+        self._windows.append(_Window.opened(counter))
+
+    def clear(self) -> None:
+        """Forget everything: the test proper begins."""
+        self.__init__()  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Stop following the eager counters, which may go on counting."""
+        self._windows = [
+            replace(window, counter=replace(window.counter, structures=dict(window.counter.structures)))
+            for window in self._windows
+        ]
+
+    # What tests and reports read.
+
+    @property
+    def events(self) -> tuple[GraphBuild, ...]:
+        """The builds in the order they ended; one of each structure for eager modes."""
+        return tuple(self._events)
+
+    @property
+    def plumbing(self) -> tuple[GraphBuild, ...]:
+        """Builds of the framework's own machinery (tf.data, variable initialisers), which no count includes."""
+        return tuple(self._plumbing)
+
+    @property
+    def graph_breaks(self) -> tuple[GraphBreak, ...]:
+        """The distinct places where Dynamo broke a graph, with the reason."""
+        return tuple(self._breaks)
+
+    @property
+    def fallback_reasons(self) -> tuple[Fallback, ...]:
+        """The functions that a framework gave up building graphs for."""
+        return tuple(self._fallbacks)
+
+    @property
+    def builds(self) -> int:
+        """How many graphs were traced, compiled or recorded."""
+        return sum(not event.recorded for event in self._events) + sum(w.built for w in self._windows)
+
+    @property
+    def rebuilds(self) -> int:
+        """How many of the builds were of a function that had been built before in the same test."""
+        static = sum(event.rebuild for event in self._events if not event.recorded)
+        return static + sum(window.rebuilt for window in self._windows)
+
+    @property
+    def breaks(self) -> int:
+        """How many distinct source lines broke a graph."""
+        return len({graph_break.where for graph_break in self._breaks})
+
+    @property
+    def fallbacks(self) -> int:
+        """How many functions fell back to eager execution."""
+        return len(self._fallbacks)
+
+    @property
+    def calls(self) -> int:
+        """How many calls of watched functions ran, with or without a build."""
+        return sum(self._calls.values()) + sum(w.counter.calls - w.calls for w in self._windows)
+
+    @property
+    def nodes(self) -> int:
+        """Operations in the graphs built; for eager modes the autograd nodes recorded."""
+        static = sum(event.nodes for event in self._events if not event.recorded)
+        return static + sum(window.counter.nodes - window.nodes for window in self._windows)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent building graphs."""
+        return sum(event.seconds for event in self._events)
+
+    @property
+    def structures(self) -> int:
+        """How many different graphs there were: by fingerprint where kept, else by node count."""
+        static = {(e.group, e.structure or e.number) for e in self._events if not e.recorded}
+        return len(static) + sum(window.distinct for window in self._windows)
+
+    def select(self, backend: str | None = None, mode: str | None = None) -> GraphLedger:
+        """A ledger of what one backend, or one mode of it, did."""
+
+        def wanted(entry: GraphBuild | GraphBreak | Fallback | EagerCounter) -> bool:
+            return backend in (None, entry.backend) and mode in (None, entry.mode)
+
+        part = GraphLedger()
+        part._events = [event for event in self._events if wanted(event)]
+        part._plumbing = [event for event in self._plumbing if wanted(event)]
+        part._breaks = [entry for entry in self._breaks if wanted(entry)]
+        part._fallbacks = [entry for entry in self._fallbacks if wanted(entry)]
+        part._windows = [window for window in self._windows if wanted(window.counter)]
+        part._calls = {
+            key: count for key, count in self._calls.items() if backend in (None, key[0]) and mode in (None, key[1])
+        }
+        return part
+
+    def built(self, group: int) -> int:
+        """How often one function (the `group` of its events) was built."""
+        static = sum(event.group == group and not event.recorded for event in self._events)
+        return static + sum(window.built for window in self._windows if window.counter.group == group)
+
+    @property
+    def backends(self) -> tuple[tuple[str, str], ...]:
+        """The `(backend, mode)` pairs that appear in the ledger, in the order of their first appearance."""
+        entries: Iterator[tuple[str, str]] = (
+            (entry.backend, entry.mode) for entry in (*self._events, *(window.counter for window in self._windows))
+        )
+        return tuple(dict.fromkeys([*entries, *self._calls]))
+
+    def explain(self) -> str:
+        """Every function with its builds, what caused each, and the cure; the text of a failing assertion too."""
+        from pytest_graphmode.explain import explain
+
+        return explain(self)

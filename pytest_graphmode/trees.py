@@ -1,0 +1,82 @@
+"""The one place that walks trees: dicts, lists, tuples, namedtuples, dataclasses and what optree knows.
+
+None is a leaf. Called by the handle and by everything that compares, describes or converts arguments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import optree
+
+NAMESPACE = "pytest_graphmode"
+_registered: set[type] = set()
+
+
+def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], Any]:
+    """The leaves of a tree, and what `unflatten` needs to rebuild it."""
+    predicate = _is_leaf if is_leaf is None else lambda value: _is_leaf(value) or is_leaf(value)
+    leaves, spec = optree.tree_flatten(tree, is_leaf=predicate, none_is_leaf=True, namespace=NAMESPACE)
+    return leaves, spec
+
+
+def unflatten(spec: Any, leaves: list[Any]) -> Any:
+    return optree.tree_unflatten(spec, leaves)
+
+
+def leaves(tree: Any) -> list[Any]:
+    return flatten(tree)[0]
+
+
+def map(  # noqa: A001 - the field's name for it
+    function: Callable[..., Any], tree: Any, *others: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> Any:
+    """`function` at every leaf, of trees of the same structure; `is_leaf` makes leaves of more than plain leaves.
+
+    Raises:
+        ValueError: the trees have different structures.
+    """
+    if not others:
+        found, spec = flatten(tree, is_leaf)
+        return unflatten(spec, [function(leaf) for leaf in found])
+    for other in others:
+        flatten(other)  # registers the dataclasses it holds
+    return optree.tree_map(function, tree, *others, is_leaf=_is_leaf, none_is_leaf=True, namespace=NAMESPACE)
+
+
+def paths(tree: Any, root: str = "") -> list[tuple[str, Any]]:
+    """Every leaf with its path as Python spells it: `batch['x'][0].mean`."""
+    accessors, found, _ = optree.tree_flatten_with_accessor(
+        tree, is_leaf=_is_leaf, none_is_leaf=True, namespace=NAMESPACE
+    )
+    return [(accessor.codify(root), leaf) for accessor, leaf in zip(accessors, found, strict=True)]
+
+
+def structure(tree: Any) -> str:
+    """The shape of a tree in words for messages, leaves as `*`."""
+    return str(flatten(tree)[1]).removeprefix("PyTreeSpec(").partition(", NoneIsLeaf")[0]
+
+
+def _is_leaf(value: Any) -> bool:
+    cls = type(value)
+    if cls not in _registered and dataclasses.is_dataclass(cls):
+        _register(cls)
+    return False
+
+
+def _register(cls: type) -> None:
+    """Make a dataclass a node of optree's in the plugin's own namespace; fields with `init=False` are left alone."""
+    names = tuple(field.name for field in dataclasses.fields(cls) if field.init)
+
+    def flatten_dataclass(value: Any) -> tuple[list[Any], None, tuple[optree.GetAttrEntry | str, ...]]:
+        return [getattr(value, name) for name in names], None, names
+
+    def unflatten_dataclass(_: None, children: Any) -> Any:
+        return cls(**dict(zip(names, children, strict=True)))
+
+    optree.register_pytree_node(
+        cls, flatten_dataclass, unflatten_dataclass, path_entry_type=optree.GetAttrEntry, namespace=NAMESPACE
+    )
+    _registered.add(cls)
