@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_graphmode.backends.base import BackendSpec
+from pytest_graphmode.backends.base import BackendSpec, SourceSpec
 
 BACKENDS = (
     BackendSpec(
@@ -13,6 +13,12 @@ BACKENDS = (
         distributions=("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly"),
         target="pytest_graphmode.backends.tensorflow:TensorFlow",
         requires="pytest-graphmode[tf]",
+        sources=(
+            SourceSpec(
+                ("tensorflow.python.eager.polymorphic_function.tracing_compilation",),
+                "pytest_graphmode.backends.tensorflow.tracing:TracingSource",
+            ),
+        ),
     ),
     BackendSpec(
         name="torch",
@@ -22,6 +28,10 @@ BACKENDS = (
         distributions=("torch",),
         target="pytest_graphmode.backends.torch:Torch",
         requires="pytest-graphmode[torch]",
+        sources=(
+            SourceSpec(("torch._dynamo.convert_frame",), "pytest_graphmode.backends.torch.dynamo:DynamoSource"),
+            SourceSpec(("torch.nn.modules.module",), "pytest_graphmode.backends.torch.modules:ModuleSource"),
+        ),
     ),
     BackendSpec(
         name="numpy",

@@ -16,7 +16,7 @@ import numpy as np
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.identity import call_site
 from pytest_graphmode.ledger import EagerCounter
-from pytest_graphmode.watch import Recorder
+from pytest_graphmode.recorder import Recorder
 
 _CONTAINERS = (dict, list, tuple, np.ndarray, np.generic)
 

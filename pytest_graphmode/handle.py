@@ -12,7 +12,7 @@ from pytest_graphmode import calls, identity, trees
 from pytest_graphmode.backends.base import Backend, Mode
 from pytest_graphmode.controlflow import Verbs
 from pytest_graphmode.variant import Variant
-from pytest_graphmode.watch import Recorder
+from pytest_graphmode.recorder import Recorder
 from pytest_graphmode.watch import watch as watch_block
 
 if TYPE_CHECKING:

@@ -170,7 +170,7 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
     import numpy as np
 
     from pytest_graphmode.handle import UntouchedHandle
-    from pytest_graphmode.watch import recording, watcher
+    from pytest_graphmode.watch import recording
 
     backend = registry.backend(variant.backend)
     mode = backend.mode(variant.mode, variant.device)
@@ -181,9 +181,6 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
         stack.enter_context(_restored_random())
         stack.enter_context(backend.precision(variant.dtype))
         stack.enter_context(mode.scope())
-        source = backend.source()
-        if source is not None:
-            watcher.register(variant.backend, source)
         recorder = stack.enter_context(recording(on_build=on_build))
         random.seed(seed)
         np.random.seed(seed)

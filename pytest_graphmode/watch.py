@@ -1,190 +1,76 @@
 """Gathers the frameworks' own events into ledgers; nothing here knows a framework.
 
-Event sources (one per backend, under `backends/`) are attached while at least one recorder is open and report to
-all open recorders. The outermost `watch`, or a test, is a recorder of its own: it decides what counts as a rebuild.
+Event sources (under `backends/`) are attached while at least one recorder is open and report to all open recorders.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Protocol
 
-from pytest_graphmode.causes import causes_of
+from pytest_graphmode.backends.base import SourceSpec
+from pytest_graphmode.builtin import BACKENDS
 from pytest_graphmode.identity import Identity
-from pytest_graphmode.ledger import (
-    BuildReport,
-    Cause,
-    EagerCounter,
-    Fallback,
-    GraphBreak,
-    GraphBuild,
-    GraphLedger,
-)
-
-NEW_STRUCTURE: Final = Cause(
-    "structure",
-    "the recorded graph",
-    cure="an eager framework records a graph on every call; nothing to do unless the structure should be fixed",
-)
+from pytest_graphmode.importing import ImportWatch, complete, lineage
+from pytest_graphmode.ledger import BuildReport, Fallback, GraphBreak, GraphBuild, GraphLedger
+from pytest_graphmode.recorder import Recorder
 
 
 class EventSource(Protocol):
-    """What a backend provides so that builds of code that nobody wrapped are seen.
+    """What a backend provides so that builds of code that nobody wrapped are seen; named by a `SourceSpec`.
 
-    `attach` patches or subscribes to the framework and returns what undoes it. It is called once the framework's
-    `modules` are all imported, never imports anything itself, and is attached at most once at a time. The events go to
-    `sink`, from any thread.
+    Made once, when the framework's own modules it hooks into (its anchors) are imported, and attached at most once at
+    a time. A source may also have a method `reset()`, which clears the framework's caches of graphs: it is called
+    before a test that asserts counts, so that the order of tests does not change its verdict.
     """
 
-    modules: tuple[str, ...]
+    def attach(self, sink: Sink) -> Callable[[], None]:
+        """Patch or subscribe to the framework, report to `sink` from any thread, and return what undoes it.
 
-    def attach(self, sink: Sink) -> Callable[[], None]: ...
+        Raises:
+            UnsupportedError: this version of the framework lacks what the source hooks into.
+        """
 
 
 class Sink(Protocol):
-    """Where event sources report."""
+    """Where event sources report.
+
+    `call` is a call of a graph, with or without a build. `eager_call` is the end of an outermost call of eager code
+    that recorded `nodes` autograd nodes (perhaps none); `fingerprint` is called only while structures are watched.
+    """
 
     def build(self, report: BuildReport) -> None: ...
     def call(self, backend: str, mode: str) -> None: ...
+    def eager_call(
+        self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
+    ) -> None: ...
     def graph_break(self, graph_break: GraphBreak) -> None: ...
     def fallback(self, fallback: Fallback) -> None: ...
 
 
-class _Group:
-    """The builds of one function in one recorder."""
+class _Attachment:
+    """One event source, imported when its framework is there, and what undoes its attaching."""
 
-    def __init__(self, number: int, identity: Identity) -> None:
-        self.number = number
-        self.identities = [identity]
-        self.reports: list[BuildReport] = []
+    def __init__(self, spec: SourceSpec) -> None:
+        self.spec = spec
+        self.source: EventSource | None = None
+        self.detach: Callable[[], None] | None = None
 
-    def holds(self, identity: Identity) -> bool:
-        return any(known.same(identity) for known in self.identities)
-
-
-class Recorder:
-    """The outermost scope of watching: a test, or a `watch` outside one. Its ledgers share one history."""
-
-    def __init__(self, *, structures: bool = False, on_build: Callable[[GraphBuild], None] | None = None) -> None:
-        self.structures = structures
-        self._on_build = on_build
-        self._lock = threading.RLock()
-        self._groups: dict[tuple[str, str, str, int], list[_Group]] = {}
-        self._count = 0
-        self._counters: list[EagerCounter] = []
-        self.ledger = GraphLedger()
-        self._ledgers = [self.ledger]
-
-    def restart(self) -> None:
-        """Forget what was built so far: the test proper begins."""
-        with self._lock:
-            self._groups.clear()
-            self.ledger.clear()
-            for counter in self._counters:
-                counter.calls = counter.builds = counter.nodes = 0
-                counter.structures.clear()
-                self.ledger.add_counter(counter)
-
-    def build(self, report: BuildReport) -> None:
-        with self._lock:
-            self._add(self._classify(report))
-
-    def call(self, backend: str, mode: str) -> None:
-        for ledger in self._ledgers:
-            ledger.add_calls(backend, mode)
-
-    def graph_break(self, graph_break: GraphBreak) -> None:
-        for ledger in self._ledgers:
-            ledger.add_break(graph_break)
-
-    def fallback(self, fallback: Fallback) -> None:
-        for ledger in self._ledgers:
-            ledger.add_fallback(fallback)
-
-    def counter(self, identity: Identity, backend: str, mode: str) -> EagerCounter:
-        """The counter of an eagerly run function; equal functions share one."""
-        with self._lock:
-            group = self._group(identity, backend, mode)
-            for counter in self._counters:
-                if (counter.group, counter.backend, counter.mode) == (group.number, backend, mode):
-                    return counter
-            counter = EagerCounter(backend, mode, identity.name, identity.location, group.number)
-            self._counters.append(counter)
-            for ledger in self._ledgers:
-                ledger.add_counter(counter)
-            return counter
-
-    def recorded(self, counter: EagerCounter, nodes: int, structure: object, call_site: str | None) -> None:
-        """An eager call recorded a graph of a structure not seen before: it becomes an event."""
-        build = GraphBuild(
-            function=counter.function,
-            location=counter.location,
-            backend=counter.backend,
-            mode=counter.mode,
-            group=counter.group,
-            number=counter.builds,
-            nodes=nodes,
-            call_site=call_site,
-            causes=(NEW_STRUCTURE,) if counter.builds > 1 else (),
-            recorded=True,
-            structure=str(structure),
+    def ready(self, finishing: str) -> bool:
+        return (
+            self.detach is None and self._written and all(complete(anchor, finishing) for anchor in self.spec.anchors)
         )
-        with self._lock:
-            self._add(build)
 
-    def open_ledger(self) -> GraphLedger:
-        with self._lock:
-            ledger = GraphLedger()
-            for counter in self._counters:
-                ledger.add_counter(counter)
-            self._ledgers.append(ledger)
-            return ledger
-
-    def close_ledger(self, ledger: GraphLedger) -> None:
-        with self._lock:
-            ledger.close()
-            self._ledgers.remove(ledger)
-
-    def _add(self, build: GraphBuild) -> None:
-        for ledger in self._ledgers:
-            ledger.add_build(build)
-        if self._on_build is not None:
-            self._on_build(build)
-
-    def _group(self, identity: Identity, backend: str, mode: str) -> _Group:
-        key = (backend, mode, identity.file, identity.line)
-        groups = self._groups.setdefault(key, [])
-        for group in groups:
-            if group.holds(identity):
-                return group
-        self._count += 1
-        groups.append(_Group(self._count, identity))
-        return groups[-1]
-
-    def _classify(self, report: BuildReport) -> GraphBuild:
-        group = self._group(report.identity, report.backend, report.mode)
-        causes = causes_of(report, group.reports)
-        group.reports.append(report)
-        return GraphBuild(
-            function=report.identity.name,
-            location=report.identity.location,
-            backend=report.backend,
-            mode=report.mode,
-            group=group.number,
-            number=len(group.reports),
-            arguments=report.arguments,
-            nodes=report.nodes,
-            seconds=report.seconds,
-            call_site=report.call_site,
-            control_flow=dict(report.control_flow),
-            causes=causes,
-            failed=report.failed,
-            internal=report.internal,
-            structure=report.structure,
-        )
+    @property
+    def _written(self) -> bool:
+        """Whether the source's module exists yet; to be removed once all are written."""
+        module = self.spec.target.partition(":")[0]
+        if not module.startswith("pytest_graphmode."):
+            return True
+        return Path(__file__).parent.parent.joinpath(*module.split(".")).with_suffix(".py").exists()
 
 
 class Watcher:
@@ -193,10 +79,14 @@ class Watcher:
     One instance serves the process, since what it attaches to (a framework's module) is one per process too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Iterable[SourceSpec] = ()) -> None:
         self._recorders: list[Recorder] = []
-        self._sources: dict[str, EventSource] = {}
-        self._detach: dict[str, Callable[[], None]] = {}
+        self._attachments: list[_Attachment] = []
+        self._names: set[str] = set()
+        self._imports = ImportWatch(self._names, self._imported)
+        self._missed: list[Exception] = []
+        self._lock = threading.Lock()
+        self.register(sources)
 
     # Sink: what the event sources call.
 
@@ -207,6 +97,12 @@ class Watcher:
     def call(self, backend: str, mode: str) -> None:
         for recorder in tuple(self._recorders):
             recorder.call(backend, mode)
+
+    def eager_call(
+        self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
+    ) -> None:
+        for recorder in tuple(self._recorders):
+            recorder.eager_call(backend, mode, identity, nodes, fingerprint)
 
     def graph_break(self, graph_break: GraphBreak) -> None:
         for recorder in tuple(self._recorders):
@@ -225,32 +121,88 @@ class Watcher:
 
     def open(self, recorder: Recorder) -> None:
         self._recorders.append(recorder)
-        self.attach()
+        if len(self._recorders) == 1:
+            self._imports.install()
+        self._attach()
 
     def close(self, recorder: Recorder) -> None:
+        """End a recorder; with the last one nothing of a framework stays patched.
+
+        Raises:
+            Exception: what an event source raised while it attached to a framework imported in the meantime.
+        """
         recorder.ledger.close()
         self._recorders.remove(recorder)
         if not self._recorders:
-            self.detach()
+            self._imports.remove()
+            self._detach()
+        if self._missed:
+            raise self._missed.pop()
 
-    def register(self, name: str, source: EventSource) -> None:
-        """Make a backend's events known; attached at once where a recorder is open and its modules are imported."""
-        self._sources.setdefault(name, source)
+    # Event sources.
+
+    def register(self, sources: Iterable[SourceSpec]) -> Callable[[], None]:
+        """Make event sources known, and attach them whenever a recorder is open and their framework is imported.
+
+        Returns:
+            What makes them unknown again.
+        """
+        known = {attachment.spec for attachment in self._attachments}
+        added = [_Attachment(spec) for spec in dict.fromkeys(sources) if spec not in known]
+        self._attachments += added
+        self._name_anchors()
         if self._recorders:
-            self.attach()
+            self._attach()
 
-    def attach(self) -> None:
+        def unregister() -> None:
+            self._attachments = [attachment for attachment in self._attachments if attachment not in added]
+            self._name_anchors()
+            self._detach(added)
+
+        return unregister
+
+    def reset(self) -> None:
+        """Clear the caches of graphs of every framework imported so far whose source can."""
+        for attachment in self._attachments:
+            reset = getattr(attachment.source, "reset", None)
+            if reset is not None:
+                reset()
+
+    def _name_anchors(self) -> None:
+        self._names.clear()
+        for attachment in self._attachments:
+            for anchor in attachment.spec.anchors:
+                self._names.update(lineage(anchor))
+
+    def _imported(self, name: str) -> None:
+        """A framework's module was imported just now, in the middle of somebody else's import statement.
+
+        A source that fails must not make that import fail, which would leave the framework half imported.
+        """
+        try:
+            self._attach(name)
+        except Exception as error:
+            self._missed.append(error)
+
+    def _attach(self, finishing: str = "") -> None:
         """Attach every source whose framework is imported by now."""
-        for name, source in self._sources.items():
-            if name not in self._detach and all(module in sys.modules for module in source.modules):
-                self._detach[name] = source.attach(self)
+        for attachment in self._attachments:
+            if attachment.ready(finishing):
+                if attachment.source is None:
+                    attachment.source = attachment.spec.load()  # not under the lock: it imports
+                with self._lock:
+                    if attachment.detach is None and self._recorders:
+                        attachment.detach = attachment.source.attach(self)
 
-    def detach(self) -> None:
-        while self._detach:
-            self._detach.popitem()[1]()
+    def _detach(self, attachments: Iterable[_Attachment] | None = None) -> None:
+        with self._lock:
+            for attachment in reversed(list(self._attachments if attachments is None else attachments)):
+                detach, attachment.detach = attachment.detach, None
+                if detach is not None:
+                    detach()
 
 
-watcher = Watcher()
+watcher = Watcher(source for spec in BACKENDS for source in spec.sources)
 
 
 @contextmanager

@@ -51,13 +51,10 @@ class Backend(Protocol):
         """Seed the framework's random numbers (`0 <= seed < 2**31`)."""
 
     def precision(self, dtype: str) -> AbstractContextManager[None]:
-        """Make a dtype usable in a block (JAX has no float64 unless asked); raises `UnsupportedError` if it can't be."""
+        """Make a dtype usable in a block (JAX has no float64 unless asked); raises `UnsupportedError`."""
 
     def isolate(self) -> AbstractContextManager[None]:
         """Keep what a test does to the framework's global state (default dtype and device, grad mode, caches) in it."""
-
-    def source(self) -> EventSource | None:
-        """Where the framework's builds are seen; None if `Mode.function` reports them itself."""
 
 
 class Mode(Protocol):
@@ -81,7 +78,7 @@ class Mode(Protocol):
         """How many autograd nodes this thread has recorded so far; constant where the mode records none."""
 
     def fingerprint(self, outputs: Any) -> str | None:
-        """A short text equal for recorded graphs of equal structure, from a call's outputs; None where there is none."""
+        """A text equal for recorded graphs of equal structure, from a call's outputs; None where there is none."""
 
     def is_tensor(self, value: object) -> bool:
         """Whether `value` is a tensor or variable of this framework, symbolic ones included."""
@@ -127,6 +124,25 @@ class Mode(Protocol):
 
 
 @dataclass(frozen=True)
+class SourceSpec:
+    """A place where a framework's builds are seen, as plain data, so that watching imports nothing.
+
+    Attributes:
+        anchors: modules of the framework that the source patches or listens to. The source is imported and attached
+            once they, and the packages they are in, are imported by somebody else.
+        target: `"package.module:Class"`; the class takes no arguments and follows `pytest_graphmode.watch.EventSource`.
+    """
+
+    anchors: tuple[str, ...]
+    target: str
+
+    def load(self) -> EventSource:
+        """The source itself; for use when its anchors are imported."""
+        factory: Callable[[], EventSource] = _named(self.target)
+        return factory()
+
+
+@dataclass(frozen=True)
 class BackendSpec:
     """A backend as plain data, so that listing backends imports nothing.
 
@@ -138,6 +154,7 @@ class BackendSpec:
         distributions: names under which the framework is published, the first of them the one to recommend.
         target: `"package.module:Class"`; the class takes no arguments and follows `Backend`.
         requires: what to install, e.g. `pytest-graphmode[torch]`.
+        sources: where the framework's builds are seen; none if `Mode.function` reports them itself.
     """
 
     name: str
@@ -147,6 +164,7 @@ class BackendSpec:
     distributions: tuple[str, ...]
     target: str
     requires: str = ""
+    sources: tuple[SourceSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if self.default_mode not in self.modes:
@@ -166,12 +184,7 @@ class BackendSpec:
     @property
     def version(self) -> str:
         """The framework's version, `unknown` where no distribution by a known name is installed."""
-        for distribution in self.distributions:
-            try:
-                return importlib.metadata.version(distribution)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        return "unknown"
+        return next(filter(None, map(_version, self.distributions)), "unknown")
 
     @property
     def cure(self) -> str:
@@ -180,6 +193,18 @@ class BackendSpec:
 
     def load(self) -> Backend:
         """The backend itself; imports the framework."""
-        module, _, name = self.target.partition(":")
-        factory: Callable[[], Backend] = getattr(importlib.import_module(module), name)
+        factory: Callable[[], Backend] = _named(self.target)
         return factory()
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _named(target: str) -> Any:
+    """The object that `"package.module:name"` names."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -77,6 +77,3 @@ class NumPy:
             yield
         finally:
             np.seterr(**errors)
-
-    def source(self) -> None:
-        return None

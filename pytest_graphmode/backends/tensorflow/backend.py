@@ -15,7 +15,6 @@ import tensorflow as tf
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.tensorflow.eager import Eager
 from pytest_graphmode.backends.tensorflow.graph import Graph
-from pytest_graphmode.watch import EventSource
 
 _MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"graph": Graph, "eager": Eager}
 
@@ -63,6 +62,3 @@ class TensorFlow:
                 tf.config.set_soft_device_placement(placement)
             if floating is not None:
                 tf.keras.backend.set_floatx(floating)
-
-    def source(self) -> EventSource | None:
-        return None

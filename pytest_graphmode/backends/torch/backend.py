@@ -12,7 +12,6 @@ import torch
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.torch.eager import Eager
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.watch import EventSource
 
 _MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"eager": Eager}
 
@@ -56,6 +55,3 @@ class Torch:
                 torch.set_default_device(device)
             torch.set_grad_enabled(grad)
             torch.set_rng_state(state)
-
-    def source(self) -> EventSource | None:
-        return None

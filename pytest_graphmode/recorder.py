@@ -1,0 +1,170 @@
+"""Turns what event sources report into a history: which builds belong together, which are rebuilds, and why.
+
+The outermost `watch`, or a test, is a recorder of its own, opened by `watch.py`: it decides what counts as a rebuild.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from pytest_graphmode.causes import causes_of
+from pytest_graphmode.identity import Identity, call_site
+from pytest_graphmode.ledger import BuildReport, Cause, EagerCounter, Fallback, GraphBreak, GraphBuild, GraphLedger
+
+NEW_STRUCTURE: Final = Cause(
+    "structure",
+    "the recorded graph",
+    cure="an eager framework records a graph on every call; nothing to do unless the structure should be fixed",
+)
+
+
+class _Group:
+    """The builds of one function in one recorder."""
+
+    def __init__(self, number: int, identity: Identity) -> None:
+        self.number = number
+        self.identities = [identity]
+        self.reports: list[BuildReport] = []
+
+    def holds(self, identity: Identity) -> bool:
+        return any(known.same(identity) for known in self.identities)
+
+
+class Recorder:
+    """The outermost scope of watching: a test, or a `watch` outside one. Its ledgers share one history."""
+
+    def __init__(self, *, structures: bool = False, on_build: Callable[[GraphBuild], None] | None = None) -> None:
+        self.structures = structures
+        self._on_build = on_build
+        self._lock = threading.RLock()
+        self._groups: dict[tuple[str, str, str, int], list[_Group]] = {}
+        self._count = 0
+        self._counters: list[EagerCounter] = []
+        self.ledger = GraphLedger()
+        self._ledgers = [self.ledger]
+
+    def restart(self) -> None:
+        """Forget what was built so far: the test proper begins."""
+        with self._lock:
+            self._groups.clear()
+            self.ledger.clear()
+            for counter in self._counters:
+                counter.calls = counter.builds = counter.nodes = 0
+                counter.structures.clear()
+                self.ledger.add_counter(counter)
+
+    def build(self, report: BuildReport) -> None:
+        with self._lock:
+            self._add(self._classify(report))
+
+    def call(self, backend: str, mode: str) -> None:
+        for ledger in self._ledgers:
+            ledger.add_calls(backend, mode)
+
+    def eager_call(
+        self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
+    ) -> None:
+        """Tally a call of eager code that no `graphmode.function` wraps."""
+        with self._lock:
+            counter = self.counter(identity, backend, mode)
+            counter.calls += 1
+            if not nodes:
+                return
+            counter.builds += 1
+            counter.nodes += nodes
+            structure = (fingerprint() or nodes) if self.structures else nodes
+            counter.structures[structure] = counter.structures.get(structure, 0) + 1
+            if counter.structures[structure] == 1:
+                self.recorded(counter, nodes, structure, call_site())
+
+    def graph_break(self, graph_break: GraphBreak) -> None:
+        for ledger in self._ledgers:
+            ledger.add_break(graph_break)
+
+    def fallback(self, fallback: Fallback) -> None:
+        for ledger in self._ledgers:
+            ledger.add_fallback(fallback)
+
+    def counter(self, identity: Identity, backend: str, mode: str) -> EagerCounter:
+        """The counter of an eagerly run function; equal functions share one."""
+        with self._lock:
+            group = self._group(identity, backend, mode)
+            for counter in self._counters:
+                if (counter.group, counter.backend, counter.mode) == (group.number, backend, mode):
+                    return counter
+            counter = EagerCounter(backend, mode, identity.name, identity.location, group.number)
+            self._counters.append(counter)
+            for ledger in self._ledgers:
+                ledger.add_counter(counter)
+            return counter
+
+    def recorded(self, counter: EagerCounter, nodes: int, structure: object, call_site: str | None) -> None:
+        """An eager call recorded a graph of a structure not seen before: it becomes an event."""
+        build = GraphBuild(
+            function=counter.function,
+            location=counter.location,
+            backend=counter.backend,
+            mode=counter.mode,
+            group=counter.group,
+            number=counter.builds,
+            nodes=nodes,
+            call_site=call_site,
+            causes=(NEW_STRUCTURE,) if counter.builds > 1 else (),
+            recorded=True,
+            structure=str(structure),
+        )
+        with self._lock:
+            self._add(build)
+
+    def open_ledger(self) -> GraphLedger:
+        with self._lock:
+            ledger = GraphLedger()
+            for counter in self._counters:
+                ledger.add_counter(counter)
+            self._ledgers.append(ledger)
+            return ledger
+
+    def close_ledger(self, ledger: GraphLedger) -> None:
+        with self._lock:
+            ledger.close()
+            self._ledgers.remove(ledger)
+
+    def _add(self, build: GraphBuild) -> None:
+        for ledger in self._ledgers:
+            ledger.add_build(build)
+        if self._on_build is not None:
+            self._on_build(build)
+
+    def _group(self, identity: Identity, backend: str, mode: str) -> _Group:
+        key = (backend, mode, identity.file, identity.line)
+        groups = self._groups.setdefault(key, [])
+        for group in groups:
+            if group.holds(identity):
+                return group
+        self._count += 1
+        groups.append(_Group(self._count, identity))
+        return groups[-1]
+
+    def _classify(self, report: BuildReport) -> GraphBuild:
+        group = self._group(report.identity, report.backend, report.mode)
+        causes = causes_of(report, group.reports)
+        group.reports.append(report)
+        return GraphBuild(
+            function=report.identity.name,
+            location=report.identity.location,
+            backend=report.backend,
+            mode=report.mode,
+            group=group.number,
+            number=len(group.reports),
+            arguments=report.arguments,
+            nodes=report.nodes,
+            seconds=report.seconds,
+            call_site=report.call_site,
+            control_flow=dict(report.control_flow),
+            causes=causes,
+            failed=report.failed,
+            internal=report.internal,
+            structure=report.structure,
+        )

@@ -1,0 +1,222 @@
+"""The import watch, and event sources that attach to frameworks imported later, with small made-up modules."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_graphmode.backends.base import SourceSpec
+from pytest_graphmode.importing import ImportWatch, complete, lineage
+from pytest_graphmode.recorder import Recorder
+from pytest_graphmode.watch import Sink, Watcher
+
+SPEC = SourceSpec(("madeup.inner",), "madeup_source:Source")
+
+
+@pytest.fixture
+def madeup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A framework `madeup` with an inner module that is done before the framework is, and an event source for it."""
+    package = tmp_path / "madeup"
+    package.mkdir()
+    (package / "__init__.py").write_text("from madeup import inner\nready = True\n")
+    (package / "inner.py").write_text("def build(): pass\n")
+    (tmp_path / "unrelated_module.py").write_text("")
+    (tmp_path / "madeup_source.py").write_text(
+        "import madeup\n"
+        "assert madeup.ready\n"
+        "log = []\n"
+        "class Source:\n"
+        "    def attach(self, sink):\n"
+        "        log.append('attach')\n"
+        "        return lambda: log.append('detach')\n"
+        "    def reset(self):\n"
+        "        log.append('reset')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield package
+    for name in ("madeup", "madeup.inner", "madeup_source", "unrelated_module"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def watcher() -> Iterator[Watcher]:
+    watcher = Watcher([SPEC])
+    yield watcher
+    assert watcher.current is None
+    assert not any(isinstance(finder, ImportWatch) and finder is watcher._imports for finder in sys.meta_path)
+
+
+@pytest.fixture
+def watching() -> Iterator[Callable[..., list[str]]]:
+    """Installs an import watch for some names and returns the list it notes finished modules in."""
+    installed: list[ImportWatch] = []
+
+    def start(*names: str) -> list[str]:
+        finished: list[str] = []
+        installed.append(ImportWatch(set(names), finished.append))
+        installed[-1].install()
+        return finished
+
+    yield start
+    for finder in installed:
+        finder.remove()
+
+
+def log() -> list[str]:
+    return list(sys.modules["madeup_source"].log) if "madeup_source" in sys.modules else []
+
+
+def test_lineage_ends_with_the_module() -> None:
+    assert list(lineage("a.b.c")) == ["a", "a.b", "a.b.c"]
+
+
+def test_tells_when_a_named_module_has_run(madeup: Path, watching: Callable[..., list[str]]) -> None:
+    finished = watching("madeup", "madeup.inner")
+    importlib.import_module("unrelated_module")
+    importlib.import_module("madeup")
+    assert finished == ["madeup.inner", "madeup"]
+
+
+def test_a_module_keeps_its_own_loader(madeup: Path, watching: Callable[..., list[str]]) -> None:
+    importlib.import_module("unrelated_module")
+    watching("madeup.inner")
+    module = importlib.import_module("madeup.inner")
+    expected = type(sys.modules["unrelated_module"].__loader__)
+    assert type(module.__loader__) is expected
+    assert type(module.__spec__.loader) is expected
+    assert module.__file__ == str(madeup / "inner.py")
+
+
+def test_is_silent_about_a_module_that_raises(madeup: Path, watching: Callable[..., list[str]]) -> None:
+    (madeup / "inner.py").write_text("raise RuntimeError('broken')")
+    finished = watching("madeup", "madeup.inner")
+    with pytest.raises(RuntimeError, match="broken"):
+        importlib.import_module("madeup")
+    assert finished == []
+    assert "madeup" not in sys.modules
+
+
+def test_a_missing_module_stays_missing(watching: Callable[..., list[str]]) -> None:
+    watching("no_such_framework")
+    with pytest.raises(ModuleNotFoundError, match="no_such_framework"):
+        importlib.import_module("no_such_framework")
+
+
+def test_two_watches_both_hear_of_a_module(madeup: Path, watching: Callable[..., list[str]]) -> None:
+    first, second = watching("madeup.inner"), watching("madeup.inner")
+    importlib.import_module("madeup")
+    assert first == second == ["madeup.inner"]
+
+
+def test_a_module_is_complete_when_its_packages_are(madeup: Path) -> None:
+    (madeup / "__init__.py").write_text(
+        "from madeup import inner\n"
+        "from pytest_graphmode.importing import complete\n"
+        "during = complete('madeup.inner'), complete('madeup.inner', finishing='madeup')\n"
+    )
+    assert not complete("madeup.inner")
+    assert importlib.import_module("madeup").during == (False, True)
+    assert complete("madeup.inner")
+
+
+def test_attaches_at_once_to_what_is_imported(madeup: Path, watcher: Watcher) -> None:
+    importlib.import_module("madeup")
+    recorder = Recorder()
+    watcher.open(recorder)
+    assert log() == ["attach"]
+    watcher.close(recorder)
+    assert log() == ["attach", "detach"]
+
+
+def test_attaches_when_a_framework_is_imported_later(madeup: Path, watcher: Watcher) -> None:
+    recorder = Recorder()
+    watcher.open(recorder)
+    assert log() == []
+    assert "madeup" not in sys.modules
+    importlib.import_module("madeup")
+    assert log() == ["attach"]
+    watcher.close(recorder)
+    assert log() == ["attach", "detach"]
+
+
+def test_attaches_when_a_thread_imports_it(madeup: Path, watcher: Watcher) -> None:
+    recorder = Recorder()
+    watcher.open(recorder)
+    thread = threading.Thread(target=importlib.import_module, args=("madeup",))
+    thread.start()
+    thread.join()
+    assert log() == ["attach"]
+    watcher.close(recorder)
+
+
+def test_never_imports_a_framework(madeup: Path, watcher: Watcher) -> None:
+    recorder = Recorder()
+    watcher.open(recorder)
+    importlib.import_module("unrelated_module")
+    watcher.close(recorder)
+    assert "madeup" not in sys.modules
+    assert "madeup_source" not in sys.modules
+
+
+def test_stays_attached_until_the_last_recorder_closes(madeup: Path, watcher: Watcher) -> None:
+    importlib.import_module("madeup")
+    outer, inner = Recorder(), Recorder()
+    watcher.open(outer)
+    watcher.open(inner)
+    watcher.close(inner)
+    assert log() == ["attach"]
+    watcher.close(outer)
+    assert log() == ["attach", "detach"]
+
+
+def test_a_source_made_unknown_is_detached(madeup: Path) -> None:
+    importlib.import_module("madeup")
+    watcher, recorder = Watcher(), Recorder()
+    watcher.open(recorder)
+    unregister = watcher.register([SPEC])
+    assert log() == ["attach"]
+    unregister()
+    assert log() == ["attach", "detach"]
+    watcher.close(recorder)
+    assert log() == ["attach", "detach"]
+
+
+def test_a_source_known_twice_is_attached_once(madeup: Path, watcher: Watcher) -> None:
+    importlib.import_module("madeup")
+    watcher.register([SPEC, SPEC])
+    recorder = Recorder()
+    watcher.open(recorder)
+    assert log() == ["attach"]
+    watcher.close(recorder)
+
+
+def test_reset_reaches_imported_frameworks_only(madeup: Path, watcher: Watcher) -> None:
+    watcher.reset()
+    assert "madeup" not in sys.modules
+    importlib.import_module("madeup")
+    recorder = Recorder()
+    watcher.open(recorder)
+    watcher.reset()
+    watcher.close(recorder)
+    assert log() == ["attach", "reset", "detach"]
+
+
+def test_a_source_that_fails_leaves_the_import_alone_and_fails_the_watch(madeup: Path, watcher: Watcher) -> None:
+    (madeup.parent / "madeup_source.py").write_text(
+        "class Source:\n    def attach(self, sink):\n        raise RuntimeError('madeup.inner.build is gone')\n"
+    )
+    recorder = Recorder()
+    watcher.open(recorder)
+    assert importlib.import_module("madeup").ready
+    with pytest.raises(RuntimeError, match=r"madeup\.inner\.build is gone"):
+        watcher.close(recorder)
+
+
+def test_sink_and_watcher_agree() -> None:
+    sink: Sink = Watcher()
+    assert sink is not None
