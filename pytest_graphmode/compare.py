@@ -5,6 +5,7 @@ Called by agreement, by the control-flow checks and by whatever else says that t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,9 +26,10 @@ _TOLERANCES: Final = {
     "float64": _WIDEST,
     "complex128": _WIDEST,
 }
-_HALF: Final = ("float16", "bfloat16")
+_HALF: Final = frozenset(["float16", "bfloat16"])
 _KINDS: Final = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "c": "complex"}
 _TINY: Final = 1e-290
+_NOTHING: Final = "nothing there"
 _REASONS: Final = {
     "structure": "the structures differ",
     "shape": "the shapes differ",
@@ -89,13 +91,7 @@ class Mismatch:
 
 
 def first_mismatch(
-    actual: Any,
-    expected: Any,
-    *,
-    rtol: float | None = None,
-    atol: float | None = None,
-    root: str = "result",
-    computed_in: str = "float64",
+    actual: Any, expected: Any, *, rtol: float | None = None, atol: float | None = None, root: str = "result"
 ) -> Mismatch | None:
     """Where two trees of NumPy arrays and Python values differ first, None where they agree.
 
@@ -108,20 +104,35 @@ def first_mismatch(
         actual, expected: trees; a leaf that belongs to a framework has to be converted by the caller.
         rtol, atol: instead of the table's, each on its own.
         root: the name that paths in the message begin with.
-        computed_in: the dtype that Python floats on both sides were computed in. Where it is a half-precision type,
-            arrays are held to no more than its tolerance either, since frameworks hand out bfloat16 as float32.
     """
-    tolerance = _Tolerance(rtol, atol, computed_in)
-    there = dict(trees.paths(actual, root))
-    wanted = dict(trees.paths(expected, root))
-    for path, leaf in wanted.items():
-        if path not in there:
-            return Mismatch(path, "structure", "nothing there", _describe(leaf))
-        found = _leaf_mismatch(path, there[path], leaf, tolerance)
+    there, wanted = dict(trees.paths(actual, root)), dict(trees.paths(expected, root))
+    return first_leaf_mismatch(there, wanted, rtol=rtol, atol=atol)
+
+
+def first_leaf_mismatch(
+    actual: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    computed_in: Sequence[str] = ("float64",),
+) -> Mismatch | None:
+    """`first_mismatch` of two trees that are flat already: leaves by their paths.
+
+    Args:
+        computed_in: the dtypes that the two sides were computed in. Python floats count as the looser of them. Where
+            it is a half-precision type, arrays are held to no more than its tolerance either, since frameworks hand
+            out bfloat16 as float32.
+    """
+    tolerance = _Tolerance(rtol, atol, frozenset(computed_in))
+    for path, leaf in expected.items():
+        if path not in actual:
+            return Mismatch(path, "structure", _NOTHING, _describe(leaf))
+        found = _leaf_mismatch(path, actual[path], leaf, tolerance)
         if found is not None:
             return found
-    extra = next((path for path in there if path not in wanted), None)
-    return None if extra is None else Mismatch(extra, "structure", _describe(there[extra]), "nothing there")
+    extra = next((path for path in actual if path not in expected), None)
+    return None if extra is None else Mismatch(extra, "structure", _describe(actual[extra]), _NOTHING)
 
 
 @dataclass(frozen=True)
@@ -130,21 +141,17 @@ class _Tolerance:
 
     rtol: float | None
     atol: float | None
-    computed_in: str
+    computed_in: frozenset[str]
 
     def of(self, *leaves: Any) -> tuple[float, float]:
         """`rtol, atol` for floating leaves: the looser of their dtypes', each on its own."""
-        names = {self._dtype(leaf) for leaf in leaves}
-        if self.computed_in in _HALF:
-            names.add(self.computed_in)
+        names = set(self.computed_in & _HALF).union(*map(self._dtypes, leaves))
         defaults = [_TOLERANCES.get(name, _WIDEST) for name in names]
         rtol, atol = (max(column) for column in zip(*defaults, strict=True))
         return rtol if self.rtol is None else self.rtol, atol if self.atol is None else self.atol
 
-    def _dtype(self, leaf: Any) -> str:
-        if isinstance(leaf, (np.ndarray, np.generic)):
-            return leaf.dtype.name
-        return self.computed_in
+    def _dtypes(self, leaf: Any) -> frozenset[str]:
+        return frozenset([leaf.dtype.name]) if isinstance(leaf, (np.ndarray, np.generic)) else self.computed_in
 
 
 def _leaf_mismatch(path: str, actual: Any, expected: Any, tolerance: _Tolerance) -> Mismatch | None:

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, dataclass
 import numpy as np
 import pytest
 
-from pytest_graphmode.compare import Mismatch, first_mismatch
+from pytest_graphmode.compare import Mismatch, first_leaf_mismatch, first_mismatch
 
 Point = namedtuple("Point", "x y")
 
@@ -69,18 +69,19 @@ def test_bfloat16_arrays_are_floating_and_have_their_own_tolerance():
 
 
 def test_a_python_float_counts_as_what_it_was_computed_in():
-    near = 1 + 5e-6
-    assert found(near, 1.0).rtol == 1e-7
-    assert first_mismatch(near, 1.0, computed_in="float32") is None
-    assert first_mismatch(np.float64(near), np.float64(1), computed_in="float32") is not None
-    assert first_mismatch(near, np.float32(1)) is None
+    near, one = {"x": 1 + 5e-6}, {"x": 1.0}
+    assert first_leaf_mismatch(near, one).rtol == 1e-7
+    assert first_leaf_mismatch(near, one, computed_in=["float32"]) is None
+    assert first_leaf_mismatch(near, one, computed_in=["float64", "float32"]) is None
+    assert first_leaf_mismatch({"x": np.float64(1 + 5e-6)}, {"x": np.float64(1)}, computed_in=["float32"]) is not None
+    assert first_mismatch(1 + 5e-6, np.float32(1)) is None
 
 
 def test_half_precision_loosens_arrays_too():
-    near, one = np.array(1.01, np.float32), np.array(1.0, np.float32)
-    assert first_mismatch(near, one) is not None
-    assert first_mismatch(near, one, computed_in="float16") is not None
-    assert first_mismatch(near, one, computed_in="bfloat16") is None
+    near, one = {"x": np.array(1.01, np.float32)}, {"x": np.array(1.0, np.float32)}
+    assert first_leaf_mismatch(near, one) is not None
+    assert first_leaf_mismatch(near, one, computed_in=["float32", "float16"]) is not None
+    assert first_leaf_mismatch(near, one, computed_in=["float32", "bfloat16"]) is None
 
 
 def test_tolerances_are_overridden_each_on_its_own():
