@@ -73,6 +73,10 @@ class _Attachment:
         return Path(__file__).parent.parent.joinpath(*module.split(".")).with_suffix(".py").exists()
 
 
+class _Paused(threading.local):
+    depth = 0
+
+
 class Watcher:
     """The recorders that are open, and the event sources that are attached while any is.
 
@@ -86,31 +90,45 @@ class Watcher:
         self._imports = ImportWatch(self._names, self._imported)
         self._missed: list[Exception] = []
         self._lock = threading.Lock()
+        self._paused = _Paused()
         self.register(sources)
 
     # Sink: what the event sources call.
 
     def build(self, report: BuildReport) -> None:
-        for recorder in tuple(self._recorders):
+        for recorder in self._listening:
             recorder.build(report)
 
     def call(self, backend: str, mode: str) -> None:
-        for recorder in tuple(self._recorders):
+        for recorder in self._listening:
             recorder.call(backend, mode)
 
     def eager_call(
         self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
     ) -> None:
-        for recorder in tuple(self._recorders):
+        for recorder in self._listening:
             recorder.eager_call(backend, mode, identity, nodes, fingerprint)
 
     def graph_break(self, graph_break: GraphBreak) -> None:
-        for recorder in tuple(self._recorders):
+        for recorder in self._listening:
             recorder.graph_break(graph_break)
 
     def fallback(self, fallback: Fallback) -> None:
-        for recorder in tuple(self._recorders):
+        for recorder in self._listening:
             recorder.fallback(fallback)
+
+    @property
+    def _listening(self) -> tuple[Recorder, ...]:
+        return () if self._paused.depth else tuple(self._recorders)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What this thread builds in the block is nobody's business: the graphs of the plugin's own checks."""
+        self._paused.depth += 1
+        try:
+            yield
+        finally:
+            self._paused.depth -= 1
 
     # Scopes.
 
