@@ -109,12 +109,25 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What a framework looks graphs up by besides the arguments: a device, a scope, a switch.
+
+    `kind` is the kind of the cause that a change of it is.
+    """
+
+    kind: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
 class BuildReport:
     """One build as an event source saw it, before it is compared with earlier ones.
 
     `causes` holds what only the framework can know (a failed guard, variable creation); `considered` the names
     of the arguments that can cause a rebuild, None for all; `cures` a text by cause kind, in which
-    `{argument}` stands for the argument's name. `internal` marks a framework's own plumbing.
+    `{argument}` stands for the argument's name. `internal` marks a framework's own plumbing. `conditions` are
+    compared like arguments, and not shown.
     """
 
     backend: str
@@ -131,6 +144,7 @@ class BuildReport:
     failed: bool = False
     internal: bool = False
     structure: str | None = None
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)

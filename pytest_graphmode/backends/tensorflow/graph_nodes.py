@@ -1,0 +1,70 @@
+"""Counts the operations and control flow of a TensorFlow graph, with the functions it calls.
+
+Called by `tracing.py` for every trace.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+CONTROL_FLOW: Final[Mapping[str, str]] = {
+    "While": "while",
+    "StatelessWhile": "while",
+    "If": "cond",
+    "StatelessIf": "cond",
+    "Case": "switch",
+    "StatelessCase": "switch",
+}
+_BODIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "while": ("cond", "body"),
+    "cond": ("then_branch", "else_branch"),
+    "switch": ("branches",),
+}
+_CALLS: Final = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+
+
+def count(graph: Any) -> tuple[int, dict[str, int]]:
+    """The operations of a graph and of each function that it calls or loops over, each function once; and how many
+    `while`, `cond`, `scan` and `switch` operations are among them.
+
+    A loop in a name scope `scan`, as tf.scan and `graphmode.scan` make them, counts as `scan`.
+    """
+    nodes, control_flow = 0, Counter[str]()
+    for operations in _bodies(graph):
+        nodes += len(operations)
+        control_flow.update(_verb(operation) for operation in operations if operation.type in CONTROL_FLOW)
+    return nodes, dict(control_flow)
+
+
+def _bodies(graph: Any) -> Iterator[list[Any]]:
+    """The operations of a graph, then of each function reached from it."""
+    seen: set[str] = set()
+    waiting = [graph]
+    while waiting:
+        current = waiting.pop()
+        operations = current.get_operations()
+        yield operations
+        for operation in operations:
+            for name in _functions(operation):
+                # Private: the public `as_graph_def` copies every constant, which can be gigabytes.
+                function = None if name in seen else current._get_function(name)
+                seen.add(name)
+                if function is not None:
+                    waiting.append(function.graph)
+
+
+def _functions(operation: Any) -> list[str]:
+    """The names of the functions that an operation calls."""
+    kind = operation.type
+    if kind in _CALLS:
+        return [operation.get_attr("f").name]
+    found = (operation.get_attr(name) for name in _BODIES.get(CONTROL_FLOW.get(kind, ""), ()))
+    return [one.name for attr in found for one in (attr if isinstance(attr, list) else [attr])]
+
+
+def _verb(operation: Any) -> str:
+    verb = CONTROL_FLOW[operation.type]
+    scopes = [scope.partition("_")[0] for scope in operation.name.split("/")[:-1]]
+    return "scan" if verb == "while" and scopes[-1:] == ["scan"] else verb

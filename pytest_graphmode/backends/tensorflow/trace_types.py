@@ -1,0 +1,116 @@
+"""Describes the arguments of a tf.function by the types that TensorFlow looks its traces up by.
+
+Called by `tracing.py` for every trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import tensorflow as tf
+
+# Private: TensorFlow publishes the protocol of a trace type, but not the containers it builds them from.
+from tensorflow.core.function.trace_type import default_types as trace_types
+from tensorflow.core.function.trace_type.custom_nest_trace_type import CustomNestTraceType
+from tensorflow.python.ops.resource_variable_ops import VariableSpec
+
+from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
+
+
+def arguments(parameters: Mapping[str, Any]) -> tuple[Argument, ...]:
+    """The leaves of every parameter of a `FunctionType`, named by their paths: `batch['x'][0]`."""
+    variables: dict[object, str] = {}
+    return tuple(
+        _described(path, leaf, variables)
+        for name, parameter in parameters.items()
+        for path, leaf in _leaves(name, parameter.type_constraint)
+    )
+
+
+def _leaves(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
+    """The leaf types of a trace type, a type specification or a structure of them; an empty container is a leaf."""
+    children = list(_children(path, kind))
+    if not children:
+        yield path, kind
+    for name, child in children:
+        yield from _leaves(name, child)
+
+
+def _children(path: str, kind: Any) -> Iterable[tuple[str, Any]]:
+    found = (children for cls, children in _CONTAINERS.items() if isinstance(kind, cls))
+    children = next(found, None)
+    return () if children is None else children(path, kind)
+
+
+def _indexed(path: str, children: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    return ((f"{path}[{index}]", child) for index, child in enumerate(children))
+
+
+def _keyed(path: str, children: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    return ((f"{path}[{key!r}]", child) for key, child in children.items())
+
+
+def _attributes(path: str, names: Iterable[str], children: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    return ((f"{path}.{name}", child) for name, child in zip(names, children, strict=False))
+
+
+def _named(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
+    return _attributes(path, kind.attribute_names, kind.attributes.components)
+
+
+def _elements(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
+    """What a dataset or an iterator yields."""
+    return iter([(f"{path}.element", kind._element_spec)])
+
+
+def _fields(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
+    fields = {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+    return _attributes(path, fields, fields.values())
+
+
+_CONTAINERS: Final[Mapping[Any, Callable[[str, Any], Iterable[tuple[str, Any]]]]] = {
+    trace_types.Tuple: lambda path, kind: _indexed(path, kind.components),
+    trace_types.List: lambda path, kind: _indexed(path, kind.components_tuple.components),
+    trace_types.Dict: lambda path, kind: _keyed(path, kind.mapping),
+    trace_types.NamedTuple: _named,
+    trace_types.Attrs: lambda path, kind: _named(path, kind.named_attributes),
+    CustomNestTraceType: lambda path, kind: _indexed(path, kind.components),
+    tf.data.DatasetSpec: _elements,
+    tf.data.IteratorSpec: _elements,
+    tf.experimental.ExtensionTypeSpec: _fields,
+    tuple: _indexed,
+    list: _indexed,
+    dict: _keyed,
+}
+
+
+def _described(path: str, kind: Any, variables: dict[object, str]) -> Argument:
+    """A leaf as text; `variables` has the first path of each variable, so that the same one passed twice shows."""
+    if isinstance(kind, VariableSpec):
+        first = variables.setdefault(kind.alias_id, path)
+        return _tensor(path, kind, "Variable", "" if first == path else f" (the variable of {first})")
+    if isinstance(kind, tf.TensorSpec):
+        return _tensor(path, kind)
+    if isinstance(kind, tf.TypeSpec) and hasattr(kind, "shape") and hasattr(kind, "dtype"):
+        return _tensor(path, kind, kind.value_type.__name__)
+    return value_argument(path, _value(kind))
+
+
+def _tensor(path: str, spec: Any, cls: str = "", remark: str = "") -> Argument:
+    shape = None if spec.shape.rank is None else spec.shape.as_list()
+    found = tensor_argument(path, spec.dtype.name, shape, type_name=cls)
+    return tensor_argument(path, spec.dtype.name, shape, type_name=cls, text=f"{cls} {found.text}{remark}".lstrip())
+
+
+def _value(kind: Any) -> Any:
+    """The Python value a trace is specialized for; a type specification where that is all there is."""
+    if isinstance(kind, trace_types.Literal):
+        return kind.value
+    if isinstance(kind, trace_types.Weakref):
+        return kind._ref()
+    if isinstance(kind, trace_types.Tuple):
+        return ()
+    if isinstance(kind, trace_types.List):
+        return []
+    return {} if isinstance(kind, trace_types.Dict) else kind

@@ -1,0 +1,59 @@
+"""Tells which function a trace is of, and whether it is the user's or TensorFlow's own machinery.
+
+Called by `tracing.py` for every trace.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import tensorflow as tf
+from tensorflow.python.data.ops.structured_function import StructuredFunctionWrapper
+from tensorflow.python.eager.polymorphic_function.tf_method_target import TfMethodTarget
+from tensorflow.python.util import tf_decorator
+
+from pytest_graphmode import identity
+
+_TENSORFLOW: Final = str(Path(tf.__file__).parent)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The function that a trace is of; `internal` for machinery (tf.data, variable initialisers)."""
+
+    identity: identity.Identity
+    internal: bool
+
+
+def subject(options: Any) -> Subject:
+    """What the `TracingOptions` of a trace say about its function.
+
+    What tells one tf.function from another is its `function_captures`: the tf.function itself is not among the
+    options, and its cache takes no weak reference.
+    """
+    function = _unwrapped(options.python_function)
+    mapped = _mapped(function) if (options.attributes or {}).get("_tf_data_function") else None
+    found = identity.of(mapped or function, owner=options.function_captures)
+    machinery = mapped is not None or options.function_cache is None or found.file.startswith(_TENSORFLOW)
+    return Subject(found, machinery)
+
+
+def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The user's function under TensorFlow's decorators, a method with the object it is really bound to."""
+    plain: Callable[..., Any] = tf_decorator.unwrap(function)[1]
+    if isinstance(plain, types.MethodType) and isinstance(plain.__self__, TfMethodTarget):
+        return types.MethodType(plain.__func__, plain.__self__.target)
+    return plain
+
+
+def _mapped(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The function that was given to `Dataset.map` and the like, from inside tf.data's wrapper around it."""
+    for cell in getattr(function, "__closure__", None) or ():
+        if isinstance(cell.cell_contents, StructuredFunctionWrapper):
+            found: Callable[..., Any] = cell.cell_contents._func
+            return found
+    return None
