@@ -56,6 +56,9 @@ class VariantPattern:
     mode: str | None = None
     device: str | None = None
 
+    def __str__(self) -> str:
+        return self.backend + (f":{self.mode}" if self.mode else "") + (f"@{self.device}" if self.device else "")
+
     def matches(self, variant: Variant) -> bool:
         return (
             self.backend == variant.backend
