@@ -238,14 +238,14 @@ class Handle:
     ) -> None:
         """Fail unless `fn` gives plain Python's results on every case, from one graph that holds its control flow."""
         __tracebackhide__ = True
-        from pytest_graphmode.controlflow_checks import check_control_flow
+        from pytest_graphmode.controlflow.check import check_control_flow
 
         check_control_flow(self, fn, cases, reference=reference, coverage=coverage, in_graph=in_graph)
 
     def check_not_frozen(self, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None) -> None:
         """Fail if a graph of `fn` froze Python state (random numbers, the clock, what `vary` changes) it reads."""
         __tracebackhide__ = True
-        from pytest_graphmode.controlflow_checks import check_not_frozen
+        from pytest_graphmode.controlflow.frozen import check_not_frozen
 
         check_not_frozen(self, fn, *args, vary=vary)
 

@@ -60,8 +60,10 @@ class Backend(Protocol):
 class Mode(Protocol):
     """How a backend runs functions: one object per variant.
 
-    The control-flow verbs take and return one tree of tensors as state, and are called inside a function only (in
-    a mode that is not `static` also outside).
+    The control-flow primitives are called inside a function only (in a mode that is not `static` also outside). What
+    the handle gives them is simple: `state`, `init`, `xs` and `operands` are flat tuples of tensors, callbacks that
+    return a state return a flat tuple of tensors of the same dtypes and shapes, and predicates are checked. What a branch
+    and what a scan returns as `y` may be any tree of tensors and None.
 
     Attributes:
         name: as in `--graph-backends`.
@@ -111,16 +113,26 @@ class Mode(Protocol):
             (or None) for each of `variables`. Gradients of complex leaves follow TensorFlow's and torch's convention.
         """
 
-    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any: ...
+    def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """A user's function as a primitive may call it: as it is, or with its Python control flow made traceable."""
 
-    def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any: ...
+    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
+        """The state after `state = body(state)` while `cond(state)`, a bool tensor or Python bool, holds."""
+
+    def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
+        """The state after `state = body(i, state)` for i from `lower` up to `upper`.
+
+        The bounds are two Python ints (i is then int32) or two integer scalars of one dtype, which i has too.
+        """
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
-        """`carry, ys` of `f(carry, x) -> (carry, y)` over the leading axis of every leaf of `xs`."""
+        """`carry, ys` of `f(carry, x) -> (carry, y)` over the leading axis of every leaf of `xs`, which may be empty."""
 
-    def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any: ...
+    def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        """What the branch of a bool scalar returns; `pred` is a tensor in a static mode."""
 
-    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any: ...
+    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+        """What `branches[index]` returns, the index clamped; in a static mode a tensor and at least two branches."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
+
 from pytest_graphmode import calls, trees
+from pytest_graphmode.controlflow.carried import same_steps
+from pytest_graphmode.controlflow.layout import Kind
 
 
 class PythonMode:
@@ -35,6 +39,9 @@ class PythonMode:
             raise TypeError(f"{self.name} mode takes no options for a function, got {', '.join(options)}")
         return fn
 
+    def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        return fn
+
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         while bool(cond(state)):
             state = body(state)
@@ -46,17 +53,35 @@ class PythonMode:
         return state
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
+        steps = len(trees.leaves(xs)[0])
+        if not steps:
+            return init, self._no_steps(f, init, xs)
         carry, outputs = init, []
-        for step in range(len(trees.leaves(xs)[0])):
+        for step in range(steps):
             carry, y = f(carry, trees.map(lambda leaf, step=step: leaf[step], xs))
             outputs.append(y)
-        return carry, trees.map(lambda *leaves: self.stack(leaves), *outputs)
+        same_steps("scan", "f", outputs)
+        return carry, trees.map(lambda *leaves: None if leaves[0] is None else self.stack(leaves), *outputs)
+
+    def _no_steps(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
+        """The ys of a scan over nothing: `f` runs once on zeros, for their structure, dtypes and shapes only."""
+        with np.errstate(all="ignore"):
+            _, y = f(init, trees.map(self._row_of_zeros, xs))
+        return trees.map(lambda leaf: None if leaf is None else self.stack([leaf])[:0], y)
+
+    def _row_of_zeros(self, leaf: Any) -> Any:
+        kind = Kind.of(leaf)
+        return self.tensor(np.zeros((kind.shape or ())[1:]), kind.dtype)
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
         return (true_fn if bool(pred) else false_fn)(*operands)
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
-        return branches[int(index)](*operands)
+        return branches[min(max(int(index), 0), len(branches) - 1)](*operands)
+
+    def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        """See `Mode.tensor`."""
+        raise NotImplementedError
 
     def index(self, value: int) -> Any:
         """A loop counter as this backend's integer scalar."""

@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: its C++
 import tensorflow as tf
 
 from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.tensorflow import autograph
 from pytest_graphmode.backends.tensorflow.eager import Eager
 from pytest_graphmode.backends.tensorflow.graph import Graph
 
@@ -24,6 +25,9 @@ class TensorFlow:
     gradients = True
     traces_python = True
     lib = tf
+
+    def __init__(self) -> None:
+        autograph.install()
 
     def devices(self) -> Sequence[str]:
         kinds = {"CPU": "cpu", "GPU": "gpu", "TPU": "tpu"}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from pytest_graphmode.backends.tensorflow.autograph import converted, for_function
+from pytest_graphmode.backends.tensorflow.controlflow import GraphControlFlow
 from pytest_graphmode.backends.tensorflow.eager import TensorFlowMode
 
 
-class Graph(TensorFlowMode):
+class Graph(GraphControlFlow, TensorFlowMode):
     name = "graph"
     static = True
 
@@ -18,5 +20,10 @@ class Graph(TensorFlowMode):
         return not tf.executing_eagerly()
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        made: Callable[..., Any] = tf.function(fn, **options)
+        made: Callable[..., Any] = tf.function(for_function(fn), **options)
         return made
+
+    def value_and_grad(
+        self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
+    ) -> tuple[Any, list[Any], list[Any]]:
+        return super().value_and_grad(converted(fn), args, argnums, variables)

@@ -1,0 +1,73 @@
+"""Trees of tensors as the primitives of a mode take them: flat tuples, with what it takes to rebuild the tree.
+
+Used by `verbs.py`, and by backends whose primitives know no trees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_graphmode import trees
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tensors of a tree stand; every other leaf is None.
+
+    `root` is the name that the paths begin with: `loop_vars`.
+    """
+
+    root: str
+    spec: Any
+    paths: tuple[str, ...]
+    present: tuple[bool, ...]
+
+    def unpack(self, tensors: Sequence[Any]) -> Any:
+        """The tree with these tensors in it."""
+        rest = iter(tensors)
+        return trees.unflatten(self.spec, [next(rest) if there else None for there in self.present])
+
+    @property
+    def tensor_paths(self) -> list[str]:
+        return [path for path, there in zip(self.paths, self.present, strict=True) if there]
+
+
+def pack(tree: Any, root: str, tensor: Callable[[Any], Any] = lambda leaf: leaf) -> tuple[Layout, tuple[Any, ...]]:
+    """The layout of a tree and its leaves that are not None, each made a tensor by `tensor`."""
+    leaves, spec = trees.flatten(tree)
+    layout = Layout(
+        root, spec, tuple(path for path, _ in trees.paths(tree, root)), tuple(leaf is not None for leaf in leaves)
+    )
+    return layout, tuple(tensor(leaf) for leaf in leaves if leaf is not None)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a loop keeps of its variables: the dtype by name, and the shape, None where it is unknown."""
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    @classmethod
+    def of(cls, tensor: Any) -> Kind:
+        try:
+            shape = tuple(tensor.shape)
+        except ValueError:  # TensorFlow: the rank is unknown
+            shape = None
+        name = getattr(tensor.dtype, "name", None) or str(tensor.dtype).removeprefix("torch.")
+        return cls(name, shape)
+
+    @property
+    def dimensions(self) -> str:
+        return "[?]" if self.shape is None else f"[{', '.join(map(str, self.shape))}]"
+
+    def fits(self, other: Kind) -> bool:
+        """Whether the shapes can be the same, as far as they are known."""
+        if self.shape is None or other.shape is None:
+            return True
+        if len(self.shape) != len(other.shape):
+            return False
+        pairs = zip(self.shape, other.shape, strict=True)
+        return all(a is None or b is None or a == b for a, b in pairs)

@@ -1,0 +1,260 @@
+"""The control-flow verbs: one meaning for every backend, over the primitives of `backends.base.Mode`.
+
+The handle's `while_loop`, `fori_loop`, `scan`, `cond` and `switch` are calls of a `Verbs`. It makes tensors of numbers,
+hands the primitives flat tuples of tensors, holds results to the rules of `carried.py`, and runs a verb that is called
+at top level as one function of the variant's mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_graphmode import identity, trees
+from pytest_graphmode.controlflow.carried import carried
+from pytest_graphmode.controlflow.layout import Kind, Layout, pack
+
+if TYPE_CHECKING:
+    from pytest_graphmode.backends.base import Mode
+    from pytest_graphmode.handle import Handle
+
+Callback = Callable[..., Any]
+
+
+class Verbs:
+    """What `graphmode.while_loop` and the rest do: convert arguments, run in the variant's mode, pass trees."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._functions: dict[Hashable, tuple[tuple[identity.Identity, ...], _Function]] = {}
+
+    @property
+    def _mode(self) -> Mode:
+        return self._handle._mode
+
+    def while_loop(self, cond: Callback, body: Callback, loop_vars: Any) -> Any:
+        layout, state = self._pack("while_loop", loop_vars, "loop_vars")
+        if not state:
+            raise ValueError("while_loop: loop_vars holds no tensor: carry what the condition depends on")
+        apply = _one_by_one if type(loop_vars) in (tuple, list) else _whole
+
+        def run(*state: Any) -> Any:
+            test, step = self._mode.callback(cond), self._mode.callback(body)
+            variables = carried(self._mode, "while_loop", "body", layout, state)
+
+            def holds(state: Sequence[Any]) -> Any:
+                return self._predicate("while_loop", "the result of cond", apply(test, layout.unpack(state)))
+
+            def advance(state: Sequence[Any]) -> tuple[Any, ...]:
+                result = apply(step, layout.unpack(state))
+                return variables.tensors(_like(loop_vars, result))
+
+            return layout.unpack(self._mode.while_loop(holds, advance, state))
+
+        return self._run("while_loop", (cond, body), layout, run, state)
+
+    def fori_loop(self, lower: Any, upper: Any, body: Callback, init: Any) -> Any:
+        layout, state = self._pack("fori_loop", init, "init")
+        lower, upper = self._bounds(lower, upper)
+
+        def run(lower: Any, upper: Any, *state: Any) -> Any:
+            step = self._mode.callback(body)
+            variables = carried(self._mode, "fori_loop", "body", layout, state)
+
+            def advance(index: Any, state: Sequence[Any]) -> tuple[Any, ...]:
+                return variables.tensors(step(index, layout.unpack(state)))
+
+            return layout.unpack(self._mode.fori_loop(lower, upper, advance, state))
+
+        return self._run("fori_loop", (body,), layout, run, (lower, upper, *state))
+
+    def scan(self, f: Callback, init: Any, xs: Any) -> tuple[Any, Any]:
+        layout, state = self._pack("scan", init, "init")
+        rows, columns = self._pack("scan", xs, "xs")
+        _leading(rows, columns)
+
+        def run(*tensors: Any) -> tuple[Any, Any]:
+            step = self._mode.callback(f)
+            state, columns = tensors[: len(layout.tensor_paths)], tensors[len(layout.tensor_paths) :]
+            variables = carried(self._mode, "scan", "f", layout, state)
+
+            def advance(state: Sequence[Any], row: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+                carry, y = _pair(step(layout.unpack(state), rows.unpack(row)))
+                return variables.tensors(carry), self._result("scan", y, "y")
+
+            last, ys = self._mode.scan(advance, state, columns)
+            return layout.unpack(last), ys
+
+        result: tuple[Any, Any] = self._run("scan", (f,), (layout, rows), run, (*state, *columns))
+        return result
+
+    def cond(self, pred: Any, true_fn: Callback, false_fn: Callback, *operands: Any) -> Any:
+        layout, tensors = self._pack("cond", operands, "operands")
+        pred = self._predicate("cond", "pred", pred)
+
+        def run(pred: Any, *tensors: Any) -> Any:
+            branches = [self._branch("cond", layout, branch) for branch in (true_fn, false_fn)]
+            if self._decided(pred, bool):
+                return branches[0 if pred else 1](*tensors)
+            return self._mode.cond(pred, *branches, *tensors)
+
+        return self._run("cond", (true_fn, false_fn), layout, run, (pred, *tensors))
+
+    def switch(self, index: Any, branches: Sequence[Callback], *operands: Any) -> Any:
+        if not branches:
+            raise ValueError("switch: branches is empty: give it one function per index")
+        layout, tensors = self._pack("switch", operands, "operands")
+        index = self._integer("switch", "index", index)
+
+        def run(index: Any, *tensors: Any) -> Any:
+            made = [self._branch("switch", layout, branch) for branch in branches]
+            if len(made) == 1 or self._decided(index, int):
+                return made[min(max(index, 0), len(made) - 1) if len(made) > 1 else 0](*tensors)
+            return self._mode.switch(index, made, *tensors)
+
+        return self._run("switch", tuple(branches), layout, run, (index, *tensors))
+
+    # Arguments and results.
+
+    def _pack(self, verb: str, tree: Any, root: str) -> tuple[Layout, tuple[Any, ...]]:
+        def tensor(leaf: Any) -> Any:
+            try:
+                return self._handle.tensor(leaf)
+            except TypeError as error:
+                path = next(path for path, found in trees.paths(tree, root) if found is leaf)
+                raise TypeError(f"{verb}: {path}: {error}; let the function close over anything else") from None
+
+        return pack(tree, root, tensor)
+
+    def _result(self, verb: str, tree: Any, root: str) -> Any:
+        """A tree that a callback returned, its numbers as tensors."""
+        layout, tensors = self._pack(verb, tree, root)
+        return layout.unpack(tensors)
+
+    def _branch(self, verb: str, layout: Layout, branch: Callback) -> Callback:
+        user = self._mode.callback(branch)
+        return lambda *tensors: self._result(verb, user(*layout.unpack(tensors)), "result")
+
+    def _decided(self, value: Any, kind: type) -> bool:
+        """Whether a Python value decides which branch there is when a graph is built, as in the framework itself."""
+        return self._mode.static and isinstance(value, kind)
+
+    def _predicate(self, verb: str, what: str, value: Any) -> Any:
+        if isinstance(value, (bool, np.bool_)) and not self._mode.is_tensor(value):
+            return bool(value)
+        tensor = self._handle.tensor(value)
+        kind = Kind.of(tensor)
+        if kind.dtype != "bool":
+            raise TypeError(f"{verb}: {what} has dtype {kind.dtype}, not bool: compare it with something, `x != 0`")
+        if not kind.fits(_SCALAR):
+            raise ValueError(
+                f"{verb}: {what} has shape {kind.dimensions}, not one bool: reduce it with graphmode.xp.all or any, or "
+                "choose element by element with graphmode.xp.where"
+            )
+        return tensor
+
+    def _integer(self, verb: str, what: str, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        tensor = self._handle.tensor(value)
+        kind = Kind.of(tensor)
+        if "int" not in kind.dtype:
+            raise TypeError(f"{verb}: {what} has dtype {kind.dtype}, not an integer: cast it, or round it first")
+        if not kind.fits(_SCALAR):
+            raise ValueError(f"{verb}: {what} has shape {kind.dimensions}, not one integer: take one element of it")
+        return tensor
+
+    def _bounds(self, lower: Any, upper: Any) -> tuple[Any, Any]:
+        """Both as Python ints, or both as tensors of one integer dtype."""
+        bounds = [self._integer("fori_loop", name, value) for name, value in (("lower", lower), ("upper", upper))]
+        dtypes = [Kind.of(bound).dtype for bound in bounds if not isinstance(bound, int)]
+        if len(set(dtypes)) > 1:
+            raise TypeError(f"fori_loop: lower is {dtypes[0]} and upper {dtypes[1]}: cast one of them")
+        if dtypes:
+            bounds = [self._handle.tensor(bound, dtypes[0]) if isinstance(bound, int) else bound for bound in bounds]
+        return bounds[0], bounds[1]
+
+    # Running.
+
+    def _run(
+        self, verb: str, callbacks: tuple[Callback, ...], layout: object, run: Callback, operands: Sequence[Any]
+    ) -> Any:
+        mode = self._mode
+        if not mode.static or mode.inside():
+            return run(*operands)
+        identities = tuple(identity.of(callback) for callback in callbacks)
+        key = (verb, mode, self._handle.dtype, layout, tuple((known.file, known.line) for known in identities))
+        kept = self._functions.get(key)
+        if kept is None or not all(map(_unchanged, kept[0], identities)):
+            kept = self._functions[key] = identities, _Function(self._handle, verb, run, callbacks[-1])
+        return kept[1](*[self._handle.tensor(operand) for operand in operands])
+
+
+class _Function:
+    """A verb at top level as one function of the mode, whose result may be any tree."""
+
+    def __init__(self, handle: Handle, verb: str, run: Callback, named_after: Callback) -> None:
+        self._layout: Layout | None = None
+
+        def compute(*operands: Any) -> tuple[Any, ...]:
+            self._layout, tensors = pack(run(*operands), "result")
+            return tensors
+
+        self._function = handle.function(identity.subject(compute, named_after, verb))
+
+    def __call__(self, *operands: Any) -> Any:
+        tensors = self._function(*operands)
+        assert self._layout is not None
+        return self._layout.unpack(tensors)
+
+
+_SCALAR = Kind("", ())
+
+
+def _whole(callback: Callback, tree: Any) -> Any:
+    return callback(tree)
+
+
+def _one_by_one(callback: Callback, tree: Any) -> Any:
+    return callback(*tree)
+
+
+def _like(loop_vars: Any, result: Any) -> Any:
+    """A body's result as the loop variables were given: a list for a tuple will do, and x for (x,)."""
+    if type(loop_vars) not in (tuple, list):
+        return result
+    if type(result) in (tuple, list):
+        return type(loop_vars)(result)
+    return type(loop_vars)((result,)) if len(loop_vars) == 1 else result
+
+
+def _pair(result: Any) -> tuple[Any, Any]:
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        what = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
+        raise ValueError(f"scan: f returned {what}: it returns the new carry and y, `return carry, y` (y may be None)")
+    return result[0], result[1]
+
+
+def _leading(layout: Layout, tensors: Sequence[Any]) -> None:
+    """Raise unless all leaves of a scan's xs have leading axes of one length."""
+    if not tensors:
+        raise ValueError("scan: xs holds no tensor: scan over graphmode.xp.arange(n) to run f n times")
+    shapes = {path: Kind.of(tensor).shape for path, tensor in zip(layout.tensor_paths, tensors, strict=True)}
+    for path, shape in shapes.items():
+        if shape == ():
+            raise ValueError(f"scan: {path} is a scalar: scan goes over the leading axis of every leaf of xs")
+    lengths = {path: shape[0] for path, shape in shapes.items() if shape and shape[0] is not None}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{path} has {length}" for path, length in lengths.items())
+        raise ValueError(f"scan: the leading axes of xs differ in length: {told}; cut or pad them to one length")
+
+
+def _unchanged(kept: identity.Identity, now: identity.Identity) -> bool:
+    """Whether a callback would build the same graph again: the same function with the same closure contents."""
+    return (
+        kept.same(now)
+        and len(kept.contents) == len(now.contents)
+        and all(mine.same(theirs) for mine, theirs in zip(kept.contents, now.contents, strict=True))
+    )
