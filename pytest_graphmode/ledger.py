@@ -126,8 +126,8 @@ class BuildReport:
 
     `causes` holds what only the framework can know (a failed guard, variable creation); `considered` the names
     of the arguments that can cause a rebuild, None for all; `cures` a text by cause kind, in which
-    `{argument}` stands for the argument's name. `internal` marks a framework's own plumbing. `conditions` are
-    compared like arguments, and not shown.
+    `{argument}` stands for the argument's name. `internal` marks a framework's own plumbing, `resumed` the rest of
+    a function after a graph break. `conditions` are compared like arguments, and not shown.
     """
 
     backend: str
@@ -145,6 +145,7 @@ class BuildReport:
     internal: bool = False
     structure: str | None = None
     conditions: tuple[Condition, ...] = ()
+    resumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ class GraphBuild:
     internal: bool = False
     recorded: bool = False
     structure: str | None = None
+    resumed: bool = False
 
     @property
     def cause(self) -> Cause | None:
@@ -179,8 +181,11 @@ class GraphBuild:
 
     @property
     def rebuild(self) -> bool:
-        """Whether this counts as a rebuild: not a first build, and not TensorFlow's second trace for variables."""
-        return self.number > 1 and not any(cause.kind == "variable-creation" for cause in self.causes)
+        """Whether this counts as a rebuild: not a first build, not TensorFlow's second trace for variables, and not
+        the rest of a function after a graph break, which is built again because the function was.
+        """
+        again = self.number > 1 and not self.resumed
+        return again and not any(cause.kind == "variable-creation" for cause in self.causes)
 
     @property
     def signature(self) -> str:

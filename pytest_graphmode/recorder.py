@@ -167,4 +167,5 @@ class Recorder:
             failed=report.failed,
             internal=report.internal,
             structure=report.structure,
+            resumed=report.resumed,
         )
