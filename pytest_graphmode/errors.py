@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class UnsupportedError(NotImplementedError):
     """A mode was asked for something its framework can't do; the message names the mode, the thing and the cure."""
+
+
+class UnsupportedCheckError(UnsupportedError, AssertionError):
+    """The verdict of a check on a mode that can't do what the check is about."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,6 +11,7 @@ import numpy as np
 
 from pytest_graphmode import calls, identity, trees
 from pytest_graphmode.backends.base import Backend, Mode
+from pytest_graphmode.backends.differentiation import positions_of, require_arguments
 from pytest_graphmode.controlflow import Verbs
 from pytest_graphmode.variant import Variant
 from pytest_graphmode.recorder import Recorder
@@ -152,7 +154,7 @@ class Handle:
     ) -> Callable[..., Any]:
         """The gradient of a scalar function: `value_and_grad` without the value."""
         both = self._differentiated(fn, argnums, variables, role="grad")
-        return lambda *args: both(*args)[1]
+        return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
     def value_and_grad(
         self, fn: Callable[..., Any], argnums: int | Sequence[int] = 0, variables: Any = None
@@ -161,23 +163,30 @@ class Handle:
 
         Returns:
             `grads` is one gradient (a tree like the argument) for an int `argnums`, a tuple for a tuple, and a tree like
-            `variables` where these are given. A leaf from which no path leads to the value has the gradient None.
-            Gradients of complex arguments follow TensorFlow's and torch's convention on every backend.
+            `variables` where these are given. A leaf from which no path leads to the value, and an integer leaf, has
+            the gradient None. Gradients of complex arguments follow TensorFlow's and torch's convention on every
+            backend: dL/dRe + i dL/dIm.
 
         Raises:
+            TypeError: `argnums` is not an int or a tuple of them, or an argument has nothing to differentiate by.
             UnsupportedError: the mode has no reverse-mode differentiation.
-            ValueError: the value is not a scalar.
+            ValueError: the value is not a real scalar tensor; a position that no argument has; argnums and variables.
         """
         return self._differentiated(fn, argnums, variables, role="value_and_grad")
 
     def _differentiated(
         self, fn: Callable[..., Any], argnums: int | Sequence[int], variables: Any, role: str
     ) -> Callable[..., Any]:
-        positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        positions = positions_of(argnums)
+        if variables is not None and positions != (0,):
+            raise ValueError("give argnums or variables, not both: with variables the gradients are those of variables")
         wanted, spec = trees.flatten(variables) if variables is not None else ([], None)
 
-        def compute(*args: Any) -> Any:
-            value, grads, of_variables = self._mode.value_and_grad(fn, args, positions if spec is None else (), wanted)
+        def compute(*args: Any, **kwargs: Any) -> Any:
+            asked = positions if spec is None else ()
+            require_arguments(fn, args, asked)
+            bound = functools.partial(fn, **kwargs) if kwargs else fn
+            value, grads, of_variables = self._mode.value_and_grad(bound, args, asked, wanted)
             if spec is not None:
                 return value, trees.unflatten(spec, of_variables)
             return value, grads[0] if isinstance(argnums, int) else tuple(grads)
@@ -188,12 +197,12 @@ class Handle:
         """`compute` as a function of the variant's mode where it is called at top level, as it is inside one."""
         made: list[Callable[..., Any]] = []
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
             if self._mode.inside():
-                return compute(*self._converted(args))
+                return compute(*self._converted(args), **self._converted(kwargs))
             if not made:
                 made.append(self.function(compute))
-            return made[0](*args)
+            return made[0](*args, **kwargs)
 
         return call
 

@@ -39,6 +39,12 @@ class PythonMode:
             raise TypeError(f"{self.name} mode takes no options for a function, got {', '.join(options)}")
         return fn
 
+    def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
+        return fn
+
+    def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
+        return self.function(compute) if self.static else None
+
     def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         return fn
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pytest_graphmode import trees
 from pytest_graphmode.backends.python_mode import PythonMode
+from pytest_graphmode.backends.tensorflow import tape
 
 
 def native_device(device: str) -> str:
@@ -55,47 +55,13 @@ class TensorFlowMode(PythonMode):
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
-        args = list(args)
-        with tf.GradientTape() as tape:
-            for position in argnums:
-                args[position] = trees.map(lambda leaf: _watched(tape, leaf), args[position])
-            tape.watch(list(variables))
-            value = fn(*args)
-        wanted = [args[position] for position in argnums]
-        of_args, of_variables = [], []
-        flat = [leaf for tree in wanted for leaf in trees.leaves(tree)]
-        found = iter(_gradients(tape, value, [*flat, *variables]))
-        of_args = [trees.map(lambda _: next(found), tree) for tree in wanted]
-        of_variables = [next(found) for _ in variables]
-        return value, of_args, of_variables
+        return tape.value_and_grad(fn, args, argnums, variables)
 
     def index(self, value: int) -> Any:
         return tf.constant(value, tf.int32)
 
     def stack(self, leaves: Sequence[Any]) -> Any:
         return tf.stack(leaves)
-
-
-def _differentiable(leaf: Any) -> bool:
-    return isinstance(leaf, (tf.Tensor, tf.Variable)) and (leaf.dtype.is_floating or leaf.dtype.is_complex)
-
-
-def _watched(tape: tf.GradientTape, leaf: Any) -> Any:
-    if not _differentiable(leaf):
-        return leaf
-    if not isinstance(leaf, tf.Variable):
-        leaf = tf.identity(leaf)  # told apart where one tensor is passed as two arguments
-    tape.watch(leaf)
-    return leaf
-
-
-def _gradients(tape: tf.GradientTape, value: Any, wanted: Sequence[Any]) -> list[Any]:
-    sources = [leaf for leaf in wanted if _differentiable(leaf)]
-    if not sources or not isinstance(value, tf.Tensor):
-        return [None] * len(wanted)
-    found = iter(tape.gradient(value, sources))
-    dense = (tf.convert_to_tensor(grad) if isinstance(grad, tf.IndexedSlices) else grad for grad in found)
-    return [next(dense) if _differentiable(leaf) else None for leaf in wanted]
 
 
 class Eager(TensorFlowMode):

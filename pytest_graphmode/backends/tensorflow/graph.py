@@ -23,6 +23,12 @@ class Graph(GraphControlFlow, TensorFlowMode):
         made: Callable[..., Any] = tf.function(for_function(fn), **options)
         return made
 
+    def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
+        # Calling the function itself would print warnings of retracing: TensorFlow counts traces by code, and all
+        # checks share this one.
+        graph: Callable[..., Any] = self.function(compute).get_concrete_function(*example)
+        return graph
+
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:

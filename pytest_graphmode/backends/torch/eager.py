@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytest_graphmode import trees
 from pytest_graphmode.backends.python_mode import PythonMode
+from pytest_graphmode.backends.torch import autograd
 
 
 def native_device(device: str) -> torch.device:
@@ -30,6 +30,7 @@ class TorchMode(PythonMode):
 
     def __init__(self, device: str) -> None:
         self.device = native_device(device)
+        self._nesting = autograd.Nesting()
 
     def is_tensor(self, value: object) -> bool:
         return isinstance(value, torch.Tensor)
@@ -59,38 +60,16 @@ class TorchMode(PythonMode):
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
-        args = list(args)
-        for position in argnums:
-            args[position] = trees.map(_differentiable, args[position])
-        with torch.enable_grad():
-            value = fn(*args)
-            wanted = [leaf for position in argnums for leaf in trees.leaves(args[position])] + list(variables)
-            grads = iter(_gradients(value, wanted))
-        of_args = [trees.map(lambda _: next(grads), args[position]) for position in argnums]
-        return value, of_args, [next(grads) for _ in variables]
+        return autograd.value_and_grad(fn, args, argnums, variables, self._nesting)
+
+    def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
+        return autograd.tracking(fn)
 
     def index(self, value: int) -> Any:
         return torch.tensor(value, dtype=torch.int32, device=self.device)
 
     def stack(self, leaves: Sequence[Any]) -> Any:
         return torch.stack([torch.as_tensor(leaf, device=self.device) for leaf in leaves])
-
-
-def _differentiable(leaf: Any) -> Any:
-    """A leaf that gradients reach: its own node of the outer graph where there is one, else a fresh leaf."""
-    if not isinstance(leaf, torch.Tensor) or not (leaf.is_floating_point() or leaf.is_complex()):
-        return leaf
-    return leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_()
-
-
-def _gradients(value: Any, wanted: Sequence[Any]) -> list[Any]:
-    inputs = [leaf for leaf in wanted if isinstance(leaf, torch.Tensor) and leaf.requires_grad]
-    if not inputs or not isinstance(value, torch.Tensor) or value.grad_fn is None:
-        return [None] * len(wanted)
-    # A graph is kept for second derivatives only where the arguments themselves are part of one.
-    nested = any(leaf.grad_fn is not None for leaf in inputs)
-    found = iter(torch.autograd.grad(value, inputs, create_graph=nested, allow_unused=True))
-    return [next(found) if isinstance(leaf, torch.Tensor) and leaf.requires_grad else None for leaf in wanted]
 
 
 class Eager(TorchMode):

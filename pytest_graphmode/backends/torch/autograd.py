@@ -1,0 +1,119 @@
+"""Reverse-mode gradients on torch: leaves and parameters come out as they went in, and no graph is left behind.
+
+Called by the modes of torch as their `value_and_grad`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from pytest_graphmode import trees
+from pytest_graphmode.backends.differentiation import require_differentiable, require_scalar
+
+
+class Nesting(threading.local):
+    """How many differentiations of a mode are under way in this thread: inner ones keep their graph for outer ones."""
+
+    depth = 0
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+
+def value_and_grad(
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    argnums: Sequence[int],
+    variables: Sequence[Any],
+    nesting: Nesting,
+) -> tuple[Any, list[Any], list[Any]]:
+    """The value of `fn(*args)`, gradients of the arguments at `argnums`, and of `variables`; see `Mode`."""
+    args = list(args)
+    _require_differentiable(fn, args, argnums, variables)
+    leaves = [leaf for position in argnums for leaf in trees.leaves(args[position])]
+    outer = nesting.depth > 0 or any(map(_computed, (*leaves, *variables)))
+    with torch.inference_mode(False), torch.enable_grad(), nesting.entered(), _tracking(variables):
+        for position in argnums:
+            args[position] = trees.map(_tracked, args[position])
+        value = fn(*args)
+        require_scalar(fn, value, _is_tensor)
+        wanted = [leaf for position in argnums for leaf in trees.leaves(args[position])]
+        grads = iter(_gradients(value, [*wanted, *variables], create_graph=outer))
+    of_args = [trees.map(lambda _: next(grads), args[position]) for position in argnums]
+    return value if outer else value.detach(), of_args, list(grads)
+
+
+def differentiable(leaf: object) -> bool:
+    """Whether a leaf is a tensor that autograd can track."""
+    return isinstance(leaf, torch.Tensor) and (leaf.is_floating_point() or leaf.is_complex())
+
+
+def tracking(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` called for its value as it is when it is differentiated: on tensors that autograd tracks."""
+
+    def tracked(*tensors: Any) -> Any:
+        for tensor in tensors:
+            if differentiable(tensor) and not tensor.requires_grad:
+                tensor.requires_grad_()
+        with torch.enable_grad():
+            return fn(*tensors)
+
+    return tracked
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _require_differentiable(
+    fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
+) -> None:
+    for position in argnums:
+        require_differentiable(fn, f"argument {position}", trees.leaves(args[position]), differentiable)
+    if variables:
+        require_differentiable(fn, "variables", variables, differentiable)
+
+
+def _computed(leaf: object) -> bool:
+    """Whether a leaf is part of a graph that someone else differentiates."""
+    return isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None
+
+
+@contextmanager
+def _tracking(variables: Sequence[Any]) -> Iterator[None]:
+    """Autograd tracks these variables in the block, frozen ones too, and the frozen ones are frozen again after it."""
+    frozen = [leaf for leaf in variables if differentiable(leaf) and not leaf.requires_grad]
+    for leaf in frozen:
+        leaf.requires_grad_()
+    try:
+        yield
+    finally:
+        for leaf in frozen:
+            leaf.requires_grad_(False)
+
+
+def _tracked(leaf: Any) -> Any:
+    """A leaf that gradients reach, told apart where one tensor is two arguments: a node of its own graph, or new."""
+    if not differentiable(leaf):
+        return leaf
+    if leaf.requires_grad:
+        return leaf.view_as(leaf)
+    return (leaf.clone() if leaf.is_inference() else leaf.detach()).requires_grad_()
+
+
+def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> list[Any]:
+    inputs = [leaf for leaf in wanted if differentiable(leaf)]
+    if not inputs or not value.requires_grad:
+        return [None] * len(wanted)
+    found = iter(torch.autograd.grad(value, inputs, create_graph=create_graph, allow_unused=True))
+    return [next(found) if differentiable(leaf) else None for leaf in wanted]

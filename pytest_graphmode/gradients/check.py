@@ -1,0 +1,156 @@
+"""The check itself: which dtype, which orders, and one failure for whatever goes wrong."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pytest_graphmode import calls
+from pytest_graphmode.errors import UnsupportedCheckError, UnsupportedError
+from pytest_graphmode.gradients import messages
+from pytest_graphmode.gradients.arguments import Arguments
+from pytest_graphmode.gradients.level import Level, LowPrecisionError
+from pytest_graphmode.gradients.messages import Setting
+from pytest_graphmode.gradients.program import NothingToDifferentiateError, Program
+from pytest_graphmode.gradients.slopes import precision_of
+from pytest_graphmode.watch import watcher
+
+if TYPE_CHECKING:
+    from pytest_graphmode.handle import Handle
+
+_log = logging.getLogger("pytest_graphmode")
+
+
+def check_grads(
+    handle: Handle,
+    fn: Callable[..., Any],
+    *args: Any,
+    order: int = 1,
+    rtol: float | None = None,
+    atol: float | None = None,
+    eps: float | None = None,
+) -> None:
+    """Fail unless the gradients of `fn` at `args` agree with central differences.
+
+    Args:
+        order: 1 for gradients, 2 for second derivatives as well.
+        rtol: error allowed, relative to the 2-norm of gradient times direction; 1e-6, or 1e-3 in float32.
+        atol: error allowed in addition, relative to the 2-norm of the direction; 0.
+        eps: the step, relative to the root mean square of each leaf; the cube root of the machine epsilon.
+
+    Raises:
+        AssertionError: the gradients are wrong, or there is nothing to compare; also an `UnsupportedError` where the
+            mode can't differentiate.
+        ValueError: `order`, `rtol`, `atol` or `eps` is not one of the legal values.
+    """
+    __tracebackhide__ = True
+    _require_legal(order, rtol, atol, eps)
+    with watcher.paused(), _as_inside(handle):
+        failure = _failure(handle, fn, args, order, (rtol, atol, eps))
+    if failure is not None:
+        raise failure
+
+
+def _require_legal(order: int, rtol: float | None, atol: float | None, eps: float | None) -> None:
+    if type(order) is not int or order not in (1, 2):
+        raise ValueError(f"check_grads: order must be 1 or 2, not {order!r}")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value is not None and not 0 <= value < math.inf:
+            raise ValueError(f"check_grads: {name} must be a number from 0 up, not {value!r}")
+    if eps is not None and not 0 < eps < 1:
+        raise ValueError(f"check_grads: eps must be a step between 0 and 1, relative to each argument, not {eps!r}")
+
+
+@contextmanager
+def _as_inside(handle: Handle) -> Iterator[None]:
+    """Functions that `fn` calls run as part of the check, and eager ones are not counted."""
+    kept = calls.depth.inside
+    calls.depth.inside = kept or not handle._mode.static
+    try:
+        yield
+    finally:
+        calls.depth.inside = kept
+
+
+def _failure(
+    handle: Handle,
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    order: int,
+    wanted: tuple[float | None, float | None, float | None],
+) -> AssertionError | None:
+    """What is wrong, found in float64 or else in the variant's dtype; None if nothing is."""
+    setting = Setting(fn, str(handle.variant), precision_of("float64", *wanted))
+    try:
+        return _Check(handle, setting, args, order).failure()
+    except _NotInFloat64Error as reason:
+        setting = replace(setting, precision=precision_of(handle.variant.dtype, *wanted), note=str(reason))
+        _log.warning("check_grads of %s ran in %s: %s", setting.name, handle.variant.dtype, reason)
+    return _Check(handle, setting, args, order).failure()
+
+
+class _NotInFloat64Error(Exception):
+    """The function can't be checked in float64; the message says why."""
+
+
+class _Check:
+    """One check of a function in one dtype."""
+
+    def __init__(self, handle: Handle, setting: Setting, args: Sequence[Any], order: int) -> None:
+        self._handle = handle
+        self._setting = setting
+        self._args = args
+        self._order = order
+        self._rng = handle.rng.spawn(1)[0]
+
+    @property
+    def _last_resort(self) -> bool:
+        """Whether there is no lower dtype to go to."""
+        return self._setting.precision.dtype == self._handle.variant.dtype
+
+    def failure(self) -> AssertionError | None:
+        """What is wrong, None if nothing is; raises `_NotInFloat64Error` where a lower dtype is to be tried."""
+        with ExitStack() as stack:
+            self._enter_dtype(stack)
+            try:
+                return self._run()
+            except UnsupportedError as error:
+                text = self._setting.text(f"the {self._setting.subject} can't be checked", str(error))
+                return UnsupportedCheckError(text)
+            except NothingToDifferentiateError as error:
+                return AssertionError(messages.no_output(self._setting, str(error)))
+            except LowPrecisionError as error:
+                raise _NotInFloat64Error(str(error)) from None
+            except Exception as error:
+                if self._last_resort:
+                    raise
+                raise _NotInFloat64Error(f"in float64 it raised {_first_line(error)}") from None
+
+    def _enter_dtype(self, stack: ExitStack) -> None:
+        try:
+            stack.enter_context(self._handle.using_dtype(self._setting.precision.dtype))
+        except UnsupportedError as error:
+            if self._last_resort:
+                raise
+            raise _NotInFloat64Error(str(error)) from None
+
+    def _run(self) -> AssertionError | None:
+        arguments = Arguments(self._handle, self._setting.fn, self._args)
+        if not arguments.point.size:
+            return AssertionError(messages.no_leaf(self._setting, self._args))
+        program = Program(self._handle, self._setting.fn, arguments, self._order, self._rng)
+        for level in range(self._order):
+            setting = replace(self._setting, level=level)
+            text = Level(program, arguments, setting, self._rng, self._last_resort).failure()
+            if text is not None:
+                return AssertionError(text)
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    line = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {line[:200]}"

@@ -1,0 +1,132 @@
+"""One order of a check: a gradient, two directions, and what is done when one of them disagrees."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pytest_graphmode.gradients import directions, messages
+from pytest_graphmode.gradients.arguments import Arguments, Leaf, Vector
+from pytest_graphmode.gradients.messages import Setting
+from pytest_graphmode.gradients.program import Program
+from pytest_graphmode.gradients.search import Search
+from pytest_graphmode.gradients.slopes import Slopes
+
+COARSE = 1e5
+"""Roughness of a function in machine epsilons of its value from which it must compute in a lower precision inside."""
+
+
+class LowPrecisionError(Exception):
+    """The function computes in a lower precision than that of the check; the message says how that was seen."""
+
+
+class Level:
+    """The comparison of one order: first the gradient of the function, then that of a slope."""
+
+    def __init__(
+        self, program: Program, arguments: Arguments, setting: Setting, rng: np.random.Generator, last_resort: bool
+    ) -> None:
+        self._program = program
+        self._arguments = arguments
+        self._setting = setting
+        self._rng = rng
+        self._last_resort = last_resort
+        self._level = setting.level
+
+    def failure(self) -> str | None:
+        """What is wrong with this order, None if nothing is.
+
+        Raises:
+            LowPrecisionError: the function computes in less than the precision of the check.
+        """
+        leaves, point = self._arguments.leaves, self._arguments.point
+        value, grads = self._program.gradient(self._level, point)
+        self._require_precision()
+        fault = self._obvious(value, grads)
+        if fault is not None:
+            return fault
+        gradient = _joined(leaves, grads)
+        precision = self._setting.precision
+        slopes = Slopes(self._evaluate, self._arguments.rounded, point, value, gradient, precision)
+        least = 1e4 * precision.noise(value, precision.step)
+        pair = directions.pair(self._rng, leaves, point, gradient, least)
+        if self._level + 1 < self._program.order:
+            self._prepare_next(gradient)
+        failing = [
+            (direction, first)
+            for direction in pair
+            if not ((first := slopes.central(direction)).agrees and first.sensitive)
+        ]
+        for direction, first in failing:
+            text = self._mismatch(slopes, direction, first.error)
+            if text is not None:
+                return text
+        return None
+
+    def _evaluate(self, point: Vector) -> float:
+        return self._program.value(self._level, point)
+
+    def _prepare_next(self, gradient: Vector) -> None:
+        """Choose the direction of the slope whose gradient is the second derivative."""
+        leaves, point = self._arguments.leaves, self._arguments.point
+        scale = np.where(np.isfinite(point), directions.scales(leaves, point.size), 0.0)
+        along = directions.signed(self._rng, point.size) * scale
+        self._program.along(directions.balanced(along, leaves, gradient, 0.0))
+
+    def _require_precision(self) -> None:
+        found = self._program.projection.dtypes - {"float64", "complex128"}
+        if found and not self._last_resort:
+            raise LowPrecisionError(f"it returns {', '.join(sorted(found))} for float64 arguments")
+
+    def _obvious(self, value: float, grads: list[Vector | None]) -> str | None:
+        """What can be told without a difference: values that are not finite, gradients of None."""
+        if not math.isfinite(value):
+            return messages.not_finite(self._setting, value)
+        for leaf, grad in zip(self._arguments.leaves, grads, strict=True):
+            if grad is None and leaf.size and self._level == 0:
+                return self._no_path(leaf, value)
+            if grad is not None and not np.isfinite(grad).all():
+                coordinate = int(np.flatnonzero(~np.isfinite(grad))[0])
+                element = leaf.element(leaf.span.start + coordinate)
+                return messages.gradient_not_finite(self._setting, leaf, element, float(grad[coordinate]))
+        return None
+
+    def _no_path(self, leaf: Leaf, value: float) -> str:
+        """A gradient of None: the function ignores the argument, or the path from it is cut."""
+        direction = np.zeros_like(self._arguments.point)
+        direction[leaf.span] = directions.signed(self._rng, leaf.size) * leaf.scale
+        slopes = Slopes(
+            self._evaluate,
+            self._arguments.rounded,
+            self._arguments.point,
+            value,
+            np.zeros_like(direction),
+            self._setting.precision,
+        )
+        first = slopes.central(direction)
+        return messages.no_path(self._setting, leaf, None if first.agrees else first.numeric)
+
+    def _mismatch(self, slopes: Slopes, direction: Vector, error: float) -> str | None:
+        """A direction disagreed at the first step: find out why."""
+        values = [slopes.value, *(self._evaluate(slopes.point) for _ in range(3))]
+        spread = max(values) - min(values)
+        if spread / self._setting.precision.step > 0.1 * error and spread > 0:
+            return messages.not_deterministic(self._setting, values)
+        if slopes.agree(direction):
+            return None
+        self._require_smoothness(slopes, direction)
+        fault = Search(slopes, self._arguments.leaves, direction).fault()
+        return None if fault is None else messages.wrong(self._setting, fault, slopes)
+
+    def _require_smoothness(self, slopes: Slopes, direction: Vector) -> None:
+        roughness = slopes.measured_noise(direction)
+        if not self._last_resort and roughness > COARSE * slopes.precision.eps * abs(slopes.value):
+            raise LowPrecisionError("it computes in less than float64 inside")
+
+
+def _joined(leaves: list[Leaf], grads: list[Vector | None]) -> Vector:
+    """The gradient of all leaves; where there is no path it is zero."""
+    return np.concatenate(
+        [np.zeros(leaf.size) if grad is None else grad for leaf, grad in zip(leaves, grads, strict=True)]
+    )

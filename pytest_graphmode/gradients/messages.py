@@ -1,0 +1,161 @@
+"""The texts of failed gradient checks: what happened, what was allowed, what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_graphmode import trees
+from pytest_graphmode.backends.differentiation import describe, name_of
+from pytest_graphmode.gradients.arguments import Leaf
+from pytest_graphmode.gradients.search import Fault
+from pytest_graphmode.gradients.slopes import Precision, Slopes
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a message says of the check as a whole."""
+
+    fn: Callable[..., Any]
+    variant: str
+    precision: Precision
+    note: str = ""
+    level: int = 0
+
+    @property
+    def name(self) -> str:
+        return name_of(self.fn)
+
+    @property
+    def subject(self) -> str:
+        """What is checked: `gradient of loss`."""
+        return f"{'gradient' if self.level == 0 else 'second derivative'} of {self.name}"
+
+    def text(self, headline: str, *lines: str) -> str:
+        """A failure's text; every line under the headline is indented."""
+        where = f"checked in {self.precision.dtype}" + (f" ({self.note})" if self.note else "")
+        return "\n".join([f"{headline} [{self.variant}]", *(f"  {line}" for line in lines), f"  {where}"])
+
+
+def wrong(setting: Setting, fault: Fault, slopes: Slopes) -> str:
+    """A gradient that disagrees: where, both values, what was allowed, and what it looks like."""
+    leaf, estimate = fault.leaf, fault.estimate
+    if len(fault.coordinates) > 1:
+        return _spread(setting, fault)
+    coordinate = int(fault.coordinates[0])
+    along = abs(float(fault.direction[coordinate]))
+    analytic, numeric = (
+        math.copysign(1.0, fault.direction[coordinate]) * value / along
+        for value in (float(slopes.gradient[coordinate] * fault.direction[coordinate]), estimate.numeric)
+    )
+    part = (" (imaginary part)" if (coordinate - leaf.span.start) % 2 else " (real part)") if leaf.is_complex else ""
+    allowed = estimate.tolerance / along
+    return setting.text(
+        f"the {setting.subject} is wrong at {leaf.element(coordinate)}{part}, in argument {leaf.argument}",
+        f"analytic {analytic:.8g}",
+        f"numeric  {numeric:.8g}, by central difference with a step of {estimate.step * along:.2g}",
+        f"they differ by {abs(analytic - numeric):.3g}, allowed {allowed:.2g} (rtol={setting.precision.rtol:g})",
+        hint(analytic, numeric, allowed),
+    )
+
+
+def _spread(setting: Setting, fault: Fault) -> str:
+    first, last = (fault.leaf.element(int(fault.coordinates[end])) for end in (0, -1))
+    estimate = fault.estimate
+    return setting.text(
+        f"the {setting.subject} is wrong in {fault.leaf.name}, in argument {fault.leaf.argument}, over many elements",
+        f"along a direction through {first} to {last} ({len(fault.coordinates)} numbers)",
+        f"analytic {estimate.analytic:.8g}",
+        f"numeric  {estimate.numeric:.8g}",
+        f"they differ by {estimate.error:.3g}, allowed {estimate.tolerance:.2g} (rtol={setting.precision.rtol:g})",
+        "no single element stands out: a small error in all of them, or a function less accurate than its dtype; "
+        "pass a larger rtol if that is expected",
+    )
+
+
+def hint(analytic: float, numeric: float, allowed: float) -> str:
+    """What the two values look like, and where to look."""
+    if not math.isfinite(numeric):
+        return "the function is not finite a step away: move the arguments away from the edge of its domain"
+    if abs(analytic) <= allowed:
+        return (
+            "the analytic value is zero: a path is cut; look for detach, stop_gradient, .item(), .numpy(), a cast to "
+            "integers, or a custom gradient that leaves a term out"
+        )
+    if abs(numeric) <= allowed:
+        return "the function does not move with this element: its gradient should be zero here"
+    ratio = analytic / numeric
+    if math.isclose(ratio, -1, rel_tol=1e-3):
+        return "the sign is flipped"
+    return f"the analytic value is {ratio:.5g} times the numeric one{_factor(ratio)}"
+
+
+def _factor(ratio: float) -> str:
+    if math.isclose(ratio, 2, rel_tol=1e-3):
+        return ": is a term counted twice, or the 1/2 of a square lost?"
+    if math.isclose(ratio, 0.5, rel_tol=1e-3):
+        return ": is one of two equal terms missing?"
+    return ": look at the custom gradient or the branch that computes this element"
+
+
+def no_leaf(setting: Setting, args: Sequence[Any]) -> str:
+    """No argument can be differentiated."""
+    found = ", ".join(describe(leaf) for leaf in trees.leaves(tuple(args))[:5]) or "no arguments"
+    return setting.text(
+        f"{setting.name} has no argument to differentiate by: there is no floating or complex tensor among {found}",
+        "Python numbers stay Python values: pass NumPy arrays or graphmode.tensor(...)",
+    )
+
+
+def no_output(setting: Setting, reason: str) -> str:
+    """The function returned nothing that has a gradient."""
+    return setting.text(
+        f"there is nothing to differentiate: {reason}", "return at least one floating or complex tensor"
+    )
+
+
+def not_finite(setting: Setting, value: float) -> str:
+    """The function is not finite at the arguments."""
+    return setting.text(
+        f"the {setting.subject} can't be checked: its value is {value} at the given arguments",
+        "give arguments at which the function is finite",
+    )
+
+
+def gradient_not_finite(setting: Setting, leaf: Leaf, element: str, value: float) -> str:
+    """An element of the gradient is NaN or infinite although the value is finite."""
+    return setting.text(
+        f"the {setting.subject} is {value} at {element}, in argument {leaf.argument}, though its value is finite",
+        "a branch that is not taken may still be differentiated (where), or this is the edge of a domain (sqrt or "
+        "norm at 0): guard the argument of the operation, not its result",
+    )
+
+
+def no_path(setting: Setting, leaf: Leaf, slope: float | None) -> str:
+    """A gradient of None, with the slope if the value moves with the leaf all the same."""
+    if slope is None:
+        return setting.text(
+            f"no path leads from {leaf.name}, argument {leaf.argument}, to the value of {setting.name}: "
+            "its gradient is None",
+            f"the value does not change with {leaf.name} either: use it, or leave it out of the checked arguments "
+            "with functools.partial or a closure",
+        )
+    return setting.text(
+        f"the {setting.subject} by {leaf.name}, argument {leaf.argument}, is None, yet its value changes with "
+        f"{leaf.name}",
+        f"analytic None, numeric {slope:.8g} along a random direction",
+        "the path is cut: look for detach, stop_gradient, .item(), .numpy(), a cast to integers, or an operation "
+        "without a gradient",
+    )
+
+
+def not_deterministic(setting: Setting, values: Sequence[float]) -> str:
+    """The same arguments gave different values."""
+    shown = ", ".join(f"{value:.17g}" for value in values)
+    return setting.text(
+        f"{setting.name} is not deterministic, so the {setting.subject} can't be checked",
+        f"its value at the same arguments was {shown}",
+        "pass random numbers in as arguments, seed them inside the function, and switch dropout off",
+    )

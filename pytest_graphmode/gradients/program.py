@@ -1,0 +1,169 @@
+"""A checked function as one real number, run in the variant's mode, with its first and second derivatives.
+
+Where the mode puts gradients into graphs, one graph returns values and gradients and serves the whole check.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_graphmode import identity, trees
+from pytest_graphmode.backends.differentiation import describe, dtype_name, name_of
+from pytest_graphmode.gradients import directions
+from pytest_graphmode.gradients.arguments import Arguments, Vector, reals
+
+if TYPE_CHECKING:
+    from pytest_graphmode.handle import Handle
+
+
+class NothingToDifferentiateError(Exception):
+    """The function returned no floating tensor; the message says what it returned."""
+
+
+class Projection:
+    """Outputs reduced to one real number: a real scalar as it is, anything else by fixed random weights."""
+
+    def __init__(self, handle: Handle, fn: Callable[..., Any], rng: np.random.Generator) -> None:
+        self._handle = handle
+        self._fn = fn
+        self._rng = rng
+        self._weights: dict[int, np.ndarray[Any, Any]] = {}
+        self.dtypes: set[str] = set()
+
+    def __call__(self, outputs: Any) -> Any:
+        mode = self._handle._mode
+        if mode.is_tensor(outputs) and len(outputs.shape) == 0 and "float" in (name := dtype_name(outputs)):
+            self.dtypes.add(name)
+            return outputs
+        found = [leaf for leaf in trees.leaves(outputs) if mode.is_tensor(leaf) and _is_inexact(leaf)]
+        if not found:
+            raise NothingToDifferentiateError(f"{name_of(self._fn)} returned {_described(outputs)}")
+        return functools.reduce(lambda total, term: total + term, map(self._term, range(len(found)), found))
+
+    def _term(self, number: int, output: Any) -> Any:
+        xp, name = self._handle.xp, dtype_name(output)
+        self.dtypes.add(name)
+        weighted = xp.sum(output * self._weight(number, output, name))
+        return xp.real(weighted) if name.startswith("complex") else weighted
+
+    def _weight(self, number: int, output: Any, name: str) -> Any:
+        shape = tuple(output.shape)
+        if number not in self._weights:
+            size = int(np.prod(shape))
+            weights = directions.signed(self._rng, size)
+            self._weights[number] = (weights + 1j * directions.signed(self._rng, size)).reshape(shape)
+        weights = self._weights[number]
+        return self._handle._mode.tensor(weights if name.startswith("complex") else weights.real, name)
+
+
+class Program:
+    """`fn` at points given as vectors of real numbers, and its derivatives there.
+
+    Level 1 is the projected value of `fn`. Level 2 is the slope of level 1 along `along`, itself a function of the
+    point, whose gradient is the second derivative.
+    """
+
+    def __init__(
+        self, handle: Handle, fn: Callable[..., Any], arguments: Arguments, order: int, rng: np.random.Generator
+    ) -> None:
+        self._handle = handle
+        self._mode = handle._mode
+        self._fn = fn
+        self._arguments = arguments
+        self._count = len(arguments.leaves)
+        self.projection = Projection(handle, fn, rng)
+        self._constants = arguments.constants
+        self._along = arguments.tensors(arguments.point)
+        scalar = self._mode.differentiable(functools.partial(_projected, handle, fn, arguments, self.projection), order)
+        self.order = order
+        self._levels = [scalar, self._slope_of(scalar)][:order]
+        self._joint: Callable[..., Any] | None = None
+
+    def along(self, direction: Vector) -> None:
+        """The direction of the slope at level 2."""
+        self._along = self._arguments.tensors(direction)
+
+    def value(self, level: int, point: Vector) -> float:
+        """The value of a level at a point."""
+        inputs = self._inputs(point)
+        joint = self._built(inputs)
+        found = self._levels[level](*inputs) if joint is None else joint(*inputs)[level][0]
+        return self._number(found)
+
+    def gradient(self, level: int, point: Vector) -> tuple[float, list[Vector | None]]:
+        """Value and gradient of a level at a point, the gradient by leaf; None where there is no path."""
+        inputs = self._inputs(point)
+        joint = self._built(inputs)
+        found = self._differentiated(level, inputs) if joint is None else joint(*inputs)[level]
+        grads = [
+            None if grad is None else reals(self._host(grad), leaf)
+            for grad, leaf in zip(found[1], self._arguments.leaves, strict=True)
+        ]
+        return self._number(found[0]), grads
+
+    def _inputs(self, point: Vector) -> list[Any]:
+        inputs = self._arguments.tensors(point) + self._constants
+        return inputs + self._along if self.order == 2 else inputs
+
+    def _built(self, inputs: Sequence[Any]) -> Callable[..., Any] | None:
+        """The one graph of a mode that puts gradients into graphs."""
+        if self._joint is None and self._mode.static:
+            levels = range(self.order)
+
+            def everything(*inputs: Any) -> list[tuple[Any, list[Any]]]:
+                return [self._differentiated(level, inputs) for level in levels]
+
+            self._joint = self._mode.joint_graph(identity.subject(everything, self._fn, "check_grads"), inputs)
+        return self._joint
+
+    def _differentiated(self, level: int, inputs: Sequence[Any]) -> tuple[Any, list[Any]]:
+        value, grads, _ = self._mode.value_and_grad(self._levels[level], inputs, range(self._count), ())
+        return value, grads
+
+    def _slope_of(self, scalar: Callable[..., Any]) -> Callable[..., Any]:
+        def slope(*inputs: Any) -> Any:
+            _, grads, _ = self._mode.value_and_grad(scalar, inputs, range(self._count), ())
+            pairs = zip(grads, inputs[-self._count :], strict=True)
+            terms = [self._inner(grad, along) for grad, along in pairs if grad is not None]
+            if not terms:
+                return self._handle.tensor(0.0)
+            return functools.reduce(lambda total, term: total + term, terms)
+
+        return slope
+
+    def _inner(self, grad: Any, along: Any) -> Any:
+        """The real inner product of two tensors."""
+        xp = self._handle.xp
+        if dtype_name(along).startswith("complex"):
+            return xp.sum(xp.real(grad) * xp.real(along) + xp.imag(grad) * xp.imag(along))
+        return xp.sum(grad * along)
+
+    def _host(self, tensor: Any) -> np.ndarray[Any, Any]:
+        return self._mode.numpy(tensor) if self._mode.is_tensor(tensor) else np.asarray(tensor)
+
+    def _number(self, tensor: Any) -> float:
+        return float(self._host(tensor))
+
+
+def _projected(
+    handle: Handle, fn: Callable[..., Any], arguments: Arguments, projection: Projection, *inputs: Any
+) -> Any:
+    count, passed = len(arguments.leaves), arguments.passed
+    args = arguments.rebuilt(inputs[:count], inputs[count : count + passed])
+    return projection(handle._mode.callback(fn)(*args))
+
+
+def _is_inexact(tensor: Any) -> bool:
+    name = dtype_name(tensor)
+    return "float" in name or name.startswith("complex")
+
+
+def _described(outputs: Any) -> str:
+    leaves = trees.leaves(outputs)
+    if len(leaves) == 1 and leaves[0] is outputs:
+        return describe(outputs)
+    return f"a {type(outputs).__name__} of " + (", ".join(map(describe, leaves[:3])) or "nothing")
