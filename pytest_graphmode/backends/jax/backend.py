@@ -1,0 +1,64 @@
+"""What is the same in all modes of JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final
+
+import jax
+import numpy as np
+
+from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.jax.eager import Eager
+from pytest_graphmode.backends.jax.jit import Jit
+
+_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"jit": Jit, "eager": Eager}
+_PLATFORMS: Final[Mapping[str, str]] = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu"}
+
+
+class Jax:
+    name = "jax"
+    gradients = True
+    traces_python = True
+    lib = jax
+
+    def devices(self) -> Sequence[str]:
+        found = [device for device in (*jax.devices("cpu"), *jax.devices()) if device.platform in _PLATFORMS]
+        names = [f"{_PLATFORMS[device.platform]}:{device.id}" for device in found]
+        return list(dict.fromkeys("cpu" if name == "cpu:0" else name for name in names))
+
+    def mode(self, name: str, device: str) -> Mode:
+        return _MODES[name](device)
+
+    def namespace(self, place: Callable[[np.ndarray[Any, Any], str], Any], dtype: Callable[[], str]) -> Any:
+        from pytest_graphmode.backends.jax.namespace import JaxNamespace
+
+        return JaxNamespace(place, dtype)
+
+    def seed(self, seed: int) -> None:
+        """JAX has no global random state: its random numbers come from keys that a test makes."""
+
+    def precision(self, dtype: str) -> AbstractContextManager[None]:
+        if dtype != "float64":
+            return nullcontext()
+        wide: AbstractContextManager[None] = _enable_x64()(True)
+        return wide
+
+    @contextmanager
+    def isolate(self) -> Iterator[None]:
+        before = dict(jax.config.values)
+        try:
+            yield
+        finally:
+            for name, value in jax.config.values.items():
+                if name in before and value != before[name]:
+                    jax.config.update(name, before[name])
+
+
+def _enable_x64() -> Callable[[bool], Any]:
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64  # type: ignore[no-any-return]
+    from jax.experimental import enable_x64  # where it was before JAX 0.8
+
+    return enable_x64  # type: ignore[no-any-return]

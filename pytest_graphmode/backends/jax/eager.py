@@ -1,0 +1,103 @@
+"""Eager JAX, and what every mode of JAX shares: arrays, variables, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pytest_graphmode.backends.jax import gradients
+from pytest_graphmode.backends.jax.variables import Variable, VariableSpace
+from pytest_graphmode.backends.python_mode import PythonMode
+from pytest_graphmode.errors import UnsupportedError
+
+_WIDE_FLOATS = ("float64", "complex128")
+_NARROWED = {"int64": "int32", "uint64": "uint32"}
+
+
+def native_device(device: str) -> jax.Device:
+    """`jax.devices('gpu')[1]` for `gpu:1`."""
+    kind, _, index = device.partition(":")
+    return jax.devices(kind)[int(index or 0)]
+
+
+class JaxMode(PythonMode):
+    """Arrays, variables and gradients as every mode of JAX has them."""
+
+    def __init__(self, device: str) -> None:
+        self.device = native_device(device)
+        self.variables = VariableSpace()
+
+    def scope(self) -> AbstractContextManager[None]:
+        if self.device == jax.devices()[0]:
+            return nullcontext()
+        scope: AbstractContextManager[None] = jax.default_device(self.device)
+        return scope
+
+    def is_tensor(self, value: object) -> bool:
+        return isinstance(value, (jax.Array, Variable))
+
+    def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        # A copy, because jax.numpy.asarray may share NumPy's memory; outside a trace, for a graph's constants too.
+        with jax.ensure_compile_time_eval():
+            return jax.device_put(jnp.array(array, dtype=_native_dtype(array, dtype)), self.device)
+
+    def variable(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        return self.variables.variable(self.tensor(array, dtype))
+
+    def assign(self, variable: Any, value: Any) -> None:
+        if not isinstance(variable, Variable):
+            raise TypeError(
+                f"a {type(variable).__name__} can't be assigned, JAX's arrays never change: make a variable of it "
+                "with graphmode.variable(value)"
+            )
+        variable.assign(value)
+
+    def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        value = tensor.value if isinstance(tensor, Variable) else tensor
+        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+            value = jax.random.key_data(value)
+        if value.dtype == jnp.bfloat16:
+            value = value.astype(jnp.float32)  # NumPy has no bfloat16 of its own
+        return np.array(value)
+
+    def value_and_grad(
+        self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
+    ) -> tuple[Any, list[Any], list[Any]]:
+        return gradients.value_and_grad(self.variables, fn, args, argnums, variables)
+
+    def index(self, value: int) -> Any:
+        return jnp.int32(value)
+
+    def stack(self, leaves: Sequence[Any]) -> Any:
+        return jnp.stack([jnp.asarray(leaf) for leaf in leaves])
+
+
+def _native_dtype(array: np.ndarray[Any, Any], name: str) -> Any:
+    """The dtype an array gets; without x64 JAX's integers have 32 bits.
+
+    Raises:
+        UnsupportedError: a 64-bit float where x64 is off.
+        OverflowError: integers that don't fit.
+    """
+    if jax.config.jax_enable_x64:
+        return jnp.dtype(name)
+    if name in _WIDE_FLOATS:
+        raise UnsupportedError(
+            f"jax has no {name} unless it is enabled: run with --graph-dtypes=float64, or enter jax.enable_x64(True)"
+        )
+    narrow = np.dtype(_NARROWED[name]) if name in _NARROWED else None
+    if narrow is not None and array.size and not np.array_equal(array.astype(narrow), array):
+        raise OverflowError(
+            f"jax has no {name} unless it is enabled, and these values don't fit {narrow}: run with "
+            "--graph-dtypes=float64, or pass smaller integers"
+        )
+    return jnp.dtype(narrow or name)
+
+
+class Eager(JaxMode):
+    """Operations run as they are met; loops and branches are Python's."""

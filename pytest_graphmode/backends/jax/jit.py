@@ -1,0 +1,102 @@
+"""JAX's default mode: jax.jit, traced once per signature and run many times."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from pytest_graphmode import identity
+from pytest_graphmode.backends.jax.controlflow import LaxVerbs
+from pytest_graphmode.backends.jax.eager import JaxMode
+from pytest_graphmode.backends.jax.packing import Passed, Statics, pack, unpack, untraceable
+from pytest_graphmode.backends.jax.variables import VARIABLES, Frame, Retrace, Variable, VariableSpace
+
+
+class Jit(LaxVerbs, JaxMode):
+    name = "jit"
+    static = True
+
+    def inside(self) -> bool:
+        return self.variables.tracing
+
+    def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        return _Function(self.variables, fn, options)
+
+
+class _Function:
+    """`fn` under jax.jit, with every variable of the variant as an input; XLA drops those that are not read."""
+
+    def __init__(self, space: VariableSpace, fn: Callable[..., Any], options: dict[str, Any]) -> None:
+        functools.update_wrapper(self, fn, updated=())
+        identity.subject(self, fn)
+        self._space = space
+        self._run = jax.jit(_traceable(space, fn), **options)
+        self._statics = Statics(fn, options)
+        self._variables: tuple[Variable, ...] | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._variables is None:
+            self._variables = self._space.alive()
+        try:
+            return self._call(self._variables, args, kwargs)
+        except Retrace:
+            self._variables = self._space.alive()
+        try:
+            return self._call(self._variables, args, kwargs)
+        except Retrace:
+            raise ValueError(
+                f"{identity.of(self).name} makes a variable each time it is traced, and uses it: make variables "
+                "outside of graphmode.function, or once and keep them"
+            ) from None
+
+    def _call(self, variables: tuple[Variable, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        ready, named = self._statics.pack(args, kwargs)
+        if variables:
+            named[VARIABLES] = Passed(variables, [variable.value for variable in variables])
+        try:
+            result, updates = self._run(*ready, **named)
+        except TypeError as error:
+            cure = untraceable(self._statics, args, kwargs)
+            if cure is None:
+                raise
+            raise TypeError(cure) from error
+        for number, value in updates.items():
+            self._space.assign(variables[number], value)
+        return unpack(result)
+
+
+def _traceable(space: VariableSpace, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` as the pure function that jax.jit wants: variables come in, and what it assigned goes out."""
+
+    @functools.wraps(fn, updated=())
+    def traceable(*args: Any, **kwargs: Any) -> tuple[Any, dict[int, Any]]:
+        passed = kwargs.pop(VARIABLES, None) or Passed((), ())
+        frame = Frame(dict(zip(passed.variables, passed.values, strict=True)), sealed=True)
+        args, kwargs = unpack(args), unpack(kwargs)
+        with space.opened(frame):
+            result = pack(fn(*args, **kwargs), lambda variable: variable.value)
+        if frame.missing:
+            raise Retrace
+        numbers = {id(variable): number for number, variable in enumerate(passed.variables)}
+        return result, {numbers[id(variable)]: frame.values[variable] for variable in frame.assigned}
+
+    signature = _signature(fn)
+    if signature is not None:
+        traceable.__signature__ = signature  # type: ignore[attr-defined]
+    return identity.subject(traceable, fn)
+
+
+def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature of `fn` with a parameter for the variables, from which JAX takes the names of arguments."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return None
+    added = inspect.Parameter(VARIABLES, inspect.Parameter.KEYWORD_ONLY, default=None)
+    parameters = list(signature.parameters.values())
+    last = len(parameters) - any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    return signature.replace(parameters=[*parameters[:last], added, *parameters[last:]])

@@ -1,0 +1,234 @@
+"""Mutable variables for JAX, which has none: cells whose reads and writes are threaded through traced functions.
+
+Inside a traced function a variable stands for a tracer. Who traces (jit.py, controlflow.py, gradients.py) opens a
+frame with the tracers of the variables it passes in, and takes from it what was assigned.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pytest_graphmode.errors import UnsupportedError
+
+VARIABLES: Final = "graphmode_variables"
+"""The parameter through which a traced function gets its variables; not one of the user's arguments."""
+
+
+class Retrace(Exception):
+    """From a trace to its caller: it met variables that were not passed in, and is made again with them."""
+
+
+def _new(_: Any, new: Any) -> Any:
+    return new
+
+
+def _new_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+    return primals[1], tangents[0]
+
+
+# A variable's new value, with the derivative of the old one: as TensorFlow and torch differentiate by a variable.
+_replaced: Final = jax.custom_jvp(_new)
+_replaced.defjvp(_new_jvp)
+
+
+class Frame:
+    """What variables stand for in one traced piece of code, and which of them it assigned.
+
+    `sealed` frames belong to functions whose trace is kept and run again: code in them may use no variable that was
+    not passed in. Those it met all the same are in `missing`.
+    """
+
+    def __init__(self, values: dict[Variable, Any], *, sealed: bool = False, differentiated: bool = False) -> None:
+        self.values = values
+        self.sealed = sealed
+        self.differentiated = differentiated
+        self.assigned: dict[Variable, None] = {}
+        self.missing: list[Variable] = []
+
+
+class _Frames(threading.local):
+    def __init__(self) -> None:
+        self.open: list[Frame] = []
+
+
+class VariableSpace:
+    """The variables of one variant, and for each thread the frames that are open."""
+
+    def __init__(self) -> None:
+        self._frames = _Frames()
+        self._numbers = itertools.count()
+        self._alive: weakref.WeakValueDictionary[int, Variable] = weakref.WeakValueDictionary()
+
+    def variable(self, value: jax.Array) -> Variable:
+        made = Variable(self, value)
+        self._alive[next(self._numbers)] = made
+        return made
+
+    def alive(self) -> tuple[Variable, ...]:
+        """Every variable there is, the oldest first."""
+        return tuple(self._alive.values())
+
+    @property
+    def tracing(self) -> bool:
+        """Whether this thread is in a function that is being traced."""
+        return any(frame.sealed for frame in self._frames.open)
+
+    @contextmanager
+    def opened(self, frame: Frame) -> Iterator[Frame]:
+        self._frames.open.append(frame)
+        try:
+            yield frame
+        finally:
+            self._frames.open.pop()
+
+    def read(self, variable: Variable) -> Any:
+        for frame in reversed(self._frames.open):
+            if variable in frame.values:
+                return frame.values[variable]
+            if frame.sealed:
+                frame.missing.append(variable)
+                break
+        return variable.stored
+
+    def assign(self, variable: Variable, value: Any) -> None:
+        if not self._frames.open:
+            variable.stored = _concrete(value)
+            return
+        frame = self._frames.open[-1]
+        old = self.read(variable)
+        frame.values[variable] = _replaced(old, value) if self._differentiated(variable) else value
+        frame.assigned[variable] = None
+
+    def _differentiated(self, variable: Variable) -> bool:
+        """Whether a gradient by this variable is being taken."""
+        return any(frame.differentiated and variable in frame.values for frame in self._frames.open)
+
+    def carry_out(self, values: Sequence[tuple[Variable, Any]]) -> None:
+        """Make the assignments of a finished piece of code those of the code around it."""
+        for variable, value in values:
+            self.assign(variable, value)
+
+
+def _concrete(value: Any) -> jax.Array:
+    if isinstance(value, jax.core.Tracer):
+        raise UnsupportedError(
+            "a graphmode variable was assigned inside a native jax transformation (jax.jit, jax.grad, ...), which "
+            "knows nothing of variables: use graphmode.function and graphmode.grad, or return the new value"
+        )
+    return value
+
+
+class Variable:
+    """A trainable variable: a cell with a JAX array of fixed shape and dtype, usable wherever an array is.
+
+    In code that `graphmode.function` traces its value is an input of the graph, and `graphmode.assign` an output.
+    A native `jax.jit` takes the current value for a constant, as it does with every array it meets in a closure.
+    """
+
+    def __init__(self, space: VariableSpace, value: jax.Array) -> None:
+        self.space = space
+        self.stored = value
+
+    @property
+    def value(self) -> Any:
+        """The array this variable stands for here: a tracer inside a traced function."""
+        return self.space.read(self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.stored.shape)
+
+    @property
+    def dtype(self) -> Any:
+        return self.stored.dtype
+
+    def assign(self, value: Any) -> None:
+        """Set the variable; `value` is cast to its dtype.
+
+        Raises:
+            ValueError: `value` has another shape.
+        """
+        array = value if isinstance(value, jax.Array) else jnp.array(value)  # a copy: NumPy's memory may change
+        shape = jnp.shape(array)
+        if shape != self.shape:
+            raise ValueError(
+                f"a variable of shape {list(self.shape)} can't be assigned a value of shape {list(shape)}: "
+                "reshape the value, or make another variable"
+            )
+        self.space.assign(self, jax.lax.stop_gradient(array.astype(self.dtype)))
+
+    def __jax_array__(self) -> Any:
+        return self.value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.asarray(self.value, dtype=dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("space", "stored"):
+            raise AttributeError(f"Variable has no attribute {name!r}", name=name, obj=self)
+        return getattr(self.value, name)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.value)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.value[index]
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __complex__(self) -> complex:
+        return complex(self.value)
+
+    def __index__(self) -> int:
+        return operator.index(self.value)
+
+    def __repr__(self) -> str:
+        return f"Variable({self.stored!r})"
+
+    # Equality is element by element, as for arrays; tables of variables go by the object.
+    __hash__ = object.__hash__
+
+
+def _binary(name: str) -> Callable[[Variable, Any], Any]:
+    def operation(self: Variable, other: Any) -> Any:
+        other = other.value if isinstance(other, Variable) else other
+        return getattr(self.value, name)(other)
+
+    operation.__name__ = name
+    return operation
+
+
+def _unary(name: str) -> Callable[[Variable], Any]:
+    def operation(self: Variable) -> Any:
+        return getattr(self.value, name)()
+
+    operation.__name__ = name
+    return operation
+
+
+_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor")
+_ORDER = ("eq", "ne", "lt", "le", "gt", "ge")
+for _name in (*_ARITHMETIC, *(f"r{name}" for name in _ARITHMETIC), *_ORDER):
+    setattr(Variable, f"__{_name}__", _binary(f"__{_name}__"))
+for _name in ("neg", "pos", "abs", "invert"):
+    setattr(Variable, f"__{_name}__", _unary(f"__{_name}__"))
