@@ -34,6 +34,16 @@ BACKENDS = (
         ),
     ),
     BackendSpec(
+        name="jax",
+        modes=("jit", "eager"),
+        default_mode="jit",
+        module="jax",
+        distributions=("jax",),
+        target="pytest_graphmode.backends.jax:Jax",
+        requires="pytest-graphmode[jax]",
+        sources=(SourceSpec(("jax._src.pjit",), "pytest_graphmode.backends.jax.tracing:TracingSource"),),
+    ),
+    BackendSpec(
         name="numpy",
         modes=("eager",),
         default_mode="eager",
