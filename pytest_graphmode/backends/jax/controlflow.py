@@ -6,8 +6,9 @@ through the construct beside the user's own state.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,10 @@ import jax.numpy as jnp
 from pytest_graphmode import trees
 from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace
 from pytest_graphmode.errors import UnsupportedError
+
+_Variables: TypeAlias = tuple[Variable, ...]
+_Carry: TypeAlias = tuple[tuple[Any, ...], list[Any]]
+"""What a construct passes through: the user's tensors, and the values of variables that its bodies assign."""
 
 
 class _Escaped(Exception):
@@ -30,88 +35,74 @@ class LaxVerbs:
     variables: VariableSpace
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
-        leaves, spec = _flatten(state)
+        def construct(carried: _Variables) -> Any:
+            def holds(carry: _Carry) -> Any:
+                return jnp.asarray(_array(self._pure(carried, carry[1], lambda: cond(carry[0]))), dtype=bool)
 
-        def construct(carried: tuple[Variable, ...]) -> Any:
-            def keep_going(carry: tuple[list[Any], list[Any]]) -> Any:
-                values = self._pure(carried, carry[1], lambda: cond(trees.unflatten(spec, carry[0])))
-                return jnp.asarray(_value(values), dtype=bool)
+            def advance(carry: _Carry) -> _Carry:
+                after, values = self._traced(carried, carry[1], lambda: body(carry[0]))
+                return _arrays(after), values
 
-            def step(carry: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
-                after, values = self._traced(carried, carry[1], lambda: body(trees.unflatten(spec, carry[0])))
-                return _like(after, spec, "while_loop"), values
-
-            final, values = jax.lax.while_loop(keep_going, step, (leaves, self._read(carried)))
+            final, values = jax.lax.while_loop(holds, advance, (_arrays(state), self._read(carried)))
             self._carry_out(carried, values)
-            return trees.unflatten(spec, final)
+            return final
 
         return self._threading(construct)
 
     def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
-        leaves, spec = _flatten(state)
+        known = isinstance(lower, int) and isinstance(upper, int)
 
-        def construct(carried: tuple[Variable, ...]) -> Any:
-            def step(index: Any, carry: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
-                after, values = self._traced(carried, carry[1], lambda: body(index, trees.unflatten(spec, carry[0])))
-                return _like(after, spec, "fori_loop"), values
+        def construct(carried: _Variables) -> Any:
+            def advance(index: Any, carry: _Carry) -> _Carry:
+                index = index.astype(jnp.int32) if known else index
+                after, values = self._traced(carried, carry[1], lambda: body(index, carry[0]))
+                return _arrays(after), values
 
-            final, values = jax.lax.fori_loop(_value(lower), _value(upper), step, (leaves, self._read(carried)))
+            start = (_arrays(state), self._read(carried))
+            final, values = jax.lax.fori_loop(_array(lower), _array(upper), advance, start)
             self._carry_out(carried, values)
-            return trees.unflatten(spec, final)
+            return final
 
         return self._threading(construct)
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
-        leaves, spec = _flatten(init)
-        slices, slice_spec = _flatten(xs)
-        outputs = _Outputs("scan")
+        outputs = _Outputs()
 
-        def construct(carried: tuple[Variable, ...]) -> tuple[Any, Any]:
-            def step(carry: tuple[list[Any], list[Any]], x: list[Any]) -> tuple[tuple[list[Any], list[Any]], list[Any]]:
-                state, element = trees.unflatten(spec, carry[0]), trees.unflatten(slice_spec, x)
-                (after, y), values = self._traced(carried, carry[1], lambda: f(state, element))
-                return (_like(after, spec, "scan"), values), outputs.flatten(y)
+        def construct(carried: _Variables) -> tuple[Any, Any]:
+            def advance(carry: _Carry, x: tuple[Any, ...]) -> tuple[_Carry, list[Any]]:
+                (after, y), values = self._traced(carried, carry[1], lambda: f(carry[0], x))
+                return (_arrays(after), values), outputs.flatten(y)
 
-            (final, values), ys = jax.lax.scan(step, (leaves, self._read(carried)), slices)
+            (final, values), ys = jax.lax.scan(advance, (_arrays(init), self._read(carried)), _arrays(xs))
             self._carry_out(carried, values)
-            return trees.unflatten(spec, final), outputs.unflatten(ys)
+            return final, outputs.unflatten(ys)
 
         carry, ys = self._threading(construct)
         return carry, ys
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
-        def choose(branches: Sequence[Callable[..., Any]], operands: Any) -> Any:
-            return jax.lax.cond(_value(pred), *branches, operands)
-
-        return self._branching("cond", choose, (true_fn, false_fn), operands)
+        return self._branching(functools.partial(_cond, _array(pred)), (true_fn, false_fn), operands)
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
-        def choose(branches: Sequence[Callable[..., Any]], operands: Any) -> Any:
-            return jax.lax.switch(_value(index), branches, operands)
-
-        return self._branching("switch", choose, branches, operands)
+        return self._branching(functools.partial(jax.lax.switch, _array(index)), branches, operands)
 
     def _branching(
         self,
-        verb: str,
-        choose: Callable[[Sequence[Callable[..., Any]], Any], Any],
+        choose: Callable[[Sequence[Callable[..., Any]], _Carry], Any],
         branches: Sequence[Callable[..., Any]],
         operands: Sequence[Any],
     ) -> Any:
-        leaves, spec = _flatten(tuple(operands))
-        outputs = _Outputs(verb)
+        outputs = _Outputs()
 
-        def construct(carried: tuple[Variable, ...]) -> Any:
-            def traced(branch: Callable[..., Any]) -> Callable[..., Any]:
-                def run(operand: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
-                    result, values = self._traced(
-                        carried, operand[1], lambda: branch(*trees.unflatten(spec, operand[0]))
-                    )
+        def construct(carried: _Variables) -> Any:
+            def traced(branch: Callable[..., Any]) -> Callable[[_Carry], tuple[list[Any], list[Any]]]:
+                def run(carry: _Carry) -> tuple[list[Any], list[Any]]:
+                    result, values = self._traced(carried, carry[1], lambda: branch(*carry[0]))
                     return outputs.flatten(result), values
 
                 return run
 
-            found, values = choose([traced(branch) for branch in branches], (leaves, self._read(carried)))
+            found, values = choose([traced(branch) for branch in branches], (_arrays(operands), self._read(carried)))
             self._carry_out(carried, values)
             return outputs.unflatten(found)
 
@@ -119,16 +110,13 @@ class LaxVerbs:
 
     # Variables.
 
-    def _threading(self, construct: Callable[[tuple[Variable, ...]], Any]) -> Any:
+    def _threading(self, construct: Callable[[_Variables], Any], carried: _Variables = ()) -> Any:
         """Build a construct; once more with the variables that its bodies turn out to assign."""
-        return self._with(construct, ())
-
-    def _with(self, construct: Callable[[tuple[Variable, ...]], Any], carried: tuple[Variable, ...]) -> Any:
         try:
             return construct(carried)
         except _Escaped as escaped:
             more = escaped.variables
-        return self._with(construct, carried + more)
+        return self._threading(construct, carried + more)
 
     def _traced(
         self, carried: Sequence[Variable], values: Sequence[Any], body: Callable[[], Any]
@@ -159,35 +147,29 @@ class LaxVerbs:
 
 
 class _Outputs:
-    """The tree that bodies or branches return, all of them the same one."""
+    """The tree that all branches, or all steps of a scan, return."""
 
-    def __init__(self, verb: str) -> None:
-        self._verb = verb
+    def __init__(self) -> None:
         self._spec: Any = None
 
     def flatten(self, tree: Any) -> list[Any]:
-        leaves, spec = _flatten(tree)
-        if self._spec is not None and spec != self._spec:
-            raise TypeError(f"the branches of {self._verb} return different trees: {self._spec} and {spec}")
+        leaves, spec = trees.flatten(tree)
+        if self._spec not in (None, spec):
+            raise TypeError(f"the branches of a cond or switch return different trees: {self._spec} and {spec}")
         self._spec = spec
-        return leaves
+        return [_array(leaf) for leaf in leaves]
 
     def unflatten(self, leaves: list[Any]) -> Any:
         return trees.unflatten(self._spec, leaves)
 
 
-def _value(leaf: Any) -> Any:
+def _cond(pred: Any, branches: Sequence[Callable[..., Any]], operand: _Carry) -> Any:
+    return jax.lax.cond(pred, *branches, operand)
+
+
+def _array(leaf: Any) -> Any:
     return leaf.value if isinstance(leaf, Variable) else leaf
 
 
-def _flatten(tree: Any) -> tuple[list[Any], Any]:
-    leaves, spec = trees.flatten(tree)
-    return [_value(leaf) for leaf in leaves], spec
-
-
-def _like(tree: Any, spec: Any, verb: str) -> list[Any]:
-    """The leaves of a body's result, which must be a tree like the state it got."""
-    leaves, found = _flatten(tree)
-    if found != spec:
-        raise TypeError(f"the body of {verb} must return a tree like its state: {spec}, not {found}")
-    return leaves
+def _arrays(tensors: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(_array(tensor) for tensor in tensors)

@@ -14,6 +14,7 @@ from pytest_graphmode.backends.jax.controlflow import LaxVerbs
 from pytest_graphmode.backends.jax.eager import JaxMode
 from pytest_graphmode.backends.jax.packing import Passed, Statics, pack, unpack, untraceable
 from pytest_graphmode.backends.jax.variables import VARIABLES, Frame, Retrace, Variable, VariableSpace
+from pytest_graphmode.watch import watcher
 
 
 class Jit(LaxVerbs, JaxMode):
@@ -41,6 +42,8 @@ class _Function:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._variables is None:
             self._variables = self._space.alive()
+        if not self._space.tracing and not jax.config.jax_disable_jit:
+            watcher.call("jax", "jit")  # JAX runs its cached graphs without a word
         try:
             return self._call(self._variables, args, kwargs)
         except Retrace:
