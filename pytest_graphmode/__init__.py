@@ -1,10 +1,19 @@
 """One test body as a TensorFlow static graph and as eager PyTorch, counted, compared and differentiated."""
 
-from pytest_graphmode.backends.base import Backend, BackendSpec, Mode
-from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.ledger import Argument, Cause, GraphBreak, GraphBuild, GraphLedger
-from pytest_graphmode.variant import Variant
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# At once, since the function takes the place of its module as an attribute of this package.
 from pytest_graphmode.watch import watch
+
+if TYPE_CHECKING:
+    from pytest_graphmode.backends.base import Backend, BackendSpec, Mode, SourceSpec
+    from pytest_graphmode.errors import UnsupportedError
+    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.ledger import Argument, Cause, GraphBreak, GraphBuild, GraphLedger
+    from pytest_graphmode.variant import Variant
 
 __all__ = [
     "Argument",
@@ -14,9 +23,27 @@ __all__ = [
     "GraphBreak",
     "GraphBuild",
     "GraphLedger",
+    "Handle",
     "Mode",
+    "SourceSpec",
     "UnsupportedError",
     "Variant",
     "watch",
 ]
 __version__ = "0.1.0"
+
+# The others when they are asked for, since pytest imports this package in every run of every project.
+_HOMES = {
+    "backends.base": ("Backend", "BackendSpec", "Mode", "SourceSpec"),
+    "errors": ("UnsupportedError",),
+    "handle": ("Handle",),
+    "ledger": ("Argument", "Cause", "GraphBreak", "GraphBuild", "GraphLedger"),
+    "variant": ("Variant",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,60 +3,67 @@
 from __future__ import annotations
 
 import random
-import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_graphmode import markers
-from pytest_graphmode.backends.base import Backend, BackendSpec
-from pytest_graphmode.options import BackendChoice, Settings
-from pytest_graphmode.variant import Variant
+from pytest_graphmode import options
+from pytest_graphmode.registry import Registry, accelerator_present, gather
+from pytest_graphmode.watch import recording, watcher
 
 if TYPE_CHECKING:
     from _pytest.mark import ParameterSet
 
     from pytest_graphmode.handle import Handle
+    from pytest_graphmode.ledger import GraphBuild, GraphLedger
+    from pytest_graphmode.recorder import Recorder
+    from pytest_graphmode.variant import Variant
+
+REGISTRY: Final = pytest.StashKey[Registry]()
+BOUND: Final = pytest.StashKey["tuple[Variant, Handle]"]()
+RECORDER: Final = pytest.StashKey["Recorder"]()
+_LIMITING: Final = frozenset({"graph_rebuilds", "graph_budget"})
+_MARKERS: Final = _LIMITING | {"graphmode", "graph_agree", "graph_skip", "graph_xfail"}
 
 
-@dataclass
-class Registry:
-    """The one registered object of a pytest session: its settings, the backends there are and those loaded."""
+def configure(config: pytest.Config) -> Registry:
+    """The registry of a run, from what the discovery hook offers and the options select.
 
-    settings: Settings
-    specs: Mapping[str, BackendSpec]
-    loaded: dict[str, Backend] = field(default_factory=dict)
-
-    def backend(self, name: str) -> Backend:
-        if name not in self.loaded:
-            self.loaded[name] = self.specs[name].load()
-        return self.loaded[name]
-
-    def devices(self, name: str) -> tuple[str, ...]:
-        """The devices of a backend; only `cpu`, without importing it, where the machine has no accelerator."""
-        return tuple(self.backend(name).devices()) if accelerator_present() else ("cpu",)
-
-
-REGISTRY = pytest.StashKey[Registry]()
-HANDLE = pytest.StashKey["Handle"]()
+    Raises:
+        pytest.UsageError: an option, an ini value or a backend can't be used.
+    """
+    try:
+        specs = gather(config.hook.pytest_graphmode_backends(config=config))
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"the hook pytest_graphmode_backends: {error}") from error
+    registry = Registry(options.resolve(config, specs), specs)
+    try:
+        registry.check_devices()
+    except ValueError as error:
+        raise pytest.UsageError(f"--graph-devices={','.join(registry.settings.devices or ())}: {error}") from None
+    config.add_cleanup(watcher.register(source for spec in specs.values() for source in spec.sources))
+    return registry
 
 
-def accelerator_present() -> bool:
-    """Whether this machine can have a GPU: a device node of a driver, or macOS on arm64."""
-    if sys.platform == "darwin":
-        import platform
+def header(registry: Registry) -> str:
+    """The line of `pytest_report_header`; it imports nothing, so devices that only a framework can tell are `all`."""
+    settings, specs = registry.settings, registry.specs
+    cures = " or ".join(specs[name].cure for name in options.DEFAULT_BACKENDS if name in specs)
+    backends = ", ".join(f"{choice} {specs[choice.name].version}" for choice in settings.backends)
+    devices = ", ".join(settings.devices or (["all"] if accelerator_present() else ["cpu"]))
+    return f"graphmode: {backends or f'no framework installed ({cures})'}; devices: {devices}; seed: {settings.seed}"
 
-        return platform.machine() == "arm64"
-    if sys.platform == "win32":
-        return True
-    return any(
-        Path(node).exists() for node in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/accel0")
-    )
+
+# Collection.
+
+
+def _marks(node: pytest.Item) -> list[pytest.Mark]:
+    """The marks of the plugin on a test, its class and its module, closest first."""
+    return [mark for mark in node.iter_markers() if mark.name in _MARKERS]
 
 
 def parametrize(metafunc: pytest.Metafunc, registry: Registry) -> None:
@@ -65,103 +72,61 @@ def parametrize(metafunc: pytest.Metafunc, registry: Registry) -> None:
     Raises:
         ValueError, TypeError: a marker has wrong arguments.
     """
-    marks = list(metafunc.definition.iter_markers())
-    markers.limits(marks, registry.specs)  # wrong arguments are found at collection
-    if "graphmode" not in metafunc.fixturenames:
-        return
-    request = markers.graphmode_request((mark for mark in marks if mark.name == "graphmode"), registry.specs)
-    variants = select(registry, request)
+    marks = _marks(metafunc.definition)
+    if marks:
+        from pytest_graphmode import markers
+
+        markers.check(marks, registry.specs)
+    if "graphmode" in metafunc.fixturenames:
+        metafunc.parametrize("graphmode", _params(registry, marks), indirect=True)
+
+
+def _params(registry: Registry, marks: Sequence[pytest.Mark]) -> list[ParameterSet]:
+    if marks:
+        return _params_of(registry, marks)
+    if registry.params is None:
+        registry.params = _params_of(registry, marks)
+    return registry.params
+
+
+def _params_of(registry: Registry, marks: Sequence[pytest.Mark]) -> list[ParameterSet]:
+    """A parameter for each variant, or the one skipped item that stands for a test without variants."""
+    from pytest_graphmode import markers, selection
+
+    request = markers.graphmode_request(marks, registry.specs)
+    variants = selection.select(registry, request)
+    if not variants:
+        skip = pytest.mark.skip(reason=selection.reason_for_none(registry, request))
+        return [pytest.param(None, id="no-variant", marks=skip)]
     extra = markers.variant_marks(marks, registry.specs)
-    if variants:
-        params = [variant.param([entry.mark for entry in extra if entry.applies(variant)]) for variant in variants]
-    else:
-        params = [_skipped(registry, request)]
-    metafunc.parametrize("graphmode", params, indirect=True)
-
-
-def select(registry: Registry, request: markers.GraphmodeRequest) -> list[Variant]:
-    """The variants of a test, in the order backend, mode, device, dtype of the command line."""
-    settings = registry.settings
-    wanted = None if request.backends is None else {choice.name: choice for choice in request.backends}
-    dtypes = [dtype for dtype in settings.dtypes if request.dtypes is None or dtype in request.dtypes]
-    variants = []
-    for choice in settings.backends:
-        if wanted is not None and choice.name not in wanted:
-            continue
-        asked = wanted[choice.name].modes if wanted is not None else None
-        for mode in _modes(choice, asked, registry.specs[choice.name]):
-            for device in _devices(registry, choice.name, request):
-                variants += [Variant(choice.name, mode, device, dtype) for dtype in dtypes]
-    return variants
-
-
-def _modes(choice: BackendChoice, asked: tuple[str, ...] | None, spec: BackendSpec) -> Sequence[str]:
-    if choice.modes is None:
-        return asked or (spec.default_mode,)
-    return [mode for mode in choice.modes if asked is None or mode in asked]
-
-
-def _devices(registry: Registry, backend: str, request: markers.GraphmodeRequest) -> list[str]:
-    present = registry.devices(backend)
-    allowed = [names for names in (registry.settings.devices, request.devices) if names is not None]
-    return [device for device in present if all(device in names for names in allowed)]
-
-
-def check_devices(registry: Registry) -> None:
-    """Raise pytest.UsageError for a device named in the settings that no selected backend has."""
-    if registry.settings.devices is None or not registry.settings.backends:
-        return
-    present = dict.fromkeys(device for choice in registry.settings.backends for device in registry.devices(choice.name))
-    for device in registry.settings.devices:
-        if device not in present:
-            raise pytest.UsageError(
-                f"--graph-devices: there is no {device} here; the selected backends have {', '.join(present)}"
-            )
-
-
-def _skipped(registry: Registry, request: markers.GraphmodeRequest) -> ParameterSet:
-    """The one skipped item that stands for a test without variants, with the reason and the cure."""
-    if not registry.settings.backends:
-        cures = " or ".join(registry.specs[name].cure for name in ("tf", "torch") if name in registry.specs)
-        reason = f"no framework is installed: {cures}"
-    else:
-        selected = ", ".join(choice.name for choice in registry.settings.backends)
-        reason = f"the marker graphmode leaves no variant of the selected ones ({selected}): {_asked(request)}"
-    return pytest.param(None, id="no-variant", marks=pytest.mark.skip(reason=reason))
-
-
-def _asked(request: markers.GraphmodeRequest) -> str:
-    asked = []
-    if request.backends is not None:
-        names = (c.name + (f":{'+'.join(c.modes)}" if c.modes else "") for c in request.backends)
-        spec = ",".join(names)
-        asked.append(f"it asks for backends {spec}; run with --graph-backends={spec}")
-    if request.devices is not None:
-        asked.append(f"it asks for devices {','.join(request.devices)}")
-    if request.dtypes is not None:
-        asked.append(
-            f"it asks for dtypes {','.join(request.dtypes)}; run with --graph-dtypes={','.join(request.dtypes)}"
-        )
-    return "; ".join(asked)
+    return [variant.param(entry.mark for entry in extra if entry.applies(variant)) for variant in variants]
 
 
 def base_id(node: pytest.Item, variant: Variant) -> str:
-    """A test's id without its variant, the same for all variants of one test."""
+    """A test's id without its variant, the same for all variants of one test and under every xdist mode."""
+    name = getattr(node, "originalname", None) or node.name.partition("[")[0]
     callspec = getattr(node, "callspec", None)
-    if callspec is None:
-        return node.nodeid
-    others = [part for name, part in zip(callspec.params, callspec._idlist, strict=False) if name != "graphmode"]
-    name = getattr(node, "originalname", node.name)
-    head = node.nodeid[: len(node.nodeid) - len(node.name)]
-    return f"{head}{name}[{'-'.join(others)}]" if others else f"{head}{name}"
+    others = _without(callspec.id, variant.id) if callspec is not None else ""
+    head = f"{node.parent.nodeid}::{name}" if node.parent is not None else name
+    return f"{head}[{others}]" if others else head
 
 
-def test_seed(settings: Settings, test: str) -> int:
+def _without(parameters: str, variant: str) -> str:
+    """`3` of `tf-graph-cpu-3`: the variant stands first, since the plugin parametrizes before others do."""
+    if parameters == variant:
+        return ""
+    if parameters.startswith(f"{variant}-"):
+        return parameters[len(variant) + 1 :]
+    before, _, after = parameters.partition(f"-{variant}")  # another plugin was quicker
+    return before + after
+
+
+# Running.
+
+
+def seed_of(seed: int, test: str) -> int:
     """A seed below 2**31 from `--graph-seed` and a test's id without its variant."""
-    return zlib.crc32(f"{settings.seed}:{test}".encode()) & 0x7FFFFFFF
-
-
-test_seed.__test__ = False  # type: ignore[attr-defined]
+    return zlib.crc32(f"{seed}:{test}".encode()) & 0x7FFFFFFF
 
 
 @contextmanager
@@ -169,36 +134,53 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
     """The handle of one variant of a test; what the test does to global state ends with it."""
     import numpy as np
 
+    from pytest_graphmode.errors import UnsupportedError
     from pytest_graphmode.handle import UntouchedHandle
-    from pytest_graphmode.watch import recording
 
     backend = registry.backend(variant.backend)
     mode = backend.mode(variant.mode, variant.device)
-    seed = test_seed(registry.settings, base_id(node, variant))
-    on_build = _build_hook(node)
+    seed = seed_of(registry.settings.seed, base_id(node, variant))
     with ExitStack() as stack:
         stack.enter_context(backend.isolate())
         stack.enter_context(_restored_random())
-        stack.enter_context(backend.precision(variant.dtype))
+        try:
+            stack.enter_context(backend.precision(variant.dtype))
+        except UnsupportedError as error:
+            pytest.skip(str(error))
         stack.enter_context(mode.scope())
-        recorder = stack.enter_context(recording(on_build=on_build))
+        recorder = stack.enter_context(_recorded(node))
         random.seed(seed)
         np.random.seed(seed)
         backend.seed(seed)
-        handle = UntouchedHandle(
-            variant,
-            backend,
-            mode,
-            recorder,
-            rng=np.random.default_rng(seed),
-            skip=pytest.skip,
-        )
-        node.stash[HANDLE] = handle
+        handle = UntouchedHandle(variant, backend, mode, recorder, rng=np.random.default_rng(seed), skip=pytest.skip)
+        node.stash[BOUND] = variant, handle
+        stack.callback(node.stash.__delitem__, BOUND)
         yield handle
 
 
-def _build_hook(node: pytest.Item):  # type: ignore[no-untyped-def]
-    hook = node.config.hook.pytest_graphmode_build
+@contextmanager
+def _recorded(node: pytest.Item) -> Iterator[Recorder]:
+    """A recorder for a test, where `body` finds it."""
+    with recording(on_build=_build_hook(node)) as recorder:
+        node.stash[RECORDER] = recorder
+        try:
+            yield recorder
+        finally:
+            del node.stash[RECORDER]
+
+
+@contextmanager
+def following(node: pytest.Item) -> Iterator[GraphLedger]:
+    """The ledger of a test: of its handle, where it has one, or one of its own."""
+    if RECORDER in node.stash:
+        yield node.stash[RECORDER].ledger
+        return
+    with _recorded(node) as recorder:
+        yield recorder.ledger
+
+
+def _build_hook(node: pytest.Item) -> Callable[[GraphBuild], object] | None:
+    hook = node.ihook.pytest_graphmode_build
     if not hook.get_hookimpls():
         return None
     return lambda build: hook(config=node.config, nodeid=node.nodeid, build=build)
@@ -216,27 +198,51 @@ def _restored_random() -> Iterator[None]:
         np.random.set_state(numpy)
 
 
+def concerned(node: pytest.Item, registry: Registry) -> bool:
+    """Whether a test is watched: by a fixture, a marker, or since all are."""
+    return (
+        RECORDER in node.stash or registry.settings.watch or any(mark.name in _LIMITING for mark in node.iter_markers())
+    )
+
+
 @contextmanager
 def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
-    """Around a test's call: counting begins here, and the markers' verdict ends it."""
-    handle = node.stash.get(HANDLE, None)
-    limits = markers.limits(node.iter_markers(), registry.specs) if node.own_markers or handle else []
-    if handle is None:
-        yield
-        return
-    handle.begin()
-    yield
-    if not handle.touched:
-        pytest.fail(
-            "the test asked for graphmode and never used it: use the handle in the body, or drop the argument",
-            pytrace=False,
-        )
-    _judge(handle, limits)
-
-
-def _judge(handle: Handle, limits: Sequence[markers.Limit]) -> None:
+    """Around the call of a watched test: counting begins here, and the markers' verdict ends it."""
+    from pytest_graphmode import markers
     from pytest_graphmode.budget import verdict
 
-    failure = verdict(handle.recorder.ledger, limits, handle.variant)
-    if failure is not None:
-        pytest.fail(failure, pytrace=False)
+    limits = markers.limits(node.iter_markers(), registry.specs)
+    variant, handle = node.stash.get(BOUND, (None, None))
+    with following(node) as ledger:
+        if limits:
+            watcher.reset()
+        node.stash[RECORDER].restart()
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            _report(node, variant, ledger, perf_counter() - started)
+        if handle is not None and not handle.touched:
+            pytest.fail(_VACUOUS, pytrace=False)
+        failure = verdict(ledger, limits, variant)
+        if failure is not None:
+            pytest.fail(failure, pytrace=False)
+
+
+NOT_PARAMETRIZED: Final = (
+    "graphmode must be an argument of the test, or of a fixture that is: its variants are made when the test is "
+    "collected, which request.getfixturevalue and unittest.TestCase methods are too late for"
+)
+_VACUOUS: Final = (
+    "the test asked for graphmode and never used it, so its variants all tested the same: "
+    "use the handle in the body, or drop the argument"
+)
+
+
+def _report(node: pytest.Item, variant: Variant | None, ledger: GraphLedger, seconds: float) -> None:
+    """Attach what the test built to its report, from where the terminal, JUnit and other plugins read it."""
+    from pytest_graphmode.report import PREFIX, properties
+
+    test = node.nodeid if variant is None else base_id(node, variant)
+    kept = [entry for entry in node.user_properties if not entry[0].startswith(PREFIX)]  # a rerun reports anew
+    node.user_properties[:] = [*kept, *properties(test, variant, ledger, seconds)]

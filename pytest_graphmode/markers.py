@@ -1,42 +1,23 @@
-"""Marker arguments -> frozen requests, validated; `item.py` and `budget.py` act on them.
+"""Marker arguments -> frozen requests, validated; `item.py`, `budget.py` and `agreement.py` act on them.
 
-Every function raises ValueError or TypeError with the legal arguments; the caller makes it a failed collection.
+Every function raises ValueError or TypeError that names the marker and the legal arguments; `item.parametrize` makes it
+a failed collection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
-from pytest_graphmode.options import BackendChoice, parse_backend, parse_devices, parse_dtypes
+from pytest_graphmode.options import BackendChoice, merged, parse_backend, parse_devices, parse_dtypes
 from pytest_graphmode.variant import Variant, VariantPattern, parse_device, split
 
 Specs = Mapping[str, BackendSpec]
-
-DESCRIPTIONS: Final = {
-    "graphmode": "graphmode(backends=None, devices=None, dtypes=None): narrow the variants of a test, class or module",
-    "graph_rebuilds": (
-        "graph_rebuilds(count=None, *, at_most=None, **by_backend): how often graphs may be built again during "
-        "the test, e.g. graph_rebuilds(0), graph_rebuilds(tf=0, torch=499, torch_compile=0)"
-    ),
-    "graph_budget": (
-        "graph_budget(*, builds=None, rebuilds=None, breaks=None, nodes=None, seconds=None): upper limits, each a "
-        "number or a dict by backend or backend_mode"
-    ),
-    "graph_agree": (
-        "graph_agree(*, rtol=None, atol=None, reference=None): adds an item that compares what the variants recorded "
-        "with graphmode.agree"
-    ),
-    "graph_skip": "graph_skip(variants, *, reason): skip the variants matching 'tf', 'tf:session', 'torch:compile@gpu'",
-    "graph_xfail": (
-        "graph_xfail(variants, *, reason, raises=None, strict=True): expect the variants matching 'tf', "
-        "'tf:session', 'torch:compile@gpu' to fail"
-    ),
-}
 
 BUDGETS: Final = ("builds", "rebuilds", "breaks", "nodes", "seconds")
 
@@ -81,74 +62,67 @@ class VariantMark:
 
 def graphmode_request(marks: Iterable[pytest.Mark], specs: Specs) -> GraphmodeRequest:
     """The narrowing of all `graphmode` marks, closest first: for each field the closest one that gives it."""
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}
     for mark in marks:
-        arguments = _bound(mark, ("backends", "devices", "dtypes"))
-        for name, value in arguments.items():
-            if value is not None and name not in fields:
-                fields[name] = _GRAPHMODE[name](value, specs)
-    return GraphmodeRequest(**fields)  # type: ignore[arg-type]
+        if mark.name != "graphmode":
+            continue
+        with _naming(mark):
+            for name, value in _bound(mark, tuple(_FIELDS)).items():
+                if value is not None:
+                    fields.setdefault(name, _FIELDS[name](value, specs))
+    return GraphmodeRequest(**fields)
 
 
-def _backends(value: object, specs: Specs) -> tuple[BackendChoice, ...]:
-    entries = [parse_backend(entry, specs) for entry in split(value, "backends")]  # type: ignore[arg-type]
+def _backends(value: Any, specs: Specs) -> tuple[BackendChoice, ...]:
+    entries = split(value, "backends")
     if not entries:
         raise ValueError(f"names no backend: the backends are {', '.join(specs)}")
-    return tuple(entries)
+    return merged((parse_backend(entry, specs) for entry in entries), specs)
 
 
-_GRAPHMODE = {
+_FIELDS: Final[Mapping[str, Callable[[Any, Specs], Any]]] = {
     "backends": _backends,
     "devices": lambda value, specs: parse_devices(value),
     "dtypes": lambda value, specs: parse_dtypes(value),
 }
 
 
-def _bound(mark: pytest.Mark, names: Sequence[str]) -> dict[str, object]:
-    """Positional and keyword arguments of a mark by name."""
-    if len(mark.args) > len(names) or not set(mark.kwargs) <= set(names):
-        raise TypeError(f"@pytest.mark.{mark.name} takes {', '.join(names)}, not {_arguments(mark)}")
-    bound = dict(zip(names, mark.args, strict=False))
-    twice = bound.keys() & mark.kwargs.keys()
-    if twice:
-        raise TypeError(f"@pytest.mark.{mark.name} got {', '.join(sorted(twice))} twice: {_arguments(mark)}")
-    return {**bound, **mark.kwargs}
-
-
-def _arguments(mark: pytest.Mark) -> str:
-    return ", ".join([*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())])
-
-
-def _keywords(mark: pytest.Mark, names: Sequence[str]) -> dict[str, object]:
-    """Arguments of a mark that takes keywords only."""
-    if mark.args:
-        raise TypeError(f"@pytest.mark.{mark.name} takes keywords only ({', '.join(names)}), not {_arguments(mark)}")
-    return _bound(mark, names)
-
-
 def variant_marks(marks: Iterable[pytest.Mark], specs: Specs) -> list[VariantMark]:
     """The `graph_skip` and `graph_xfail` marks as pytest's own."""
-    return [_variant_mark(mark, specs) for mark in marks if mark.name in ("graph_skip", "graph_xfail")]
+    found = []
+    for mark in marks:
+        if mark.name in _VARIANT_MARKS:
+            with _naming(mark):
+                found.append(_variant_mark(mark, specs))
+    return found
+
+
+_VARIANT_MARKS: Final = {
+    "graph_skip": ("variants", "reason"),
+    "graph_xfail": ("variants", "reason", "raises", "strict"),
+}
 
 
 def _variant_mark(mark: pytest.Mark, specs: Specs) -> VariantMark:
-    names = ("variants", "reason") if mark.name == "graph_skip" else ("variants", "reason", "raises", "strict")
-    if len(mark.args) > 1:
-        raise TypeError(
-            f"@pytest.mark.{mark.name} takes one positional argument, the variants, and keywords "
-            f"{', '.join(names[1:])}; not {_arguments(mark)}"
-        )
-    arguments = _bound(mark, names)
-    if "variants" not in arguments or not isinstance(arguments.get("reason"), str):
-        raise TypeError(f"@pytest.mark.{mark.name} needs variants and reason='why', not {_arguments(mark)}")
-    patterns = tuple(parse_pattern(entry, specs) for entry in split(arguments["variants"], "variants"))  # type: ignore[arg-type]
+    arguments = _bound(mark, _VARIANT_MARKS[mark.name], positional=1)
+    reason = arguments.pop("reason", None)
+    if "variants" not in arguments or not isinstance(reason, str) or not reason:
+        raise TypeError("it needs the variants it is for, and reason='why'")
+    patterns = tuple(parse_pattern(entry, specs) for entry in split(arguments.pop("variants"), "variants"))
     if not patterns:
-        raise ValueError(f"@pytest.mark.{mark.name} names no variants: write 'tf', 'tf:session' or 'torch@gpu'")
-    reason = str(arguments["reason"])
+        raise ValueError("it names no variants: write 'tf', 'tf:session' or 'torch@gpu'")
     if mark.name == "graph_skip":
         return VariantMark(patterns, pytest.mark.skip(reason=reason))
-    raises, strict = arguments.get("raises"), arguments.get("strict", True)
-    return VariantMark(patterns, pytest.mark.xfail(reason=reason, raises=raises, strict=bool(strict)))  # type: ignore[arg-type]
+    return VariantMark(patterns, _xfail(reason, **arguments))
+
+
+def _xfail(reason: str, raises: Any = None, strict: Any = True) -> pytest.MarkDecorator:
+    kinds = raises if isinstance(raises, tuple) else () if raises is None else (raises,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise TypeError(f"raises must be an exception class or a tuple of them, not {raises!r}")
+    if not isinstance(strict, bool):
+        raise TypeError(f"strict must be True or False, not {strict!r}")
+    return pytest.mark.xfail(reason=reason, raises=raises, strict=strict)
 
 
 def parse_pattern(text: str, specs: Specs) -> VariantPattern:
@@ -170,63 +144,64 @@ def limits(marks: Iterable[pytest.Mark], specs: Specs) -> list[Limit]:
     """The bounds of the closest `graph_rebuilds` and of the closest `graph_budget`."""
     closest: dict[str, pytest.Mark] = {}
     for mark in marks:
-        if mark.name in ("graph_rebuilds", "graph_budget"):
+        if mark.name in _LIMITS:
             closest.setdefault(mark.name, mark)
-    return [limit for mark in closest.values() for limit in _LIMITS[mark.name](mark, specs)]
-
-
-def _rebuild_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
-    allowed = ("count", "at_most", *_keys(specs))
-    if len(mark.args) > 1:
-        raise TypeError(f"@pytest.mark.graph_rebuilds takes one positional argument, count; not {_arguments(mark)}")
-    arguments = _bound(mark, ("count", *allowed[1:]))
-    at_most = arguments.pop("at_most", None)
-    count = arguments.pop("count", None)
-    if count is not None and at_most is not None:
-        raise TypeError("@pytest.mark.graph_rebuilds takes count or at_most, not both")
-    for name, value in [("count", count), ("at_most", at_most), *arguments.items()]:
-        if value is not None:
-            _whole(mark, name, value)
-    exact: dict[str, float] = {name: value for name, value in arguments.items() if value is not None}  # type: ignore[misc]
-    if count is not None:
-        exact[""] = count  # type: ignore[assignment]
-    if not exact and at_most is None:
-        raise TypeError(f"@pytest.mark.graph_rebuilds needs count, at_most or one of {', '.join(_keys(specs))}")
-    found = [Limit("rebuilds", exact, exact=True)] if exact else []
-    if at_most is not None:
-        found.append(Limit("rebuilds", {"": at_most}))  # type: ignore[dict-item]
+    found = []
+    for mark in closest.values():
+        with _naming(mark):
+            found += _LIMITS[mark.name](mark, specs)
     return found
 
 
+def _rebuild_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
+    arguments = _bound(mark, ("count", "at_most", *_keys(specs)), positional=1)
+    given = {name: _whole(name, value) for name, value in arguments.items() if value is not None}
+    if not given:
+        raise TypeError(f"it needs count, at_most or one of {', '.join(_keys(specs))}")
+    if "count" in given and "at_most" in given:
+        raise TypeError("it takes count or at_most, not both")
+    at_most = given.pop("at_most", None)
+    exact = {"" if name == "count" else name: number for name, number in given.items()}
+    found = [Limit("rebuilds", exact, exact=True)] if exact else []
+    return found if at_most is None else [*found, Limit("rebuilds", {"": at_most})]
+
+
 def _budget_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
-    arguments = {name: value for name, value in _keywords(mark, BUDGETS).items() if value is not None}
-    if not arguments:
-        raise TypeError(f"@pytest.mark.graph_budget needs one of {', '.join(BUDGETS)}")
-    return [Limit(name, _by_key(mark, name, value, specs)) for name, value in arguments.items()]
+    arguments = _bound(mark, BUDGETS, positional=0)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if not given:
+        raise TypeError(f"it needs one of {', '.join(BUDGETS)}")
+    return [Limit(name, _by_key(name, value, specs)) for name, value in given.items()]
 
 
-_LIMITS = {"graph_rebuilds": _rebuild_limits, "graph_budget": _budget_limits}
+_LIMITS: Final[Mapping[str, Callable[[pytest.Mark, Specs], list[Limit]]]] = {
+    "graph_rebuilds": _rebuild_limits,
+    "graph_budget": _budget_limits,
+}
 
 
-def _by_key(mark: pytest.Mark, name: str, value: object, specs: Specs) -> dict[str, float]:
+def _by_key(name: str, value: object, specs: Specs) -> dict[str, float]:
     table = value if isinstance(value, dict) else {"": value}
     legal = _keys(specs)
-    for key, number in table.items():
-        if key != "" and key not in legal:
-            raise ValueError(
-                f"@pytest.mark.{mark.name}: unknown key {key!r} in {name}; the keys are {', '.join(legal)}"
-            )
-        if name == "seconds":
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not number >= 0:
-                raise ValueError(f"@pytest.mark.{mark.name}: {name} must be a number of seconds, not {number!r}")
-        else:
-            _whole(mark, name, number)
-    return table
+    if not table:
+        raise ValueError(f"{name} is an empty dict: its keys may be {', '.join(legal)}")
+    unknown = [key for key in table if key not in legal and table is value]
+    if unknown:
+        raise ValueError(f"{name} has no key {', '.join(map(repr, unknown))}: the keys are {', '.join(legal)}")
+    check = _seconds if name == "seconds" else _whole
+    return {key: check(name, number) for key, number in table.items()}
 
 
-def _whole(mark: pytest.Mark, name: str, value: object) -> None:
+def _whole(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"@pytest.mark.{mark.name}: {name} must be a whole number from 0, not {value!r}")
+        raise ValueError(f"{name} must be a whole number from 0, not {value!r}")
+    return value
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise ValueError(f"{name} must be a number of seconds from 0, not {value!r}")
+    return value
 
 
 def _keys(specs: Specs) -> list[str]:
@@ -236,18 +211,60 @@ def _keys(specs: Specs) -> list[str]:
 
 def agree_request(mark: pytest.Mark, specs: Specs) -> AgreeRequest:
     """What a `graph_agree` mark asks for."""
-    arguments = _keywords(mark, ("rtol", "atol", "reference"))
-    for name in ("rtol", "atol"):
-        value = arguments.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
-            raise ValueError(f"@pytest.mark.graph_agree: {name} must be a number from 0, not {value!r}")
-    reference = arguments.get("reference")
-    if reference is not None and not isinstance(reference, str):
-        raise TypeError(f"@pytest.mark.graph_agree: reference must be a variant like 'torch', not {reference!r}")
-    pattern = None if reference is None else parse_pattern(reference, specs)
-    return AgreeRequest(arguments.get("rtol"), arguments.get("atol"), pattern)  # type: ignore[arg-type]
+    with _naming(mark):
+        arguments = _bound(mark, ("rtol", "atol", "reference"), positional=0)
+        reference = arguments.get("reference")
+        if reference is not None and not isinstance(reference, str):
+            raise TypeError(f"reference must be a variant like 'torch', not {reference!r}")
+        return AgreeRequest(
+            _tolerance("rtol", arguments.get("rtol")),
+            _tolerance("atol", arguments.get("atol")),
+            None if reference is None else parse_pattern(reference, specs),
+        )
 
 
-def register(config: pytest.Config) -> None:
-    for description in DESCRIPTIONS.values():
-        config.addinivalue_line("markers", description)
+def _tolerance(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise ValueError(f"{name} must be a number from 0, not {value!r}")
+    return value
+
+
+def check(marks: Iterable[pytest.Mark], specs: Specs) -> None:
+    """Find wrong arguments of any marker of the plugin, those that another one overrides included."""
+    for mark in marks:
+        if mark.name == "graph_agree":
+            agree_request(mark, specs)
+        graphmode_request([mark], specs)
+        variant_marks([mark], specs)
+        limits([mark], specs)
+
+
+@contextmanager
+def _naming(mark: pytest.Mark) -> Iterator[None]:
+    """Put the marker as its user wrote it before what is wrong with it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"@pytest.mark.{mark.name}({_arguments(mark)}): {error}") from None
+
+
+def _bound(mark: pytest.Mark, names: Sequence[str], positional: int | None = None) -> dict[str, Any]:
+    """Arguments of a mark by name; at most `positional` of them, default any number, may come without theirs."""
+    allowed = len(names) if positional is None else positional
+    if len(mark.args) > allowed:
+        keywords = ", ".join(names[allowed:])
+        raise TypeError(f"it takes {allowed or 'no'} positional argument{'s' * (allowed != 1)}, and {keywords} by name")
+    bound = dict(zip(names, mark.args, strict=False))
+    wrong = [name for name in mark.kwargs if name not in names]
+    if wrong:
+        raise TypeError(f"it has no argument {', '.join(wrong)}: it takes {', '.join(names)}")
+    twice = bound.keys() & mark.kwargs.keys()
+    if twice:
+        raise TypeError(f"it got {', '.join(sorted(twice))} twice")
+    return {**bound, **mark.kwargs}
+
+
+def _arguments(mark: pytest.Mark) -> str:
+    return ", ".join([*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())])

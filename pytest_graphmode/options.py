@@ -1,8 +1,12 @@
-"""Flags and ini values, resolved once into a frozen `Settings`: command line beats ini beats default."""
+"""What the plugin adds to pytest's --help and --markers, and what was said there.
+
+Flags and ini values are resolved once, by `item.configure`, into a frozen `Settings`: command line beats ini beats
+default.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -14,16 +18,32 @@ from pytest_graphmode.variant import DEFAULT_DTYPE, DTYPES, parse_device, split
 T = TypeVar("T")
 
 DEFAULT_BACKENDS: Final = ("tf", "torch")
-_OPTIONS: Final = {
+_VALUES: Final = {
     "graph_backends": (
         "SPEC",
-        "comma list of BACKEND[:MODE[+MODE...]], e.g. tf,torch:eager+compile; all = every installed backend in "
-        "every mode (default: those of tf and torch that are installed, in their default modes)",
+        """comma list of BACKEND[:MODE[+MODE...]], e.g. tf,torch:eager+compile; all = every installed backend in every
+        mode (default: those of tf and torch that are installed, in their default modes)""",
     ),
     "graph_devices": ("LIST", "comma list of devices, e.g. cpu,gpu:0, or all (default: all)"),
     "graph_dtypes": ("LIST", f"comma list of {', '.join(DTYPES)} (default: {DEFAULT_DTYPE})"),
     "graph_seed": ("N", "seed of random, NumPy and the framework before each variant (default: 0)"),
 }
+_SWITCHES: Final = {
+    "graph_watch": "keep a ledger for every test of the run, also those that never heard of this plugin",
+    "graph_report": "print a table of what each test built, and the worst rebuilders with cause and cure",
+}
+_MARKERS: Final = (
+    "graphmode(backends=None, devices=None, dtypes=None): narrow the variants of a test, class or module",
+    """graph_rebuilds(count=None, *, at_most=None, **by_backend): how often graphs may be built again during the test,
+    e.g. graph_rebuilds(0), graph_rebuilds(tf=0, torch=499, torch_compile=0)""",
+    """graph_budget(*, builds=None, rebuilds=None, breaks=None, nodes=None, seconds=None): upper limits, each a number
+    or a dict by backend or backend_mode""",
+    """graph_agree(*, rtol=None, atol=None, reference=None): adds an item that compares what the variants recorded
+    with graphmode.agree""",
+    "graph_skip(variants, *, reason): skip the variants matching 'tf', 'tf:session', 'torch:compile@gpu'",
+    """graph_xfail(variants, *, reason, raises=None, strict=True): expect the variants matching 'tf', 'tf:session',
+    'torch:compile@gpu' to fail""",
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +53,9 @@ class BackendChoice:
     name: str
     modes: tuple[str, ...] | None = None
     explicit: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name}:{'+'.join(self.modes)}" if self.modes else self.name
 
 
 @dataclass(frozen=True)
@@ -52,19 +75,21 @@ class Settings:
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("graphmode", "graphmode: TensorFlow, PyTorch and JAX variants of tests")
-    for name, (metavar, text) in _OPTIONS.items():
+    for name, (metavar, lines) in _VALUES.items():
+        text = _one_line(lines)
         group.addoption(f"--{name.replace('_', '-')}", metavar=metavar, default=None, help=text)
         parser.addini(name, f"{text[0].upper()}{text[1:]}.", type="string", default=None)
-    group.addoption(
-        "--graph-watch",
-        action="store_true",
-        help="keep a ledger for every test of the run, also those that never heard of this plugin",
-    )
-    group.addoption(
-        "--graph-report",
-        action="store_true",
-        help="print a table of what each test built, and the worst rebuilders with cause and cure",
-    )
+    for name, text in _SWITCHES.items():
+        group.addoption(f"--{name.replace('_', '-')}", action="store_true", help=text)
+
+
+def register_markers(config: pytest.Config) -> None:
+    for description in _MARKERS:
+        config.addinivalue_line("markers", _one_line(description))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def resolve(config: pytest.Config, specs: Mapping[str, BackendSpec]) -> Settings:
@@ -75,14 +100,13 @@ def resolve(config: pytest.Config, specs: Mapping[str, BackendSpec]) -> Settings
     """
 
     def setting(name: str, parse: Callable[[str], T], default: T) -> T:
-        value = config.getoption(name)
-        source = f"--{name.replace('_', '-')}"
+        value, source = config.getoption(name), f"--{name.replace('_', '-')}"
         if value is None:
-            value, source = config.getini(name), f"{name} (ini)"
-        if value in (None, ""):
-            return default
+            value, source = config.getini(name), f"{name} (in {config.inipath})"
+            if not value:
+                return default
         try:
-            return parse(str(value))
+            return parse(value)
         except ValueError as error:
             raise pytest.UsageError(f"{source}={value}: {error}") from None
 
@@ -108,15 +132,16 @@ def parse_backends(text: str, specs: Mapping[str, BackendSpec]) -> tuple[Backend
     Raises:
         ValueError: an unknown or missing backend, or an unknown mode, with the legal values and the cure.
     """
-    if text.strip() == "all":
+    entries = split(text, "backends")
+    if "all" in entries:
         return tuple(BackendChoice(spec.name, spec.modes, explicit=False) for spec in specs.values() if spec.installed)
-    choices = [parse_backend(entry, specs) for entry in split(text, "backends")]
+    choices = [parse_backend(entry, specs) for entry in entries]
     if not choices:
         raise ValueError(f"names no backend: write one of {', '.join(specs)}, or all")
     for choice in choices:
         if not specs[choice.name].installed:
             raise ValueError(f"{choice.name} is not installed: {specs[choice.name].cure}")
-    return tuple(_merged(choices))
+    return merged(choices, specs)
 
 
 def parse_backend(entry: str, specs: Mapping[str, BackendSpec]) -> BackendChoice:
@@ -137,17 +162,18 @@ def parse_backend(entry: str, specs: Mapping[str, BackendSpec]) -> BackendChoice
     return BackendChoice(name, named)
 
 
-def _merged(choices: Sequence[BackendChoice]) -> list[BackendChoice]:
-    """One choice a backend: `torch:eager,torch:compile` is `torch:eager+compile`."""
-    merged: dict[str, BackendChoice] = {}
+def merged(choices: Iterable[BackendChoice], specs: Mapping[str, BackendSpec]) -> tuple[BackendChoice, ...]:
+    """One choice a backend: `torch:eager,torch:compile` is `torch:eager+compile`, and `torch` beside it its default."""
+    by_name: dict[str, list[BackendChoice]] = {}
     for choice in choices:
-        known = merged.get(choice.name)
-        if known is not None and known.modes is not None and choice.modes is not None:
-            choice = BackendChoice(choice.name, tuple(dict.fromkeys(known.modes + choice.modes)))
-        elif known is not None:
-            choice = BackendChoice(choice.name, known.modes or choice.modes)
-        merged[choice.name] = choice
-    return list(merged.values())
+        by_name.setdefault(choice.name, []).append(choice)
+    return tuple(BackendChoice(name, _modes(group, specs[name])) for name, group in by_name.items())
+
+
+def _modes(choices: Sequence[BackendChoice], spec: BackendSpec) -> tuple[str, ...] | None:
+    if all(choice.modes is None for choice in choices):
+        return None
+    return tuple(dict.fromkeys(mode for choice in choices for mode in choice.modes or (spec.default_mode,)))
 
 
 def parse_devices(text: str | Sequence[str]) -> tuple[str, ...] | None:
@@ -157,7 +183,7 @@ def parse_devices(text: str | Sequence[str]) -> tuple[str, ...] | None:
         ValueError: an entry is not a device.
     """
     entries = split(text, "devices")
-    if entries == ["all"]:
+    if "all" in entries:
         return None
     if not entries:
         raise ValueError("names no device: write cpu, gpu:0, ... or all")
@@ -188,14 +214,3 @@ def parse_seed(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) >= 2**32:
         raise ValueError("the seed must be an integer from 0 to 4294967295")
     return int(text)
-
-
-def header(settings: Settings, specs: Mapping[str, BackendSpec], devices: Sequence[str]) -> list[str]:
-    """The lines of `pytest_report_header`."""
-    backends = [f"{choice.name}{_modes(choice)} {specs[choice.name].version}" for choice in settings.backends]
-    listed = ", ".join(backends) if backends else f"none installed ({specs['torch'].cure})"
-    return [f"graphmode: {listed}; devices: {', '.join(devices)}; seed: {settings.seed}"]
-
-
-def _modes(choice: BackendChoice) -> str:
-    return f":{'+'.join(choice.modes)}" if choice.modes else ""

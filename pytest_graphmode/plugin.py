@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_graphmode import markers, options
-from pytest_graphmode.backends.base import BackendSpec
-from pytest_graphmode.builtin import BACKENDS
-from pytest_graphmode.item import REGISTRY, Registry, body, check_devices, parametrize, running
+from pytest_graphmode import item as graph_item
+from pytest_graphmode import options
+from pytest_graphmode.item import REGISTRY
 
 if TYPE_CHECKING:
+    from pytest_graphmode.backends.base import BackendSpec
     from pytest_graphmode.handle import Handle
+    from pytest_graphmode.ledger import GraphLedger
+    from pytest_graphmode.report import Row
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,40 +28,77 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_graphmode_backends() -> Sequence[BackendSpec]:
+    from pytest_graphmode.builtin import BACKENDS
+
     return BACKENDS
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    markers.register(config)
-    found = config.hook.pytest_graphmode_backends(config=config)
-    specs = {spec.name: spec for group in reversed(found) for spec in group}
-    config.stash[REGISTRY] = Registry(options.resolve(config, specs), specs)
-    check_devices(config.stash[REGISTRY])
+    options.register_markers(config)
+    registry = config.stash[REGISTRY] = graph_item.configure(config)
+    if registry.settings.report:
+        config.pluginmanager.register(Reporter(), "graphmode-report")
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    registry = config.stash[REGISTRY]
-    names = [choice.name for choice in registry.settings.backends]
-    devices = list(dict.fromkeys(device for name in names for device in registry.devices(name)))
-    return options.header(registry.settings, registry.specs, devices or ["cpu"])
+def pytest_report_header(config: pytest.Config) -> str:
+    return graph_item.header(config.stash[REGISTRY])
 
 
+# First, so that a test's id begins with its variant: test_net[tf-graph-cpu-3].
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
-        parametrize(metafunc, metafunc.config.stash[REGISTRY])
+        graph_item.parametrize(metafunc, metafunc.config.stash[REGISTRY])
     except (TypeError, ValueError) as error:
-        pytest.fail(f"{metafunc.definition.nodeid}: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"{metafunc.definition.nodeid}: {error}", pytrace=False) from None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    with body(item, item.config.stash[REGISTRY]):
+    registry = item.config.stash[REGISTRY]
+    if not graph_item.concerned(item, registry):
+        return (yield)
+    with graph_item.body(item, registry):
         return (yield)
 
 
 @pytest.fixture
 def graphmode(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of the variant this test runs as; see pytest_graphmode.Handle."""
-    with running(request.node, request.param, request.config.stash[REGISTRY]) as handle:
+    variant = getattr(request, "param", None)
+    if variant is None:
+        pytest.fail(graph_item.NOT_PARAMETRIZED, pytrace=False)
+    with graph_item.running(request.node, variant, request.config.stash[REGISTRY]) as handle:
         yield handle
+
+
+@pytest.fixture
+def graph_ledger(request: pytest.FixtureRequest) -> Iterator[GraphLedger]:
+    """The ledger of this test: the graphs that TensorFlow, PyTorch and JAX build during its call, and why."""
+    if "graphmode" in request.fixturenames:
+        request.getfixturevalue("graphmode")  # the two share one ledger
+    with graph_item.following(request.node) as ledger:
+        yield ledger
+
+
+class Reporter:
+    """Prints the table of `--graph-report`; registered only where it is asked for."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        from pytest_graphmode.report import read
+
+        row = read(report.user_properties) if report.when == "call" else None
+        if row is not None:
+            self._rows.append(row)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from pytest_graphmode.report.terminal import table
+
+        terminalreporter.section("graph report")
+        for line in table(self._rows):
+            terminalreporter.write_line(line)

@@ -35,7 +35,7 @@ class _Group:
 class Recorder:
     """The outermost scope of watching: a test, or a `watch` outside one. Its ledgers share one history."""
 
-    def __init__(self, *, structures: bool = False, on_build: Callable[[GraphBuild], None] | None = None) -> None:
+    def __init__(self, *, structures: bool = False, on_build: Callable[[GraphBuild], object] | None = None) -> None:
         self.structures = structures
         self._on_build = on_build
         self._lock = threading.RLock()
@@ -46,9 +46,10 @@ class Recorder:
         self._ledgers = [self.ledger]
 
     def restart(self) -> None:
-        """Forget what was built so far: the test proper begins."""
+        """Forget what was built so far: the test proper begins. Functions keep their groups, and so their counters."""
         with self._lock:
-            self._groups.clear()
+            for group in (group for groups in self._groups.values() for group in groups):
+                group.reports.clear()
             self.ledger.clear()
             for counter in self._counters:
                 counter.calls = counter.builds = counter.nodes = 0

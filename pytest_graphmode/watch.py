@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pytest_graphmode.backends.base import SourceSpec
 from pytest_graphmode.builtin import BACKENDS
-from pytest_graphmode.identity import Identity
 from pytest_graphmode.importing import ImportWatch, complete, lineage
-from pytest_graphmode.ledger import BuildReport, Fallback, GraphBreak, GraphBuild, GraphLedger
-from pytest_graphmode.recorder import Recorder
+
+if TYPE_CHECKING:
+    from pytest_graphmode.backends.base import SourceSpec
+    from pytest_graphmode.identity import Identity
+    from pytest_graphmode.ledger import BuildReport, Fallback, GraphBreak, GraphBuild, GraphLedger
+    from pytest_graphmode.recorder import Recorder
 
 
 class EventSource(Protocol):
@@ -73,8 +75,8 @@ class _Attachment:
         return Path(__file__).parent.parent.joinpath(*module.split(".")).with_suffix(".py").exists()
 
 
-class _Paused(threading.local):
-    depth = 0
+class _Heard(threading.local):
+    by: tuple[Recorder, ...] | None = None
 
 
 class Watcher:
@@ -90,7 +92,7 @@ class Watcher:
         self._imports = ImportWatch(self._names, self._imported)
         self._missed: list[Exception] = []
         self._lock = threading.Lock()
-        self._paused = _Paused()
+        self._heard = _Heard()
         self.register(sources)
 
     # Sink: what the event sources call.
@@ -119,16 +121,20 @@ class Watcher:
 
     @property
     def _listening(self) -> tuple[Recorder, ...]:
-        return () if self._paused.depth else tuple(self._recorders)
+        return tuple(self._recorders) if self._heard.by is None else self._heard.by
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
-        """What this thread builds in the block is nobody's business: the graphs of the plugin's own checks."""
-        self._paused.depth += 1
+    def only(self, *recorders: Recorder) -> Iterator[None]:
+        """What this thread builds in the block is heard by these recorders alone: the plugin's own checks' graphs."""
+        kept, self._heard.by = self._heard.by, recorders
         try:
             yield
         finally:
-            self._paused.depth -= 1
+            self._heard.by = kept
+
+    def paused(self) -> AbstractContextManager[None]:
+        """What this thread builds in the block is nobody's business."""
+        return self.only()
 
     # Scopes.
 
@@ -224,8 +230,12 @@ watcher = Watcher(source for spec in BACKENDS for source in spec.sources)
 
 
 @contextmanager
-def recording(*, structures: bool = False, on_build: Callable[[GraphBuild], None] | None = None) -> Iterator[Recorder]:
+def recording(
+    *, structures: bool = False, on_build: Callable[[GraphBuild], object] | None = None
+) -> Iterator[Recorder]:
     """A recorder of its own: what was built before it never counts."""
+    from pytest_graphmode.recorder import Recorder  # here, since pytest imports this module in every run
+
     recorder = Recorder(structures=structures, on_build=on_build)
     watcher.open(recorder)
     try:

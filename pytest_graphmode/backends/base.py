@@ -113,6 +113,19 @@ class Mode(Protocol):
             (or None) for each of `variables`. Gradients of complex leaves follow TensorFlow's and torch's convention.
         """
 
+    def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
+        """`fn`, called on tensors, as it runs where it is differentiated `order` times, for `check_grads`.
+
+        It is called for the value alone and given to `value_and_grad`. A mode that differentiates outside of its graphs
+        compiles it here; raises `UnsupportedError` for an order the mode can't do.
+        """
+
+    def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
+        """`compute`, a function's value with its gradients, as one graph for tensors like `example`.
+
+        None where the mode puts no gradients into graphs.
+        """
+
     def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """A user's function as a primitive may call it: as it is, or with its Python control flow made traceable."""
 
@@ -159,8 +172,8 @@ class BackendSpec:
     """A backend as plain data, so that listing backends imports nothing.
 
     Attributes:
-        name: as in `--graph-backends`; letters, digits and underscores.
-        modes: the names of its modes.
+        name: as in `--graph-backends`; a letter, then letters and digits.
+        modes: the names of its modes; a letter, then letters, digits and underscores.
         default_mode: the mode meant where none is named.
         module: the framework's top-level module; the backend is installed if it can be found.
         distributions: names under which the framework is published, the first of them the one to recommend.
@@ -179,19 +192,35 @@ class BackendSpec:
     sources: tuple[SourceSpec, ...] = ()
 
     def __post_init__(self) -> None:
+        """Raise ValueError or TypeError for what could not be selected, listed or loaded later."""
+        where = f"BackendSpec({self.name!r})"
+        if not _is_name(self.name) or "_" in self.name or self.name == "all":
+            raise ValueError(f"{where}: name must be a letter followed by letters and digits, and not 'all'")
+        for field in ("modes", "distributions", "sources"):
+            if not isinstance(getattr(self, field), tuple):
+                raise TypeError(f"{where}: {field} must be a tuple, not {getattr(self, field)!r}")
+        if not self.modes or len(set(self.modes)) != len(self.modes) or not all(map(_is_name, self.modes)):
+            raise ValueError(f"{where}: modes must be different names of letters, digits and _, not {self.modes!r}")
         if self.default_mode not in self.modes:
             raise ValueError(
-                f"backend {self.name!r}: default mode {self.default_mode!r} is not one of its modes "
-                f"({', '.join(self.modes)})"
+                f"{where}: default_mode {self.default_mode!r} is not one of its modes ({', '.join(self.modes)})"
             )
+        if not self.distributions:
+            raise ValueError(f"{where}: distributions must name what to install")
+        if not _is_name(self.module):
+            raise ValueError(f"{where}: module must be a top-level module, not {self.module!r}")
+        for target in (self.target, *(source.target for source in self.sources)):
+            if not all(target.partition(":")):
+                raise ValueError(f"{where}: target must read 'package.module:Class', not {target!r}")
 
     @property
     def installed(self) -> bool:
         """Whether the framework can be imported, found without importing it."""
         try:
-            return importlib.util.find_spec(self.module) is not None
+            spec = importlib.util.find_spec(self.module)
         except (ImportError, ValueError):
             return False
+        return spec is not None and spec.origin is not None  # a folder without __init__.py has no origin
 
     @property
     def version(self) -> str:
@@ -207,6 +236,10 @@ class BackendSpec:
         """The backend itself; imports the framework."""
         factory: Callable[[], Backend] = _named(self.target)
         return factory()
+
+
+def _is_name(name: str) -> bool:
+    return name.isascii() and name.isidentifier() and not name.startswith("_")
 
 
 def _version(distribution: str) -> str | None:

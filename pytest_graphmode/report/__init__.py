@@ -1,0 +1,111 @@
+"""What a run reports: one `Row` for each watched test, which travels as `user_properties` of its test report.
+
+So JUnit files hold it too, and xdist's workers send it home. `item.py` writes rows, the modules here print them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pytest_graphmode.ledger import GraphBuild, GraphLedger
+    from pytest_graphmode.variant import Variant
+
+PREFIX: Final = "graphmode_"
+_REBUILDER: Final = f"{PREFIX}rebuilder"
+_KEPT_REBUILDERS: Final = 10
+_KEPT_CAUSES: Final = 3
+
+
+@dataclass(frozen=True)
+class Rebuilder:
+    """A function that a test built more than once.
+
+    `causes` holds the first few different ones with their cures, `more_causes` says how many there are beyond them.
+    """
+
+    function: str
+    location: str
+    rebuilds: int
+    causes: tuple[str, ...]
+    more_causes: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one test built. `variant` is what it ran as: a variant's id, else the modes seen, `tf:graph torch:eager`.
+
+    `build_seconds` is the time spent building graphs; `call_seconds` the rest of the test's time divided by its calls
+    of graphs and eager functions, 0 where there were none.
+    """
+
+    test: str
+    variant: str
+    builds: int
+    rebuilds: int
+    breaks: int
+    fallbacks: int
+    calls: int
+    nodes: int
+    build_seconds: float
+    call_seconds: float
+    rebuilders: tuple[Rebuilder, ...] = ()
+
+
+_COLUMNS: Final = tuple(field.name for field in fields(Row) if field.name != "rebuilders")
+
+
+def row(test: str, variant: Variant | None, ledger: GraphLedger, seconds: float) -> Row:
+    """The row of a test whose call took `seconds`."""
+    modes = " ".join(f"{backend}:{mode}" for backend, mode in ledger.backends)
+    calls, build_seconds = ledger.calls, ledger.seconds
+    return Row(
+        test=test,
+        variant=modes if variant is None else variant.id,
+        builds=ledger.builds,
+        rebuilds=ledger.rebuilds,
+        breaks=ledger.breaks,
+        fallbacks=ledger.fallbacks,
+        calls=calls,
+        nodes=ledger.nodes,
+        build_seconds=round(build_seconds, 6),
+        call_seconds=round(max(seconds - build_seconds, 0.0) / calls, 9) if calls else 0.0,
+        rebuilders=tuple(rebuilders(ledger)),
+    )
+
+
+def rebuilders(ledger: GraphLedger) -> list[Rebuilder]:
+    """The functions built again most often, worst first, without eager code, which records one on every call."""
+    groups: dict[int, list[GraphBuild]] = {}
+    for event in ledger.events:
+        if event.rebuild and not event.recorded:
+            groups.setdefault(event.group, []).append(event)
+    worst = sorted(groups.values(), key=len, reverse=True)[:_KEPT_REBUILDERS]
+    return [_rebuilder(events) for events in worst]
+
+
+def _rebuilder(events: list[GraphBuild]) -> Rebuilder:
+    causes = tuple(dict.fromkeys(str(cause) for event in events for cause in event.causes))
+    first, more = causes[:_KEPT_CAUSES], max(len(causes) - _KEPT_CAUSES, 0)
+    return Rebuilder(events[0].function, events[0].location, len(events), first, more)
+
+
+def properties(test: str, variant: Variant | None, ledger: GraphLedger, seconds: float) -> list[tuple[str, Any]]:
+    """The `user_properties` of a test: strings and numbers, each name with the plugin's prefix."""
+    made = row(test, variant, ledger, seconds)
+    counts = [(f"{PREFIX}{name}", getattr(made, name)) for name in _COLUMNS]
+    return counts + [(_REBUILDER, json.dumps(asdict(entry))) for entry in made.rebuilders]
+
+
+def read(user_properties: Iterable[tuple[str, Any]]) -> Row | None:
+    """The row that `properties` put into a test report, None where there is none."""
+    entries = [(name, value) for name, value in user_properties if name.startswith(PREFIX)]
+    values = {name[len(PREFIX) :]: value for name, value in entries}
+    if not values:
+        return None
+    worst = (json.loads(value) for name, value in entries if name == _REBUILDER)
+    found = tuple(Rebuilder(**{**entry, "causes": tuple(entry["causes"])}) for entry in worst)
+    return Row(**{name: values[name] for name in _COLUMNS}, rebuilders=found)

@@ -1,0 +1,84 @@
+"""The table that `--graph-report` prints at the end of a run, and the functions that were built again most often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from pytest_graphmode.report import Rebuilder, Row
+
+NOTE: Final = "build: seconds spent building; call: seconds per call, the rest of the test's time by its calls"
+WORST: Final = 10
+
+
+def _seconds(value: float) -> str:
+    """Three digits with the unit that suits them: `1.2e-05` of a call is easier to read as `12 us`."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return "-" if value == 0 else f"{value / 1e-9:.3g} ns"
+
+
+_COLUMNS: Final[Sequence[tuple[str, Callable[[Row], str]]]] = (
+    ("builds", lambda row: str(row.builds)),
+    ("rebuilds", lambda row: str(row.rebuilds)),
+    ("breaks", lambda row: str(row.breaks)),
+    ("fallbacks", lambda row: str(row.fallbacks)),
+    ("calls", lambda row: str(row.calls)),
+    ("nodes", lambda row: str(row.nodes)),
+    ("build", lambda row: _seconds(row.build_seconds)),
+    ("call", lambda row: _seconds(row.call_seconds)),
+)
+
+
+def table(rows: Iterable[Row]) -> list[str]:
+    """The lines of the report, in the order of the tests' ids; tests that built and called nothing are only counted."""
+    rows = sorted(rows, key=lambda row: row.test)
+    if not rows:
+        return ["no test was watched: use graphmode or graph_ledger, or run with --graph-watch"]
+    shown = [row for row in rows if row.builds or row.calls]
+    lines = _aligned(shown) if shown else []
+    idle = len(rows) - len(shown)
+    if idle:
+        lines.append(f"{idle} watched {'test' if idle == 1 else 'tests'} built and called no graph")
+    return [*lines, *_worst(shown)]
+
+
+def _aligned(rows: Sequence[Row]) -> list[str]:
+    """A line for each test, and under it one for each variant of it."""
+    cells = [[f"  {row.variant}", *(show(row) for _, show in _COLUMNS)] for row in rows]
+    head = ["test, variant", *(name for name, _ in _COLUMNS)]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    lines, test = [_line(head, widths)], None
+    for row, texts in zip(rows, cells, strict=True):
+        if row.test != test:
+            lines.append(row.test)
+            test = row.test
+        lines.append(_line(texts, widths))
+    return [*lines, NOTE]
+
+
+def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = texts
+    numbers = (text.rjust(width) for text, width in zip(others, widths[1:], strict=True))
+    return " ".join([first.ljust(widths[0]), *numbers])
+
+
+def _worst(rows: Iterable[Row]) -> list[str]:
+    found = [(entry, row) for row in rows for entry in row.rebuilders]
+    found.sort(key=lambda pair: pair[0].rebuilds, reverse=True)
+    if not found:
+        return []
+    lines = [line for entry, row in found[:WORST] for line in _rebuilder(entry, row)]
+    left = len(found) - WORST
+    return ["", "worst rebuilders", *lines, *([f"  and {left} more"] if left > 0 else [])]
+
+
+def _rebuilder(entry: Rebuilder, row: Row) -> list[str]:
+    times = "1 rebuild" if entry.rebuilds == 1 else f"{entry.rebuilds} rebuilds"
+    more = [f"    and {entry.more_causes} more causes"] if entry.more_causes else []
+    return [
+        f"  {times} of {entry.function} ({entry.location}) in {row.test}, {row.variant}",
+        *(f"    {cause}" for cause in entry.causes),
+        *more,
+    ]

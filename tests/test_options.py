@@ -1,0 +1,260 @@
+"""Flags and ini values: what they mean, which wins, and how mistakes read."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_graphmode.backends.base import BackendSpec
+from pytest_graphmode.options import (
+    BackendChoice,
+    default_backends,
+    parse_backends,
+    parse_devices,
+    parse_dtypes,
+    parse_seed,
+)
+
+
+def spec(name: str, *modes: str, module: str = "json") -> BackendSpec:
+    return BackendSpec(name, modes, modes[0], module, (f"{name}-dist",), "module:Class", f"pytest-graphmode[{name}]")
+
+
+SPECS = {
+    "tf": spec("tf", "graph", "eager", "session"),
+    "torch": spec("torch", "eager", "compile"),
+    "jax": spec("jax", "jit", module="no_such_framework"),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tf", [BackendChoice("tf")]),
+        (" tf , torch ", [BackendChoice("tf"), BackendChoice("torch")]),
+        ("torch,tf", [BackendChoice("torch"), BackendChoice("tf")]),
+        ("torch:compile", [BackendChoice("torch", ("compile",))]),
+        ("torch:compile+eager", [BackendChoice("torch", ("compile", "eager"))]),
+        ("torch:eager,torch:compile", [BackendChoice("torch", ("eager", "compile"))]),
+        ("torch:compile,torch", [BackendChoice("torch", ("compile", "eager"))]),
+        ("torch,torch", [BackendChoice("torch")]),
+        ("torch:eager+eager", [BackendChoice("torch", ("eager",))]),
+    ],
+)
+def test_backends(text: str, expected: list[BackendChoice]) -> None:
+    assert parse_backends(text, SPECS) == tuple(expected)
+
+
+@pytest.mark.parametrize("text", ["all", " all ", "tf,all"])
+def test_all_is_every_installed_backend_in_every_mode(text: str) -> None:
+    assert [str(choice) for choice in parse_backends(text, SPECS)] == ["tf:graph+eager+session", "torch:eager+compile"]
+
+
+def test_the_default_is_what_is_installed_of_tf_and_torch_in_default_modes() -> None:
+    assert [str(choice) for choice in default_backends(SPECS)] == ["tf", "torch"]
+    assert [str(choice) for choice in default_backends({**SPECS, "tf": spec("tf", "graph", module="absent")})] == [
+        "torch"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("keras", "unknown backend 'keras': the backends are tf, torch, jax"),
+        ("tf,", None),
+        (",", "names no backend: write one of tf, torch, jax, or all"),
+        ("", "names no backend: write one of tf, torch, jax, or all"),
+        ("tf:jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
+        ("tf:graph+jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
+        ("tf:", "unknown mode '' of tf: its modes are graph, eager, session"),
+        ("tf,jax", r"jax is not installed: pip install pytest-graphmode\[jax\]"),
+    ],
+)
+def test_wrong_backends(text: str, message: str | None) -> None:
+    if message is None:
+        assert parse_backends(text, SPECS)
+        return
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        parse_backends(text, SPECS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("all", None),
+        ("cpu,all", None),
+        ("cpu", ("cpu",)),
+        ("cpu:0", ("cpu",)),
+        ("cpu:1", ("cpu:1",)),
+        ("cuda:0", ("gpu:0",)),
+        ("cuda", ("gpu:0",)),
+        ("gpu,cuda:1,gpu:0", ("gpu:0", "gpu:1")),
+        ("mps,cpu", ("mps", "cpu")),
+        (["cpu", "gpu:0"], ("cpu", "gpu:0")),
+    ],
+)
+def test_devices(text: str | list[str], expected: tuple[str, ...] | None) -> None:
+    assert parse_devices(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gpu0", r"'gpu0' is not a device: write cpu, cpu:1, gpu:0 \(or cuda:0\), mps, xpu:0 or tpu:0"),
+        ("cpu,GPU:0", r"'GPU:0' is not a device: .*"),
+        ("", "names no device: write cpu, gpu:0, ... or all"),
+    ],
+)
+def test_wrong_devices(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        parse_devices(text)
+
+
+def test_dtypes() -> None:
+    assert parse_dtypes("float64, float32,float64") == ("float64", "float32")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("float", "unknown dtype 'float': the dtypes are float16, bfloat16, float32, float64"),
+        ("float32,int32", "unknown dtype 'int32': the dtypes are float16, bfloat16, float32, float64"),
+        ("", "names no dtype: the dtypes are float16, bfloat16, float32, float64"),
+    ],
+)
+def test_wrong_dtypes(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        parse_dtypes(text)
+
+
+def test_seed() -> None:
+    assert parse_seed("0") == 0
+    assert parse_seed("4294967295") == 2**32 - 1
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "x", "", "4294967296", "٣"])
+def test_wrong_seeds(text: str) -> None:
+    with pytest.raises(ValueError, match="the seed must be an integer from 0 to 4294967295"):
+        parse_seed(text)
+
+
+# Through pytest.
+
+SHOW = """
+    import pytest
+
+    def test_settings(graphmode, request):
+        print("RAN", graphmode.variant.id)
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--graph-backends=keras", "unknown backend 'keras': the backends are tf, *toy*"),
+        ("--graph-backends=toy:jit", "unknown mode 'jit' of toy: its modes are graph, eager"),
+        ("--graph-backends=absent", "absent is not installed: pip install no-such-framework"),
+        ("--graph-backends=", "names no backend: write one of tf, *"),
+        ("--graph-devices=gpux", "'gpux' is not a device: write cpu, *"),
+        ("--graph-dtypes=int8", "unknown dtype 'int8': the dtypes are float16, *"),
+        ("--graph-seed=abc", "the seed must be an integer from 0 to 4294967295"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error_without_a_traceback(toy: pytest.Pytester, option: str, message: str) -> None:
+    toy.makepyfile(SHOW)
+    result = toy.runpytest_inprocess(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {option}: {message}"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_a_wrong_ini_value_names_its_file(toy: pytest.Pytester) -> None:
+    toy.makeini("[pytest]\ngraph_backends = keras\n")
+    result = toy.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: graph_backends (in *tox.ini)=keras: unknown backend 'keras': *"])
+
+
+def test_a_device_that_is_not_there_is_a_usage_error(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_graphmode.registry.accelerator_present", lambda: False)
+    result = toy.runpytest_inprocess("--graph-backends=toy", "--graph-devices=cpu,gpu:1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --graph-devices=cpu,gpu:1: there is no gpu:1 here: toy has cpu"])
+
+
+def test_devices_are_enumerated_where_there_is_an_accelerator(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.registry.accelerator_present", lambda: True)
+    toy.makepyfile(SHOW)
+    result = toy.runpytest_inprocess("--graph-backends=toy", "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["*::test_settings[[]toy-graph-cpu]", "*::test_settings[[]toy-graph-gpu:0]"])
+    result = toy.runpytest_inprocess("--graph-backends=toy", "--graph-devices=cuda:0", "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["*::test_settings[[]toy-graph-gpu:0]"])
+    result.stdout.no_fnmatch_line("*toy-graph-cpu*")
+
+
+def test_a_named_backend_without_any_of_the_named_devices_is_a_usage_error(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.registry.accelerator_present", lambda: True)
+    result = toy.runpytest_inprocess("--graph-backends=toy,numpy", "--graph-devices=gpu:0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --graph-devices=gpu:0: numpy has none of these devices, *: toy has cpu, gpu:0; numpy has cpu"]
+    )
+
+
+def test_the_command_line_beats_ini_beats_the_default(toy: pytest.Pytester) -> None:
+    toy.makepyfile(SHOW)
+    toy.makeini("[pytest]\ngraph_backends = toy:eager\ngraph_dtypes = float64\n")
+    ini = toy.runpytest_inprocess("-v")
+    ini.stdout.fnmatch_lines(["*::test_settings[[]toy-eager-cpu-float64] PASSED*"])
+    ini.assert_outcomes(passed=1)
+    both = toy.runpytest_inprocess("-v", "--graph-backends=numpy")
+    both.stdout.fnmatch_lines(["*::test_settings[[]numpy-eager-cpu-float64] PASSED*"])
+    both.assert_outcomes(passed=1)
+
+
+def test_the_seed_decides_the_random_numbers(toy: pytest.Pytester) -> None:
+    toy.makepyfile("def test_draw(graphmode):\n    print('DREW', graphmode.rng.random())\n")
+
+    def drawn(*args: str) -> str:
+        result = toy.runpytest_inprocess("-s", "--graph-backends=numpy", *args)
+        return next(line for line in result.outlines if "DREW" in line)
+
+    assert drawn() == drawn("--graph-seed=0")
+    assert drawn() != drawn("--graph-seed=1")
+
+
+def test_the_options_are_shown_in_one_group_of_help(pytester: pytest.Pytester) -> None:
+    text = pytester.runpytest_inprocess("--help").stdout.str()
+    group = text[text.index("graphmode: TensorFlow, PyTorch and JAX variants of tests") :]
+    group = group[: group.index("\n\n")]
+    for option in ("backends=SPEC", "devices=LIST", "dtypes=LIST", "seed=N", "watch", "report"):
+        assert f"--graph-{option}" in group
+    for name in ("graph_backends", "graph_devices", "graph_dtypes", "graph_seed"):
+        assert f"  {name} (string):" in text
+
+
+def test_the_header_names_backends_versions_devices_and_seed(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy
+
+    monkeypatch.setattr("pytest_graphmode.registry.accelerator_present", lambda: False)
+    monkeypatch.setattr("pytest_graphmode.item.accelerator_present", lambda: False)
+    result = toy.runpytest_inprocess("--graph-backends=numpy,toy:eager", "--graph-seed=7")
+    result.stdout.fnmatch_lines([f"graphmode: numpy {numpy.__version__}, toy:eager unknown; devices: cpu; seed: 7"])
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_the_header_says_that_no_framework_is_installed(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.item.accelerator_present", lambda: True)
+    for framework in ("tensorflow", "torch"):
+        monkeypatch.setitem(__import__("sys").modules, framework, None)
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(
+        ["graphmode: no framework installed (pip install *[[]tf] or pip install *[[]torch]); devices: all; seed: 0"]
+    )

@@ -1,0 +1,98 @@
+"""Variants: ids, keys, device names and the patterns that match them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_graphmode import Variant
+from pytest_graphmode.variant import VariantPattern, parse_device, split
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        (Variant("tf", "graph"), "tf-graph-cpu"),
+        (Variant("torch", "eager", "gpu:0"), "torch-eager-gpu:0"),
+        (Variant("torch", "compile", "cpu", "float64"), "torch-compile-cpu-float64"),
+        (Variant("torch", "compile", "cpu", "float32"), "torch-compile-cpu"),
+    ],
+)
+def test_the_id_leaves_out_the_default_dtype(variant: Variant, expected: str) -> None:
+    assert variant.id == str(variant) == expected
+
+
+def test_a_variant_is_a_value() -> None:
+    assert Variant("tf", "graph") == Variant("tf", "graph", "cpu", "float32")
+    assert len({Variant("tf", "graph"), Variant("tf", "graph"), Variant("tf", "eager")}) == 2
+    with pytest.raises(AttributeError):
+        Variant("tf", "graph").mode = "eager"  # type: ignore[misc]
+
+
+def test_keys_are_the_most_specific_first() -> None:
+    assert Variant("torch", "compile", "gpu:0").keys == ("torch_compile", "torch")
+
+
+def test_param_carries_id_and_marks() -> None:
+    param = Variant("tf", "graph").param([pytest.mark.skip(reason="slow")])
+    assert param.values == (Variant("tf", "graph"),)
+    assert param.id == "tf-graph-cpu"
+    assert [mark.name for mark in param.marks] == ["skip"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cpu", "cpu"),
+        ("cpu:0", "cpu"),
+        ("cpu:1", "cpu:1"),
+        ("gpu", "gpu:0"),
+        ("gpu:00", "gpu:0"),
+        ("cuda:3", "gpu:3"),
+        ("mps", "mps"),
+        ("mps:0", "mps"),
+        ("xpu", "xpu:0"),
+        ("tpu:2", "tpu:2"),
+        (" cuda ", "gpu:0"),
+    ],
+)
+def test_a_device_has_one_name(text: str, expected: str) -> None:
+    assert parse_device(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "gpu:", "gpu:x", "GPU:0", "/CPU:0", "cpu:-1", "npu"])
+def test_what_is_not_a_device(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a device: write cpu, cpu:1, gpu:0 \(or cuda:0\), mps"):
+        parse_device(text)
+
+
+VARIANT = Variant("torch", "compile", "gpu:1")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        (VariantPattern("torch"), True),
+        (VariantPattern("tf"), False),
+        (VariantPattern("torch", "compile"), True),
+        (VariantPattern("torch", "eager"), False),
+        (VariantPattern("torch", device="gpu"), True),
+        (VariantPattern("torch", device="gpu:1"), True),
+        (VariantPattern("torch", device="gpu:0"), False),
+        (VariantPattern("torch", "compile", "cpu"), False),
+        (VariantPattern("torch", "compile", "gpu"), True),
+    ],
+)
+def test_patterns(pattern: VariantPattern, matches: bool) -> None:
+    assert pattern.matches(VARIANT) is matches
+
+
+def test_split() -> None:
+    assert split(" a, b,,c ", "things") == ["a", "b", "c"]
+    assert split(["b", "a"], "things") == ["b", "a"]
+    assert split({"b", "a"}, "things") == ["a", "b"]
+
+
+@pytest.mark.parametrize("value", [1, None, [1], {"a": 1}])
+def test_split_wants_text(value: object) -> None:
+    with pytest.raises(TypeError, match="things must be a comma list or a list of strings, not"):
+        split(value, "things")  # type: ignore[arg-type]

@@ -1,0 +1,82 @@
+"""The plugin's side of `toylib`: the backend `toy`, over NumPy, and the event source that sees what `jit` builds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pytest_graphmode import BackendSpec, SourceSpec
+from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.numpy import NumPy, NumPyEager
+from pytest_graphmode.identity import of
+from pytest_graphmode.ledger import BuildReport, value_argument
+from pytest_graphmode.watch import Sink
+
+SPEC = BackendSpec(
+    name="toy",
+    modes=("graph", "eager"),
+    default_mode="graph",
+    module="toylib",
+    distributions=("toylib",),
+    target="toybackend:Toy",
+    sources=(SourceSpec(("toylib",), "toybackend:ToySource"),),
+)
+ABSENT = BackendSpec(
+    name="absent",
+    modes=("eager",),
+    default_mode="eager",
+    module="no_such_framework",
+    distributions=("no-such-framework",),
+    target="toybackend:Toy",
+)
+
+
+class Graph(NumPyEager):
+    name = "graph"
+    static = True
+
+    def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        import toylib
+
+        made: Callable[..., Any] = toylib.jit(fn)
+        return made
+
+
+class Toy(NumPy):
+    name = "toy"
+
+    def devices(self) -> Sequence[str]:
+        return ("cpu", "gpu:0")
+
+    def mode(self, name: str, device: str) -> Mode:
+        return {"graph": Graph, "eager": NumPyEager}[name]()
+
+
+class ToySource:
+    """Patches `toylib` while watching."""
+
+    def attach(self, sink: Sink) -> Callable[[], None]:
+        import toylib
+
+        build, call = toylib._build, toylib._call
+
+        def reporting_build(function: Callable[..., Any], value: Any) -> Any:
+            argument = value_argument("value", type(value).__name__)
+            cures = {"python-value": "pass one type"}
+            sink.build(BuildReport("toy", "graph", of(function), (argument,), nodes=1, seconds=0.25, cures=cures))
+            return build(function, value)
+
+        def reporting_call(graph: Callable[..., Any], value: Any) -> Any:
+            sink.call("toy", "graph")
+            return call(graph, value)
+
+        def detach() -> None:
+            toylib._build, toylib._call = build, call
+
+        toylib._build, toylib._call = reporting_build, reporting_call
+        return detach
+
+    def reset(self) -> None:
+        import toylib
+
+        toylib.clear_caches()
