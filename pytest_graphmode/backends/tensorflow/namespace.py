@@ -151,6 +151,31 @@ def _svdvals(x: Tensor) -> Tensor:
     return tf.linalg.svd(x, compute_uv=False)
 
 
+# tf.experimental.numpy, which autoray calls, promotes once more: that takes as long as the operation itself, and
+# bfloat16 is refused.
+_SAME_NAME = (
+    *("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "expm1", "log", "log1p", "sqrt", "square"),
+    *("negative", "reciprocal", "sign", "add", "subtract", "multiply", "maximum", "minimum", "equal", "not_equal"),
+    *("less", "less_equal", "greater", "greater_equal", "real", "imag"),
+)
+_OTHER_NAME = {
+    "absolute": tf.math.abs,
+    "arccos": tf.math.acos,
+    "arccosh": tf.math.acosh,
+    "arcsin": tf.math.asin,
+    "arcsinh": tf.math.asinh,
+    "arctan": tf.math.atan,
+    "arctan2": tf.math.atan2,
+    "arctanh": tf.math.atanh,
+    "complex": tf.complex,
+    "conjugate": tf.math.conj,
+    "floor_divide": tf.math.floordiv,
+    "power": tf.math.pow,
+    "remainder": tf.math.floormod,
+    "true_divide": tf.math.divide,
+}
+
+
 class TensorFlowNamespace(Namespace):
     """NumPy's functions on TensorFlow tensors, eager and inside tf.function."""
 
@@ -158,6 +183,8 @@ class TensorFlowNamespace(Namespace):
     tensor_type = tf.Tensor
     native_dtypes = {name: tf.dtypes.as_dtype(name) for name in (*STRONG, "bfloat16")}  # noqa: RUF012
     gaps = {  # noqa: RUF012
+        **{name: getattr(tf.math, name) for name in _SAME_NAME},
+        **_OTHER_NAME,
         "all": tf.reduce_all,
         "any": tf.reduce_any,
         "arange": tf.range,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -156,6 +157,19 @@ class TorchNamespace(Namespace):
         "triu": torch.triu,
         "unique": torch.unique,
     }
+
+    def __init__(self, place: Callable[[np.ndarray[Any, Any], str], Tensor], dtype: Callable[[], str]) -> None:
+        super().__init__(place, dtype)
+        self._device = place(np.zeros(()), "float32").device
+
+    def _placed(self, array: np.ndarray[Any, Any], kind: str) -> Tensor:
+        # Inside torch.compile an array is a tensor already, of which torch.tensor (2.13) makes no other.
+        if torch.compiler.is_compiling():
+            return torch.as_tensor(array, dtype=_DTYPES[self._concrete(kind)], device=self._device)
+        return super()._placed(array, kind)
+
+    def _scalar(self, value: complex, name: str) -> Tensor:
+        return torch.full((), value, dtype=_DTYPES[name], device=self._device)
 
     def _name(self, tensor: Any) -> str:
         return _NAMES[tensor.dtype]

@@ -174,9 +174,10 @@ class Creation(Elementwise):
         return self.native_dtypes[self._canonical(self._concrete(promoted(kinds)))]
 
     def _known_kind(self, item: Any) -> str:
-        if isinstance(item, (str, type, np.dtype)) or item in self.native_dtypes.values():
-            return self._names[item]
-        return self._kind(self._convert(item))
+        values = (np.ndarray, np.generic, int, float, complex, list, tuple)
+        if isinstance(item, self.tensor_type):
+            return self._name(item)
+        return self._kind(self._convert(item)) if isinstance(item, values) else self._names[item]
 
     pi, e, euler_gamma = math.pi, math.e, np.euler_gamma
     inf, nan, newaxis = math.inf, math.nan, None
