@@ -7,7 +7,7 @@ from pytest_graphmode.backends.base import BackendSpec, SourceSpec
 BACKENDS = (
     BackendSpec(
         name="tf",
-        modes=("graph", "eager"),
+        modes=("graph", "session", "eager", "xla"),
         default_mode="graph",
         module="tensorflow",
         distributions=("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly"),
@@ -18,18 +18,21 @@ BACKENDS = (
                 ("tensorflow.python.eager.polymorphic_function.tracing_compilation",),
                 "pytest_graphmode.backends.tensorflow.tracing:TracingSource",
             ),
+            SourceSpec(
+                ("tensorflow.python.client.session",), "pytest_graphmode.backends.tensorflow.growth:GrowthSource"
+            ),
         ),
     ),
     BackendSpec(
         name="torch",
-        modes=("eager",),
+        modes=("eager", "compile"),
         default_mode="eager",
         module="torch",
         distributions=("torch",),
         target="pytest_graphmode.backends.torch:Torch",
         requires="pytest-graphmode[torch]",
         sources=(
-            SourceSpec(("torch._dynamo.convert_frame",), "pytest_graphmode.backends.torch.dynamo:DynamoSource"),
+            SourceSpec(("torch._dynamo.convert_frame",), "pytest_graphmode.backends.torch.dynamo.source:DynamoSource"),
             SourceSpec(("torch.nn.modules.module",), "pytest_graphmode.backends.torch.modules:ModuleSource"),
         ),
     ),

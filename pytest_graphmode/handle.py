@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.ledger import GraphLedger
 
 _COMPLEX = {"float64": "complex128"}
+_NUMBERS = (bool, int, float, complex)
 
 
 class Handle:
@@ -79,6 +80,21 @@ class Handle:
         return self._framework.lib
 
     @property
+    def session(self) -> Any:
+        """The tf.compat.v1.Session of the test's graph, in which TensorFlow 1 code of the test's own runs too.
+
+        Raises:
+            AttributeError: the mode has no session.
+        """
+        session = getattr(self._mode, "session", None)
+        if session is None:
+            raise AttributeError(
+                f"{self.variant} has no session: only tf:session does; narrow the test with "
+                "@pytest.mark.graphmode(backends='tf:session')"
+            )
+        return session
+
+    @property
     def xp(self) -> Any:
         """NumPy-named functions on this backend's tensors."""
         if self._xp is None:
@@ -102,20 +118,23 @@ class Handle:
         and booleans stay; `dtype` overrides. A list or tuple of nothing but numbers is one array. Native tensors are
         cast only where `dtype` is given.
         """
-        return self._place(value, dtype, self._mode.tensor)
+        return self._place(value, dtype, self._mode.tensor, keep=dtype is None)
 
     def variable(self, value: Any, dtype: str | None = None) -> Any:
         """Trainable variables on the variant's device, by the rule of `tensor`."""
-        return self._place(value, dtype, self._mode.variable)
+        return self._place(value, dtype, self._mode.variable, keep=False)
 
-    def _place(self, value: Any, dtype: str | None, make: Callable[[Any, str], Any]) -> Any:
-        return trees.map(lambda leaf: self._place_leaf(leaf, dtype, make), value, is_leaf=_is_numbers)
+    def _place(self, value: Any, dtype: str | None, make: Callable[[Any, str], Any], *, keep: bool) -> Any:
+        return trees.map(lambda leaf: self._place_leaf(leaf, dtype, make, keep), value, is_leaf=_is_numbers)
 
-    def _place_leaf(self, leaf: Any, dtype: str | None, make: Callable[[Any, str], Any]) -> Any:
+    def _place_leaf(self, leaf: Any, dtype: str | None, make: Callable[[Any, str], Any], keep: bool) -> Any:
         if self._mode.is_tensor(leaf) and not isinstance(leaf, np.ndarray):
-            if make == self._mode.tensor and dtype is None:
+            if keep:
                 return leaf
             leaf = self._mode.numpy(leaf)
+        kind = _python_kind(leaf)
+        if kind is not None:  # by type, since Dynamo can't trace the dtype of an array
+            return make(np.asarray(leaf), dtype or _dtype_of_numbers(kind, self._dtype))
         array = _array(leaf)
         return make(array, dtype or dtype_of(leaf, array, self._dtype))
 
@@ -182,26 +201,36 @@ class Handle:
             raise ValueError("give argnums or variables, not both: with variables the gradients are those of variables")
         wanted, spec = trees.flatten(variables) if variables is not None else ([], None)
 
-        def compute(*args: Any, **kwargs: Any) -> Any:
-            asked = positions if spec is None else ()
-            require_arguments(fn, args, asked)
-            bound = functools.partial(fn, **kwargs) if kwargs else fn
-            value, grads, of_variables = self._mode.value_and_grad(bound, args, asked, wanted)
-            if spec is not None:
-                return value, trees.unflatten(spec, of_variables)
-            return value, grads[0] if isinstance(argnums, int) else tuple(grads)
+        def computing(fn: Callable[..., Any]) -> Callable[..., Any]:
+            def compute(*args: Any, **kwargs: Any) -> Any:
+                asked = positions if spec is None else ()
+                require_arguments(fn, args, asked)
+                bound = functools.partial(fn, **kwargs) if kwargs else fn
+                value, grads, of_variables = self._mode.value_and_grad(bound, args, asked, wanted)
+                if spec is not None:
+                    return value, trees.unflatten(spec, of_variables)
+                return value, grads[0] if isinstance(argnums, int) else tuple(grads)
 
-        return self._at_top_level(identity.subject(compute, fn, role))
+            return compute
 
-    def _at_top_level(self, compute: Callable[..., Any]) -> Callable[..., Any]:
-        """`compute` as a function of the variant's mode where it is called at top level, as it is inside one."""
+        def at_top_level() -> Callable[..., Any]:
+            runs = self._mode.differentiable(fn, 1)
+            if runs is fn:
+                return self.function(compute)
+            return calls.converting(computing(runs), self._converted)
+
+        compute = identity.subject(computing(fn), fn, role)
+        return self._at_top_level(compute, at_top_level)
+
+    def _at_top_level(self, compute: Callable[..., Any], make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        """What `make` makes of `compute` where it is called at top level, `compute` itself inside a function."""
         made: list[Callable[..., Any]] = []
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if self._mode.inside():
                 return compute(*self._converted(args), **self._converted(kwargs))
             if not made:
-                made.append(self.function(compute))
+                made.append(make())
             return made[0](*args, **kwargs)
 
         return call
@@ -352,6 +381,20 @@ def dtype_of(leaf: object, array: np.ndarray[Any, Any], floating: str) -> str:
     if array.dtype.kind in "iu" and not isinstance(leaf, (np.ndarray, np.generic)):
         return "int32"
     return array.dtype.name
+
+
+def _dtype_of_numbers(kind: type, floating: str) -> str:
+    return {bool: "bool", int: "int32", float: floating, complex: _COMPLEX.get(floating, "complex64")}[kind]
+
+
+def _python_kind(leaf: object) -> type | None:
+    """The widest type of a Python number or of a list of them, nested at will; None for anything else."""
+    if type(leaf) in _NUMBERS:
+        return type(leaf)
+    if not isinstance(leaf, (list, tuple)) or not leaf:
+        return None
+    kinds = [_python_kind(part) for part in leaf]
+    return None if None in kinds else max(kinds, key=_NUMBERS.index)  # type: ignore[arg-type]
 
 
 def _array(leaf: Any) -> np.ndarray[Any, Any]:

@@ -16,8 +16,15 @@ from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.tensorflow import autograph
 from pytest_graphmode.backends.tensorflow.eager import Eager
 from pytest_graphmode.backends.tensorflow.graph import Graph
+from pytest_graphmode.backends.tensorflow.session import Session
+from pytest_graphmode.backends.tensorflow.xla import Xla
 
-_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"graph": Graph, "eager": Eager}
+_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {
+    "graph": Graph,
+    "session": Session,
+    "eager": Eager,
+    "xla": Xla,
+}
 
 
 class TensorFlow:

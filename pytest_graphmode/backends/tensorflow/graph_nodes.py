@@ -25,26 +25,27 @@ _BODIES: Final[Mapping[str, tuple[str, ...]]] = {
 _CALLS: Final = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
 
-def count(graph: Any) -> tuple[int, dict[str, int]]:
-    """The operations of a graph and of each function that it calls or loops over, each function once; and how many
-    `while`, `cond`, `scan` and `switch` operations are among them.
+def count(graph: Any, operations: list[Any] | None = None) -> tuple[int, dict[str, int]]:
+    """How many operations a graph (or those given of it) and the functions reached from it have.
+
+    Each function that an operation calls or loops over counts once. Returns the number of operations, and of the
+    `while`, `cond`, `scan` and `switch` among them.
 
     A loop in a name scope `scan`, as tf.scan and `graphmode.scan` make them, counts as `scan`.
     """
     nodes, control_flow = 0, Counter[str]()
-    for operations in _bodies(graph):
-        nodes += len(operations)
-        control_flow.update(_verb(operation) for operation in operations if operation.type in CONTROL_FLOW)
+    for body in _bodies(graph, graph.get_operations() if operations is None else operations):
+        nodes += len(body)
+        control_flow.update(_verb(operation) for operation in body if operation.type in CONTROL_FLOW)
     return nodes, dict(control_flow)
 
 
-def _bodies(graph: Any) -> Iterator[list[Any]]:
-    """The operations of a graph, then of each function reached from it."""
+def _bodies(graph: Any, operations: list[Any]) -> Iterator[list[Any]]:
+    """The operations of a graph, then of each function reached from them."""
     seen: set[str] = set()
-    waiting = [graph]
+    waiting = [(graph, operations)]
     while waiting:
-        current = waiting.pop()
-        operations = current.get_operations()
+        current, operations = waiting.pop()
         yield operations
         for operation in operations:
             for name in _functions(operation):
@@ -52,7 +53,7 @@ def _bodies(graph: Any) -> Iterator[list[Any]]:
                 function = None if name in seen else current._get_function(name)
                 seen.add(name)
                 if function is not None:
-                    waiting.append(function.graph)
+                    waiting.append((function.graph, function.graph.get_operations()))
 
 
 def _functions(operation: Any) -> list[str]:

@@ -1,0 +1,143 @@
+"""TensorFlow 1's static graphs: placeholders, a session, and nothing that runs before it is asked to.
+
+One graph and one session serve a test. Outside of functions tensors are NumPy arrays, so that a body reads the same as
+in the other modes; the test's own TensorFlow 1 code runs in the same graph.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# Private: TensorFlow publishes neither the ordering of effects that tf.function gives its graphs, nor the switch that
+# AutoGraph's conversion looks at outside of a tf.function (2.16 to 2.21).
+from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
+from tensorflow.python.framework.auto_control_deps import AutomaticControlDependencies
+
+from pytest_graphmode import trees
+from pytest_graphmode.backends.differentiation import require_scalar
+from pytest_graphmode.backends.tensorflow import tape
+from pytest_graphmode.backends.tensorflow.autograph import converted
+from pytest_graphmode.backends.tensorflow.graph import Graph
+from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
+from pytest_graphmode.backends.tensorflow.session_function import SessionFunction
+
+
+class _Building(threading.local):
+    depth = 0
+
+
+class Session(Graph):
+    """`session` is the tf.compat.v1.Session of the test's graph; both end with the test."""
+
+    name = "session"
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device)
+        self.graph = tf.Graph()
+        self.session = tf.compat.v1.Session(graph=self.graph)
+        self._building = _Building()
+        self._assigns: dict[Any, Callable[..., Any]] = {}
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
+        try:
+            with self.graph.as_default(), tf.device(self.device):
+                yield
+        finally:
+            self.session.close()
+
+    def scope(self) -> AbstractContextManager[None]:
+        return self._scope()
+
+    def inside(self) -> bool:
+        return self._building.depth > 0
+
+    # Values: NumPy arrays outside of functions, symbolic tensors inside.
+
+    def is_tensor(self, value: object) -> bool:
+        return isinstance(value, (np.ndarray, np.generic)) or super().is_tensor(value)
+
+    def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        if self.inside():
+            return super().tensor(array, dtype)
+        return np.array(array, dtype=tf.as_dtype(dtype).as_numpy_dtype)
+
+    def variable(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        with owned(self.graph):
+            made = tf.Variable(np.array(array, dtype=tf.as_dtype(dtype).as_numpy_dtype))
+            self.run(made.initializer)
+        return made
+
+    def assign(self, variable: Any, value: Any) -> None:
+        variable = tape.native(variable)
+        if self.inside():
+            variable.assign(value)
+            return
+        key = variable.ref()
+        if key not in self._assigns:
+            with owned(self.graph):
+                fed = tf.compat.v1.placeholder(variable.dtype, variable.shape)
+                self._assigns[key] = self.session.make_callable(variable.assign(fed).op, [fed])
+        with growth_of(self.graph).own_run():
+            self._assigns[key](self.numpy(value) if self.is_tensor(value) else value)
+
+    def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        if isinstance(tensor, (np.ndarray, np.generic)):
+            return np.array(tensor)
+        with owned(self.graph):
+            return np.array(self.run(tf.convert_to_tensor(tape.native(tensor))))
+
+    def run(self, fetches: Any) -> Any:
+        """A run of the plugin's own, which is not a build of the user's."""
+        with growth_of(self.graph).own_run():
+            return self.session.run(fetches)
+
+    # Functions.
+
+    def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        if options:
+            raise TypeError(f"a function in a TensorFlow 1 session takes no options, got {', '.join(options)}")
+        return SessionFunction(self, fn)
+
+    def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
+        return self.function(compute)
+
+    @contextmanager
+    def building(self) -> Iterator[AutomaticControlDependencies]:
+        """Where the operations of a function are made: effects in the order of the program, AutoGraph on."""
+        self._building.depth += 1
+        try:
+            with (
+                owned(self.graph),
+                self.graph.as_default(),
+                tf.device(self.device),
+                ControlStatusCtx(Status.ENABLED),
+                AutomaticControlDependencies() as dependencies,
+            ):
+                yield dependencies
+        finally:
+            self._building.depth -= 1
+
+    def value_and_grad(
+        self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
+    ) -> tuple[Any, list[Any], list[Any]]:
+        """By tf.gradients, TensorFlow 1's own way."""
+        fn = converted(fn)
+        args, variables = list(args), list(map(tape.native, variables))
+        tape.require_sources(fn, args, argnums, variables)
+        for position in argnums:
+            args[position] = trees.map(tape.told_apart, args[position])
+        wanted = [leaf for position in argnums for leaf in trees.leaves(args[position])] + list(variables)
+        sources = [leaf for leaf in wanted if tape.differentiable(leaf)]
+        value = fn(*args)
+        require_scalar(fn, value, super().is_tensor)
+        grads = iter(map(tape.dense, tf.gradients(value, sources)))
+        found = [next(grads) if tape.differentiable(leaf) else None for leaf in wanted]
+        of_args = [trees.map(lambda _: found.pop(0), args[position]) for position in argnums]
+        return value, of_args, found

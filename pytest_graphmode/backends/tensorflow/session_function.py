@@ -1,0 +1,184 @@
+"""A Python function in a TensorFlow 1 session: placeholders and operations once per signature, then only runs.
+
+Made by the session mode for every `graphmode.function`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+from pytest_graphmode import identity, trees
+from pytest_graphmode.backends.tensorflow import graph_nodes
+from pytest_graphmode.backends.tensorflow.autograph import converted
+from pytest_graphmode.backends.tensorflow.growth import growth_of
+from pytest_graphmode.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
+from pytest_graphmode.watch import watcher
+
+if TYPE_CHECKING:
+    from pytest_graphmode.backends.tensorflow.session import Session
+
+CURES: Final[Mapping[str, str]] = {
+    "shape": "a placeholder has one shape here: pad or batch {argument} to one shape, or accept one build per shape",
+    "rank": "pass arrays of one rank",
+    "dtype": "cast {argument} before the call, or accept one build per dtype",
+    "python-value": "pass an array, or accept one build per value",
+    "structure": "pass {argument} with the same keys, length and types each time",
+    "new-function-object": "make the function once, outside the loop, and call that",
+}
+
+
+@dataclass(frozen=True)
+class _Built:
+    """One signature in the graph: `run` takes the fed leaves and returns the fetched ones of the result's leaves."""
+
+    run: Callable[..., Sequence[Any]]
+    spec: Any
+    leaves: Sequence[Any]
+    fetched: frozenset[int]
+
+    def __call__(self, feeds: Sequence[Any]) -> Any:
+        results = iter(self.run(*feeds))
+        leaves = [next(results) if index in self.fetched else leaf for index, leaf in enumerate(self.leaves)]
+        return trees.unflatten(self.spec, leaves)
+
+
+class SessionFunction:
+    """Calls build on a new signature and run the session otherwise; results are NumPy arrays."""
+
+    def __init__(self, mode: Session, fn: Callable[..., Any]) -> None:
+        self._mode = mode
+        self._fn = fn
+        self._built: dict[Hashable, _Built] = {}
+        self.__name__ = getattr(fn, "__name__", type(fn).__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._mode.inside():
+            return converted(self._fn)(*args, **kwargs)
+        leaves, spec = trees.flatten((args, kwargs))
+        leaves = [self._mode.numpy(leaf) if isinstance(leaf, tf.Tensor) else leaf for leaf in leaves]
+        watcher.call("tf", "session")
+        key = (spec, *map(_signature, leaves))
+        if key not in self._built:
+            self._built[key] = self._build(leaves, spec)
+        with growth_of(self._mode.graph).own_run():
+            return self._built[key]([leaf for leaf in leaves if _is_fed(leaf)])
+
+    def _build(self, leaves: Sequence[Any], spec: Any) -> _Built:
+        """The graph of a signature, made again where making it created variables, as tf.function does too.
+
+        The operations that initialize a variable would otherwise run with the function's every call.
+        """
+        built, made = self._reported(leaves, spec, ())
+        if not made:
+            return built
+        self._mode.run([variable.initializer for variable in made])
+        built, again = self._reported(leaves, spec, (Cause("variable-creation"),))
+        if again:
+            raise ValueError(
+                f"{self.__name__} creates variables whenever it is built: create them once, outside of the function or "
+                "behind a test that they are not there yet"
+            )
+        return built
+
+    def _reported(self, leaves: Sequence[Any], spec: Any, causes: tuple[Cause, ...]) -> tuple[_Built, list[Any]]:
+        """Make the operations, and report the build whether or not it succeeds; returns the variables made too."""
+        graph = self._mode.graph
+        args, kwargs = trees.unflatten(spec, leaves)
+        described, subject = arguments(self._fn, args, kwargs), identity.of(self._fn, owner=self)
+        before, start, failed = len(graph.get_operations()), time.perf_counter(), True
+        try:
+            built = self._made(leaves, spec)
+            failed = False
+            return built
+        finally:
+            nodes, control_flow = graph_nodes.count(graph, graph.get_operations()[before:])
+            watcher.build(
+                BuildReport(
+                    backend="tf",
+                    mode="session",
+                    identity=subject,
+                    arguments=described,
+                    nodes=nodes,
+                    seconds=time.perf_counter() - start,
+                    call_site=identity.call_site(),
+                    control_flow=control_flow,
+                    causes=causes,
+                    cures=CURES,
+                    failed=failed,
+                )
+            )
+
+    def _made(self, leaves: Sequence[Any], spec: Any) -> tuple[_Built, list[Any]]:
+        known = {variable.ref() for variable in tf.compat.v1.global_variables()}
+        with self._mode.building() as dependencies:
+            fed = {
+                index: tf.compat.v1.placeholder(leaf.dtype, leaf.shape)
+                for index, leaf in enumerate(leaves)
+                if _is_fed(leaf)
+            }
+            args, kwargs = trees.unflatten(spec, [fed.get(index, leaf) for index, leaf in enumerate(leaves)])
+            results, result_spec = trees.flatten(converted(self._fn)(*args, **kwargs))
+            fetched = {
+                index: dependencies.mark_as_return(tf.convert_to_tensor(leaf))
+                for index, leaf in enumerate(results)
+                if isinstance(leaf, (tf.Tensor, tf.Variable, tf.IndexedSlices))
+            }
+        constants = [None if index in fetched else leaf for index, leaf in enumerate(results)]
+        made = [variable for variable in tf.compat.v1.global_variables() if variable.ref() not in known]
+        run = self._runner(list(fetched.values()), list(fed.values()), dependencies)
+        return _Built(run, result_spec, constants, frozenset(fetched)), made
+
+    def _runner(self, fetches: list[Any], feeds: list[Any], dependencies: Any) -> Callable[..., Sequence[Any]]:
+        """What runs the session for the fetches; for the effects alone where nothing is returned."""
+        if fetches:
+            run: Callable[..., Sequence[Any]] = self._mode.session.make_callable(fetches, feeds)
+            return run
+        with self._mode.building():
+            effects = tf.group(*dependencies.ops_which_must_run)
+        effect = self._mode.session.make_callable(effects, feeds)
+
+        def run_effects(*values: Any) -> Sequence[Any]:
+            effect(*values)
+            return ()
+
+        return run_effects
+
+
+def _is_fed(leaf: object) -> bool:
+    return isinstance(leaf, (np.ndarray, np.generic))
+
+
+def _signature(leaf: Any) -> Hashable:
+    """What a graph is kept by: dtype and shape of arrays, variables by object, Python values by value."""
+    if _is_fed(leaf):
+        return ("array", leaf.dtype, leaf.shape)
+    if isinstance(leaf, tf.Variable):
+        return ("variable", leaf.ref())
+    return ("value", type(leaf), leaf if isinstance(leaf, Hashable) else identity.token(leaf))
+
+
+def arguments(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Argument, ...]:
+    """The leaves of a call's arguments by parameter and path."""
+    try:
+        bound = inspect.signature(fn).bind(*args, **kwargs)
+    except (TypeError, ValueError):  # the call itself says what is wrong with it; some callables have no signature
+        named: Mapping[str, Any] = {**{f"args[{index}]": value for index, value in enumerate(args)}, **kwargs}
+    else:
+        bound.apply_defaults()
+        named = bound.arguments
+    return tuple(_described(path, leaf) for name, value in named.items() for path, leaf in trees.paths(value, name))
+
+
+def _described(path: str, leaf: Any) -> Argument:
+    if _is_fed(leaf):
+        return tensor_argument(path, leaf.dtype.name, leaf.shape)
+    if isinstance(leaf, tf.Variable):
+        return tensor_argument(path, leaf.dtype.name, leaf.shape.as_list(), type_name="Variable")
+    return value_argument(path, leaf)

@@ -1,0 +1,56 @@
+"""TensorFlow compiled by XLA: tf.function(jit_compile=True), every call in one compiled program."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import tensorflow as tf
+
+from pytest_graphmode.backends.tensorflow.graph import Graph
+from pytest_graphmode.errors import UnsupportedError
+
+_FAILED: Final = "tf2xla conversion failed"
+_OPERATION: Final = re.compile(r"(\w+) \([^{}]*(?:\{\{node [^{}]*\}\})?\)\{\{node ([^{}]*)\}\}")
+_LINE: Final = re.compile(r'File "([^"]*)", line (\d+)')
+_CURE: Final = "use operations that XLA has, or leave this variant out with graph_skip('tf:xla', reason=...)"
+_LOOP_CURE: Final = (
+    "XLA differentiates a loop only where it knows how often it runs at most: use scan, or fori_loop with bounds that "
+    "are Python ints"
+)
+
+
+class Xla(Graph):
+    name = "xla"
+
+    def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        compiled = super().function(fn, **{"jit_compile": True, **options})
+
+        @functools.wraps(fn, updated=())
+        def call(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            try:
+                return compiled(*args, **kwargs)
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+                reason = unsupported(str(error))
+                if reason is None:
+                    raise
+                raise UnsupportedError(reason) from None
+
+        return call
+
+
+def unsupported(message: str) -> str | None:
+    """What XLA can't compile, read from TensorFlow's message: the operations and the line; None for other errors."""
+    if _FAILED not in message:
+        return None
+    places = _LINE.findall(message)
+    where = f" (made at {Path(places[-1][0]).name}:{places[-1][1]})" if places else ""
+    if "fixed tensor list size" in message:
+        return f"XLA can't compile the gradient of a loop of unknown length{where}: {_LOOP_CURE}"
+    operations = ", ".join(dict.fromkeys(name for name, _ in _OPERATION.findall(message)))
+    what = operations or message.partition("\n")[0].strip()
+    return f"XLA can't compile {what}{where}: {_CURE}"

@@ -1,0 +1,233 @@
+"""TensorFlow 1's graphs and sessions: the mode, and native code whose graph grows."""
+
+import numpy as np
+import pytest
+
+from pytest_graphmode import UnsupportedError
+
+pytestmark = pytest.mark.graphmode(backends="tf:session")
+
+
+def test_a_function_is_built_once_per_signature(graphmode):
+    double = graphmode.function(lambda x, times=2: {"y": x * times, "times": times, "none": None})
+    result = double(np.ones(3))
+    assert isinstance(result["y"], np.ndarray)
+    assert result["y"].dtype == np.float32
+    np.testing.assert_array_equal(result["y"], [2, 2, 2])
+    assert (result["times"], result["none"]) == (2, None)
+    double(np.zeros(3))
+    assert (graphmode.ledger.builds, graphmode.ledger.calls) == (1, 2)
+    double(np.ones(4))
+    double(np.ones(4), times=3)
+    causes = [event.cause and (event.cause.kind, event.cause.argument) for event in graphmode.ledger.events]
+    assert causes == [None, ("shape", "x"), ("python-value", "times")]
+
+
+def test_a_call_inside_a_function_is_part_of_its_graph(graphmode):
+    inner = graphmode.function(lambda x: x + 1)
+    outer = graphmode.function(lambda x: inner(x) * 2)
+    np.testing.assert_array_equal(outer(np.ones(2)), [4, 4])
+    assert graphmode.ledger.builds == 1
+
+
+def test_tensors_are_arrays_outside_of_functions(graphmode):
+    tensor = graphmode.tensor({"x": [1.0, 2.0], "n": 3})
+    assert (tensor["x"].dtype, tensor["n"].dtype) == (np.float32, np.int32)
+    assert isinstance(tensor["x"], np.ndarray)
+
+
+def test_symbolic_tensors_of_the_test_are_fed_by_value(graphmode):
+    symbolic = graphmode.lib.constant([1.0, 2.0]) * 3
+    np.testing.assert_array_equal(graphmode.function(lambda x: x + 1)(symbolic), [4, 7])
+    np.testing.assert_array_equal(graphmode.numpy(symbolic), [3, 6])
+
+
+def test_variables_keep_their_values_between_runs(graphmode):
+    count = graphmode.variable(0.0)
+    step = graphmode.function(lambda by: graphmode.assign(count, count + by))
+    assert step(np.float32(2)) is None
+    step(np.float32(3))
+    assert graphmode.numpy(count) == 5
+    graphmode.assign(count, 1.0)
+    assert graphmode.numpy(count) == 1
+    graphmode.assign(count, count + 1)
+    assert graphmode.numpy(count) == 2
+
+
+def test_assign_is_ordered_with_reads(graphmode):
+    value = graphmode.variable(1.0)
+
+    @graphmode.function
+    def step():
+        before = value + 0
+        graphmode.assign(value, value * 10)
+        between = value + 0
+        graphmode.assign(value, value * 10)
+        return before, between, value + 0
+
+    assert [float(result) for result in step()] == [1, 10, 100]
+
+
+def test_a_variable_made_inside_a_function_is_initialized_once(graphmode):
+    kept = []
+
+    @graphmode.function
+    def step(x):
+        if not kept:
+            kept.append(graphmode.lib.Variable(5.0))
+        kept[0].assign_add(x)
+        return kept[0] + 0
+
+    assert [float(step(np.float32(1))) for _ in range(3)] == [6, 7, 8]
+    assert [event.cause and event.cause.kind for event in graphmode.ledger.events] == [None, "variable-creation"]
+    assert graphmode.ledger.rebuilds == 0
+
+
+def test_variables_made_in_every_build_are_refused(graphmode):
+    step = graphmode.function(lambda x: graphmode.lib.Variable(5.0) + x)
+    with pytest.raises(ValueError, match="creates variables whenever it is built"):
+        step(np.float32(1))
+
+
+def test_gradients_by_tf_gradients(graphmode):
+    weight = graphmode.variable([1.0, 2.0])
+    xp = graphmode.xp
+    value, (of_x, of_unused) = graphmode.value_and_grad(lambda x, unused: xp.sum(weight * x["a"] ** 2), argnums=(0, 1))(
+        {"a": np.array([3.0, 4.0])}, np.ones(2)
+    )
+    assert float(value) == 41
+    np.testing.assert_array_equal(of_x["a"], [6, 16])
+    assert of_unused is None
+    (of_weight,) = graphmode.grad(lambda: xp.sum(weight * weight), variables=[weight])()
+    np.testing.assert_array_equal(of_weight, [2, 4])
+
+
+def test_second_derivatives(graphmode):
+    slope = graphmode.grad(lambda x: x**3)
+    assert float(graphmode.grad(slope)(np.float32(2))) == 12
+
+
+def test_checks_work(graphmode):
+    graphmode.check_grads(lambda x: graphmode.xp.sum(graphmode.xp.tanh(x)), np.arange(3.0))
+    with pytest.raises(AssertionError):
+        graphmode.check_grads(lambda x: graphmode.lib.stop_gradient(x) * x, np.float64(2))
+    graphmode.check_control_flow(
+        lambda n: graphmode.while_loop(lambda i, n: i < n, lambda i, n: (i + 1, n), (0, n)), [(0,), (1,), (3,)]
+    )
+
+
+def test_python_control_flow_is_converted(graphmode):
+    def halvings(x):
+        count = 0
+        while x > 1:
+            x = x / 2
+            count += 1
+            if count > 5:
+                break
+        return count
+
+    count = graphmode.function(halvings)
+    assert [int(count(np.float32(x))) for x in (1, 8, 1e9)] == [0, 3, 6]
+    assert graphmode.ledger.builds == 1
+    assert graphmode.ledger.events[0].control_flow["while"] == 1
+
+
+def test_a_build_that_raises_is_marked_failed(graphmode):
+    with pytest.raises(ValueError, match="planted"):
+        graphmode.function(_planted)(np.ones(2))
+    assert [event.failed for event in graphmode.ledger.events] == [True]
+
+
+def _planted(x):
+    raise ValueError("planted")
+
+
+def test_options_are_refused(graphmode):
+    with pytest.raises(TypeError, match="takes no options, got jit_compile"):
+        graphmode.function(lambda x: x, jit_compile=True)
+
+
+def test_native_code_runs_in_the_session_of_the_test(graphmode):
+    tf1 = graphmode.lib.compat.v1
+    x = tf1.placeholder("float32", [2])
+    y = x * 2
+    for _ in range(5):
+        np.testing.assert_array_equal(graphmode.session.run(y, {x: [1, 2]}), [2, 4])
+    assert (graphmode.ledger.builds, graphmode.ledger.rebuilds, graphmode.ledger.calls) == (1, 0, 5)
+
+
+def test_a_growing_graph_is_rebuilt_at_the_line_that_adds_to_it(graphmode):
+    tf = graphmode.lib
+    x = tf.compat.v1.placeholder("float32", [2])
+    for _ in range(3):
+        graphmode.session.run(tf.reduce_sum(x) * 2, {x: [1, 2]})
+    assert (graphmode.ledger.builds, graphmode.ledger.rebuilds) == (3, 2)
+    cause = graphmode.ledger.events[-1].cause
+    assert cause.kind == "structure"
+    line = graphmode.ledger.events[-1].call_site
+    assert line.startswith("test_tensorflow_session.py:")
+    assert f"operations were added at {line} (+" in cause.cure
+    assert "graph.finalize()" in graphmode.explain()
+
+
+def test_runs_of_the_plugin_neither_count_nor_hide_those_of_the_test(graphmode):
+    tf = graphmode.lib
+    variable = graphmode.variable([1.0, 2.0])
+    mine = tf.constant(3.0) * 2
+    graphmode.numpy(variable)
+    graphmode.assign(variable, [5.0, 6.0])
+    assert graphmode.ledger.builds == 0
+    assert graphmode.session.run(mine) == 6
+    (event,) = graphmode.ledger.events
+    assert event.nodes == 3  # two constants and their product, none of the plugin's operations
+
+
+def test_a_plain_session_under_watch(graphmode):
+    tf1 = graphmode.lib.compat.v1
+    with graphmode.watch() as ledger, graphmode.lib.Graph().as_default(), tf1.Session() as session:
+        for value in range(2):
+            session.run(graphmode.lib.constant(value) + 1)
+    assert (ledger.builds, ledger.rebuilds) == (2, 1)
+
+
+@pytest.mark.graphmode(backends="tf:graph")
+def test_other_modes_have_no_session(graphmode):
+    with pytest.raises(AttributeError, match="only tf:session does"):
+        _ = graphmode.session
+
+
+@pytest.mark.graphmode(backends="tf:xla")
+class TestXla:
+    def test_compiles_and_counts(self, graphmode):
+        square = graphmode.function(lambda x: x * x)
+        for _ in range(3):
+            np.testing.assert_array_equal(graphmode.numpy(square(np.array([1.0, 2.0]))), [1, 4])
+        (event,) = graphmode.ledger.events
+        assert (event.backend, event.mode) == ("tf", "xla")
+
+    def test_what_xla_cannot_compile_is_named_with_its_line(self, graphmode):
+        text = graphmode.function(lambda x: graphmode.lib.strings.as_string(x))
+        with pytest.raises(
+            UnsupportedError, match=r"can't compile AsString \(made at test_tensorflow_session.py:\d+\)"
+        ):
+            text(np.ones(2))
+
+    def test_the_gradient_of_a_loop_of_unknown_length_names_the_cure(self, graphmode):
+        def loss(x):
+            return graphmode.while_loop(lambda x: x < 100, lambda x: x * 2, (x,))[0]
+
+        with pytest.raises(UnsupportedError, match="bounds that are Python ints"):
+            graphmode.grad(loss)(np.float32(3))
+
+    def test_the_gradient_of_a_loop_of_known_length(self, graphmode):
+        def loss(x):
+            return graphmode.fori_loop(0, 3, lambda _, x: x * x, x)
+
+        assert float(graphmode.numpy(graphmode.grad(loss)(np.float32(2)))) == 8 * 2**7
+
+    def test_other_errors_pass_unchanged(self, graphmode):
+        tf = graphmode.lib
+        checked = graphmode.function(lambda x: tf.ensure_shape(tf.reshape(x, [-1]), [3]))
+        with pytest.raises((ValueError, tf.errors.InvalidArgumentError)) as caught:
+            checked(np.ones(2))
+        assert not isinstance(caught.value, UnsupportedError)
