@@ -1,69 +1,116 @@
 """Why a graph was built again: compares a build with the nearest earlier build of the same function.
 
-Called by `watch.py` for every build; event sources only describe arguments and name cures.
+Called by `recorder.py` for every build; event sources only describe arguments and name cures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
-from pytest_graphmode.ledger import Argument, BuildReport, Cause
+from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
+
+# How many of the latest builds of a function object are compared with, so that a test that builds one function ten
+# thousand times does not take time with the square of it.
+RECENT: Final = 64
+_NUMBERS: Final = ("bool", "int", "float", "complex")
 
 
-def causes_of(report: BuildReport, earlier: Sequence[BuildReport]) -> tuple[Cause, ...]:
-    """Every reason for this build, the framework's own first; empty for a first build."""
-    if not earlier:
-        return ()
-    same_object = [past for past in earlier if past.identity.owner == report.identity.owner]
-    if report.identity.owner and not same_object:
-        return (_cured(Cause("new-function-object"), report),)
-    explicit = tuple(_cured(cause, report) for cause in report.causes)
-    nearest = min(reversed(same_object or earlier), key=lambda past: len(_changes(past, report)))
-    found = tuple(_cured(cause, report) for cause in _changes(nearest, report))
-    known = {(cause.kind, cause.argument) for cause in explicit}
-    merged = explicit + tuple(cause for cause in found if (cause.kind, cause.argument) not in known)
-    return merged or (_cured(Cause("cache-reset"), report),)
+class History:
+    """The builds of one function so far, by the object that its graphs are kept on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._by_owner: dict[int, list[BuildReport]] = {}
+
+    def causes(self, report: BuildReport) -> tuple[Cause, ...]:
+        """Every reason for this build, the framework's own first; empty for a first build."""
+        if not self.count:
+            return ()
+        earlier = self._by_owner.get(report.identity.owner)
+        if earlier is None:
+            return (_cured(Cause("new-function-object"), report),)
+        return tuple(_cured(cause, report) for cause in _causes(report, earlier[-RECENT:]))
+
+    def add(self, report: BuildReport) -> None:
+        self.count += 1
+        earlier = self._by_owner.setdefault(report.identity.owner, [])
+        earlier.append(report)
+        if len(earlier) > 2 * RECENT:
+            del earlier[:RECENT]
+
+
+def _causes(report: BuildReport, earlier: Sequence[BuildReport]) -> list[Cause]:
+    nearest = min(reversed(earlier), key=lambda past: len(changes(past, report)))
+    known = {(cause.kind, cause.argument) for cause in report.causes}
+    found = [cause for cause in changes(nearest, report) if (cause.kind, cause.argument) not in known]
+    raised = "raised" if nearest.failed else ""
+    return [*report.causes, *found] or [Cause("cache-reset", before=raised)]
 
 
 def _cured(cause: Cause, report: BuildReport) -> Cause:
+    """With the cure that the event source names: for the kind, or for values that a tensor can't stand for."""
     if cause.cure:
         return cause
-    cure = report.cures.get(cause.kind, "").replace("{argument}", cause.argument)
-    return Cause(cause.kind, cause.argument, cause.before, cause.after, cure, cause.type_name)
+    cures = report.cures
+    general = cures.get(cause.kind, "")
+    constant = cause.kind == "python-value" and cause.type_name not in _NUMBERS
+    cure = cures.get("python-object", general) if constant else general
+    return replace(cause, cure=cure.replace("{argument}", cause.argument))
 
 
-def _changes(before: BuildReport, after: BuildReport) -> list[Cause]:
-    """What differs between the arguments of two builds, leaf by leaf, in the order of the later one."""
-    causes = list(_differences(before.arguments, after.arguments))
-    if after.considered is None:
-        return causes
-    return [cause for cause in causes if cause.argument in after.considered]
+def changes(before: BuildReport, after: BuildReport) -> list[Cause]:
+    """What differs between two builds: arguments leaf by leaf, in the order of the later one, then conditions."""
+    found = [
+        cause
+        for cause in _differences(before.arguments, after.arguments)
+        if after.considered is None or cause.argument in after.considered
+    ]
+    return [*found, *_conditions(before.conditions, after.conditions)]
 
 
 def _differences(before: Sequence[Argument], after: Sequence[Argument]) -> Iterator[Cause]:
-    roots = dict.fromkeys(argument.root for argument in (*after, *before))
-    for root in roots:
-        old = {argument.name: argument for argument in before if argument.root == root}
-        new = {argument.name: argument for argument in after if argument.root == root}
-        if old.keys() != new.keys():
-            yield Cause("structure", root, _leaves(old), _leaves(new))
+    if before == after:
+        return
+    old, new = _by_root(before), _by_root(after)
+    for root in dict.fromkeys([*new, *old]):
+        mine, theirs = old.get(root, {}), new.get(root, {})
+        if mine.keys() != theirs.keys():
+            yield Cause("structure", root, _leaves(mine, theirs), _leaves(theirs, mine))
             continue
-        for name, argument in new.items():
-            yield from _leaf(old[name], argument)
+        for name, argument in theirs.items():
+            yield from _leaf(mine[name], argument)
 
 
-def _leaves(arguments: dict[str, Argument]) -> str:
-    return ", ".join(f"{name}: {argument.text}" for name, argument in arguments.items()) or "nothing"
+def _by_root(arguments: Sequence[Argument]) -> dict[str, dict[str, Argument]]:
+    found: dict[str, dict[str, Argument]] = {}
+    for argument in arguments:
+        found.setdefault(argument.root, {})[argument.name] = argument
+    return found
+
+
+def _leaves(arguments: Mapping[str, Argument], others: Mapping[str, Argument]) -> str:
+    """The leaves that only one side has, the first of them in words."""
+    only = [
+        argument.text if name == argument.root else f"{name}: {argument.text}"
+        for name, argument in arguments.items()
+        if name not in others
+    ]
+    more = f" and {len(only) - 3} more" if len(only) > 3 else ""
+    return (", ".join(only[:3]) or "nothing") + more
 
 
 def _leaf(before: Argument, after: Argument) -> Iterator[Cause]:
+    if before == after:
+        return
     if before.is_tensor != after.is_tensor:
         yield Cause("structure", after.name, _typed(before), _typed(after))
-    elif not after.is_tensor:
-        if before.text != after.text or before.type_name != after.type_name:
-            yield Cause("python-value", after.name, before.text, after.text, type_name=after.type_name)
-    else:
+    elif after.is_tensor:
         yield from _tensor(before, after)
+    else:
+        named = before if after.type_name == "NoneType" else after
+        yield Cause("python-value", after.name, before.text, after.text, type_name=named.type_name)
 
 
 def _typed(argument: Argument) -> str:
@@ -71,6 +118,9 @@ def _typed(argument: Argument) -> str:
 
 
 def _tensor(before: Argument, after: Argument) -> Iterator[Cause]:
+    if (before.type_name, before.note) != (after.type_name, after.note):
+        yield Cause("structure", after.name, before.text, after.text)
+        return
     if before.dtype != after.dtype:
         yield Cause("dtype", after.name, str(before.dtype), str(after.dtype))
     if before.shape != after.shape:
@@ -87,3 +137,11 @@ def _tensor(before: Argument, after: Argument) -> Iterator[Cause]:
 
 def _shape(argument: Argument) -> str:
     return "[?]" if argument.shape is None else f"[{', '.join(map(str, argument.shape))}]"
+
+
+def _conditions(before: Sequence[Condition], after: Sequence[Condition]) -> Iterator[Cause]:
+    old = {condition.name: condition.value for condition in before}
+    for condition in after:
+        was = old.get(condition.name, condition.value)
+        if was != condition.value:
+            yield Cause(condition.kind, condition.name, was, condition.value)

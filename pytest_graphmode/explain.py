@@ -5,11 +5,19 @@ Called by `GraphLedger.explain`, the failing assertions of `budget.py` and the t
 
 from __future__ import annotations
 
-from itertools import groupby
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from itertools import groupby, zip_longest
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pytest_graphmode.ledger import GraphBuild, GraphLedger
+    from pytest_graphmode.ledger import Fallback, GraphBuild, GraphLedger
+
+# A function with more builds, or a build with more arguments, is shown by its first and last.
+_MOST_BUILDS: Final = 20
+_MOST_ARGUMENTS: Final = 8
+_RECORDED: Final = (
+    "an eager framework records a graph on every call: allow for it, or run the function in a static mode"
+)
 
 
 def explain(ledger: GraphLedger) -> str:
@@ -17,45 +25,69 @@ def explain(ledger: GraphLedger) -> str:
     events = sorted(ledger.events, key=lambda event: event.group)
     blocks = [_function(list(builds), ledger) for _, builds in groupby(events, key=lambda event: event.group)]
     blocks += [f"  graph break at {entry.where}: {entry.reason}" for entry in ledger.graph_breaks]
-    blocks += [
-        f"  {entry.function} ({entry.location}) fell back to eager execution: {entry.reason}"
-        for entry in ledger.fallback_reasons
-    ]
-    return "\n".join(blocks) if blocks else "  nothing was built"
+    blocks += [_fallback(entry) for entry in ledger.fallback_reasons]
+    return "\n".join([*(blocks or ["  nothing was built"]), *_machinery(ledger)])
 
 
-def _function(builds: list[GraphBuild], ledger: GraphLedger) -> str:
+def _fallback(entry: Fallback) -> str:
+    return f"  {entry.function} ({entry.location}) fell back to eager execution: {entry.reason}"
+
+
+def _machinery(ledger: GraphLedger) -> Iterator[str]:
+    """What was built besides, so that nobody misses it in the counts."""
+    names = dict.fromkeys(f"{build.function} ({build.location})" for build in ledger.plumbing)
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        count = "1 build" if len(ledger.plumbing) == 1 else f"{len(ledger.plumbing)} builds"
+        yield f"  not counted: {count} of the framework's own machinery, {', '.join(list(names)[:3])}{more}"
+
+
+def _function(builds: Sequence[GraphBuild], ledger: GraphLedger) -> str:
     first = builds[0]
     count = ledger.built(first.group)
     times = "once" if count == 1 else f"{count} times"
     took = f" in {sum(build.seconds for build in builds):.2f} s" if not first.recorded else ""
-    lines = [f"  {first.function} ({first.location}) {_VERB[first.recorded]} {times}{took}"]
-    widths = _widths(builds)
-    for build in builds:
-        lines.append(_build(build, widths))
-        lines += [f"       {cause}" for cause in build.causes]
-    return "\n".join(lines)
+    head = f"  {first.function} ({first.location}) {_VERB[first.recorded]} {times}{took}"
+    causes = [f"       {_RECORDED}"] if first.recorded and count > 1 else []
+    return "\n".join([head, *_rows(builds), *causes])
 
 
-_VERB = {False: "built", True: "recorded a graph"}
+_VERB: Final = {False: "built", True: "recorded a graph"}
+
+
+def _rows(builds: Sequence[GraphBuild]) -> Iterator[str]:
+    """The lines of a function's builds; `skipped` of them are summed up."""
+    half = _MOST_BUILDS // 2
+    skipped = max(len(builds) - _MOST_BUILDS, 0)
+    shown = [*builds[:half], *builds[half + skipped :]]
+    signatures = _aligned([_cells(build) for build in shown])
+    digits = len(str(shown[-1].number))
+    for position, (build, signature) in enumerate(zip(shown, signatures, strict=True)):
+        if skipped and position == half:
+            yield f"    ... {skipped} more builds"
+        yield f"    {build.number:<{digits}}  {signature}{_size(build)}{_where(build)}"
+        for cause in build.causes:
+            yield f"       {cause}"
 
 
 def _cells(build: GraphBuild) -> list[str]:
-    return [f"{argument.name}: {argument.text}" for argument in build.arguments]
+    cells = [f"{argument.name}: {argument.text}" for argument in build.arguments]
+    if len(cells) > _MOST_ARGUMENTS:
+        cells[_MOST_ARGUMENTS - 1 :] = [f"and {len(cells) - _MOST_ARGUMENTS + 1} more"]
+    return [f"{cell}," for cell in cells[:-1]] + cells[-1:]
 
 
-def _widths(builds: list[GraphBuild]) -> list[int]:
-    rows = [[*map(len, _cells(build))] for build in builds]
-    columns = max(map(len, rows))
-    return [max(row[index] if index < len(row) else 0 for row in rows) for index in range(columns)]
+def _aligned(rows: Sequence[list[str]]) -> list[str]:
+    """Each row's cells as one text, columns under each other and all texts of one length."""
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    texts = [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
+    longest = max(map(len, texts))
+    return [text.ljust(longest) for text in texts]
 
 
-def _build(build: GraphBuild, widths: list[int]) -> str:
-    cells = _cells(build)
-    padded = [
-        (cell + ("," if index + 1 < len(cells) else "")).ljust(width + 1)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=False))
-    ]
-    where = f"   called from {build.call_site}" if build.call_site else ""
-    nodes = f"{build.nodes:>5} nodes" if not build.failed else "  failed   "
-    return f"    {build.number:<3}{' '.join(padded)}    {nodes}{where}".rstrip()
+def _size(build: GraphBuild) -> str:
+    return "             failed" if build.failed else f"{build.nodes:>13} nodes"
+
+
+def _where(build: GraphBuild) -> str:
+    return f"   called from {build.call_site}" if build.call_site else ""

@@ -1,70 +1,43 @@
 """Which builds belong to the same function, and where in the user's code they came from.
 
 Called by the event sources under `backends/`, which turn a framework's function into an `Identity`, and by
-`ledger.py`, which groups builds by it. Nothing here keeps a function, a tensor or a model alive.
+`recorder.py`, which groups builds by it. Nothing here keeps a function, a tensor or a model alive.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import sysconfig
 import types
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-_PLUGIN: Final = str(Path(__file__).parent)
-_LIBRARIES: Final = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+from pytest_graphmode import closure
+from pytest_graphmode.closure import token
+
+__all__ = ["Identity", "call_site", "is_library", "of", "subject", "token"]
+
+_PATHS: Final = sysconfig.get_paths()
+_LIBRARIES: Final = tuple({_PATHS[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_PACKAGES: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+_PLUGIN: Final = str(Path(__file__).parent) + os.sep
 _GENERATED: Final = ("__autograph_generated_file", "<frozen", "<eval_with_key>", "<string>")
-_PLAIN: Final = (type(None), bool, int, float, complex, str, bytes)
-_DEPTH: Final = 3
-
-
-class Tokens:
-    """Numbers for objects that are never used twice, unlike `id`, and that keep nothing alive."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[int, tuple[weakref.ref[Any], int]] = {}
-        self._next = 0
-
-    def __call__(self, value: Any) -> int:
-        """The number of `value`; an object that takes no weak reference is told apart by its `id`."""
-        known = self._numbers.get(id(value))
-        if known is not None and known[0]() is value:
-            return known[1]
-        try:
-            reference = weakref.ref(value)
-        except TypeError:
-            return -id(value)
-        self._next += 1
-        self._numbers[id(value)] = (reference, self._next)
-        return self._next
-
-
-_tokens = Tokens()
-token = _tokens
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a closure cell held: the object's token, and its value where that can be compared."""
-
-    token: int
-    form: object = None
-
-    def same(self, other: Content) -> bool:
-        return self.token == other.token or (self.form is not None and self.form == other.form)
+# What an object's own code is found by when the object is called: Python's name for it, torch's and Keras'.
+_ENTRIES: Final = ("__call__", "forward", "call")
+_LAYERS: Final = 50
 
 
 @dataclass(frozen=True)
 class Identity:
     """A function as its user thinks of it.
 
-    `owner` is the token of what the framework caches graphs on (a tf.function, a compiled module); `role`
-    tells the gradient of a function from the function.
+    `code`, `function`, `bound` and `owner` are keys of the code, of the function object, of the object a method is
+    bound to, and of what the framework caches graphs on (a tf.function, a compiled module); 0 where there is none.
+    `contents` has a key for each closed-over value; `role` tells the gradient of a function from the function.
     """
 
     name: str
@@ -73,29 +46,30 @@ class Identity:
     code: int = 0
     function: int = 0
     bound: int = 0
-    contents: tuple[Content, ...] = ()
+    contents: tuple[closure.Key, ...] = ()
     owner: int = 0
     role: str = ""
     library: bool = False
 
+    @property
+    def place(self) -> closure.Key:
+        """What equal functions have in common at least."""
+        return (self.file, self.line, self.role, self.library, self.code, self.bound)
+
+    @property
+    def keys(self) -> tuple[closure.Key, ...]:
+        """Equal functions have the same place and one of these in common.
+
+        A library's own function is known by object. The user's is too, and by what it closes over.
+        """
+        if self.library:
+            return (("owner", self.owner) if self.owner else ("function", self.function),)
+        owner = (("owner", self.owner),) if self.owner else ()
+        return (*owner, ("function", self.function), ("contents", self.contents))
+
     def same(self, other: Identity) -> bool:
         """Same code location, same bound self, same closure contents; library functions by object."""
-        if (self.file, self.line, self.role, self.library) != (
-            other.file,
-            other.line,
-            other.role,
-            other.library,
-        ):
-            return False
-        if self.library:
-            return (self.owner or self.function) == (other.owner or other.function)
-        if (self.code, self.bound) != (other.code, other.bound):
-            return False
-        if self.function == other.function or (self.owner and self.owner == other.owner):
-            return True
-        return len(self.contents) == len(other.contents) and all(
-            mine.same(theirs) for mine, theirs in zip(self.contents, other.contents, strict=True)
-        )
+        return self.place == other.place and not set(self.keys).isdisjoint(other.keys)
 
     @property
     def location(self) -> str:
@@ -104,91 +78,109 @@ class Identity:
 
 
 def of(function: Callable[..., Any], *, owner: object = None, role: str = "") -> Identity:
-    """The identity of `function`: partials, methods, callables and the plugin's own wrappers are looked through."""
-    contents: list[Content] = []
-    outermost = function
-    bound = 0
-    while True:
-        subject = getattr(function, "__graphmode_subject__", None)
-        if subject is not None:
-            function, role = subject
-        elif isinstance(function, functools.partial):
-            contents += [_content(value, _DEPTH) for value in (*function.args, *function.keywords.values())]
-            function = function.func
-        elif isinstance(function, types.MethodType):
-            bound = _tokens(function.__self__)
-            function = function.__func__
-        elif not hasattr(function, "__code__") and hasattr(type(function), "__call__"):
-            call = getattr(type(function).__call__, "__code__", None)
-            if call is None:
-                break
-            bound = _tokens(function)
-            function = type(function).__call__
-        else:
-            break
-    code = getattr(function, "__code__", None)
-    closure = getattr(function, "__closure__", None) or ()
-    contents += [_cell_content(cell, _DEPTH) for cell in closure]
-    file = code.co_filename if code else getattr(function, "__module__", None) or "?"
-    subject_object = function if bound else outermost
+    """The identity of `function`, found through partials, methods, callable objects and wrappers by functools.wraps."""
+    layers = _Layers(function, role)
+    code = getattr(layers.function, "__code__", None)
+    file = code.co_filename if code else getattr(layers.function, "__module__", None) or "?"
     return Identity(
-        name=_name(function, role),
+        name=layers.name,
         file=file,
         line=code.co_firstlineno if code else 0,
-        code=_code_key(code),
-        function=_tokens(subject_object),
-        bound=bound,
-        contents=tuple(contents),
-        owner=_tokens(owner) if owner is not None else 0,
-        role=role,
+        code=hash(tuple(layers.codes)),
+        function=token(layers.outermost),
+        bound=layers.bound,
+        contents=tuple(layers.contents),
+        owner=token(owner) if owner is not None else 0,
+        role=layers.role,
         library=is_library(file),
     )
 
 
-def _name(function: Callable[..., Any], role: str) -> str:
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or type(function).__name__
-    name = name.rpartition("<locals>.")[2]
-    return f"{role}({name})" if role else name
+class _Layers:
+    """A callable taken apart down to the function in which the user's code stands.
+
+    Attributes:
+        function: the innermost function.
+        outermost: the object that tells this callable from others of the same code.
+        bound: the token of the object that a method, or a callable object, is bound to.
+        contents: what all layers close over.
+        codes: what code the layers have.
+    """
+
+    def __init__(self, function: Any, role: str) -> None:
+        self.function = self.outermost = function
+        self.role = role
+        self.bound = 0
+        self.contents: list[closure.Key] = []
+        self.codes: list[int] = []
+        self._class = ""
+        for _ in range(_LAYERS):
+            if not self._look_through():
+                break
+
+    @property
+    def name(self) -> str:
+        """`grad(function)` for the role grad, the function without the names of those it is defined in."""
+        found = self._class or getattr(self.function, "__qualname__", None) or type(self.function).__name__
+        found = str(found).rpartition("<locals>.")[2]
+        return functools.reduce(lambda name, role: f"{role}({name})", reversed(self.role.split()), found)
+
+    def _look_through(self) -> bool:
+        """Take one layer off; False at the innermost."""
+        current = self.function
+        marked = getattr(current, "__graphmode_subject__", None)
+        if marked is not None:
+            self.function, role = marked
+            self.outermost = self.function
+            self.role = f"{self.role} {role}".strip()
+        elif isinstance(current, functools.partial):
+            self.contents.append(closure.value((current.args, current.keywords)))
+            self.function = current.func
+        elif isinstance(current, types.MethodType):
+            self.bound = token(current.__self__)
+            self._replace(current.__func__)
+        elif isinstance(current, types.FunctionType):
+            return self._unwrap(current)
+        elif callable(getattr(current, "__wrapped__", None)):
+            self.function = current.__wrapped__
+        else:
+            return self._enter(current)
+        return True
+
+    def _replace(self, function: Any) -> None:
+        """Go on with what is always there instead of a bound method, which Python makes anew each time."""
+        if self.outermost is self.function:
+            self.outermost = function
+        self.function = function
+
+    def _unwrap(self, function: types.FunctionType) -> bool:
+        """A function; what it closes over counts, unless it is the decorator of a library."""
+        wrapped = getattr(function, "__wrapped__", None)
+        self.codes.append(closure.code_key(function.__code__))
+        if not (callable(wrapped) and is_library(function.__code__.co_filename)):
+            self.contents += closure.contents(function, without=wrapped)
+        if not callable(wrapped):
+            return False
+        self.function = wrapped
+        return True
+
+    def _enter(self, instance: Any) -> bool:
+        """A callable object: the method that its user wrote, else the object by its class."""
+        if isinstance(instance, type):
+            return False
+        entries = [getattr(type(instance), name, None) for name in _ENTRIES]
+        own = next((entry for entry in entries if _written_by_user(entry)), None)
+        if own is None and not isinstance(entries[0], types.FunctionType):
+            return False
+        self.bound = token(instance)
+        self._class = "" if own is not None else type(instance).__qualname__
+        self._replace(entries[0] if own is None else own)
+        return True
 
 
-def _code_key(code: types.CodeType | None) -> int:
-    if code is None:
-        return 0
-    positions = next(iter(code.co_positions()), None) if sys.version_info >= (3, 11) else None
-    return hash((code.co_code, code.co_names, code.co_varnames, code.co_firstlineno, positions))
-
-
-def _cell_content(cell: types.CellType, depth: int) -> Content:
-    try:
-        return _content(cell.cell_contents, depth)
-    except ValueError:  # the name is not bound yet
-        return Content(0, "empty")
-
-
-def _content(value: Any, depth: int) -> Content:
-    return Content(0 if isinstance(value, _PLAIN) else _tokens(value), _form(value, depth))
-
-
-def _form(value: Any, depth: int) -> object:
-    """A comparable stand-in for plain values, containers of them and functions; None for anything else."""
-    if isinstance(value, _PLAIN):
-        return (type(value).__name__, repr(value))
-    if depth == 0:
-        return None
-    if type(value) in (list, tuple, set, frozenset):
-        return _forms(type(value).__name__, list(value), depth)
-    if type(value) is dict:
-        return _forms("dict", [*value.keys(), *value.values()], depth)
-    if isinstance(value, types.FunctionType):
-        cells = [_cell_content(cell, depth - 1) for cell in value.__closure__ or ()]
-        forms = tuple(cell.form or ("object", cell.token) for cell in cells)
-        return ("function", value.__code__.co_filename, _code_key(value.__code__), forms)
-    return None
-
-
-def _forms(kind: str, values: list[Any], depth: int) -> object:
-    forms = tuple(_form(value, depth - 1) or ("object", _tokens(value)) for value in values)
-    return (kind, forms)
+def _written_by_user(method: Any) -> bool:
+    code = getattr(getattr(method, "__wrapped__", method), "__code__", None)
+    return code is not None and not is_library(code.co_filename)
 
 
 def subject(wrapper: Callable[..., Any], function: Callable[..., Any], role: str = "") -> Callable[..., Any]:
@@ -200,7 +192,7 @@ def subject(wrapper: Callable[..., Any], function: Callable[..., Any], role: str
 @functools.lru_cache(maxsize=4096)
 def is_library(file: str) -> bool:
     """Whether a file belongs to an installed package, the standard library or this plugin."""
-    return file.startswith((*_LIBRARIES, _PLUGIN)) or any(mark in file for mark in _GENERATED)
+    return file.startswith((*_LIBRARIES, _PLUGIN)) or any(mark in file for mark in (*_PACKAGES, *_GENERATED))
 
 
 def call_site() -> str | None:

@@ -29,14 +29,17 @@ CauseKind = Literal[
     "fallback",
 ]
 CAUSE_KINDS: Final[tuple[str, ...]] = get_args(CauseKind)
+_PLAIN: Final = (type(None), bool, int, float, complex, str, bytes)
+_LONGEST: Final = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Argument:
     """One leaf of a function's arguments as the framework saw it: a tensor's type or a Python value's text.
 
     `name` is the path of the leaf (`batch['x']`), `root` the parameter it belongs to (`batch`). A tensor has
-    `dtype` and `shape`, in which None is an unknown dimension (a `shape` of None an unknown rank).
+    `dtype` and `shape`, in which None is an unknown dimension (a `shape` of None an unknown rank). `note` tells
+    apart what has the same text: long values, objects, which of several variables this one is.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Argument:
     layout: str | None = None
     requires_grad: bool | None = None
     type_name: str = ""
+    note: str = ""
 
     @property
     def is_tensor(self) -> bool:
@@ -63,13 +67,27 @@ def tensor_argument(name: str, dtype: str, shape: Sequence[int | None] | None, *
 
 def value_argument(name: str, value: object) -> Argument:
     """The description of a Python value, by a `repr` cut at 60 characters."""
-    text = repr(value)
+    text = _repr(value)
+    short = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    plain = short == text and isinstance(value, _PLAIN)
     return Argument(
-        name,
-        text if len(text) <= 60 else text[:57] + "...",
-        root_of(name),
-        type_name=type(value).__name__,
+        name, short, root_of(name), type_name=type(value).__name__, note="" if plain else _note(value, text)
     )
+
+
+def _repr(value: object) -> str:
+    try:
+        return " ".join(repr(value).split())
+    except Exception:  # the user's own code, met in the middle of a trace that must go on
+        return object.__repr__(value)
+
+
+def _note(value: object, text: str) -> str:
+    """Equal for what a framework, which keeps graphs in dicts, takes for the same value."""
+    try:
+        return str(hash(value))
+    except Exception:
+        return str(hash(text))
 
 
 def root_of(name: str) -> str:
@@ -78,7 +96,7 @@ def root_of(name: str) -> str:
     return name[:cut]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Why a graph was built again: what changed, from what to what, and what to do about it."""
 
@@ -95,20 +113,28 @@ class Cause:
     @property
     def what(self) -> str:
         """The change without its cure: `x changed shape [32, 3] -> [7, 3]`."""
-        change = f"{self.before} -> {self.after}"
+        if self.kind in _TOLD:
+            return _TOLD[self.kind] + (f" (the earlier one {self.before})" if self.before else "")
+        change = f"changed {self.before} -> {self.after}"
         if self.kind == "python-value":
-            return f"{self.argument} is a Python {self.type_name} that changed {change}"
-        if self.kind in ("shape", "dtype", "rank", "device", "layout", "structure"):
-            return f"{self.argument} changed {self.kind} {change}"
-        if self.kind == "new-function-object":
-            return "the same code was wrapped again, in a new function object without the graphs of the last"
-        if self.kind == "variable-creation":
-            return "the first trace created variables, so the function was traced once more without creating them"
+            if self.before == self.after:
+                change = f"changed to another one that also reads {self.after}"
+            return f"{self.argument} is a Python {self.type_name} that {change}"
+        if self.kind in _OF_TENSORS and self.argument:
+            return f"{self.argument} changed {self.kind} {self.before} -> {self.after}"
         subject = self.argument or self.kind
-        return f"{subject} changed {change}" if self.before or self.after else subject
+        return f"{subject} {change}" if self.before or self.after else subject
 
 
-@dataclass(frozen=True)
+_OF_TENSORS: Final = ("shape", "dtype", "rank", "device", "layout", "structure")
+_TOLD: Final[Mapping[str, str]] = {
+    "new-function-object": "the same code was wrapped again, in a new function object without the graphs of the last",
+    "variable-creation": "the first trace created variables, so the function was traced once more without creating them",
+    "cache-reset": "nothing it depends on changed, but the graph built before was not there",
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """What a framework looks graphs up by besides the arguments: a device, a scope, a switch.
 
@@ -120,7 +146,7 @@ class Condition:
     value: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BuildReport:
     """One build as an event source saw it, before it is compared with earlier ones.
 
@@ -148,7 +174,7 @@ class BuildReport:
     resumed: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GraphBuild:
     """One construction of a graph. `causes` is empty for the first build of a function in the test.
 

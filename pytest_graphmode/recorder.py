@@ -6,10 +6,10 @@ The outermost `watch`, or a test, is a recorder of its own, opened by `watch.py`
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
-from pytest_graphmode.causes import causes_of
+from pytest_graphmode.causes import History
 from pytest_graphmode.identity import Identity, call_site
 from pytest_graphmode.ledger import BuildReport, Cause, EagerCounter, Fallback, GraphBreak, GraphBuild, GraphLedger
 
@@ -20,16 +20,12 @@ NEW_STRUCTURE: Final = Cause(
 )
 
 
-class _Group:
-    """The builds of one function in one recorder."""
+class _Function:
+    """A function in one recorder: the number that its builds have in common, and what was built of it."""
 
-    def __init__(self, number: int, identity: Identity) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.identities = [identity]
-        self.reports: list[BuildReport] = []
-
-    def holds(self, identity: Identity) -> bool:
-        return any(known.same(identity) for known in self.identities)
+        self.history = History()
 
 
 class Recorder:
@@ -39,8 +35,8 @@ class Recorder:
         self.structures = structures
         self._on_build = on_build
         self._lock = threading.RLock()
-        self._groups: dict[tuple[str, str, str, int], list[_Group]] = {}
-        self._count = 0
+        self._places: dict[Hashable, dict[Hashable, _Function]] = {}
+        self._functions: list[_Function] = []
         self._counters: list[EagerCounter] = []
         self.ledger = GraphLedger()
         self._ledgers = [self.ledger]
@@ -48,8 +44,8 @@ class Recorder:
     def restart(self) -> None:
         """Forget what was built so far: the test proper begins. Functions keep their groups, and so their counters."""
         with self._lock:
-            for group in (group for groups in self._groups.values() for group in groups):
-                group.reports.clear()
+            for function in self._functions:
+                function.history = History()
             self.ledger.clear()
             for counter in self._counters:
                 counter.calls = counter.builds = counter.nodes = 0
@@ -91,11 +87,11 @@ class Recorder:
     def counter(self, identity: Identity, backend: str, mode: str) -> EagerCounter:
         """The counter of an eagerly run function; equal functions share one."""
         with self._lock:
-            group = self._group(identity, backend, mode)
+            number = self._function(identity, backend, mode).number
             for counter in self._counters:
-                if (counter.group, counter.backend, counter.mode) == (group.number, backend, mode):
+                if counter.group == number:
                     return counter
-            counter = EagerCounter(backend, mode, identity.name, identity.location, group.number)
+            counter = EagerCounter(backend, mode, identity.name, identity.location, number)
             self._counters.append(counter)
             for ledger in self._ledgers:
                 ledger.add_counter(counter)
@@ -138,27 +134,29 @@ class Recorder:
         if self._on_build is not None:
             self._on_build(build)
 
-    def _group(self, identity: Identity, backend: str, mode: str) -> _Group:
-        key = (backend, mode, identity.file, identity.line)
-        groups = self._groups.setdefault(key, [])
-        for group in groups:
-            if group.holds(identity):
-                return group
-        self._count += 1
-        groups.append(_Group(self._count, identity))
-        return groups[-1]
+    def _function(self, identity: Identity, backend: str, mode: str) -> _Function:
+        """The function of an identity: one of equal identity, else one not seen before."""
+        known = self._places.setdefault((backend, mode, identity.place), {})
+        keys = identity.keys
+        function = next((known[key] for key in keys if key in known), None)
+        if function is None:
+            function = _Function(len(self._functions) + 1)
+            self._functions.append(function)
+        for key in keys:
+            known.setdefault(key, function)
+        return function
 
     def _classify(self, report: BuildReport) -> GraphBuild:
-        group = self._group(report.identity, report.backend, report.mode)
-        causes = causes_of(report, group.reports)
-        group.reports.append(report)
+        function = self._function(report.identity, report.backend, report.mode)
+        causes = function.history.causes(report)
+        function.history.add(report)
         return GraphBuild(
             function=report.identity.name,
             location=report.identity.location,
             backend=report.backend,
             mode=report.mode,
-            group=group.number,
-            number=len(group.reports),
+            group=function.number,
+            number=function.history.count,
             arguments=report.arguments,
             nodes=report.nodes,
             seconds=report.seconds,

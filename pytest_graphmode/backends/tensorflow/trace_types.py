@@ -6,6 +6,7 @@ Called by `tracing.py` for every trace.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import tensorflow as tf
@@ -89,7 +90,7 @@ def _described(path: str, kind: Any, variables: dict[object, str]) -> Argument:
     """A leaf as text; `variables` has the first path of each variable, so that the same one passed twice shows."""
     if isinstance(kind, VariableSpec):
         first = variables.setdefault(kind.alias_id, path)
-        return _tensor(path, kind, "Variable", "" if first == path else f" (the variable of {first})")
+        return _tensor(path, kind, "Variable", "" if first == path else f"the variable of {first}")
     if isinstance(kind, tf.TensorSpec):
         return _tensor(path, kind)
     if isinstance(kind, tf.TypeSpec) and hasattr(kind, "shape") and hasattr(kind, "dtype"):
@@ -97,10 +98,11 @@ def _described(path: str, kind: Any, variables: dict[object, str]) -> Argument:
     return value_argument(path, _value(kind))
 
 
-def _tensor(path: str, spec: Any, cls: str = "", remark: str = "") -> Argument:
+def _tensor(path: str, spec: Any, cls: str = "", note: str = "") -> Argument:
     shape = None if spec.shape.rank is None else spec.shape.as_list()
-    found = tensor_argument(path, spec.dtype.name, shape, type_name=cls)
-    return tensor_argument(path, spec.dtype.name, shape, type_name=cls, text=f"{cls} {found.text}{remark}".lstrip())
+    found = tensor_argument(path, spec.dtype.name, shape)
+    text = f"{cls} {found.text} ({note})" if note else f"{cls} {found.text}".lstrip()
+    return replace(found, text=text, type_name=cls, note=note)
 
 
 def _value(kind: Any) -> Any:

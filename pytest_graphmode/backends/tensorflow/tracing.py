@@ -31,13 +31,13 @@ CURES: Final[Mapping[str, str]] = {
     "rank": "pass tensors of one rank, or an input_signature with tf.TensorSpec(None)",
     "dtype": "cast {argument} before the call, or accept one build per dtype",
     "python-value": "pass a tensor, or accept one build per value",
-    "python-object": "pass the same object each time, or one that equals and hashes like the last",
+    "python-object": "pass an equal value each time, or accept one build per value",
     "structure": "pass {argument} with the same keys, length and types each time",
     "new-function-object": "wrap the function once, outside the loop, and call that",
     "variable-creation": "create variables before the first call if tracing twice takes too long",
     "device": "call the function on one device, or accept one build per device",
     "global-state": "enter the scope before the first call, and call the function only inside or only outside of it",
-    "cache-reset": "keep the graph TensorFlow made: an earlier trace of these arguments raised, or its graph was dropped",
+    "cache-reset": "TensorFlow keeps no graph of a trace that raised: let the function fail before it is traced",
 }
 
 
@@ -190,7 +190,7 @@ def _conditions(scope_type: Any) -> tuple[Condition, ...]:
 
 _STATE: Final[Mapping[str, str]] = {
     "parent_graph": "the graph around the call",
-    "device_functions": "the device",
+    "device_functions": "the call",
     "colocation_stack": "tf.colocate_with",
     "in_cross_replica_context": "the cross-replica context of tf.distribute",
     "variable_policy": "the variable policy of saving",

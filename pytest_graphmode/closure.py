@@ -1,0 +1,169 @@
+"""What a function closes over, as keys that compare equal where the contents are the same and keep nothing alive.
+
+Called by `identity.py`.
+"""
+
+from __future__ import annotations
+
+import dis
+import enum
+import functools
+import numbers
+import types
+import weakref
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, Final
+
+_PLAIN: Final = (type(None), numbers.Number, str, bytes, enum.Enum)
+_CONTAINERS: Final = (list, tuple, set, frozenset, dict)
+_MUTABLE: Final = (list, set, dict)
+_LONGEST: Final = 100
+_DEEPEST: Final = 3
+_REBINDING: Final = frozenset({"STORE_DEREF", "DELETE_DEREF"})
+_SUBSCRIBING: Final = frozenset({"STORE_SUBSCR", "DELETE_SUBSCR"})
+_MUTATORS: Final = frozenset(
+    ("append", "extend", "insert", "pop", "remove", "clear", "add", "discard", "update", "setdefault", "popitem")
+)
+
+Key = Hashable
+
+
+class Tokens:
+    """Numbers for objects that are never used twice, unlike `id`, and that keep nothing alive."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self._next = 0
+
+    def __call__(self, value: Any) -> int:
+        """The number of `value`; an object that takes no weak reference is told apart by its `id`, negated."""
+        identifier = id(value)
+        known = self._numbers.get(identifier)
+        if known is not None and known[0]() is value:
+            return known[1]
+        try:
+            reference = weakref.ref(value, functools.partial(self._forget, identifier))
+        except TypeError:
+            return -identifier
+        self._next += 1
+        self._numbers[identifier] = (reference, self._next)
+        return self._next
+
+    def _forget(self, identifier: int, reference: weakref.ref[Any]) -> None:
+        known = self._numbers.get(identifier)
+        if known is not None and known[0] is reference:
+            del self._numbers[identifier]
+
+
+token = Tokens()
+
+
+def contents(function: types.FunctionType, *, without: object = None) -> tuple[Key, ...]:
+    """A key for each variable that a function closes over, apart from those it keeps its own state in.
+
+    Left out are variables that the function itself assigns (a counter of traces), and the cell that holds `without`;
+    a list, set or dict that the function changes counts as the object it is, whatever it holds.
+    """
+    return tuple(_cells(function, _state(function.__code__), without, (), 0))
+
+
+def value(content: Any) -> Key:
+    """A key for one value."""
+    return _key(content, (), 0)
+
+
+class _State:
+    """Which of its variables a function assigns, and whether it changes containers."""
+
+    def __init__(self, code: types.CodeType) -> None:
+        self.assigned: set[str] = set()
+        self.mutates = False
+        for part in _with_nested(code):
+            self.mutates = self.mutates or not _MUTATORS.isdisjoint(part.co_names)
+            for instruction in dis.get_instructions(part):
+                if instruction.opname in _REBINDING:
+                    self.assigned.add(instruction.argval)
+                self.mutates = self.mutates or instruction.opname in _SUBSCRIBING
+
+
+@functools.lru_cache(maxsize=1024)
+def _state(code: types.CodeType) -> _State:
+    return _State(code)
+
+
+def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _with_nested(constant)
+
+
+def _cells(
+    function: types.FunctionType, state: _State, without: object, path: tuple[int, ...], depth: int
+) -> Iterator[Key]:
+    names = function.__code__.co_freevars
+    for name, cell in zip(names, function.__closure__ or (), strict=True):
+        try:
+            content = cell.cell_contents
+        except ValueError:  # the name is not bound yet
+            yield ("unbound", name)
+            continue
+        if name in state.assigned:
+            yield ("own state", name)
+        elif state.mutates and isinstance(content, _MUTABLE):
+            yield ("object", type(content).__name__, id(content))
+        elif without is None or content is not without:
+            yield _key(content, (*path, code_key(function.__code__)), depth)
+
+
+def _key(content: Any, path: tuple[int, ...], depth: int) -> Key:
+    if isinstance(content, _PLAIN):
+        return _plain(content)
+    if type(content) in _CONTAINERS and depth < _DEEPEST and len(content) <= _LONGEST:
+        return _container(content, path, depth + 1)
+    if isinstance(content, types.FunctionType):
+        return _function(content, path, depth + 1)
+    if isinstance(content, types.MethodType):
+        return ("method", _key(content.__func__, path, depth), _object(content.__self__))
+    if isinstance(content, functools.partial):
+        parts = (content.func, content.args, content.keywords)
+        return ("partial", *(_key(part, path, depth + 1) for part in parts))
+    wrapped = getattr(content, "__wrapped__", None)
+    if isinstance(wrapped, types.FunctionType):
+        return ("wrapped", type(content).__name__, _key(wrapped, path, depth))
+    return _object(content)
+
+
+def _plain(content: Any) -> Key:
+    text = repr(content)
+    return (type(content).__name__, text if len(text) <= _LONGEST else hash(text))
+
+
+def _object(content: Any) -> Key:
+    return ("object", type(content).__name__, token(content))
+
+
+def _container(content: Any, path: tuple[int, ...], depth: int) -> Key:
+    parts: Iterable[Any] = content
+    if isinstance(content, dict):
+        parts = [part for item in content.items() for part in item]
+    keys = [_key(part, path, depth) for part in parts]
+    name = type(content).__name__
+    return (name, frozenset(keys)) if isinstance(content, (set, frozenset)) else (name, *keys)
+
+
+def _function(function: types.FunctionType, path: tuple[int, ...], depth: int) -> Key:
+    code = code_key(function.__code__)
+    if code in path or depth > _DEEPEST:  # it calls itself, or is nested deeper than anybody writes
+        return ("function", function.__code__.co_filename, code)
+    cells = _cells(function, _state(function.__code__), None, path, depth)
+    return ("function", function.__code__.co_filename, code, *cells)
+
+
+def code_key(code: types.CodeType) -> int:
+    """Tells functions apart that begin on one line, such as two lambdas; the same when a module is run again."""
+    parts: tuple[Hashable, ...] = (code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_firstlineno)
+    constants = tuple(
+        constant if isinstance(constant, types.CodeType) else repr(constant) for constant in code.co_consts
+    )
+    return hash((*parts, constants, code.co_linetable))
