@@ -163,7 +163,9 @@ class Handle:
         Tensors come back as the framework's own (NumPy arrays from a TensorFlow 1 session).
         """
         run = self._mode.function(fn, **options)
-        if not self._mode.static:
+        if self._mode.static:
+            _ = self.xp  # made before a trace: Dynamo refuses to make it inside of a loop or branch
+        else:
             counter = self.recorder.counter(identity.of(fn), self.backend, self.mode)
             run = calls.counted(run, counter, self._mode, self.recorder)
         return calls.converting(run, self._converted)

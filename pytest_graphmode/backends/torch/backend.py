@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.torch.compile import Compile
 from pytest_graphmode.backends.torch.eager import Eager
 from pytest_graphmode.errors import UnsupportedError
 
-_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"eager": Eager}
+_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"eager": Eager, "compile": Compile}
 
 
 class Torch:

@@ -1,0 +1,1 @@
+"""How Dynamo's compilations are seen: `source.py` is attached, the other modules describe one compilation."""

@@ -1,0 +1,189 @@
+"""Which function a frame that Dynamo compiles belongs to, and what its arguments are.
+
+Called by `source.py`. A frame is its code object, its locals and globals; the function object is not part of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from pytest_graphmode import identity, trees
+from pytest_graphmode.identity import Identity
+from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
+
+_RESUMED: Final = re.compile(r"torch_dynamo_resume_in_(?P<name>.+)_at_(?P<line>\d+)$")
+_PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
+_MOST_LEAVES: Final = 100
+_TORCH: Final = str(torch.__path__[0])
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One leaf of a frame's arguments: how guards spell it, how messages do, and what it is."""
+
+    source: str
+    argument: Argument
+
+
+class Frame:
+    """A frame that Dynamo was given.
+
+    Attributes:
+        resumed: whether it is the rest of a function after a graph break.
+        module: the module, where what was compiled is one.
+    """
+
+    def __init__(self, code: types.CodeType, scope: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+        self.code = code
+        self.locals = scope
+        self.globals = names
+        self._resumed = _RESUMED.match(code.co_name)
+        self.resumed = self._resumed is not None
+        self._subject = _subject(code, scope)
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        subject = self._subject
+        if subject is not None:
+            module = getattr(subject, "__self__", None)
+            return identity.of(subject, owner=module if isinstance(module, nn.Module) else None)
+        found = identity.of(self._function())
+        if self._resumed is None:
+            return replace(found, function=_known_function(self.code) or found.function)
+        # The line after which the function goes on is part of the name that Dynamo gives to its rest.
+        return replace(
+            found,
+            name=f"{self._resumed['name']} after its graph break",
+            line=int(self._resumed["line"]),
+            role="resumed",
+        )
+
+    def _function(self) -> Any:
+        """A function like the one whose frame this is, for what its code and closure say about it."""
+        cells = tuple(types.CellType(*_bound(self.locals, name)) for name in self.code.co_freevars)
+        function = types.FunctionType(self.code, {}, self.code.co_name, None, cells)
+        owner = self.locals.get(self.code.co_varnames[0]) if self.code.co_argcount else None
+        if owner is not None and _is_method(self.code, type(owner)):
+            return types.MethodType(function, owner)
+        return function
+
+    @functools.cached_property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The leaves of all arguments and closed-over variables, `self` apart."""
+        return tuple(leaf for name, source, value in self._arguments() for leaf in _leaves(name, source, value))
+
+    def _arguments(self) -> Iterator[tuple[str, str, Any]]:
+        if self._subject is not None:
+            yield from self._arguments_of_subject()
+            return
+        method = isinstance(self._function(), types.MethodType)
+        for name in _parameters(self.code)[1 if method else 0 :] + self.code.co_freevars:
+            if name in self.locals and not name.startswith("___"):
+                yield name, f"L[{name!r}]", self.locals[name]
+
+    def _arguments_of_subject(self) -> Iterator[tuple[str, str, Any]]:
+        """The arguments of a wrapped callable, which its wrapper has as `*args, **kwargs`, by its own names."""
+        args, kwargs = self.locals.get("args", ()), self.locals.get("kwargs", {})
+        names = _positional(self._subject)
+        for position, value in enumerate(args):
+            name = names[position] if position < len(names) else f"args[{position}]"
+            yield name, f"L['args'][{position}]", value
+        for name, value in kwargs.items():
+            yield name, f"L['kwargs'][{name!r}]", value
+
+
+def _subject(code: types.CodeType, scope: Mapping[str, Any]) -> Any:
+    """What a wrapper of torch's own stands for: a module's forward, a partial; None for a frame of its own.
+
+    Every `torch.compile(module)` and every compiled partial shares the code of one wrapper in torch, whose closure
+    holds what was compiled; `module.compile()` compiles `nn.Module._call_impl`.
+    """
+    if not code.co_filename.startswith(_TORCH):
+        return None
+    if code.co_name == "inner" and "fn" in code.co_freevars:
+        found = scope.get("fn")
+    elif code.co_name in ("_call_impl", "_wrapped_call_impl"):
+        found = scope.get("self")
+    else:
+        return None
+    if isinstance(getattr(found, "__self__", None), nn.Module):
+        found = found.__self__
+    return found.forward if isinstance(found, nn.Module) else found
+
+
+def _known_function(code: types.CodeType) -> int:
+    """The token of the function that torch.compile was given, found in the frame of its wrapper; 0 if it is not there."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        function = frame.f_locals.get("fn") if frame.f_code.co_filename.endswith("eval_frame.py") else None
+        if getattr(function, "__code__", None) is code:
+            return identity.token(function)
+        frame = frame.f_back
+    return 0
+
+
+def _bound(scope: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+    return (scope[name],) if name in scope else ()
+
+
+def _is_method(code: types.CodeType, cls: type) -> bool:
+    found = inspect.getattr_static(cls, code.co_name, None)
+    return code.co_varnames[0] == "self" or getattr(inspect.unwrap(found), "__code__", None) is code if found else False
+
+
+def _parameters(code: types.CodeType) -> tuple[str, ...]:
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    return code.co_varnames[:count]
+
+
+def _positional(subject: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(subject).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [parameter.name for parameter in parameters if parameter.kind <= parameter.POSITIONAL_OR_KEYWORD]
+
+
+def _leaves(name: str, source: str, value: Any) -> Iterator[Leaf]:
+    paths, sources = trees.paths(value, name), trees.paths(value, source)
+    for (path, leaf), (guarded, _) in list(zip(paths, sources, strict=True))[:_MOST_LEAVES]:
+        yield Leaf(guarded, describe(path, leaf))
+
+
+def describe(name: str, value: Any) -> Argument:
+    """A leaf as the reports show it; objects by their type, because their text may be long, slow or different each time."""
+    if isinstance(value, torch.Tensor):
+        return tensor_argument(
+            name,
+            str(value.dtype).removeprefix("torch."),
+            tuple(value.shape),
+            device=str(value.device),
+            layout=_layout(value),
+            requires_grad=value.requires_grad,
+        )
+    if isinstance(value, _PLAIN):
+        return value_argument(name, value)
+    text = getattr(value, "__qualname__", None) or f"<{type(value).__name__}>"
+    return Argument(name, text.rpartition("<locals>.")[2], name.partition("[")[0], type_name=type(value).__name__)
+
+
+def _layout(tensor: torch.Tensor) -> str:
+    """How a tensor lies in memory, in words that do not change with its size."""
+    if tensor.layout != torch.strided:
+        return str(tensor.layout).removeprefix("torch.")
+    if tensor.is_contiguous():
+        return "contiguous"
+    if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return "channels_last"
+    return f"strides {tuple(tensor.stride())}"

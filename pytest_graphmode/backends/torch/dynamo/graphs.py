@@ -1,0 +1,81 @@
+"""What is in a graph that Dynamo hands to a compiler backend: how many operations, which control flow.
+
+Called by `source.py` for every graph.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from torch._ops import HigherOrderOperator
+from torch.fx import GraphModule, Node
+
+from pytest_graphmode.backends.torch import capture
+
+_CALLS: Final = ("call_function", "call_method", "call_module")
+_FRAME: Final = re.compile(r'File "([^"]*)", line \d+, in (\S+)')
+
+# Torch's operators by the names that every framework's control flow is counted under.
+_CONTROL_FLOW: Final = {
+    "while_loop": "while",
+    "cond": "cond",
+    "scan": "scan",
+    "associative_scan": "scan",
+    "map": "scan",
+}
+
+
+@dataclass
+class GraphContents:
+    """The operations of a graph and of the graphs of its loops and branches."""
+
+    nodes: int = 0
+    control_flow: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, module: GraphModule) -> GraphContents:
+        contents = cls()
+        contents._add(module)
+        return contents
+
+    def _add(self, module: GraphModule) -> None:
+        for node in module.graph.nodes:
+            if node.op not in _CALLS or _abandoned(node):
+                continue
+            self.nodes += 1
+            if isinstance(node.target, HigherOrderOperator):
+                name = _name(node)
+                if name is not None:
+                    self.control_flow[name] += 1
+                for inner in _inner(module, node):
+                    self._add(inner)
+
+
+def _abandoned(node: Node) -> bool:
+    """Whether this is a loop whose results nobody takes: `capture.while_loop` builds some loops twice."""
+    return isinstance(node.target, HigherOrderOperator) and not any(user.users for user in node.users)
+
+
+def _inner(module: GraphModule, node: Node) -> Iterator[GraphModule]:
+    for argument in (*node.args, *node.kwargs.values()):
+        if isinstance(argument, Node) and argument.op == "get_attr":
+            graph = getattr(module, str(argument.target), None)
+            if isinstance(graph, GraphModule):
+                yield graph
+
+
+def _name(node: Node) -> str | None:
+    """`while`, `cond`, `scan` or `switch`, None for an operator that is no control flow, or part of a switch."""
+    name = _CONTROL_FLOW.get(node.target.name())  # type: ignore[union-attr]
+    if name != "cond":
+        return name
+    # The handle's switch is a chain of torch.cond, the first of which stands for all.
+    frames = _FRAME.findall(str(node.meta.get("stack_trace", "")))
+    callers = [function for file, function in frames if file == capture.__file__]
+    if callers[-2:-1] != ["switch"]:
+        return name
+    return None if callers[-3:-2] == ["others"] else "switch"
