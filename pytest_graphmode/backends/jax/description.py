@@ -15,21 +15,21 @@ import jax.numpy as jnp
 
 from pytest_graphmode import identity
 from pytest_graphmode.backends.jax.variables import VARIABLES
-from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
+from pytest_graphmode.ledger import Argument, Condition, tensor_argument, value_argument
 
 _JAX: Final = str(Path(jax.__file__).parent)
 _CALLS: Final = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 
 
 def identity_of(function: Callable[..., Any]) -> identity.Identity:
-    """The identity of a function given to jax.jit; JAX's transformations are looked through: `grad(loss)`."""
+    """The identity of a function given to jax.jit; JAX's transformations are looked through: `vmap(grad(loss))`."""
     outer, roles = function, []
     while identity.is_library(_file(function)) and callable(getattr(function, "__wrapped__", None)):
         if getattr(function, "__graphmode_subject__", None) is not None:
             break
         roles.append(_transformation(function))
         function = function.__wrapped__  # type: ignore[attr-defined]
-    return identity.of(function, owner=outer, role=" of ".join(roles))
+    return identity.of(function, owner=outer, role=" ".join(roles))
 
 
 def is_internal(found: identity.Identity) -> bool:
@@ -107,9 +107,10 @@ def _leaf(name: str, leaf: Any) -> Argument:
     return tensor_argument(name, f"weak {dtype}" if weak and dtype != "bool" else dtype, jnp.shape(leaf))
 
 
-def configuration() -> dict[str, object]:
+def conditions() -> tuple[Condition, ...]:
     """JAX's configuration, context managers included."""
-    return {name: getattr(jax.config, name, None) for name in jax.config.values}
+    values = {name: getattr(jax.config, name, None) for name in jax.config.values}
+    return tuple(Condition("global-state", f"jax.config.{name}", repr(value)) for name, value in values.items())
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:

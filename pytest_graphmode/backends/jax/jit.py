@@ -25,15 +25,20 @@ class Jit(LaxVerbs, JaxMode):
         return self.variables.tracing
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        return _Function(self.variables, fn, options)
+        run = _Function(self.variables, fn, options)
+
+        @functools.wraps(fn, updated=())
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return run(*args, **kwargs)
+
+        return identity.subject(call, fn)
 
 
 class _Function:
     """`fn` under jax.jit, with every variable of the variant as an input; XLA drops those that are not read."""
 
     def __init__(self, space: VariableSpace, fn: Callable[..., Any], options: dict[str, Any]) -> None:
-        functools.update_wrapper(self, fn, updated=())
-        identity.subject(self, fn)
+        self._name = identity.of(fn).name
         self._space = space
         self._run = jax.jit(_traceable(space, fn), **options)
         self._statics = Statics(fn, options)
@@ -52,7 +57,7 @@ class _Function:
             return self._call(self._variables, args, kwargs)
         except Retrace:
             raise ValueError(
-                f"{identity.of(self).name} makes a variable each time it is traced, and uses it: make variables "
+                f"{self._name} makes a variable each time it is traced, and uses it: make variables "
                 "outside of graphmode.function, or once and keep them"
             ) from None
 

@@ -22,7 +22,7 @@ from pytest_graphmode import identity
 from pytest_graphmode.backends.jax import description
 from pytest_graphmode.backends.jax.variables import Retrace
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.ledger import Argument, BuildReport, Cause
+from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
 from pytest_graphmode.watch import Sink
 
 CURES: Final[Mapping[str, str]] = {
@@ -35,7 +35,7 @@ CURES: Final[Mapping[str, str]] = {
     "structure": "pass {argument} with one structure, None and missing keys included",
     "new-function-object": "jax.jit keeps its graphs with the function object: wrap the function once, outside of the "
     "loop, and not as a lambda or partial made anew",
-    "cache-reset": "jax.clear_caches() or clear_cache() dropped the graphs",
+    "cache-reset": "jax.clear_caches(), clear_cache() and a trace that raises leave no graph",
     "global-state": "jax.jit builds a graph for each configuration: set it once, before the first call",
     "device": "keep {argument} on one device with jax.device_put",
 }
@@ -56,6 +56,7 @@ class TracingSource:
     def __init__(self) -> None:
         self._open = _Open()
         self._past: dict[int, list[_Past]] = {}
+        self._latest: tuple[Condition, ...] = ()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         """Watch until the returned function is called.
@@ -130,7 +131,7 @@ class TracingSource:
         seconds = time.perf_counter() - trace.started
         found = description.identity_of(trace.function)
         arguments, tree = description.arguments_of(trace.function, trace.args, trace.kwargs, trace.static)
-        past = _Past(arguments, tree, description.configuration(), graph is None)
+        past = _Past(arguments, tree, self._conditions())
         causes = past.causes(self._past.get(found.owner, ()), trace.explanation or "")
         self._past.setdefault(found.owner, []).append(past)
         return BuildReport(
@@ -143,10 +144,18 @@ class TracingSource:
             call_site=trace.call_site,
             control_flow={} if graph is None else description.control_flow(graph),
             causes=causes,
+            conditions=past.conditions,
             cures=CURES,
             failed=graph is None,
             internal=description.is_internal(found),
         )
+
+    def _conditions(self) -> tuple[Condition, ...]:
+        """JAX's configuration; builds that had the same share one object."""
+        found = description.conditions()
+        if found != self._latest:
+            self._latest = found
+        return self._latest
 
 
 @dataclass
@@ -178,12 +187,11 @@ class _Trace:
 
 @dataclass(frozen=True)
 class _Past:
-    """What a trace of a function saw beside the leaves of its arguments."""
+    """What a trace of a function depended on, for what the leaves of its arguments do not tell."""
 
     arguments: tuple[Argument, ...]
     tree: str
-    configuration: Mapping[str, object]
-    failed: bool
+    conditions: tuple[Condition, ...]
 
     def causes(self, earlier: Sequence[_Past], explanation: str) -> tuple[Cause, ...]:
         """What changed since an earlier trace with the same leaves."""
@@ -192,17 +200,9 @@ class _Past:
             return ()
         if all(past.tree != self.tree for past in same):
             return (Cause("structure", "the arguments", same[-1].tree, self.tree),)
-        last = [past for past in same if past.tree == self.tree][-1]
-        if last.failed:
-            return (Cause("cache-reset", cure="the trace before raised, so that no graph of it was kept"),)
-        changed = [
-            Cause("global-state", f"jax.config.{name}", repr(last.configuration.get(name)), repr(value))
-            for name, value in self.configuration.items()
-            if value != last.configuration.get(name)
-        ]
-        if not changed and _CONTEXT in explanation:
+        if _CONTEXT in explanation and all(past.conditions == self.conditions for past in same):
             return (Cause("global-state", "the context of jax.jit (a mesh, an axis, a context manager)"),)
-        return tuple(changed)
+        return ()
 
 
 class _Open(threading.local):
