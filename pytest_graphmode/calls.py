@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,17 @@ class _Depth(threading.local):
 
 
 depth = _Depth()
+
+
+@contextmanager
+def uncounted(applies: bool = True) -> Iterator[None]:
+    """Eager calls in the block are a check's own and no calls of the test's; nothing where it does not apply."""
+    kept = depth.inside
+    depth.inside = kept or applies
+    try:
+        yield
+    finally:
+        depth.inside = kept
 
 
 def counted(run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder: Recorder) -> Callable[..., Any]:

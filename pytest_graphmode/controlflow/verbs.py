@@ -253,8 +253,4 @@ def _leading(layout: Layout, tensors: Sequence[Any]) -> None:
 
 def _unchanged(kept: identity.Identity, now: identity.Identity) -> bool:
     """Whether a callback would build the same graph again: the same function with the same closure contents."""
-    return (
-        kept.same(now)
-        and len(kept.contents) == len(now.contents)
-        and all(mine.same(theirs) for mine, theirs in zip(kept.contents, now.contents, strict=True))
-    )
+    return kept.same(now) and kept.contents == now.contents

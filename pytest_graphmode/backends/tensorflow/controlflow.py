@@ -50,12 +50,13 @@ class GraphControlFlow:
             written = [column.write(index, leaf) for column, leaf in zip(columns, leaves, strict=True)]
             return index + 1, tuple(map(_fixed, carry, init)), written
 
-        _, carry, columns = tf.while_loop(
-            lambda index, *_: index < steps,
-            step,
-            (tf.constant(0), init, columns),
-            maximum_iterations=xs[0].shape[0],
-        )
+        with tf.name_scope("scan"):  # by this name the loop is told from other while loops, as tf.scan's is
+            _, carry, columns = tf.while_loop(
+                lambda index, *_: index < steps,
+                step,
+                (tf.constant(0), init, columns),
+                maximum_iterations=xs[0].shape[0],
+            )
         return carry, layout.unpack([column.stack() for column in columns])
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:

@@ -1,0 +1,169 @@
+"""`check_control_flow`: plain Python's results on every case, from one graph that holds the code's control flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_graphmode import calls, identity
+from pytest_graphmode.compare import first_mismatch
+from pytest_graphmode.controlflow.cases import Case, cases_of
+from pytest_graphmode.controlflow.journal import BRANCHES, LOOPS, Journal, Place, observed
+from pytest_graphmode.controlflow.plain import run_plainly
+from pytest_graphmode.watch import recording, watcher
+
+if TYPE_CHECKING:
+    from pytest_graphmode.backends.base import Mode
+    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.ledger import GraphBuild, GraphLedger
+
+_NODES: Final = {"loops": (LOOPS, ("while", "scan")), "branches": (BRANCHES, ("cond", "switch"))}
+
+
+def check_control_flow(
+    handle: Handle,
+    fn: Callable[..., Any],
+    cases: Sequence[tuple[Any, ...]],
+    *,
+    reference: Callable[..., Any] | None = None,
+    coverage: bool = True,
+    in_graph: bool = True,
+) -> None:
+    """Fail unless one `graphmode.function(fn)` does on every case what plain Python does.
+
+    Args:
+        cases: tuples of arguments; their numbers become tensors, Python's too.
+        reference: the plain Python to compare with, instead of `fn` itself; it gets NumPy values of the same dtypes.
+        coverage: fail where a branch of a `cond` or `switch` was taken by no case, and where a `while_loop` or a
+            `fori_loop` never ran zero times or never several times; loops with Python bounds and scans are exempt.
+        in_graph: in a static mode, fail where the graph holds fewer loops or branches than the code that a plain run
+            met, so that one was unrolled or decided while the graph was built.
+
+    Raises:
+        AssertionError: the results differ, cases of one signature rebuild the graph, or the above.
+        TypeError, ValueError: a case is not a tuple, or there are none.
+    """
+    __tracebackhide__ = True
+    failure = _Check(handle, fn, cases).failure(reference, coverage, in_graph)
+    if failure is not None:
+        raise AssertionError(f"check_control_flow({identity.of(fn).name}) in {handle.variant}: {failure}")
+
+
+class _Check:
+    def __init__(self, handle: Handle, fn: Callable[..., Any], cases: Sequence[Any]) -> None:
+        self._handle = handle
+        self._fn = fn
+        self._cases = cases_of(handle, cases)
+
+    def failure(self, reference: Callable[..., Any] | None, coverage: bool, in_graph: bool) -> str | None:
+        """What is wrong, None if nothing is."""
+        graph = _GraphRun(self._handle, self._fn, self._cases)
+        if reference is None or coverage or in_graph:
+            journal, expected = run_plainly(self._handle, lambda mode: self._journaled(mode))
+        if reference is not None:
+            expected = run_plainly(self._handle, lambda mode: self._results(reference, mode))
+        static = self._handle._mode.static
+        return (
+            self._difference(graph.results, expected)
+            or graph.rebuild
+            or (_gaps(journal, len(self._cases)) if coverage else None)
+            or (graph.missing(journal) if in_graph and static else None)
+        )
+
+    def _journaled(self, mode: Mode) -> tuple[Journal, list[Any]]:
+        journal = Journal()
+        with self._handle.running_as(self._handle._framework, observed(mode, journal)):
+            return journal, self._results(self._fn, mode, journal)
+
+    def _results(self, fn: Callable[..., Any], mode: Mode, journal: Journal | None = None) -> list[Any]:
+        results = []
+        for case in self._cases:
+            if journal is not None:
+                journal.case = case.number
+            results.append(self._handle.numpy(fn(*case.made_for(mode))))
+        return results
+
+    def _difference(self, actual: Sequence[Any], expected: Sequence[Any]) -> str | None:
+        for case, got, wanted in zip(self._cases, actual, expected, strict=True):
+            mismatch = first_mismatch(got, wanted)
+            if mismatch is not None:
+                return f"{case} differs from plain Python: {mismatch}"
+        return None
+
+
+class _GraphRun:
+    """One function of the variant's mode, called on every case, with what was built for it.
+
+    The builds are the check's own: the test's ledger has the calls only.
+    """
+
+    def __init__(self, handle: Handle, fn: Callable[..., Any], cases: Sequence[Case]) -> None:
+        self._handle = handle
+        self._fn = fn
+        self.results: list[Any] = []
+        self.rebuild: str | None = None
+        self._served: dict[object, list[Case]] = {}
+        self._builds: dict[object, list[GraphBuild]] = {}
+        with recording() as recorder, watcher.only(recorder), calls.uncounted(not handle._mode.static):
+            function = handle.function(fn)
+            for case in cases:
+                self._call(function, case, recorder.ledger)
+        for _ in cases:
+            watcher.call(handle.backend, handle.mode)
+
+    def _call(self, function: Callable[..., Any], case: Case, ledger: GraphLedger) -> None:
+        events, rebuilds = len(ledger.events), ledger.rebuilds
+        self.results.append(self._handle.numpy(function(*case.args)))
+        same = self._served.setdefault(case.signature, [])
+        if not same:
+            self._builds[case.signature] = _current(ledger.events[events:])
+        elif ledger.rebuilds > rebuilds and self.rebuild is None:
+            self.rebuild = f"{case} has the signature of {same[0]} and built the graph again\n{ledger.explain()}"
+        same.append(case)
+
+    def missing(self, journal: Journal) -> str | None:
+        """The loops or branches that a graph lacks."""
+        for signature, cases in self._served.items():
+            places = journal.met(case.number for case in cases)
+            failure = self._lacking(places, self._builds[signature] or self._earlier())
+            if failure is not None:
+                return f"the graph for {cases[0]} {failure}"
+        return None
+
+    def _earlier(self) -> list[GraphBuild]:
+        """What the test built of the function before: Dynamo keeps its graphs by code."""
+        location = identity.of(self._fn).location
+        return [event for event in self._handle.ledger.events if event.location == location]
+
+    def _lacking(self, places: Sequence[Place], builds: Sequence[GraphBuild]) -> str | None:
+        for kind, (verbs, names) in _NODES.items():
+            wanted = [place for place in places if place.verb in verbs]
+            held = sum(build.control_flow.get(name, 0) for build in builds for name in names)
+            if held < len(wanted):
+                return (
+                    f"holds {held} of the {len(wanted)} {kind} in the code: {', '.join(map(str, wanted))}; one was "
+                    "unrolled, or decided by a Python value, while the graph was built: let tensors decide "
+                    "(graphmode.tensor), or pass in_graph=False"
+                )
+        return None
+
+
+def _current(builds: Iterable[GraphBuild]) -> list[GraphBuild]:
+    """The graphs in use: TensorFlow's trace without variable creation replaces the one before it."""
+    kept: list[GraphBuild] = []
+    for build in builds:
+        if any(cause.kind == "variable-creation" for cause in build.causes):
+            kept = [earlier for earlier in kept if earlier.group != build.group]
+        if not build.failed:
+            kept.append(build)
+    return kept
+
+
+def _gaps(journal: Journal, cases: int) -> str | None:
+    gaps = [gap for place in journal.places for gap in place.gaps()]
+    if not gaps:
+        return None
+    told = "\n".join(f"  {gap}" for gap in gaps)
+    return (
+        f"the {cases} case{'s leave' if cases > 1 else ' leaves'} control flow untested\n{told}\nor pass coverage=False"
+    )
