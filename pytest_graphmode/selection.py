@@ -38,18 +38,21 @@ def reason_for_none(registry: Registry, request: GraphmodeRequest) -> str:
     if not ways and request.backends is not None:
         asked = ",".join(map(str, request.backends))
         selected = ",".join(map(str, settings.backends))
-        return _none_left(f"backends {asked}", selected, f"--graph-backends={asked}")
+        missing = [specs[choice.name].cure for choice in request.backends if not specs[choice.name].installed]
+        cure = " and ".join([*missing, f"run with --graph-backends={asked}"])
+        return _none_left(f"backends {asked}", selected, cure)
     if not _dtypes(registry, request) and request.dtypes is not None:
         asked = ",".join(request.dtypes)
-        return _none_left(f"dtypes {asked}", ",".join(settings.dtypes), f"--graph-dtypes={asked}")
+        return _none_left(f"dtypes {asked}", ",".join(settings.dtypes), f"run with --graph-dtypes={asked}")
     there = "; ".join(f"{name} has {', '.join(registry.devices(name))}" for name in dict(ways))
-    narrowed = f", --graph-devices={','.join(settings.devices)}" if settings.devices is not None else ""
-    wanted = f"its marker asks for devices {','.join(request.devices)}" if request.devices is not None else ""
-    return f"no variant is left of the selected ones: {wanted} ({there}{narrowed})"
+    if settings.devices is not None:
+        there += f", --graph-devices={','.join(settings.devices)}"
+    asked = "" if request.devices is None else f"its marker asks for devices {','.join(request.devices)}"
+    return f"no variant is left of the selected ones: {f'{asked} ({there})' if asked else there}"
 
 
 def _none_left(asked: str, selected: str, cure: str) -> str:
-    return f"no variant is left of the selected ones: its marker asks for {asked}, not {selected}; run with {cure}"
+    return f"no variant is left of the selected ones: its marker asks for {asked}, not {selected}; {cure}"
 
 
 def _ways(registry: Registry, request: GraphmodeRequest) -> list[tuple[str, str]]:

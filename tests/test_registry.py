@@ -1,0 +1,169 @@
+"""The backends of a run: what a third party may offer, and where devices come from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_graphmode import BackendSpec
+from pytest_graphmode.backends.base import SourceSpec
+from pytest_graphmode.builtin import BACKENDS
+from pytest_graphmode.options import BackendChoice, Settings
+from pytest_graphmode.registry import Registry, accelerator_present, gather
+
+GOOD = {
+    "name": "mine",
+    "modes": ("eager", "fast_math"),
+    "default_mode": "eager",
+    "module": "json",
+    "distributions": ("mine-dist",),
+    "target": "mine:Mine",
+}
+
+
+def test_a_spec_says_what_installs_it() -> None:
+    assert BackendSpec(**GOOD).cure == "pip install mine-dist"
+    assert BackendSpec(**GOOD, requires="pytest-graphmode[mine]").cure == "pip install pytest-graphmode[mine]"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": "my_rt"}, r"BackendSpec\('my_rt'\): name must be a letter followed by letters and digits"),
+        ({"name": "my-rt"}, "name must be a letter followed by letters and digits"),
+        ({"name": ""}, "name must be a letter followed by letters and digits"),
+        ({"name": "all"}, "and not 'all'"),
+        ({"modes": ["eager"]}, r"modes must be a tuple, not \['eager'\]"),
+        ({"modes": "eager"}, "modes must be a tuple, not 'eager'"),
+        ({"modes": ()}, "modes must be different names"),
+        ({"modes": ("eager", "eager")}, "modes must be different names"),
+        ({"modes": ("eager", "a-b")}, "modes must be different names"),
+        ({"default_mode": "jit"}, r"default_mode 'jit' is not one of its modes \(eager, fast_math\)"),
+        ({"module": "a.b"}, "module must be a top-level module, not 'a.b'"),
+        ({"distributions": ()}, "distributions must name what to install"),
+        ({"target": "mine.Mine"}, "target must read 'package.module:Class', not 'mine.Mine'"),
+        ({"sources": (SourceSpec(("mine",), "mine"),)}, "target must read 'package.module:Class', not 'mine'"),
+        ({"sources": [SourceSpec(("mine",), "mine:A")]}, "sources must be a tuple"),
+    ],
+)
+def test_a_spec_that_could_not_work_is_refused(changed: dict[str, object], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        BackendSpec(**{**GOOD, **changed})  # type: ignore[arg-type]
+
+
+def test_installed_is_found_out_without_importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "framework_file.py").write_text("raise SystemExit")
+    (tmp_path / "framework_folder").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert BackendSpec(**{**GOOD, "module": "framework_file"}).installed
+    assert not BackendSpec(**{**GOOD, "module": "framework_folder"}).installed
+    assert not BackendSpec(**{**GOOD, "module": "framework_nowhere"}).installed
+    assert "framework_file" not in sys.modules
+
+
+def test_a_blocked_framework_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "json", None)
+    assert not BackendSpec(**GOOD).installed
+
+
+def test_the_version_is_that_of_the_first_distribution_there_is() -> None:
+    installed = BackendSpec(**{**GOOD, "distributions": ("no-such-dist", "pytest")})
+    assert installed.version == pytest.__version__
+    assert BackendSpec(**GOOD).version == "unknown"
+
+
+def test_every_builtin_backend_names_its_modes_and_sources() -> None:
+    assert [spec.name for spec in BACKENDS][:2] == ["tf", "torch"]
+    assert {spec.name for spec in BACKENDS} >= {"tf", "torch", "numpy"}
+
+
+# gather
+
+
+def test_gathered_in_order() -> None:
+    mine = BackendSpec(**GOOD)
+    assert list(gather([BACKENDS, [mine]])) == [*(spec.name for spec in BACKENDS), "mine"]
+
+
+def test_no_backend_replaces_another() -> None:
+    with pytest.raises(
+        ValueError, match=r"two backends are named 'tf': pytest_graphmode\S+ and mine:Mine; .*a name of its own"
+    ):
+        gather([BACKENDS, [BackendSpec(**{**GOOD, "name": "tf"})]])
+
+
+@pytest.mark.parametrize("group", [BackendSpec(**GOOD), [BackendSpec], ["mine"], "mine", 3])
+def test_anything_but_specs_is_refused(group: object) -> None:
+    with pytest.raises(TypeError, match=r"it must return a list of pytest_graphmode\.BackendSpec, not"):
+        gather([group])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("toybackend.SPEC", "it must return a list of pytest_graphmode.BackendSpec, not BackendSpec(name='toy', *"),
+        ("[dataclasses.replace(toybackend.SPEC, name='tf')]", "two backends are named 'tf': *"),
+        ("[dataclasses.replace(toybackend.SPEC, default_mode='x')]", "*default_mode 'x' is not one of its modes *"),
+    ],
+)
+def test_a_wrong_third_party_is_a_usage_error(toy: pytest.Pytester, returned: str, message: str) -> None:
+    toy.makeconftest(f"import dataclasses, toybackend\ndef pytest_graphmode_backends():\n    return {returned}\n")
+    result = toy.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: the hook pytest_graphmode_backends: {message}"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+# Devices
+
+
+class Two:
+    def devices(self) -> list[str]:
+        return ["cpu", "gpu:0"]
+
+
+def registry(monkeypatch: pytest.MonkeyPatch, *, accelerator: bool, devices: tuple[str, ...] | None = None) -> Registry:
+    monkeypatch.setattr("pytest_graphmode.registry.accelerator_present", lambda: accelerator)
+    monkeypatch.setattr(BackendSpec, "load", lambda self: Two())
+    settings = Settings(backends=(BackendChoice("mine"),), devices=devices)
+    return Registry(settings, {"mine": BackendSpec(**GOOD)})
+
+
+def test_without_an_accelerator_there_is_only_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = registry(monkeypatch, accelerator=False)
+    assert made.devices("mine") == ("cpu",)
+    assert made._loaded == {}
+
+
+def test_with_an_accelerator_the_backend_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert registry(monkeypatch, accelerator=True).devices("mine") == ("cpu", "gpu:0")
+
+
+def test_nothing_is_loaded_where_only_cpu_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = registry(monkeypatch, accelerator=True, devices=("cpu",))
+    assert made.devices("mine") == ("cpu",)
+    assert made._loaded == {}
+
+
+@pytest.mark.parametrize(
+    ("platform", "machine", "nodes", "expected"),
+    [
+        ("linux", "x86_64", (), False),
+        ("linux", "x86_64", ("/dev/nvidiactl",), True),
+        ("linux", "x86_64", ("/dev/kfd",), True),
+        ("darwin", "arm64", (), True),
+        ("darwin", "x86_64", (), False),
+        ("win32", "AMD64", (), True),
+    ],
+)
+def test_where_an_accelerator_can_be(
+    monkeypatch: pytest.MonkeyPatch, platform: str, machine: str, nodes: tuple[str, ...], expected: bool
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(Path, "exists", lambda self: str(self) in nodes)
+    found = accelerator_present()
+    monkeypatch.undo()
+    assert found is expected
