@@ -24,6 +24,9 @@ class Row:
     refused_by: tuple[str, ...] = ()
     """The modes that cannot do it: sizes that depend on data under jit, or are unknown where they must be known."""
 
+    numpy: int = 1
+    """The major version of NumPy from which on its answer is the one meant."""
+
     def __str__(self) -> str:
         return self.name
 
@@ -58,7 +61,8 @@ SINGLE = _values(3, 4, seed=12).astype("float32")
 
 
 def _unary(names: str, values: np.ndarray, wrt: int | None = 0) -> list[Row]:
-    return [Row(name, lambda xp, x, name=name: getattr(xp, name)(x), (values,), wrt) for name in names.split()]
+    kind = "" if values.dtype.kind == "f" else f"-{values.dtype}"
+    return [Row(name + kind, lambda xp, x, name=name: getattr(xp, name)(x), (values,), wrt) for name in names.split()]
 
 
 def _binary(names: str, first: np.ndarray, second: np.ndarray, wrt: int | None = 0) -> list[Row]:
@@ -132,7 +136,7 @@ ELEMENTWISE = [
     Row("conj", lambda xp, c: xp.conj(c), (C,), None),
     Row("angle", lambda xp, c: xp.angle(c), (C,), None),
     Row("abs-complex", lambda xp, c: xp.abs(c), (C,), None),
-    Row("sign-complex", lambda xp, c: xp.sign(c), (C,), None, numpy_call=lambda np, c: c / np.abs(c)),
+    Row("sign-complex", lambda xp, c: xp.sign(c), (C,), None, numpy_call=lambda np, c: c / np.abs(c), numpy=2),
     Row("complex-path", lambda xp, x: xp.abs(xp.multiply(x, 1.0 + 2.0j)), (X,)),
     Row("exp-complex", lambda xp, c: xp.exp(c), (C,), None),
     Row("add-complex-real", lambda xp, c, x: xp.real(xp.add(c, x)), (C, X), 1),
@@ -176,9 +180,9 @@ REDUCTIONS = [
     Row("median-axes", lambda xp, x: xp.median(x, axis=(0, 2), keepdims=True), (T,)),
     Row("median-int", lambda xp, n: xp.median(n), (N,), None),
     Row("median-nan", lambda xp, x: xp.median(x, axis=1), (np.array([[1.0, np.nan, 2.0], [1.0, 5.0, 2.0]]),), None),
-    Row("percentile", lambda xp, x: xp.percentile(x, 30.0), (X,)),
-    Row("percentile-axis", lambda xp, x: xp.percentile(x, 85, axis=0), (X,)),
-    Row("quantile", lambda xp, x: xp.quantile(x, 0.37, axis=1, keepdims=True), (X,)),
+    Row("percentile", lambda xp, x: xp.percentile(x, 30.0), (X,), numpy=2),
+    Row("percentile-axis", lambda xp, x: xp.percentile(x, 85, axis=0), (X,), numpy=2),
+    Row("quantile", lambda xp, x: xp.quantile(x, 0.37, axis=1, keepdims=True), (X,), numpy=2),
     Row("average", lambda xp, x, w: xp.average(x, axis=1, weights=w), (X, W), 1),
     Row("cov", lambda xp, x: xp.cov(x), (X,)),
     Row("corrcoef", lambda xp, x: xp.corrcoef(x), (X,)),
@@ -298,7 +302,7 @@ LINALG = [
     Row("slogdet-sign", lambda xp, a: xp.linalg.slogdet(a)[0], (B,), None),
     Row("solve", lambda xp, a, b: xp.linalg.solve(a, b), (A, X)),
     Row("solve-vector", lambda xp, a, b: xp.linalg.solve(a, b), (A, V[:3]), 1),
-    Row("solve-batch", lambda xp, a, b: xp.linalg.solve(a, b), (B, X), 1),
+    Row("solve-batch", lambda xp, a, b: xp.linalg.solve(a, b), (B, X), 1, numpy=2),
     Row("solve-ints", lambda xp, n: xp.linalg.solve(n, [1.0, 2.0]), (N[:, :2],), None),
     Row("cholesky", lambda xp, a: xp.linalg.cholesky(xp.matmul(a, xp.transpose(a))), (A,)),
     Row("qr", lambda xp, a: [abs(part) for part in xp.linalg.qr(a)], (TALL,), refused_by=("tf-unknown",)),
@@ -368,8 +372,8 @@ OTHERS = [
     Row("polyval", lambda xp, w, x: xp.polyval(w, x), (W, X), refused_by=("tf-unknown",)),
     Row("vander", lambda xp, w: xp.vander(w, 3), (W,)),
     Row("linspace", lambda xp, x: xp.linspace(x, x + 1, 5), (W,)),
-    Row("linspace-open", lambda xp, x: xp.linspace(x[0], x[1], 5, endpoint=False), (W,)),
-    Row("logspace", lambda xp, x: xp.logspace(x[0], x[1], 4), (W,)),
+    Row("linspace-open", lambda xp, x: xp.linspace(x[0], x[1], 5, endpoint=False), (W,), numpy=2),
+    Row("logspace", lambda xp, x: xp.logspace(x[0], x[1], 4), (W,), numpy=2),
     Row("geomspace", lambda xp, x: xp.geomspace(x[0], x[1], 4), (W,)),
     Row("zeros_like", lambda xp, x: xp.zeros_like(x), (X,), None),
     Row("ones_like", lambda xp, x: xp.ones_like(x, dtype="int32"), (X,), None),
@@ -390,7 +394,7 @@ OTHERS = [
 
 def _trapezoid(*arguments: Any, **options: Any) -> Any:
     """numpy.trapezoid, which before NumPy 2 was called trapz."""
-    return getattr(np, "trapezoid", None or getattr(np, "trapz", None))(*arguments, **options)
+    return (np.trapezoid if hasattr(np, "trapezoid") else np.trapz)(*arguments, **options)
 
 
 TABLE = [*ELEMENTWISE, *REDUCTIONS, *SHAPES, *PRODUCTS, *LINALG, *OTHERS]

@@ -118,7 +118,7 @@ class Arrays:
 
     def _from_list(self, value: list[Any] | tuple[Any, ...]) -> Array:
         """One tensor from nested lists, which may hold tensors."""
-        if _is_plain(value):
+        if is_plain(value):
             return self._placed(np.asarray(value), self._plain_kind(value))
         return self.native.stack(self._promote(*[self._convert(item) for item in value]), axis=0)
 
@@ -172,9 +172,10 @@ class Arrays:
         return count
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether there is nothing but numbers and NumPy arrays, and no tensor, in nested lists."""
     if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
+        return all(is_plain(item) for item in value)
     return isinstance(value, (np.ndarray, np.generic, *_SCALARS))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_graphmode.backends.xp.arrays import Array
+from pytest_graphmode.backends.xp.arrays import Array, is_plain
 from pytest_graphmode.backends.xp.elementwise import Elementwise
 from pytest_graphmode.backends.xp.promotion import promoted
 
@@ -19,14 +19,19 @@ class Creation(Elementwise):
 
     def array(self, object: Array, dtype: Any = None) -> Array:
         """A tensor from numbers, NumPy arrays, tensors or nested lists of these."""
-        tensor = self._array(object)
-        return tensor if dtype is None else self._cast(tensor, self._dtype(dtype))
+        return self._array(object) if dtype is None else self._as(object, self._dtype(dtype))
 
     asarray = array
 
     def astype(self, x: Array, dtype: Any) -> Array:
         """The values in another dtype."""
-        return self._cast(self._convert(x), self._dtype(dtype))
+        return self._as(x, self._dtype(dtype))
+
+    def _as(self, value: Array, name: str) -> Array:
+        """A tensor of the dtype; numbers go there directly, not through the default dtype, which may be narrower."""
+        if not isinstance(value, self.tensor_type) and is_plain(value):
+            return self._placed(np.asarray(value), name)
+        return self._cast(self._convert(value), name)
 
     def copy(self, a: Array) -> Array:
         """A tensor of the same values that later in-place changes do not reach."""
