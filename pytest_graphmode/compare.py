@@ -70,7 +70,7 @@ class Mismatch:
     def describe(self, actual: str, expected: str) -> str:
         """The mismatch in one line, the two sides under these names."""
         where = f"{self.path} at {list(self.index)}" if self.index else self.path
-        both = f"{where}: {actual} {self.actual}, {expected} {self.expected}"
+        both = f"{where}: {actual} {self.actual!s}, {expected} {self.expected!s}"
         if self.kind in _REASONS:
             return f"{both}: {_REASONS[self.kind]}"
         return f"{both}{self._size()}; {self._allowed()}{self._spread()}"

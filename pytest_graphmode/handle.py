@@ -19,6 +19,7 @@ from pytest_graphmode.watch import watch as watch_block
 
 if TYPE_CHECKING:
     from pytest_graphmode.ledger import GraphLedger
+    from pytest_graphmode.records import Recording
 
 _COMPLEX = {"float64": "complex128"}
 _NUMBERS = (bool, int, float, complex)
@@ -42,10 +43,12 @@ class Handle:
         *,
         rng: np.random.Generator,
         skip: Callable[[str], NoReturn],
+        recording: Recording | None = None,
     ) -> None:
         self.variant = variant
         self.rng = rng
         self.recorder = recorder
+        self.recording = recording
         self._framework = backend
         self._mode = mode
         self._dtype = variant.dtype
@@ -308,10 +311,10 @@ class Handle:
 
     # Agreement.
 
-    def agree(self, **values: Any) -> None:
+    def agree(self, /, **values: Any) -> None:
         """Record trees of values for the test's agreement item; a name recorded again grows into a series."""
         __tracebackhide__ = True
-        from pytest_graphmode.agreement import record
+        from pytest_graphmode.records import record
 
         record(self, values)
 

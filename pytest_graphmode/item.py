@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from pytest_graphmode import options
+from pytest_graphmode.agreement.item import Agreement, fresh_recording
 from pytest_graphmode.registry import Registry, accelerator_present, gather
 from pytest_graphmode.watch import recording, watcher
 
@@ -152,7 +153,15 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
         random.seed(seed)
         np.random.seed(seed)
         backend.seed(seed)
-        handle = UntouchedHandle(variant, backend, mode, recorder, rng=np.random.default_rng(seed), skip=pytest.skip)
+        handle = UntouchedHandle(
+            variant,
+            backend,
+            mode,
+            recorder,
+            rng=np.random.default_rng(seed),
+            skip=pytest.skip,
+            recording=fresh_recording(node),
+        )
         node.stash[BOUND] = variant, handle
         stack.callback(node.stash.__delitem__, BOUND)
         yield handle
@@ -200,6 +209,8 @@ def _restored_random() -> Iterator[None]:
 
 def concerned(node: pytest.Item, registry: Registry) -> bool:
     """Whether a test is watched: by a fixture, a marker, or since all are."""
+    if isinstance(node, Agreement):  # it has the marks of its variants, and builds nothing itself
+        return False
     return (
         RECORDER in node.stash or registry.settings.watch or any(mark.name in _LIMITING for mark in node.iter_markers())
     )

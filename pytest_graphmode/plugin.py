@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_graphmode import item as graph_item
 from pytest_graphmode import options
+from pytest_graphmode.agreement import collection
+from pytest_graphmode.agreement.item import Agreement, note
 from pytest_graphmode.item import REGISTRY
 
 if TYPE_CHECKING:
@@ -64,6 +66,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         return (yield)
 
 
+# Around all others, which may replace what was collected.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
+    made = yield
+    items = made if isinstance(made, list) else [made]
+    added = collection.agreements(obj, items, collector.config.stash[REGISTRY].specs)
+    if added and not collector.config.pluginmanager.hasplugin("graphmode-agreement"):
+        collector.config.pluginmanager.register(Agreements(), "graphmode-agreement")
+    return [*items, *added] if added else made
+
+
 @pytest.fixture
 def graphmode(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of the variant this test runs as; see pytest_graphmode.Handle."""
@@ -102,3 +115,29 @@ class Reporter:
         terminalreporter.section("graph report")
         for line in table(self._rows):
             terminalreporter.write_line(line)
+
+
+class Agreements:
+    """Runs agreement items; registered when the first is collected, so that runs without them pay nothing."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        collection.put_after_variants(items)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        collection.select(session.items)
+
+    # Inside the wrappers of others: variants that are run for an agreement find warnings and assertions set up.
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        if not isinstance(item, Agreement):
+            return (yield)
+        with item.prepared():
+            return (yield)
+
+    # Around all others, which may turn a failure into an expected one.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        note(item, report)
+        return report

@@ -1,0 +1,146 @@
+"""Which tests get an agreement item, what it is called, and where it stands among the others.
+
+Called by the hooks of `plugin.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_graphmode.agreement.item import Agreement, variant_of
+from pytest_graphmode.variant import Variant
+
+if TYPE_CHECKING:
+    from pytest_graphmode.markers import AgreeRequest, Specs
+
+
+def agreements(obj: object, items: Sequence[Any], specs: Specs) -> list[Agreement]:
+    """The agreement items for what pytest collected from one object.
+
+    Fails the collection where a `graph_agree` mark has wrong arguments, or is on a test that has no variants.
+    """
+    functions = [item for item in items if isinstance(item, pytest.Function)]
+    if not functions:
+        _refuse_unittest(obj)
+        return []
+    first = functions[0]
+    if "graphmode" in first.fixturenames:
+        groups = _groups(functions)
+        return [_agreement(group, specs) for group in groups if group[0].get_closest_marker("graph_agree")]
+    # A mark on a class or module means those of its tests that have variants.
+    if any(mark.name == "graph_agree" for mark in first.own_markers):
+        pytest.fail(
+            f"{first.nodeid}: @pytest.mark.graph_agree compares the variants of a test that uses the graphmode "
+            "fixture, and this one does not: give it the argument graphmode, or remove the marker",
+            pytrace=False,
+        )
+    return []
+
+
+def _refuse_unittest(obj: object) -> None:
+    """Unittest's methods take no fixtures: a mark on one would be silently without effect."""
+    unittest = sys.modules.get("unittest")
+    if unittest is None or not isinstance(obj, type) or not issubclass(obj, unittest.TestCase):
+        return
+    for owner in (obj, *vars(obj).values()):
+        marks = getattr(owner, "pytestmark", [])
+        if any(mark.name == "graph_agree" for mark in (marks if isinstance(marks, list) else [marks])):
+            pytest.fail(
+                f"{getattr(owner, '__qualname__', owner)}: @pytest.mark.graph_agree needs the graphmode fixture, which "
+                "methods of unittest.TestCase can't use: write the test as a function or in a plain class",
+                pytrace=False,
+            )
+
+
+def _groups(functions: Iterable[pytest.Function]) -> list[list[pytest.Function]]:
+    """The variants of one function by its other parameters.
+
+    By the parameters' values, not by text of the ids; where a value occurs twice, its second occurrence goes
+    with the second of the other variants.
+    """
+    groups: dict[tuple[object, ...], list[dict[Variant, pytest.Function]]] = {}
+    for item in functions:
+        params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+        variant = params.pop("graphmode", None)
+        if not isinstance(variant, Variant):  # the one skipped item that stands for a test without variants
+            continue
+        same = groups.setdefault(tuple((name, id(value)) for name, value in params.items()), [])
+        if all(variant in group for group in same):
+            same.append({})
+        next(group for group in same if variant not in group)[variant] = item
+    return [list(group.values()) for same in groups.values() for group in same]
+
+
+def _agreement(variants: list[pytest.Function], specs: Specs) -> Agreement:
+    first = variants[0]
+    parent = first.parent
+    assert parent is not None  # only the session has none
+    name = f"{first.originalname}[{'-'.join(['agreement', *other_ids(first, variant_of(first))])}]"
+    # The id is given because only then --lf knows the item again in pytest 9.2.
+    item: Agreement = Agreement.from_parent(
+        parent, name=name, nodeid=f"{parent.nodeid}::{name}", variants=variants, request=_request(first, specs)
+    )
+    _share_worker(item)
+    return item
+
+
+def _request(item: pytest.Function, specs: Specs) -> AgreeRequest:
+    from pytest_graphmode.markers import agree_request
+
+    mark = item.get_closest_marker("graph_agree")
+    assert mark is not None
+    try:
+        return agree_request(mark, specs)
+    except (TypeError, ValueError) as error:
+        raise pytest.fail.Exception(f"{item.nodeid}: {error}", pytrace=False) from None
+
+
+def other_ids(item: pytest.Function, variant: Variant) -> list[str]:
+    """The ids of an item's parameters without its variant, in order."""
+    # No public attribute has the ids one by one, and the whole can't be split: any of them may contain a dash.
+    ids = list(item.callspec._idlist)
+    ids.remove(str(variant))
+    return ids
+
+
+def _share_worker(agreement: Agreement) -> None:
+    """Under `pytest -n --dist loadgroup` keep variants and item in one process, unless the user groups them."""
+    items = [*agreement.variants, agreement]
+    if not agreement.config.pluginmanager.hasplugin("xdist") or any(
+        item.get_closest_marker("xdist_group") for item in items
+    ):
+        return
+    # xdist takes no group that ends with the bracket of an id.
+    name = f"{agreement.variants[0].originalname}-{zlib.crc32(agreement.nodeid.encode()):08x}"
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
+# The order of items.
+
+
+def put_after_variants(items: list[pytest.Item]) -> None:
+    """Move agreement items behind their variants, where other plugins or pytest's own reordering put them before."""
+    position = {item: number for number, item in enumerate(items)}
+    late: dict[pytest.Item, list[Agreement]] = {}
+    for number, item in enumerate(items):
+        if isinstance(item, Agreement):
+            last = max(item.variants, key=lambda variant: position.get(variant, -1))
+            if position.get(last, -1) > number:
+                late.setdefault(last, []).append(item)
+    if late:
+        moved = {item for group in late.values() for item in group}
+        items[:] = [placed for item in items if item not in moved for placed in (item, *late.get(item, ()))]
+
+
+def select(items: Sequence[pytest.Item]) -> None:
+    """Tell agreement items which items are going to run."""
+    selected = set(items)
+    for item in items:
+        if isinstance(item, Agreement):
+            item.select(selected)
