@@ -41,7 +41,7 @@ def adam(graphmode, variables, rate=1e-4, decay=(0.9, 0.999), epsilon=1e-8):
     def update(grads):
         step = time + 1
         graphmode.assign(time, step)
-        for variable, mean, square, grad in zip(variables, means, squares, grads):
+        for variable, mean, square, grad in zip(variables, means, squares, grads, strict=True):
             new_mean = decay[0] * mean + (1 - decay[0]) * grad
             new_square = decay[1] * square + (1 - decay[1]) * grad**2
             unbiased = new_mean / (1 - decay[0] ** step), new_square / (1 - decay[1] ** step)

@@ -1,0 +1,31 @@
+"""A handle outside of pytest, for timing what it does inside of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NoReturn
+
+import numpy as np
+
+from pytest_graphmode.builtin import BACKENDS
+from pytest_graphmode.handle import Handle
+from pytest_graphmode.variant import Variant
+from pytest_graphmode.watch import recording
+
+
+def _no_skip(reason: str) -> NoReturn:
+    raise RuntimeError(reason)
+
+
+@contextmanager
+def handle_of(backend: str, mode: str) -> Iterator[Handle]:
+    """What the `graphmode` fixture gives a test of this variant."""
+    spec = next(spec for spec in BACKENDS if spec.name == backend)
+    loaded = spec.load()
+    runs = loaded.mode(mode, "cpu")
+    with ExitStack() as stack:
+        stack.enter_context(loaded.isolate())
+        stack.enter_context(runs.scope())
+        recorder = stack.enter_context(recording())
+        yield Handle(Variant(backend, mode), loaded, runs, recorder, rng=np.random.default_rng(0), skip=_no_skip)
