@@ -1,0 +1,354 @@
+"""Tests that never heard of the handle: graph_ledger, the markers, --graph-watch, and watch() in a script.
+
+With `toylib`, a framework in miniature; what the real ones do is tested beside their backends.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# One build for each type of argument: twice() is built once, thrice() three times.
+LIBRARY = """
+    import toylib
+
+    double = toylib.jit(lambda value: value * 2)
+
+    def once():
+        assert [double(number) for number in (1, 2, 3)] == [2, 4, 6]
+
+    def thrice():
+        double(1), double(1.5), double("x")
+"""
+
+
+@pytest.fixture
+def project(toy: pytest.Pytester) -> pytest.Pytester:
+    toy.makepyfile(library=LIBRARY)
+    return toy
+
+
+def failed(result: pytest.RunResult, *lines: str) -> None:
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(list(lines))
+    result.stdout.no_fnmatch_line("*item.py*")
+    result.stdout.no_fnmatch_line("*budget.py*")
+
+
+# graph_ledger
+
+
+def test_the_ledger_covers_what_the_test_runs(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import library
+
+        def test_ledger(graph_ledger):
+            library.thrice()
+            assert (graph_ledger.builds, graph_ledger.rebuilds, graph_ledger.calls) == (3, 2, 3)
+            assert "pass one type" in graph_ledger.explain()
+        """
+    )
+    project.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+def test_the_ledger_leaves_out_what_fixtures_and_other_tests_built(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import library, pytest
+
+        @pytest.fixture
+        def warm(graph_ledger):
+            library.once()
+            assert graph_ledger.builds == 1
+
+        def test_first(graph_ledger, warm):
+            assert graph_ledger.builds == graph_ledger.calls == 0
+            library.once()
+            assert (graph_ledger.builds, graph_ledger.calls) == (0, 3)
+
+        def test_second(graph_ledger):
+            library.thrice()
+            assert (graph_ledger.builds, graph_ledger.rebuilds) == (2, 1)
+        """
+    )
+    project.runpytest_inprocess().assert_outcomes(passed=2)
+
+
+def test_the_ledger_of_a_variant_is_its_handles(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import library
+
+        def test_both(graph_ledger, graphmode):
+            library.thrice()
+            assert graph_ledger is graphmode.ledger
+            assert graph_ledger.builds == 3
+        """
+    )
+    project.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
+
+
+def test_asking_for_the_ledger_is_no_use_of_the_handle(project: pytest.Pytester) -> None:
+    project.makepyfile("def test_both(graph_ledger, graphmode): assert graph_ledger.builds == 0")
+    result = project.runpytest_inprocess("--graph-backends=toy")
+    failed(result, "*the test asked for graphmode and never used it*")
+
+
+# Markers
+
+
+@pytest.mark.parametrize(
+    ("marker", "call", "message"),
+    [
+        ("graph_rebuilds(0)", "once", None),
+        ("graph_rebuilds(0)", "thrice", "2 rebuilds, at most 0 allowed"),
+        ("graph_rebuilds(2)", "thrice", None),
+        ("graph_rebuilds(3)", "thrice", "2 rebuilds, exactly 3 expected"),
+        ("graph_rebuilds(at_most=2)", "thrice", None),
+        ("graph_rebuilds(at_most=1)", "thrice", "2 rebuilds, at most 1 allowed"),
+        ("graph_rebuilds(toy=0)", "once", None),
+        ("graph_rebuilds(toy_graph=0)", "thrice", "2 rebuilds, at most 0 allowed (toy_graph)"),
+        ("graph_budget(builds=3)", "thrice", None),
+        ("graph_budget(builds=2)", "thrice", "3 builds, at most 2 allowed"),
+        ("graph_budget(nodes={'toy': 2})", "thrice", "3 nodes, at most 2 allowed (toy)"),
+        ("graph_budget(seconds=0.5)", "thrice", "0.75 s spent building, at most 0.5 allowed"),
+    ],
+)
+@pytest.mark.parametrize("argument", ["", "graph_ledger"])
+def test_a_marker_on_a_plain_test(
+    project: pytest.Pytester, marker: str, call: str, message: str | None, argument: str
+) -> None:
+    project.makepyfile(
+        f"import library, pytest\n@pytest.mark.{marker}\ndef test_marked({argument}): library.{call}()\n"
+    )
+    result = project.runpytest_inprocess()
+    if message is None:
+        result.assert_outcomes(passed=1)
+    else:
+        failed(result, f"*{message}*", "*<lambda> (library.py:*) built 3 times *")
+
+
+def test_a_marker_on_a_class_and_a_module(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import library, pytest
+
+        pytestmark = pytest.mark.graph_rebuilds(0)
+
+        def test_module(): library.thrice()
+
+        @pytest.mark.graph_rebuilds(2)
+        class TestClass:
+            def test_class(self): library.thrice()
+        """
+    )
+    result = project.runpytest_inprocess("-v")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*::test_module FAILED*", "*::test_class PASSED*"])
+
+
+def test_a_marker_on_a_unittest_case(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import library, pytest, unittest
+
+        class TestCase(unittest.TestCase):
+            @pytest.mark.graph_rebuilds(0)
+            def test_marked(self): library.thrice()
+        """
+    )
+    failed(project.runpytest_inprocess(), "*2 rebuilds, at most 0 allowed*")
+
+
+@pytest.mark.parametrize("marker", ["graph_rebuilds(0)", "graph_budget(builds=9)"])
+def test_an_assertion_about_nothing_fails(project: pytest.Pytester, marker: str) -> None:
+    project.makepyfile(f"import pytest\n@pytest.mark.{marker}\ndef test_marked(): pass\n")
+    failed(project.runpytest_inprocess(), "*no graph was built and no existing graph was called*")
+
+
+def test_the_order_of_tests_changes_no_verdict(project: pytest.Pytester) -> None:
+    # Each alone has one build; were toylib's cache kept, the later one would have none.
+    project.makepyfile(
+        """
+        import library, pytest
+
+        @pytest.mark.graph_budget(builds=1)
+        def test_first(graph_ledger):
+            library.once()
+            assert graph_ledger.builds == 1
+
+        def test_unmarked():
+            library.thrice()
+
+        @pytest.mark.graph_rebuilds(2)
+        def test_second(graph_ledger):
+            library.thrice()
+            assert graph_ledger.builds == 3
+        """
+    )
+    names = [f"test_the_order_of_tests_changes_no_verdict.py::test_{name}" for name in ("first", "unmarked", "second")]
+    for order in (names, names[::-1], names[:1], names[2:]):
+        project.runpytest_inprocess(*order, "-p", "no:cacheprovider").assert_outcomes(passed=len(order))
+
+
+def test_a_marker_sees_a_framework_that_the_test_imports(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import pytest, sys
+
+        @pytest.mark.graph_rebuilds(2)
+        def test_late():
+            import library
+            library.thrice()
+        """
+    )
+    project.makeconftest(
+        """
+        import dataclasses
+        from pytest_graphmode import BackendSpec, SourceSpec
+
+        def pytest_graphmode_backends():
+            source = SourceSpec(("toylib",), "toybackend:ToySource")
+            return [BackendSpec("toy", ("graph",), "graph", "toylib", ("toylib",), "toybackend:Toy", sources=(source,))]
+        """
+    )
+    project.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+# --graph-watch
+
+
+def test_watch_keeps_a_ledger_for_every_test(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import library, pytest
+
+        def test_once(): library.once()
+        def test_thrice(): library.thrice()
+        def test_nothing(): pass
+        """
+    )
+    result = project.runpytest_inprocess("--graph-watch", "--graph-report")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*::test_once",
+            "  toy:graph * 1 *",
+            "*::test_thrice",
+            "1 watched test built and called no graph",
+            "worst rebuilders",
+            "  1 rebuild of <lambda> (library.py:*) in *::test_thrice, toy:graph",
+        ]
+    )
+
+
+def test_without_watch_a_plain_test_has_no_ledger(project: pytest.Pytester) -> None:
+    project.makepyfile("import library\ndef test_thrice(): library.thrice()\n")
+    result = project.runpytest_inprocess("--graph-report")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*no test was watched: use graphmode or graph_ledger, or run with --graph-watch"])
+
+
+def test_outcomes_are_the_same_under_watch(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import library, pytest, unittest
+
+        def test_pass(): library.thrice()
+        def test_fail(): assert library.double(1) == 3
+        def test_skip(): pytest.skip("why")
+        @pytest.mark.xfail
+        def test_xfail(): 1 / 0
+        @pytest.fixture
+        def broken(): raise RuntimeError
+        def test_error(broken): pass
+        class TestCase(unittest.TestCase):
+            def test_case(self): self.assertEqual(library.double(2), 4)
+        def test_subtest_watch():
+            import pytest_graphmode
+            with pytest_graphmode.watch() as ledger:
+                library.thrice()
+            assert ledger.calls == 3
+        """
+    )
+    expected = {"passed": 3, "failed": 1, "skipped": 1, "xfailed": 1, "errors": 1}
+    project.runpytest_inprocess().assert_outcomes(**expected)
+    project.runpytest_inprocess("--graph-watch").assert_outcomes(**expected)
+
+
+def test_nothing_stays_patched(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import sys, toylib
+
+        def test_watched(graph_ledger):
+            assert toylib._build.__name__ == "reporting_build"
+            assert any(type(finder).__name__ == "ImportWatch" for finder in sys.meta_path)
+
+        def test_not_watched():
+            assert toylib._build.__name__ == "_build"
+            assert not any(type(finder).__name__ == "ImportWatch" for finder in sys.meta_path)
+        """
+    )
+    project.runpytest_inprocess().assert_outcomes(passed=2)
+
+
+# The build hook
+
+
+def test_the_hook_fires_for_each_build(project: pytest.Pytester) -> None:
+    with (project.path / "conftest.py").open("a") as conftest:
+        conftest.write(
+            "\n\ndef pytest_graphmode_build(config, nodeid, build):\n"
+            "    print('BUILT', nodeid, build.number, build.function, build.cause)\n"
+        )
+    project.makepyfile(
+        """
+        import library, pytest
+
+        def test_unwatched(): library.thrice()
+
+        @pytest.mark.graph_rebuilds(2)
+        def test_plain(): library.thrice()
+
+        def test_variant(graphmode): graphmode.function(abs)(-1.0)
+        """
+    )
+    result = project.runpytest_inprocess("-s", "--graph-backends=toy")
+    result.assert_outcomes(passed=3)
+    built = [line.rpartition("BUILT ")[2].split(maxsplit=3) for line in result.outlines if "BUILT" in line]
+    name = "test_the_hook_fires_for_each_build.py::test_"
+    assert [entry[:3] for entry in built] == [
+        [f"{name}plain", "1", "<lambda>"],
+        [f"{name}plain", "2", "<lambda>"],
+        [f"{name}plain", "3", "<lambda>"],
+        [f"{name}variant[toy-graph-cpu]", "1", "abs"],
+    ]
+    assert "pass one type" in built[1][3]
+
+
+# Scripts
+
+
+def test_watch_in_a_script(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import sys
+import pytest_graphmode
+
+with pytest_graphmode.watch() as ledger:
+    assert any(type(finder).__name__ == "ImportWatch" for finder in sys.meta_path)
+    import json.tool
+assert not any(type(finder).__name__ == "ImportWatch" for finder in sys.meta_path)
+assert ledger.builds == ledger.calls == 0
+assert ledger.explain().strip() == "nothing was built"
+print([name for name in ("numpy", "optree", "tensorflow", "torch", "jax") if name in sys.modules])
+"""
+    )
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "[]\n"
