@@ -11,12 +11,15 @@ NOTE: Final = "build: seconds spent building; call: seconds per call, the rest o
 WORST: Final = 10
 
 
+_UNITS: Final = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
+
+
 def _seconds(value: float) -> str:
-    """Three digits with the unit that suits them: `1.2e-05` of a call is easier to read as `12 us`."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return "-" if value == 0 else f"{value / 1e-9:.3g} ns"
+    """Three digits with the unit that suits them: `12 us` is easier to read than 1.2e-05."""
+    if not value:
+        return "-"
+    unit, scale = next((pair for pair in _UNITS if value >= 0.9995 * pair[1]), _UNITS[-1])
+    return f"{value / scale:.3g} {unit}"
 
 
 _COLUMNS: Final[Sequence[tuple[str, Callable[[Row], str]]]] = (

@@ -1,0 +1,115 @@
+"""What pytest imports: nothing heavy for those who don't use the plugin, one framework for those who chose one.
+
+Fresh interpreters, since this one has imported it all.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FRAMEWORKS = ("tensorflow", "torch", "jax", "keras")
+HEAVY = (*FRAMEWORKS, "numpy", "optree", "autoray")
+
+# Registered first, so that it runs last: what other exit functions import is seen too.
+RUN = f"""
+import atexit, sys
+atexit.register(lambda: print("IMPORTED", *[name for name in {HEAVY!r} if name in sys.modules]))
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+def imported(project: Path, *arguments: str, code: int = 0) -> set[str]:
+    """Which heavy modules a run of pytest in `project` had imported when its process ended."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
+    run = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == code, run.stdout + run.stderr
+    lines = [line.split()[1:] for line in run.stdout.splitlines() if line.startswith("IMPORTED")]
+    assert len(lines) == 1, run.stdout + run.stderr
+    return set(lines[0])
+
+
+def only_cpu() -> None:
+    from pytest_graphmode.registry import accelerator_present
+
+    if accelerator_present():
+        pytest.skip("a machine with an accelerator asks the frameworks which devices there are")
+
+
+def test_unused_the_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "test_plain.py").write_text("def test_plain(): pass\n")
+    assert imported(tmp_path) == set()
+    assert imported(tmp_path, "--collect-only", "-q") == set()
+
+
+@pytest.mark.parametrize("source", ["import numpy", "import atexit\natexit.register(__import__, 'numpy')"])
+def test_the_test_above_can_fail(tmp_path: Path, source: str) -> None:
+    (tmp_path / "conftest.py").write_text(source)
+    (tmp_path / "test_plain.py").write_text("def test_plain(): pass\n")
+    assert imported(tmp_path) == {"numpy"}
+
+
+def test_watching_and_reporting_import_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "test_plain.py").write_text("def test_plain(graph_ledger): assert not graph_ledger.builds\n")
+    assert imported(tmp_path, "--graph-watch", "--graph-report") == set()
+
+
+def test_collecting_imports_nothing_heavy(tmp_path: Path) -> None:
+    only_cpu()
+    (tmp_path / "test_net.py").write_text(
+        "import pytest\n@pytest.mark.graph_rebuilds(0)\n@pytest.mark.graph_agree\ndef test_net(graphmode): pass\n"
+    )
+    assert imported(tmp_path, "--collect-only", "--graph-backends=all") == set()
+    assert imported(tmp_path, "--help") == set()
+    assert imported(tmp_path, "--markers") == set()
+
+
+@pytest.mark.parametrize(("backend", "module"), [("tf", "tensorflow"), ("torch", "torch"), ("jax", "jax")])
+def test_one_framework_is_imported_where_one_is_chosen(tmp_path: Path, backend: str, module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    (tmp_path / "test_net.py").write_text("def test_net(graphmode): graphmode.tensor([1.0])\n")
+    found = imported(tmp_path, f"--graph-backends={backend}")
+    brought = {"keras", "jax"} if backend == "tf" else set()  # TensorFlow imports both, where they are, by itself
+    assert module in found
+    assert not found & (set(FRAMEWORKS) - {module} - brought)
+
+
+@pytest.mark.parametrize(("backend", "module"), [("tf", "tensorflow"), ("torch", "torch"), ("jax", "jax")])
+def test_a_framework_imported_by_a_test_is_watched_from_then_on(tmp_path: Path, backend: str, module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    body = {
+        "tf": "f = tensorflow.function(lambda x: x + 1.0); f(tensorflow.constant(1.0)); f(tensorflow.constant([1.0]))",
+        "torch": "f = torch.compile(lambda x: x + 1.0, backend='eager', dynamic=False); "
+        "f(torch.ones(2)); f(torch.ones(3))",
+        "jax": "f = jax.jit(lambda x: x + 1.0); f(jax.numpy.ones(2)); f(jax.numpy.ones(3))",
+    }[backend]
+    (tmp_path / "test_late.py").write_text(
+        f"""
+import pytest, sys
+
+@pytest.mark.graph_rebuilds({backend}=1)
+def test_late(graph_ledger):
+    assert {module!r} not in sys.modules
+    import {module}
+    {body}
+    assert [event.function for event in graph_ledger.events] == ["<lambda>", "<lambda>"]
+    assert [event.backend for event in graph_ledger.events] == [{backend!r}] * 2
+"""
+    )
+    assert module in imported(tmp_path)
