@@ -1,18 +1,27 @@
-"""Holds a ledger against the limits of the rebuild and budget markers; `item.py` calls it when a test's body is done."""
+"""Holds a ledger against the limits of the rebuild and budget markers, for `item.py` when a test is done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
 
 from pytest_graphmode.ledger import GraphLedger
 from pytest_graphmode.markers import Limit
 from pytest_graphmode.variant import Variant
 
+_VACUOUS: Final = (
+    "the test asserts graph counts, but no graph was built and no existing graph was called: "
+    "check that the code under test runs in a graph here (tf.config.run_functions_eagerly, TORCHDYNAMO_DISABLE and "
+    "torch.compiler.set_stance('force_eager') switch graphs off), or remove the marker"
+)
+_FALLEN: Final = "rebuilds can't be asserted: a function fell back to eager execution, where nothing is counted"
+
 
 @dataclass(frozen=True)
 class _Bound:
-    """A limit that applies to a ledger: of one backend or mode, "" for all of it."""
+    """A limit that applies to a ledger, or to the part of one that `key` names; "" for all of it."""
 
     name: str
     key: str
@@ -28,50 +37,87 @@ class _Bound:
     def kept(self) -> bool:
         return self.actual == self.value if self.exact else self.actual <= self.value
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was there that could have broken the limit; that no graph is built may be the point."""
+        return not (self.ledger.builds or self.ledger.calls) and not (self.name == "builds" and self.value == 0)
+
     def __str__(self) -> str:
-        unit = " s spent building" if self.name == "seconds" else f" {_noun(self.name, self.actual)}"
-        allowed = f"exactly {self.value:g} expected" if self.exact else f"at most {self.value:g} allowed"
+        actual = f"{self.actual:.2f} s spent building" if self.name == "seconds" else _counted(self.name, self.actual)
+        allowed = f"exactly {self.value:g} expected" if self.exact and self.value else f"at most {self.value:g} allowed"
         where = f" ({self.key})" if self.key else ""
-        return f"{self.actual:g}{unit}, {allowed}{where}"
+        return f"{actual}, {allowed}{where}{self._cure}"
+
+    @property
+    def _cure(self) -> str:
+        if self.exact and self.actual < self.value:
+            return f": fewer than expected, write graph_rebuilds({self.actual:g}), or at_most={self.value:g}"
+        return ""
 
 
-def _noun(name: str, count: float) -> str:
-    return name.removesuffix("s") if count == 1 else name
+def _counted(name: str, count: float) -> str:
+    return f"{count:g} {name.removesuffix('s') if count == 1 else name}"
 
 
-def verdict(ledger: GraphLedger, limits: Sequence[Limit], variant: Variant | None) -> str | None:
+def verdict(
+    ledger: GraphLedger, limits: Sequence[Limit], variant: Variant | None, *, static: bool = True
+) -> str | None:
     """Why the test fails by its limits, None when it keeps them.
 
-    A test that built no graph and called none fails too: nothing it could have broken was there.
+    A test that built no graph and called none fails too, unless its variant's mode is not `static` and has no graphs:
+    nothing that could have broken its limits was there.
     """
-    bounds = [bound for limit in limits for bound in _bounds(ledger, limit, variant)]
+    bounds = list(_of_variant(ledger, limits, variant) if variant else _of_parts(ledger, limits))
     broken = [bound for bound in bounds if not bound.kept]
     if broken:
-        return "\n".join([*map(str, broken), ledger.explain()])
+        return "\n".join(_explained(broken))
     fallen = [bound for bound in bounds if bound.name == "rebuilds" and bound.ledger.fallbacks]
     if fallen:
-        return f"rebuilds can't be asserted: a function fell back to eager execution\n{ledger.explain()}"
-    if bounds and not ledger.builds and not ledger.calls:
+        return f"{_FALLEN}\n{fallen[0].ledger.explain()}"
+    if static and bounds and all(bound.empty for bound in bounds):
         return _VACUOUS
     return None
 
 
-_VACUOUS = (
-    "the test asserts graph counts, but no graph was built and no existing graph was called: "
-    "check that the code under test runs in a graph here (tf.config.run_functions_eagerly, TORCHDYNAMO_DISABLE and "
-    "torch.compiler.set_stance('force_eager') switch graphs off), or remove the marker"
-)
+def _explained(broken: Sequence[_Bound]) -> Iterator[str]:
+    """The broken bounds, those of one part of the ledger together, above what happened in that part."""
+    for _, bounds in groupby(broken, key=lambda bound: bound.key):
+        together = list(bounds)
+        yield from map(str, together)
+        yield together[0].ledger.explain()
 
 
-def _bounds(ledger: GraphLedger, limit: Limit, variant: Variant | None) -> Iterable[_Bound]:
-    if variant is not None:
-        key = next((key for key in (*variant.keys, "") if key in limit.values), None)
-        if key is not None:
-            yield _Bound(limit.name, key, limit.values[key], limit.exact, ledger)
-        return
-    if "" in limit.values:
-        yield _Bound(limit.name, "", limit.values[""], limit.exact, ledger)
-    for key in limit.values:
-        if key:
-            backend, _, mode = key.partition("_")
-            yield _Bound(limit.name, key, limit.values[key], limit.exact, ledger.select(backend, mode or None))
+def _by_name(limits: Sequence[Limit]) -> Mapping[str, Sequence[tuple[str, float, bool]]]:
+    """Key, value and exactness of each count's limits, so that `at_most` and `tf=0` of one marker go together."""
+    found: dict[str, list[tuple[str, float, bool]]] = {}
+    for limit in limits:
+        found.setdefault(limit.name, []).extend((key, value, limit.exact) for key, value in limit.values.items())
+    return found
+
+
+def _of_variant(ledger: GraphLedger, limits: Sequence[Limit], variant: Variant) -> Iterator[_Bound]:
+    """The most specific limits of each count hold for all that the variant did."""
+    for name, entries in _by_name(limits).items():
+        keys = {key for key, _, _ in entries}
+        governing = next((key for key in (*variant.keys, "") if key in keys), None)
+        yield from (_Bound(name, *entry, ledger) for entry in entries if entry[0] == governing)
+
+
+def _of_parts(ledger: GraphLedger, limits: Sequence[Limit]) -> Iterator[_Bound]:
+    """Each limit holds for what its key names and no more specific key does."""
+    for name, entries in _by_name(limits).items():
+        keys = frozenset(key for key, _, _ in entries)
+        for key, value, exact in entries:
+            yield _Bound(name, key, value, exact, ledger.part(_Governed(key, keys)))
+
+
+@dataclass(frozen=True)
+class _Governed:
+    """Whether `key` is the most specific of the keys that name a backend and mode."""
+
+    key: str
+    keys: frozenset[str]
+
+    def __call__(self, backend: str, mode: str) -> bool:
+        governing = (key for key in (f"{backend}_{mode}", backend, "") if key in self.keys)
+        return next(governing, None) == self.key

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from pytest_graphmode.backends.base import Mode
-from pytest_graphmode.identity import call_site
 from pytest_graphmode.ledger import EagerCounter
 from pytest_graphmode.recorder import Recorder
 
@@ -68,7 +67,10 @@ def uncounted(applies: bool = True) -> Iterator[None]:
 
 
 def counted(run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder: Recorder) -> Callable[..., Any]:
-    """`run` with each outermost call that recorded an autograd node counted as a build."""
+    """`run` with each outermost call that recorded an autograd node counted as a build.
+
+    The counts need no lock: CPython gives no other thread a turn between reading a number and writing it back.
+    """
     nodes = mode.recorded_nodes
     structures = counter.structures
 
@@ -85,14 +87,11 @@ def counted(run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder
         counter.calls += 1
         recorded = nodes() - before
         if recorded:
-            counter.builds += 1
-            counter.nodes += recorded
-            key = mode.fingerprint(result) or recorded if recorder.structures else recorded
+            key = (recorder.structures and mode.fingerprint(result)) or recorded
             if key in structures:
                 structures[key] += 1
             else:
-                structures[key] = 1
-                recorder.recorded(counter, recorded, key, call_site())
+                recorder.recorded(counter, recorded, key)
         return result
 
     return call

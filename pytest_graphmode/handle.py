@@ -219,7 +219,7 @@ class Handle:
             return compute
 
         def at_top_level() -> Callable[..., Any]:
-            runs = self._mode.differentiable(fn, 1)
+            runs = self._mode.differentiable(fn, 1) if self._mode.static else fn
             if runs is fn:
                 return self.function(compute)
             return calls.converting(computing(runs), self._converted)
@@ -238,7 +238,7 @@ class Handle:
                 made.append(make())
             return made[0](*args, **kwargs)
 
-        return call
+        return identity.subject(call, compute)
 
     # Control flow.
 

@@ -5,11 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
+from pytest_graphmode.arguments import Argument, root_of, tensor_argument, value_argument
 from pytest_graphmode.identity import Identity
+
+__all__ = [
+    "CAUSE_KINDS",
+    "Argument",
+    "BuildReport",
+    "Cause",
+    "CauseKind",
+    "Condition",
+    "EagerCounter",
+    "Fallback",
+    "GraphBreak",
+    "GraphBuild",
+    "GraphLedger",
+    "root_of",
+    "tensor_argument",
+    "value_argument",
+]
 
 CauseKind = Literal[
     "shape",
@@ -29,71 +47,6 @@ CauseKind = Literal[
     "fallback",
 ]
 CAUSE_KINDS: Final[tuple[str, ...]] = get_args(CauseKind)
-_PLAIN: Final = (type(None), bool, int, float, complex, str, bytes)
-_LONGEST: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One leaf of a function's arguments as the framework saw it: a tensor's type or a Python value's text.
-
-    `name` is the path of the leaf (`batch['x']`), `root` the parameter it belongs to (`batch`). A tensor has
-    `dtype` and `shape`, in which None is an unknown dimension (a `shape` of None an unknown rank). `note` tells
-    apart what has the same text: long values, objects, which of several variables this one is.
-    """
-
-    name: str
-    text: str
-    root: str = ""
-    dtype: str | None = None
-    shape: tuple[int | None, ...] | None = None
-    device: str | None = None
-    layout: str | None = None
-    requires_grad: bool | None = None
-    type_name: str = ""
-    note: str = ""
-
-    @property
-    def is_tensor(self) -> bool:
-        return self.dtype is not None
-
-
-def tensor_argument(name: str, dtype: str, shape: Sequence[int | None] | None, **more: object) -> Argument:
-    """The description of a tensor: `float32[32, 3]`, `float32[None, 3]`, `float32[?]` where the rank is unknown."""
-    known = None if shape is None else tuple(shape)
-    text = f"{dtype}[{'?' if known is None else ', '.join(map(str, known))}]"
-    return replace(Argument(name, text, root_of(name), dtype, known), **more)  # type: ignore[arg-type]
-
-
-def value_argument(name: str, value: object) -> Argument:
-    """The description of a Python value, by a `repr` cut at 60 characters."""
-    text = _repr(value)
-    short = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-    plain = short == text and isinstance(value, _PLAIN)
-    return Argument(
-        name, short, root_of(name), type_name=type(value).__name__, note="" if plain else _note(value, text)
-    )
-
-
-def _repr(value: object) -> str:
-    try:
-        return " ".join(repr(value).split())
-    except Exception:  # the user's own code, met in the middle of a trace that must go on
-        return object.__repr__(value)
-
-
-def _note(value: object, text: str) -> str:
-    """Equal for what a framework, which keeps graphs in dicts, takes for the same value."""
-    try:
-        return str(hash(value))
-    except Exception:
-        return str(hash(text))
-
-
-def root_of(name: str) -> str:
-    """`batch` for `batch['x'].mean`."""
-    cut = min((name.find(mark) for mark in "[." if mark in name), default=len(name))
-    return name[:cut]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +82,7 @@ class Cause:
 _OF_TENSORS: Final = ("shape", "dtype", "rank", "device", "layout", "structure")
 _TOLD: Final[Mapping[str, str]] = {
     "new-function-object": "the same code was wrapped again, in a new function object without the graphs of the last",
-    "variable-creation": "the first trace created variables, so the function was traced once more without creating them",
+    "variable-creation": "the first trace created variables, so the function was traced again without creating them",
     "cache-reset": "nothing it depends on changed, but the graph built before was not there",
 }
 
@@ -241,11 +194,12 @@ class Fallback:
     reason: str
 
 
-@dataclass
+@dataclass(slots=True)
 class EagerCounter:
     """Tallies of one eagerly run function; nothing in it grows with the number of calls.
 
-    `structures` has the builds by the fingerprint (or by the node count) of the recorded graph.
+    `structures` has the builds, and `sizes` the nodes of each, by the fingerprint of the recorded graph (or by its
+    number of nodes).
     """
 
     backend: str
@@ -254,9 +208,17 @@ class EagerCounter:
     location: str
     group: int = 0
     calls: int = 0
-    builds: int = 0
-    nodes: int = 0
     structures: dict[object, int] = field(default_factory=dict)
+    sizes: dict[object, int] = field(default_factory=dict)
+
+    @property
+    def builds(self) -> int:
+        return sum(self.structures.values())
+
+    def clear(self) -> None:
+        self.calls = 0
+        self.structures.clear()
+        self.sizes.clear()
 
 
 @dataclass(frozen=True)
@@ -265,25 +227,40 @@ class _Window:
 
     counter: EagerCounter
     calls: int = 0
-    builds: int = 0
-    nodes: int = 0
     structures: Mapping[object, int] = field(default_factory=dict)
 
     @classmethod
     def opened(cls, counter: EagerCounter) -> _Window:
-        return cls(counter, counter.calls, counter.builds, counter.nodes, dict(counter.structures))
+        return cls(counter, counter.calls, dict(counter.structures))
+
+    def closed(self) -> _Window:
+        """With a copy of the counter, which may go on counting."""
+        counter = self.counter
+        structures, sizes = dict(counter.structures), dict(counter.sizes)
+        return replace(self, counter=replace(counter, structures=structures, sizes=sizes))
+
+    @property
+    def since(self) -> Mapping[object, int]:
+        """The builds in the window by structure."""
+        counts = {key: count - self.structures.get(key, 0) for key, count in self.counter.structures.items()}
+        return {key: count for key, count in counts.items() if count}
+
+    @property
+    def called(self) -> int:
+        return self.counter.calls - self.calls
 
     @property
     def built(self) -> int:
-        return self.counter.builds - self.builds
+        return sum(self.since.values())
 
     @property
     def rebuilt(self) -> int:
-        return self.built - 1 if self.builds == 0 and self.built else self.built
+        """All builds in the window but the first there ever was."""
+        return max(self.built - (not self.structures), 0)
 
     @property
-    def distinct(self) -> int:
-        return sum(count > self.structures.get(key, 0) for key, count in self.counter.structures.items())
+    def nodes(self) -> int:
+        return sum(count * self.counter.sizes[key] for key, count in self.since.items())
 
 
 class GraphLedger:
@@ -313,22 +290,21 @@ class GraphLedger:
     def add_fallback(self, fallback: Fallback) -> None:
         self._fallbacks.append(fallback)
 
-    def add_calls(self, backend: str, mode: str, count: int = 1) -> None:
-        self._calls[backend, mode] = self._calls.get((backend, mode), 0) + count
+    def add_call(self, key: tuple[str, str]) -> None:
+        self._calls[key] = self._calls.get(key, 0) + 1
 
     def add_counter(self, counter: EagerCounter) -> None:
         self._windows.append(_Window.opened(counter))
 
     def clear(self) -> None:
         """Forget everything: the test proper begins."""
-        self.__init__()  # type: ignore[misc]
+        for entries in (self._events, self._plumbing, self._breaks, self._fallbacks, self._windows):
+            entries.clear()
+        self._calls.clear()
 
     def close(self) -> None:
         """Stop following the eager counters, which may go on counting."""
-        self._windows = [
-            replace(window, counter=replace(window.counter, structures=dict(window.counter.structures)))
-            for window in self._windows
-        ]
+        self._windows = [window.closed() for window in self._windows]
 
     # What tests and reports read.
 
@@ -355,7 +331,7 @@ class GraphLedger:
     @property
     def builds(self) -> int:
         """How many graphs were traced, compiled or recorded."""
-        return sum(not event.recorded for event in self._events) + sum(w.built for w in self._windows)
+        return sum(not event.recorded for event in self._events) + sum(window.built for window in self._windows)
 
     @property
     def rebuilds(self) -> int:
@@ -376,13 +352,13 @@ class GraphLedger:
     @property
     def calls(self) -> int:
         """How many calls of watched functions ran, with or without a build."""
-        return sum(self._calls.values()) + sum(w.counter.calls - w.calls for w in self._windows)
+        return sum(self._calls.values()) + sum(window.called for window in self._windows)
 
     @property
     def nodes(self) -> int:
         """Operations in the graphs built; for eager modes the autograd nodes recorded."""
         static = sum(event.nodes for event in self._events if not event.recorded)
-        return static + sum(window.counter.nodes - window.nodes for window in self._windows)
+        return static + sum(window.nodes for window in self._windows)
 
     @property
     def seconds(self) -> float:
@@ -393,23 +369,25 @@ class GraphLedger:
     def structures(self) -> int:
         """How many different graphs there were: by fingerprint where kept, else by node count."""
         static = {(e.group, e.structure or e.number) for e in self._events if not e.recorded}
-        return len(static) + sum(window.distinct for window in self._windows)
+        return len(static) + sum(len(window.since) for window in self._windows)
 
     def select(self, backend: str | None = None, mode: str | None = None) -> GraphLedger:
         """A ledger of what one backend, or one mode of it, did."""
+        return self.part(lambda known, its: backend in (None, known) and mode in (None, its))
 
-        def wanted(entry: GraphBuild | GraphBreak | Fallback | EagerCounter) -> bool:
-            return backend in (None, entry.backend) and mode in (None, entry.mode)
+    def part(self, wanted: Callable[[str, str], bool]) -> GraphLedger:
+        """A ledger of what those backends and modes did for which `wanted(backend, mode)` holds."""
+
+        def kept(entry: GraphBuild | GraphBreak | Fallback | EagerCounter) -> bool:
+            return wanted(entry.backend, entry.mode)
 
         part = GraphLedger()
-        part._events = [event for event in self._events if wanted(event)]
-        part._plumbing = [event for event in self._plumbing if wanted(event)]
-        part._breaks = [entry for entry in self._breaks if wanted(entry)]
-        part._fallbacks = [entry for entry in self._fallbacks if wanted(entry)]
-        part._windows = [window for window in self._windows if wanted(window.counter)]
-        part._calls = {
-            key: count for key, count in self._calls.items() if backend in (None, key[0]) and mode in (None, key[1])
-        }
+        part._events = list(filter(kept, self._events))
+        part._plumbing = list(filter(kept, self._plumbing))
+        part._breaks = list(filter(kept, self._breaks))
+        part._fallbacks = list(filter(kept, self._fallbacks))
+        part._windows = [window for window in self._windows if kept(window.counter)]
+        part._calls = {key: count for key, count in self._calls.items() if wanted(*key)}
         return part
 
     def built(self, group: int) -> int:
@@ -420,10 +398,11 @@ class GraphLedger:
     @property
     def backends(self) -> tuple[tuple[str, str], ...]:
         """The `(backend, mode)` pairs that appear in the ledger, in the order of their first appearance."""
-        entries: Iterator[tuple[str, str]] = (
-            (entry.backend, entry.mode) for entry in (*self._events, *(window.counter for window in self._windows))
-        )
-        return tuple(dict.fromkeys([*entries, *self._calls]))
+        pairs = [(event.backend, event.mode) for event in self._events]
+        pairs += [(window.counter.backend, window.counter.mode) for window in self._windows]
+        pairs += [(graph_break.backend, graph_break.mode) for graph_break in self._breaks]
+        pairs += [(fallback.backend, fallback.mode) for fallback in self._fallbacks]
+        return tuple(dict.fromkeys([*pairs, *self._calls]))
 
     def explain(self) -> str:
         """Every function with its builds, what caused each, and the cure; the text of a failing assertion too."""

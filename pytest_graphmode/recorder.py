@@ -13,11 +13,16 @@ from pytest_graphmode.causes import History
 from pytest_graphmode.identity import Identity, call_site
 from pytest_graphmode.ledger import BuildReport, Cause, EagerCounter, Fallback, GraphBreak, GraphBuild, GraphLedger
 
-NEW_STRUCTURE: Final = Cause(
-    "structure",
-    "the recorded graph",
-    cure="an eager framework records a graph on every call; nothing to do unless the structure should be fixed",
-)
+_NEW_STRUCTURE: Final = "accept one graph per structure, or fix what the structure depends on"
+
+
+def _new_structure(counter: EagerCounter, nodes: int) -> tuple[Cause, ...]:
+    """Why a recorded graph is unlike those before it, as far as an eager framework tells; empty for the first."""
+    if not counter.sizes:
+        return ()
+    before = list(counter.sizes.values())[-1]
+    other = " of another structure" if before == nodes else ""
+    return (Cause("structure", "the recorded graph", f"{before} nodes", f"{nodes} nodes{other}", _NEW_STRUCTURE),)
 
 
 class _Function:
@@ -48,8 +53,7 @@ class Recorder:
                 function.history = History()
             self.ledger.clear()
             for counter in self._counters:
-                counter.calls = counter.builds = counter.nodes = 0
-                counter.structures.clear()
+                counter.clear()
                 self.ledger.add_counter(counter)
 
     def build(self, report: BuildReport) -> None:
@@ -57,8 +61,9 @@ class Recorder:
             self._add(self._classify(report))
 
     def call(self, backend: str, mode: str) -> None:
+        key = (backend, mode)
         for ledger in self._ledgers:
-            ledger.add_calls(backend, mode)
+            ledger.add_call(key)
 
     def eager_call(
         self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
@@ -67,14 +72,12 @@ class Recorder:
         with self._lock:
             counter = self.counter(identity, backend, mode)
             counter.calls += 1
-            if not nodes:
-                return
-            counter.builds += 1
-            counter.nodes += nodes
-            structure = (fingerprint() or nodes) if self.structures else nodes
-            counter.structures[structure] = counter.structures.get(structure, 0) + 1
-            if counter.structures[structure] == 1:
-                self.recorded(counter, nodes, structure, call_site())
+            if nodes:
+                structure = (self.structures and fingerprint()) or nodes
+                if structure in counter.structures:
+                    counter.structures[structure] += 1
+                else:
+                    self.recorded(counter, nodes, structure)
 
     def graph_break(self, graph_break: GraphBreak) -> None:
         for ledger in self._ledgers:
@@ -97,22 +100,25 @@ class Recorder:
                 ledger.add_counter(counter)
             return counter
 
-    def recorded(self, counter: EagerCounter, nodes: int, structure: object, call_site: str | None) -> None:
+    def recorded(self, counter: EagerCounter, nodes: int, structure: object) -> None:
         """An eager call recorded a graph of a structure not seen before: it becomes an event."""
-        build = GraphBuild(
-            function=counter.function,
-            location=counter.location,
-            backend=counter.backend,
-            mode=counter.mode,
-            group=counter.group,
-            number=counter.builds,
-            nodes=nodes,
-            call_site=call_site,
-            causes=(NEW_STRUCTURE,) if counter.builds > 1 else (),
-            recorded=True,
-            structure=str(structure),
-        )
         with self._lock:
+            causes = _new_structure(counter, nodes)
+            counter.sizes[structure] = nodes
+            counter.structures[structure] = counter.structures.get(structure, 0) + 1
+            build = GraphBuild(
+                function=counter.function,
+                location=counter.location,
+                backend=counter.backend,
+                mode=counter.mode,
+                group=counter.group,
+                number=counter.builds,
+                nodes=nodes,
+                call_site=call_site(),
+                causes=causes,
+                recorded=True,
+                structure=str(structure),
+            )
             self._add(build)
 
     def open_ledger(self) -> GraphLedger:

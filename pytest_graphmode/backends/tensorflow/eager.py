@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.backends.tensorflow import tape
+from pytest_graphmode.backends.tensorflow.recording import TapeCounter
 
 
 def native_device(device: str) -> str:
@@ -46,9 +47,7 @@ class TensorFlowMode(PythonMode):
     def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         if isinstance(tensor, (tf.IndexedSlices, tf.SparseTensor)):
             tensor = (
-                tf.convert_to_tensor(tensor)
-                if isinstance(tensor, tf.IndexedSlices)
-                else tf.sparse.to_dense(tensor)
+                tf.convert_to_tensor(tensor) if isinstance(tensor, tf.IndexedSlices) else tf.sparse.to_dense(tensor)
             )
         return np.array(tensor.numpy())
 
@@ -66,3 +65,18 @@ class TensorFlowMode(PythonMode):
 
 class Eager(TensorFlowMode):
     """Operations run as they are met; autograd graphs are recorded under a tape."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device)
+        self._tapes = TapeCounter()
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        with super().scope(), self._tapes.installed():
+            yield
+
+    def recorded_nodes(self) -> int:
+        return self._tapes.look()
+
+    def fingerprint(self, outputs: Any) -> str | None:
+        return self._tapes.last_structure()

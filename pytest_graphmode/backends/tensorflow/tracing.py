@@ -19,7 +19,7 @@ from tensorflow.python.eager.polymorphic_function.concrete_function import Concr
 from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 
 from pytest_graphmode.backends.tensorflow import graph_nodes, trace_types, traced_function
-from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.backends.tensorflow.patching import patched
 from pytest_graphmode.identity import call_site
 from pytest_graphmode.ledger import BuildReport, Cause, Condition
 from pytest_graphmode.watch import Sink
@@ -55,18 +55,12 @@ class TracingSource:
         self._thread = _Thread()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
-        patches = [
-            _Patch(tracing_compilation, "_create_concrete_function", lambda trace: self._tracing(trace, sink)),
-            _Patch(FunctionCache, "generalize", self._generalizing),
-            _Patch(Function, "_call", lambda call: _calling(call, sink, _mode_of_function)),
-            _Patch(ConcreteFunction, "_call_impl", lambda call: _calling(call, sink, _mode_of_concrete_function)),
-        ]
-
-        def detach() -> None:
-            for patch in reversed(patches):
-                patch.undo()
-
-        return detach
+        return patched(
+            (tracing_compilation, "_create_concrete_function", lambda trace: self._tracing(trace, sink)),
+            (FunctionCache, "generalize", self._generalizing),
+            (Function, "_call", lambda call: _calling(call, sink, _mode_of_function)),
+            (ConcreteFunction, "_call_impl", lambda call: _calling(call, sink, _mode_of_concrete_function)),
+        )
 
     def _generalizing(self, generalize: Callable[..., Any]) -> Callable[..., Any]:
         """With reduce_retracing the trace is of a generalized type; this call is the last to see the actual one."""
@@ -95,27 +89,6 @@ class TracingSource:
                 self._thread.nested = outer + seconds
 
         return tracing
-
-
-class _Patch:
-    """One attribute of TensorFlow's, replaced until undone.
-
-    Raises:
-        UnsupportedError: this version of TensorFlow has no such attribute.
-    """
-
-    def __init__(self, owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        self._owner, self._name = owner, name
-        self._original = getattr(owner, name, None)
-        if self._original is None:
-            raise UnsupportedError(
-                f"this TensorFlow has no {owner.__name__}.{name}, by which builds are counted: "
-                "pytest-graphmode knows TensorFlow 2.16 to 2.21; look for a newer release of it"
-            )
-        setattr(owner, name, wrap(self._original))
-
-    def undo(self) -> None:
-        setattr(self._owner, self._name, self._original)
 
 
 def _calling(call: Callable[..., Any], sink: Sink, mode: Callable[[Any], str]) -> Callable[..., Any]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from pytest_graphmode import trees
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.torch import autograd
+from pytest_graphmode.backends.torch import autograd, topology
 
 
 def native_device(device: str) -> torch.device:
@@ -53,9 +54,12 @@ class TorchMode(PythonMode):
             host = host.float()  # NumPy has no bfloat16 of its own
         return np.array(host.numpy())
 
-    def recorded_nodes(self) -> int:
-        # Each autograd node takes the next sequence number of its thread; no public API counts nodes this cheaply.
-        return int(torch.autograd._get_sequence_nr())
+    # Each autograd node takes the next sequence number of its thread; no public API counts nodes this cheaply. It is
+    # torch's own function, since two more Python calls would be felt on every eager call.
+    recorded_nodes = staticmethod(torch.autograd._get_sequence_nr)
+
+    def fingerprint(self, outputs: Any) -> str | None:
+        return topology.fingerprint(trees.leaves(outputs))
 
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
