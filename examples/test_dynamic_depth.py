@@ -42,6 +42,8 @@ def adam(graphmode, variables, rate=1e-4, decay=(0.9, 0.999), epsilon=1e-8):
         step = time + 1
         graphmode.assign(time, step)
         for variable, mean, square, grad in zip(variables, means, squares, grads, strict=True):
+            if grad is None:  # eager frameworks find no path to a layer that was not applied
+                grad = xp.zeros_like(variable)
             new_mean = decay[0] * mean + (1 - decay[0]) * grad
             new_square = decay[1] * square + (1 - decay[1]) * grad**2
             unbiased = new_mean / (1 - decay[0] ** step), new_square / (1 - decay[1] ** step)

@@ -20,13 +20,16 @@ class Graph(GraphControlFlow, TensorFlowMode):
         return not tf.executing_eagerly()
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        made: Callable[..., Any] = tf.function(for_function(fn), **options)
-        return made
+        return self.traced(fn, **options)
+
+    def traced(self, fn: Callable[..., Any], **options: Any) -> Any:
+        """The tf.function of `fn`."""
+        return tf.function(for_function(fn), **options)
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
         # Calling the function itself would print warnings of retracing: TensorFlow counts traces by code, and all
         # checks share this one.
-        graph: Callable[..., Any] = self.function(compute).get_concrete_function(*example)
+        graph: Callable[..., Any] = self.traced(compute).get_concrete_function(*example)
         return graph
 
     def value_and_grad(

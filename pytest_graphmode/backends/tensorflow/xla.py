@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,21 +25,31 @@ _LOOP_CURE: Final = (
 class Xla(Graph):
     name = "xla"
 
+    def traced(self, fn: Callable[..., Any], **options: Any) -> Any:
+        return super().traced(fn, **{"jit_compile": True, **options})
+
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        compiled = super().function(fn, **{"jit_compile": True, **options})
+        return _named(super().function(fn, **options))
 
-        @functools.wraps(fn, updated=())
-        def call(*args: Any, **kwargs: Any) -> Any:
-            __tracebackhide__ = True
-            try:
-                return compiled(*args, **kwargs)
-            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-                reason = unsupported(str(error))
-                if reason is None:
-                    raise
-                raise UnsupportedError(reason) from None
+    def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
+        graph = super().joint_graph(compute, example)
+        return None if graph is None else _named(graph)
 
-        return call
+
+def _named(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """`compiled`, with what XLA can't compile raised by name."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        try:
+            return compiled(*args, **kwargs)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            reason = unsupported(str(error))
+            if reason is None:
+                raise
+            raise UnsupportedError(reason) from None
+
+    return call
 
 
 def unsupported(message: str) -> str | None:
