@@ -78,8 +78,13 @@ def parametrize(metafunc: pytest.Metafunc, registry: Registry) -> None:
         from pytest_graphmode import markers
 
         markers.check(marks, registry.specs)
-    if "graphmode" in metafunc.fixturenames:
+    if "graphmode" in metafunc.fixturenames and not _names_variants(metafunc.definition):
         metafunc.parametrize("graphmode", _params(registry, marks), indirect=True)
+
+
+def _names_variants(node: pytest.Item) -> bool:
+    """Whether a test names its variants itself: `parametrize("graphmode", [variant.param()], indirect=True)`."""
+    return any(mark.args and "graphmode" in mark.args[0] for mark in node.iter_markers("parametrize"))
 
 
 def _params(registry: Registry, marks: Sequence[pytest.Mark]) -> list[ParameterSet]:
@@ -107,12 +112,12 @@ def base_id(node: pytest.Item, variant: Variant) -> str:
     """A test's id without its variant, the same for all variants of one test and under every xdist mode."""
     name = getattr(node, "originalname", None) or node.name.partition("[")[0]
     callspec = getattr(node, "callspec", None)
-    others = _without(callspec.id, variant.id) if callspec is not None else ""
+    others = without_variant(callspec.id, variant.id) if callspec is not None else ""
     head = f"{node.parent.nodeid}::{name}" if node.parent is not None else name
     return f"{head}[{others}]" if others else head
 
 
-def _without(parameters: str, variant: str) -> str:
+def without_variant(parameters: str, variant: str) -> str:
     """`3` of `tf-graph-cpu-3`: the variant stands first, since the plugin parametrizes before others do."""
     if parameters == variant:
         return ""
@@ -235,7 +240,7 @@ def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
             _report(node, variant, ledger, perf_counter() - started)
         if handle is not None and not handle.touched:
             pytest.fail(_VACUOUS, pytrace=False)
-        failure = verdict(ledger, limits, variant)
+        failure = verdict(ledger, limits, variant, static=handle is None or handle._mode.static)
         if failure is not None:
             pytest.fail(failure, pytrace=False)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_graphmode.agreement.item import Agreement, variant_of
+from pytest_graphmode.item import without_variant
 from pytest_graphmode.variant import Variant
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def _agreement(variants: list[pytest.Function], specs: Specs) -> Agreement:
     first = variants[0]
     parent = first.parent
     assert parent is not None  # only the session has none
-    name = f"{first.originalname}[{'-'.join(['agreement', *other_ids(first, variant_of(first))])}]"
+    others = without_variant(first.callspec.id, variant_of(first).id)
+    name = f"{first.originalname}[agreement-{others}]" if others else f"{first.originalname}[agreement]"
     # The id is given because only then --lf knows the item again in pytest 9.2.
     item: Agreement = Agreement.from_parent(
         parent, name=name, nodeid=f"{parent.nodeid}::{name}", variants=variants, request=_request(first, specs)
@@ -98,14 +100,6 @@ def _request(item: pytest.Function, specs: Specs) -> AgreeRequest:
         return agree_request(mark, specs)
     except (TypeError, ValueError) as error:
         raise pytest.fail.Exception(f"{item.nodeid}: {error}", pytrace=False) from None
-
-
-def other_ids(item: pytest.Function, variant: Variant) -> list[str]:
-    """The ids of an item's parameters without its variant, in order."""
-    # No public attribute has the ids one by one, and the whole can't be split: any of them may contain a dash.
-    ids = list(item.callspec._idlist)
-    ids.remove(str(variant))
-    return ids
 
 
 def _share_worker(agreement: Agreement) -> None:
