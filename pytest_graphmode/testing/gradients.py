@@ -1,0 +1,173 @@
+"""The contract about reverse-mode gradients: values, paths, conventions, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.testing.contract import (
+    Contract,
+    backend_of,
+    expect,
+    mode_of,
+    needs_gradients,
+    needs_python,
+    supported,
+)
+
+if TYPE_CHECKING:
+    from pytest_graphmode.handle import Handle
+
+VECTOR = np.array([1.0, -2.0, 3.0])
+
+
+class GradientContract(Contract):
+    def test_gradients_are_there_or_refused(self, graphmode: Handle) -> None:
+        """`gradients` is true or false, and not just said."""
+        needs_python(graphmode)
+        gradient = graphmode.grad(lambda x: graphmode.xp.sum(x * x))
+        if backend_of(graphmode).gradients:
+            expect(graphmode, gradient(VECTOR), 2 * VECTOR, rtol=1e-5)
+            return
+        with pytest.raises(UnsupportedError) as refused:
+            gradient(VECTOR)
+        assert str(refused.value).strip()
+
+    def test_value_and_gradients_of_several_arguments(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+        both = graphmode.value_and_grad(lambda x, a, b: graphmode.xp.sum(a * x + b), argnums=(2, 0))
+        value, (of_b, of_x) = both(VECTOR, np.array([2.0, 3.0, 4.0]), VECTOR)
+        expect(graphmode, (value, of_x, of_b), (np.float32(10), np.array([2.0, 3.0, 4.0]), np.ones(3)), rtol=1e-5)
+
+    def test_one_tensor_as_two_arguments(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+        x = graphmode.tensor(VECTOR)
+        grads = graphmode.grad(lambda x, y: graphmode.xp.sum(x * x * y), argnums=(0, 1))(x, x)
+        expect(graphmode, grads, (2 * VECTOR**2, VECTOR**2), rtol=1e-5)
+
+    def test_gradients_of_a_tree(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+
+        def loss(p: Any) -> Any:
+            return graphmode.xp.sum(p["w"] * p["rest"][0]) + p["rest"][1] * 3
+
+        grads = graphmode.grad(loss)({"w": VECTOR, "rest": [np.ones(3), graphmode.tensor(1.0)]})
+        expect(graphmode, grads, {"w": np.ones(3), "rest": [VECTOR, np.float32(3)]}, rtol=1e-5)
+
+    def test_no_path_is_none(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+        grads = graphmode.grad(lambda p: graphmode.xp.sum(p["used"]))({"used": VECTOR, "unused": VECTOR})
+        assert grads["unused"] is None
+        expect(graphmode, grads["used"], np.ones(3))
+
+    def test_a_path_with_derivative_zero_is_zero(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+        expect(graphmode, graphmode.grad(lambda x: graphmode.xp.sum(x * 0))(VECTOR), np.zeros(3))
+
+    def test_integers_have_no_gradient(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+        counts = np.arange(3, dtype=np.int32)
+        grads = graphmode.grad(lambda p: graphmode.xp.sum(p["x"][1:]) * 2)({"x": VECTOR, "n": counts})
+        assert grads["n"] is None
+        expect(graphmode, grads["x"], np.array([0.0, 2.0, 2.0]), rtol=1e-5)
+
+    def test_complex_gradients_follow_tensorflow_and_torch(self, graphmode: Handle) -> None:
+        """d Re(c z) / dz is conj(c) there, and c on JAX."""
+        needs_gradients(graphmode)
+        c = 1 + 2j
+        with supported():
+            grads = graphmode.grad(lambda z: graphmode.xp.sum(graphmode.xp.real(c * z)))(np.array([3 + 4j, -1j]))
+        expect(graphmode, grads, np.full(2, np.conj(c)), rtol=1e-5)
+
+    def test_gradients_of_variables(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+        with supported():
+            weights = {"w": graphmode.variable(VECTOR), "unused": graphmode.variable(1.0)}
+        both = graphmode.value_and_grad(lambda x: graphmode.xp.sum(weights["w"] * x), variables=weights)
+        value, grads = both(np.array([2.0, 3.0, 4.0]))
+        assert grads["unused"] is None
+        expect(graphmode, (value, grads["w"]), (np.float32(8), np.array([2.0, 3.0, 4.0])), rtol=1e-5)
+
+    def test_second_derivatives(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+
+        def slope(x: Any) -> Any:
+            return graphmode.xp.sum(graphmode.grad(lambda x: graphmode.xp.sum(x**3))(x))
+
+        with supported():
+            expect(graphmode, graphmode.grad(slope)(VECTOR), 6 * VECTOR, rtol=1e-5)
+
+    def test_gradients_through_while_loop(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+
+        def power(x: Any) -> Any:
+            return graphmode.while_loop(lambda y, n: n < 3, lambda y, n: (y * x, n + 1), (x, 0))[0]
+
+        with supported():
+            expect(graphmode, graphmode.grad(power)(graphmode.tensor(2.0)), np.float32(32), rtol=1e-5)
+
+    def test_gradients_through_fori_loop(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+
+        def power(x: Any) -> Any:
+            return graphmode.fori_loop(0, 3, lambda i, y: y * x, x)
+
+        with supported():
+            expect(graphmode, graphmode.grad(power)(graphmode.tensor(2.0)), np.float32(32), rtol=1e-5)
+
+    def test_gradients_through_scan(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+
+        def polynomial(x: Any, coefficients: Any) -> Any:
+            total, terms = graphmode.scan(lambda total, c: (total * x + c, total), x * 0, coefficients)
+            return total + graphmode.xp.sum(terms)
+
+        with supported():
+            grads = graphmode.grad(polynomial, argnums=(0, 1))(graphmode.tensor(2.0), np.array([1.0, 3.0, 5.0]))
+        expect(graphmode, grads, (np.float32(8), np.array([7.0, 3.0, 1.0])), rtol=1e-5)
+
+    @pytest.mark.parametrize(("x", "slope"), [(2.0, 12.0), (-2.0, -1.0)])
+    def test_gradients_through_cond(self, graphmode: Handle, x: float, slope: float) -> None:
+        needs_gradients(graphmode)
+        grad = graphmode.grad(lambda x: graphmode.cond(x > 0, lambda x: x**3, lambda x: -x, x))
+        with supported():
+            expect(graphmode, grad(graphmode.tensor(x)), slope, rtol=1e-5)
+
+    @pytest.mark.parametrize("index", [0, 1, 2])
+    def test_gradients_through_switch(self, graphmode: Handle, index: int) -> None:
+        needs_gradients(graphmode)
+        branches = [lambda x: x, lambda x: x * 2, lambda x: x * x]
+        grad = graphmode.grad(lambda x, index: graphmode.switch(index, branches, x))
+        with supported():
+            result = grad(graphmode.tensor(3.0), graphmode.tensor(index))
+        expect(graphmode, result, [1.0, 2.0, 6.0][index], rtol=1e-5)
+
+    def test_what_is_no_scalar_has_no_gradient(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+        with pytest.raises(ValueError, match="scalar"):
+            graphmode.grad(lambda x: x * 2)(VECTOR)
+
+    def test_training_with_the_update_in_the_function(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+        with supported():
+            weight = graphmode.variable(np.zeros(3))
+
+        def step(x: Any) -> Any:
+            loss, gradient = graphmode.value_and_grad(lambda: graphmode.xp.sum((weight - x) ** 2), variables=weight)()
+            graphmode.assign(weight, weight - 0.25 * gradient)
+            return loss
+
+        train = graphmode.function(step)
+        losses = [float(graphmode.numpy(train(VECTOR))) for _ in range(4)]
+        np.testing.assert_allclose(losses, 14 * 0.25 ** np.arange(4), rtol=1e-4)
+        expect(graphmode, weight, VECTOR * (1 - 0.5**4), rtol=1e-5)
+        if mode_of(graphmode).static:
+            assert graphmode.ledger.rebuilds == 0, graphmode.explain()
+
+    def test_right_gradients_pass_the_check(self, graphmode: Handle) -> None:
+        needs_gradients(graphmode)
+        with supported():
+            graphmode.check_grads(lambda x: graphmode.xp.sum(graphmode.xp.sin(x) * x), VECTOR)
