@@ -14,8 +14,9 @@ from typing import Any, Final
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
+from pytest_graphmode.names import parse_device, split
 from pytest_graphmode.options import BackendChoice, merged, parse_backend, parse_devices, parse_dtypes
-from pytest_graphmode.variant import Variant, VariantPattern, parse_device, split
+from pytest_graphmode.variant import Variant, VariantPattern
 
 Specs = Mapping[str, BackendSpec]
 

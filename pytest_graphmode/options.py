@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
-from pytest_graphmode.variant import DEFAULT_DTYPE, DTYPES, parse_device, split
+from pytest_graphmode.names import DEFAULT_DTYPE, DTYPES, parse_device, split
 
 T = TypeVar("T")
 

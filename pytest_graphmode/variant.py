@@ -5,19 +5,16 @@ Made by `item.py` from the settings and a test's marker; everything later reads 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_graphmode.names import DEFAULT_DTYPE
+
 if TYPE_CHECKING:
     from _pytest.mark import ParameterSet
-
-DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
-DEFAULT_DTYPE: Final = "float32"
-_DEVICE: Final = re.compile(r"(cpu|gpu|cuda|mps|xpu|tpu)(?::(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -65,33 +62,3 @@ class VariantPattern:
             and self.mode in (None, variant.mode)
             and self.device in (None, variant.device, variant.device.partition(":")[0])
         )
-
-
-def parse_device(text: str) -> str:
-    """A device's one name: `cuda:0` and `gpu` are `gpu:0`, `cpu:0` is `cpu`.
-
-    Raises:
-        ValueError: not a device name; the message lists the legal ones.
-    """
-    match = _DEVICE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text.strip()!r} is not a device: write cpu, cpu:1, gpu:0 (or cuda:0), mps, xpu:0 or tpu:0")
-    kind = "gpu" if match[1] == "cuda" else match[1]
-    if kind in ("cpu", "mps"):
-        return kind if match[2] in (None, "0") else f"{kind}:{match[2]}"
-    return f"{kind}:{int(match[2] or 0)}"
-
-
-def split(value: str | Sequence[str], what: str) -> list[str]:
-    """The entries of a comma list or of a sequence of strings.
-
-    Raises:
-        TypeError: neither a string nor a sequence of them.
-    """
-    if isinstance(value, str):
-        parts: Sequence[str] = value.split(",")
-    elif isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(part, str) for part in value):
-        parts = sorted(value) if isinstance(value, (set, frozenset)) else list(value)
-    else:
-        raise TypeError(f"{what} must be a comma list or a list of strings, not {value!r}")
-    return [part.strip() for part in parts if part.strip()]

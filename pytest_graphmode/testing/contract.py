@@ -11,7 +11,8 @@ import pytest
 from pytest_graphmode.backends.base import BackendSpec
 from pytest_graphmode.compare import first_mismatch
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.variant import DEFAULT_DTYPE, Variant
+from pytest_graphmode.names import DEFAULT_DTYPE
+from pytest_graphmode.variant import Variant
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, Mode

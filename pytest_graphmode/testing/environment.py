@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from pytest_graphmode.names import parse_device
 from pytest_graphmode.testing.contract import Contract, backend_of, mode_of, supported
-from pytest_graphmode.variant import parse_device
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
