@@ -30,11 +30,13 @@ def agreements(obj: object, items: Sequence[Any], specs: Specs) -> list[Agreemen
         _refuse_unittest(obj)
         return []
     first = functions[0]
+    own = any(mark.name == "graph_agree" for item in functions for mark in item.own_markers)
+    if not own and first.get_closest_marker("graph_agree") is None:
+        return []
     if "graphmode" in first.fixturenames:
-        groups = _groups(functions)
-        return [_agreement(group, specs) for group in groups if group[0].get_closest_marker("graph_agree")]
-    # A mark on a class or module means those of its tests that have variants.
-    if any(mark.name == "graph_agree" for mark in first.own_markers):
+        groups = [group for group in _groups(functions) if group[0].get_closest_marker("graph_agree")]
+        return [_agreement(group, specs) for group in groups]
+    if own:  # on a class or module it means those of its tests that have variants
         pytest.fail(
             f"{first.nodeid}: @pytest.mark.graph_agree compares the variants of a test that uses the graphmode "
             "fixture, and this one does not: give it the argument graphmode, or remove the marker",

@@ -71,6 +71,24 @@ def test_the_outcomes_are_right_however_items_are_spread(project, dist):
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
+def test_grouped_by_xdist_no_variant_is_run_twice(project):
+    project.write(
+        """
+        @agree
+        @pytest.mark.parametrize("x", range(4))
+        def test_net(graphmode, x):
+            with open("runs.txt", "a") as file:
+                file.write("once\\n")
+            graphmode.agree(loss=1.0)
+        """
+    )
+    result = project.run("-n2", "--dist", "loadgroup", run=project.pytester.runpytest_subprocess)
+    result.assert_outcomes(passed=4 * 3)
+    if "]@test_net-" not in result.stdout.str():
+        pytest.skip("this release of xdist does not group items under this release of pytest")
+    assert (project.pytester.path / "runs.txt").read_text().count("once") == 4 * 2
+
+
 def test_last_failed_works_across_processes(project):
     project.write(NET)
     for arguments in (["-n2"], ["-n2", "--lf"]):
