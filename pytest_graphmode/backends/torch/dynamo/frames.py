@@ -12,6 +12,7 @@ import sys
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -25,6 +26,7 @@ _RESUMED: Final = re.compile(r"torch_dynamo_resume_in_(?P<name>.+)_at_(?P<line>\
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 _MOST_LEAVES: Final = 100
 _TORCH: Final = str(torch.__path__[0])
+_EVAL_FRAME: Final = str(Path(_TORCH) / "_dynamo" / "eval_frame.py")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Frame:
 
     Attributes:
         resumed: whether it is the rest of a function after a graph break.
-        module: the module, where what was compiled is one.
+        outermost: whether it is the very function that torch.compile was given.
     """
 
     def __init__(self, code: types.CodeType, scope: Mapping[str, Any], names: Mapping[str, Any]) -> None:
@@ -50,32 +52,43 @@ class Frame:
         self._resumed = _RESUMED.match(code.co_name)
         self.resumed = self._resumed is not None
         self._subject = _subject(code, scope)
+        self._compiled = _compiled_function(code)
+        self.outermost = self._subject is not None or self._compiled is not None
+
+    @property
+    def subject_name(self) -> str:
+        """How a wrapped callable is called in the names of its attributes: a module by its class."""
+        return type(self._module).__name__ if self._module is not None else ""
+
+    @property
+    def _module(self) -> nn.Module | None:
+        found = getattr(self._subject, "__self__", None)
+        return found if isinstance(found, nn.Module) else None
 
     @functools.cached_property
     def identity(self) -> Identity:
-        subject = self._subject
-        if subject is not None:
-            module = getattr(subject, "__self__", None)
-            return identity.of(subject, owner=module if isinstance(module, nn.Module) else None)
-        found = identity.of(self._function())
+        if self._subject is not None:
+            return identity.of(self._subject, owner=self._module)
+        found = identity.of(self._compiled or self._function())
         if self._resumed is None:
-            return replace(found, function=_known_function(self.code) or found.function)
-        # The line after which the function goes on is part of the name that Dynamo gives to its rest.
-        return replace(
-            found,
-            name=f"{self._resumed['name']} after its graph break",
-            line=int(self._resumed["line"]),
-            role="resumed",
-        )
+            return found
+        # The line at which the function goes on is part of the name that Dynamo gives to its rest.
+        name, line = self._resumed["name"], int(self._resumed["line"])
+        return replace(found, name=f"{name} after its graph break", line=line, role="resumed")
 
     def _function(self) -> Any:
         """A function like the one whose frame this is, for what its code and closure say about it."""
         cells = tuple(types.CellType(*_bound(self.locals, name)) for name in self.code.co_freevars)
         function = types.FunctionType(self.code, {}, self.code.co_name, None, cells)
-        owner = self.locals.get(self.code.co_varnames[0]) if self.code.co_argcount else None
-        if owner is not None and _is_method(self.code, type(owner)):
-            return types.MethodType(function, owner)
-        return function
+        if sys.version_info >= (3, 11):
+            function.__qualname__ = self.code.co_qualname
+        return types.MethodType(function, self._owner) if self._owner is not None else function
+
+    @property
+    def _owner(self) -> Any:
+        """The object whose method this is, None for a function."""
+        first = self.locals.get(self.code.co_varnames[0]) if self.code.co_argcount else None
+        return first if first is not None and _is_method(self.code, type(first)) else None
 
     @functools.cached_property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -86,9 +99,9 @@ class Frame:
         if self._subject is not None:
             yield from self._arguments_of_subject()
             return
-        method = isinstance(self._function(), types.MethodType)
-        for name in _parameters(self.code)[1 if method else 0 :] + self.code.co_freevars:
-            if name in self.locals and not name.startswith("___"):
+        names = _parameters(self.code)[0 if self._owner is None else 1 :] + self.code.co_freevars
+        for name in names:
+            if name in self.locals and not name.startswith("__"):
                 yield name, f"L[{name!r}]", self.locals[name]
 
     def _arguments_of_subject(self) -> Iterator[tuple[str, str, Any]]:
@@ -116,20 +129,22 @@ def _subject(code: types.CodeType, scope: Mapping[str, Any]) -> Any:
         found = scope.get("self")
     else:
         return None
-    if isinstance(getattr(found, "__self__", None), nn.Module):
-        found = found.__self__
+    owner = getattr(found, "__self__", None)
+    if isinstance(owner, nn.Module):
+        found = owner
     return found.forward if isinstance(found, nn.Module) else found
 
 
-def _known_function(code: types.CodeType) -> int:
-    """The token of the function that torch.compile was given, found in the frame of its wrapper; 0 if it is not there."""
+def _compiled_function(code: types.CodeType) -> Any:
+    """The function that torch.compile was given, found in the frame of torch's wrapper around it, or None."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
-        function = frame.f_locals.get("fn") if frame.f_code.co_filename.endswith("eval_frame.py") else None
-        if getattr(function, "__code__", None) is code:
-            return identity.token(function)
+        if frame.f_code.co_filename == _EVAL_FRAME:
+            function = frame.f_locals.get("fn")
+            if getattr(function, "__code__", None) is code:
+                return function
         frame = frame.f_back
-    return 0
+    return None
 
 
 def _bound(scope: Mapping[str, Any], name: str) -> tuple[Any, ...]:
@@ -138,7 +153,7 @@ def _bound(scope: Mapping[str, Any], name: str) -> tuple[Any, ...]:
 
 def _is_method(code: types.CodeType, cls: type) -> bool:
     found = inspect.getattr_static(cls, code.co_name, None)
-    return code.co_varnames[0] == "self" or getattr(inspect.unwrap(found), "__code__", None) is code if found else False
+    return callable(found) and (code.co_varnames[0] == "self" or getattr(found, "__code__", None) is code)
 
 
 def _parameters(code: types.CodeType) -> tuple[str, ...]:
@@ -162,7 +177,7 @@ def _leaves(name: str, source: str, value: Any) -> Iterator[Leaf]:
 
 
 def describe(name: str, value: Any) -> Argument:
-    """A leaf as the reports show it; objects by their type, because their text may be long, slow or different each time."""
+    """A leaf as the reports show it; objects by their type, since their text may be long, slow or never the same."""
     if isinstance(value, torch.Tensor):
         return tensor_argument(
             name,

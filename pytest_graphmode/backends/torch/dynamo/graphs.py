@@ -70,7 +70,7 @@ def _inner(module: GraphModule, node: Node) -> Iterator[GraphModule]:
 
 def _name(node: Node) -> str | None:
     """`while`, `cond`, `scan` or `switch`, None for an operator that is no control flow, or part of a switch."""
-    name = _CONTROL_FLOW.get(node.target.name())  # type: ignore[union-attr]
+    name = _CONTROL_FLOW.get(node.target.name())
     if name != "cond":
         return name
     # The handle's switch is a chain of torch.cond, the first of which stands for all.

@@ -1,0 +1,115 @@
+"""Where Dynamo ended a graph, or gave a function up: the user's line and the reason, in one sentence each.
+
+Called by `source.py` after every compilation, with what the compilation left behind in torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from traceback import FrameSummary
+from typing import Final
+
+from torch._dynamo import config
+from torch._dynamo.exc import Unsupported, UserError
+from torch._dynamo.utils import counters, graph_break_reasons
+
+from pytest_graphmode.identity import is_library
+from pytest_graphmode.ledger import GraphBreak
+
+_LIMIT: Final = re.compile(r"recompile.limit|cache_size_limit", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
+_PART: Final = re.compile(r"^\s*(Explanation|Hint): *(.*)$", re.MULTILINE)
+
+# What the shortest of Dynamo's reasons mean.
+_PLAIN: Final = (
+    ("generic_jump", "a branch depends on the value of a tensor: use torch.cond, or graphmode.cond"),
+    (
+        "Tensor.item",
+        "Tensor.item() reads a value: keep it a tensor, or set torch._dynamo.config.capture_scalar_outputs",
+    ),
+    ("builtin: print", "print() can't be traced: leave it out, or print outside of the function"),
+)
+
+
+class Trail:
+    """What torch remembered of earlier compilations when this one began."""
+
+    def __init__(self) -> None:
+        self._reasons = len(graph_break_reasons)
+        self._counts = dict(counters["graph_break"])
+
+    def breaks(self) -> Iterator[GraphBreak]:
+        """The breaks since then at which a graph ended and the function went on."""
+        since = self._reasons if self._reasons <= len(graph_break_reasons) else 0  # it was reset in between
+        for reason in graph_break_reasons[since:]:
+            if getattr(reason, "graph_break", True):
+                yield _graph_break(reason.user_stack, reason.reason)
+
+    def unplaced(self) -> str | None:
+        """A reason that torch counted since then without saying where: torch 2.4 skips loops with a break so."""
+        found = (text for text, count in counters["graph_break"].items() if count > self._counts.get(text, 0))
+        return next(found, None)
+
+
+def skipped(error: BaseException) -> GraphBreak:
+    """The break for which Dynamo runs a whole function eagerly; without a line where torch kept none."""
+    return _whole(getattr(error, "real_stack", None) or (), str(error))
+
+
+def unplaced(reason: str) -> GraphBreak:
+    """A break of which torch says only the reason."""
+    return _whole((), reason)
+
+
+def raised(error: BaseException) -> bool:
+    """Whether the user's own code raised while it was traced."""
+    return isinstance(error, Unsupported) and str(error).startswith("Observed exception")
+
+
+def _whole(stack: Iterable[FrameSummary], reason: str) -> GraphBreak:
+    found = _graph_break(stack, reason)
+    return replace(found, reason=f"{found.reason} (the whole function runs eagerly)")
+
+
+def is_limit(error: BaseException) -> bool:
+    """Whether a function was built too often, so that torch runs it eagerly from now on without saying so again."""
+    return isinstance(error, Unsupported) and _LIMIT.search(str(error)) is not None
+
+
+def given_up(error: BaseException) -> str:
+    """Why torch runs a function eagerly from now on, and what to do."""
+    if is_limit(error):
+        limit = getattr(config, "recompile_limit", None) or config.cache_size_limit
+        return (
+            f"torch has {limit} graphs of it (torch._dynamo.config.recompile_limit), runs it eagerly from now on and "
+            "counts nothing more: make it compile less often, or raise the limit"
+        )
+    if raised(error):
+        return "it raised while it was traced, and torch does not try again: raise outside of the compiled function"
+    return f"torch can't go on after a break there: {skipped(error).reason}"
+
+
+def is_silent(error: BaseException, one_graph: bool) -> bool:
+    """Whether torch keeps an error to itself, and runs the function eagerly from now on."""
+    return isinstance(error, (Unsupported, UserError)) and not one_graph
+
+
+def _graph_break(stack: Iterable[FrameSummary], reason: str) -> GraphBreak:
+    frames = list(stack)
+    user = next((frame for frame in reversed(frames) if not is_library(frame.filename)), frames[-1] if frames else None)
+    where = f"{Path(user.filename).name}:{user.lineno}" if user else ""
+    return GraphBreak("torch", "compile", user.name if user else "", where, sentence(reason))
+
+
+def sentence(reason: str) -> str:
+    """Dynamo's reason, of several paragraphs, in one line: what it can't do, and the first of its hints."""
+    for mark, plain in _PLAIN:
+        if reason.startswith(mark):
+            return plain
+    parts = dict(reversed(_PART.findall(reason)))
+    head = parts.get("Explanation") or reason.strip().partition("\n")[0]
+    told = [part.strip().rstrip(".") for part in (head, parts.get("Hint", "")) if part]
+    return _ADDRESS.sub("", ". ".join(told))
