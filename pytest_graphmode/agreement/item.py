@@ -35,6 +35,7 @@ class Agreement(pytest.Item):
         self.request = request
         self._left_out: set[pytest.Function] = set()
         self._failed_here: Run | None = None
+        self._incomparable: str | None = None
         # The marks of the function and of its other parameters, not those of one variant.
         self.own_markers = [mark for mark in variants[0].own_markers if all(_has(item, mark) for item in variants)]
         # As on a function's item; without pytestmark, pytest reports a skip without its line.
@@ -72,10 +73,10 @@ class Agreement(pytest.Item):
 
         if not any(run is not None and run.outcome == "failed" for run in map(_run, self.variants)):
             self._run_missing()
-        reason = None if self._failed_here else incomparable(self._runs(), self.request)
-        if reason is not None:
+        self._incomparable = None if self._failed_here else incomparable(self._runs(), self.request)
+        if self._incomparable is not None:
             # As a mark, since pytest then reports the place of the test instead of a line in here.
-            self.add_marker(pytest.mark.skip(reason=reason))
+            self.add_marker(pytest.mark.skip(reason=self._incomparable))
 
     def _run_missing(self) -> None:
         for item in self.variants:
@@ -96,6 +97,8 @@ class Agreement(pytest.Item):
     def runtest(self) -> None:
         from pytest_graphmode.agreement.verdict import disagreement
 
+        if self._incomparable is not None:  # still here with -p no:skipping, which leaves the mark without effect
+            pytest.skip(self._incomparable)
         if self._failed_here is not None:
             run = self._failed_here
             pytest.fail(f"{run.variant} failed when it was run for this item:\n\n{run.reason}", pytrace=False)

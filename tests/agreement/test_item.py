@@ -453,6 +453,41 @@ def test_limits_of_the_test_are_not_the_items(project):
     result.assert_outcomes(passed=3)
 
 
+def test_a_watched_run_does_not_watch_the_item(project):
+    result = project.check(NET, "--graph-watch", "--graph-report")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["2 watched tests built and called no graph"])
+
+
+def test_variants_that_a_plugin_replaced_are_the_ones_compared(project):
+    with (project.pytester.path / "conftest.py").open("a") as conftest:
+        conftest.write(REPLACING)
+    project.write(NET)
+    result = project.run("-k", "agreement", "-s")
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.fnmatch_lines(["*replaced ref*", "*replaced third*"])
+
+
+REPLACING = """
+
+class Replaced(pytest.Function):
+    def runtest(self):
+        print("replaced", self.callspec.params["graphmode"].backend)
+        super().runtest()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector):
+    made = yield
+    return [
+        Replaced.from_parent(
+            item.parent, name=item.name, callspec=item.callspec, originalname=item.originalname, callobj=item.obj
+        )
+        for item in made
+    ] if isinstance(made, list) else made
+"""
+
+
 def test_an_async_test_is_pytests_own_matter(project):
     result = project.check(
         """

@@ -244,6 +244,16 @@ def test_junit_has_the_item(project):
     assert "off-eager-cpu does not agree with the reference" in report
 
 
-def test_a_missing_skipping_plugin_is_no_matter_to_a_comparison(project):
+def test_without_the_skipping_plugin_nothing_changes(project):
     project.write(NET)
     project.run("-p", "no:skipping", backends="ref,off").assert_outcomes(passed=2, failed=1)
+    result = project.run("-p", "no:skipping", backends="ref")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED *fewer than two variants ran*"])
+
+
+@pytest.mark.parametrize("option", ["--setup-only", "--setup-plan"])
+def test_setting_up_alone_compares_nothing(project, runs, option):
+    project.write(COUNTED)
+    assert project.run(option, backends="ref,off").ret == 0
+    assert runs() == []
