@@ -18,6 +18,8 @@ class TestTensorFlow(BackendContract, spec=SPECS["tf"]):
         return graphmode.lib.config.functions_run_eagerly()
 
     def random(self, graphmode):
+        if graphmode.mode == "session":
+            pytest.skip("TensorFlow 1 derives an operation's seed from its place in the graph too")
         return graphmode.lib.random.uniform([4])
 
 
