@@ -131,7 +131,7 @@ class Handle:
         return trees.map(lambda leaf: self._place_leaf(leaf, dtype, make, keep), value, is_leaf=_is_numbers)
 
     def _place_leaf(self, leaf: Any, dtype: str | None, make: Callable[[Any, str], Any], keep: bool) -> Any:
-        if self._mode.is_tensor(leaf) and not isinstance(leaf, np.ndarray):
+        if self._mode.is_tensor(leaf) and not isinstance(leaf, (np.ndarray, np.generic)):
             if keep:
                 return leaf
             leaf = self._mode.numpy(leaf)
