@@ -37,6 +37,8 @@ class TorchMode(PythonMode):
         return isinstance(value, torch.Tensor)
 
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        if not array.flags.c_contiguous:
+            array = array.copy()  # torch reads no array with a negative stride
         return torch.tensor(array, dtype=native_dtype(dtype), device=self.device)
 
     def variable(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
