@@ -230,7 +230,7 @@ def test_marks_of_the_function_count_for_the_item_and_those_of_one_variant_do_no
         """
         @agree
         @pytest.mark.slow
-        @pytest.mark.graph_skip("third", reason="not here")
+        @pytest.mark.graph_skip("ref", reason="not here")
         def test_net(graphmode):
             graphmode.agree(loss=graphmode.tensor(1.0))
 
@@ -243,7 +243,7 @@ def test_marks_of_the_function_count_for_the_item_and_those_of_one_variant_do_no
     project.pytester.makeini("[pytest]\nmarkers = slow: takes long\n")
     result = project.run("-m", "slow", backends="ref,third,off")
     result.assert_outcomes(passed=2 + 3 + 1, skipped=1, failed=1, deselected=4)
-    result.stdout.fnmatch_lines(["Not compared: third-eager-cpu was skipped (not here)."])
+    result.stdout.fnmatch_lines(["Not compared: ref-eager-cpu was skipped (not here)."])
     assert "test_other[agreement-2]" in outcomes(result)
 
 
