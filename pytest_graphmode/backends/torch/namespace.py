@@ -162,6 +162,15 @@ class TorchNamespace(Namespace):
         super().__init__(place, dtype)
         self._device = place(np.zeros(()), "float32").device
 
+    def _convert(self, value: Any) -> Any:
+        # Inside torch.compile an array is a tensor already, and Dynamo (2.13) can't ask it for its NumPy dtype.
+        if torch.compiler.is_compiling() and isinstance(value, np.ndarray):
+            tensor = torch.as_tensor(value, device=self._device)
+            if tensor.is_floating_point():
+                return tensor.to(_DTYPES[self._concrete("float")])
+            return tensor.to(_DTYPES[self._concrete("complex")]) if tensor.is_complex() else tensor
+        return super()._convert(value)
+
     def _placed(self, array: np.ndarray[Any, Any], kind: str) -> Tensor:
         # Inside torch.compile an array is a tensor already, of which torch.tensor (2.13) makes no other.
         if torch.compiler.is_compiling():
