@@ -5,6 +5,7 @@ Called by the event sources under `backends/`; nothing here keeps an argument al
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -42,7 +43,8 @@ def tensor_argument(name: str, dtype: str, shape: Sequence[int | None] | None, *
     """The description of a tensor: `float32[32, 3]`, `float32[None, 3]`, `float32[?]` where the rank is unknown."""
     known = None if shape is None else tuple(shape)
     text = f"{dtype}[{'?' if known is None else ', '.join(map(str, known))}]"
-    return replace(Argument(name, text, root_of(name), dtype, known), **more)  # type: ignore[arg-type]
+    found = Argument(sys.intern(name), text, root_of(name), dtype, known)
+    return replace(found, **more) if more else found  # type: ignore[arg-type]
 
 
 def value_argument(name: str, value: object) -> Argument:
@@ -50,9 +52,8 @@ def value_argument(name: str, value: object) -> Argument:
     text = _repr(value)
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
     plain = short == text and isinstance(value, _PLAIN)
-    return Argument(
-        name, short, root_of(name), type_name=type(value).__name__, note="" if plain else _note(value, text)
-    )
+    note = "" if plain else _note(value, text)
+    return Argument(sys.intern(name), short, root_of(name), type_name=type(value).__name__, note=note)
 
 
 def _repr(value: object) -> str:
@@ -73,4 +74,4 @@ def _note(value: object, text: str) -> str:
 def root_of(name: str) -> str:
     """`batch` for `batch['x'].mean`."""
     cut = min((name.find(mark) for mark in "[." if mark in name), default=len(name))
-    return name[:cut]
+    return sys.intern(name[:cut])

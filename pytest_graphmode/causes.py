@@ -22,7 +22,7 @@ class History:
 
     def __init__(self) -> None:
         self.count = 0
-        self._by_owner: dict[int, list[BuildReport]] = {}
+        self._by_owner: dict[int, _Builds] = {}
 
     def causes(self, report: BuildReport) -> tuple[Cause, ...]:
         """Every reason for this build, the framework's own first; empty for a first build."""
@@ -31,18 +31,45 @@ class History:
         earlier = self._by_owner.get(report.identity.owner)
         if earlier is None:
             return (_cured(Cause("new-function-object"), report),)
-        return tuple(_cured(cause, report) for cause in _causes(report, earlier[-RECENT:]))
+        return tuple(_cured(cause, report) for cause in _causes(report, earlier.nearest(report)))
 
     def add(self, report: BuildReport) -> None:
         self.count += 1
-        earlier = self._by_owner.setdefault(report.identity.owner, [])
-        earlier.append(report)
-        if len(earlier) > 2 * RECENT:
-            del earlier[:RECENT]
+        self._by_owner.setdefault(report.identity.owner, _Builds()).add(report)
 
 
-def _causes(report: BuildReport, earlier: Sequence[BuildReport]) -> list[Cause]:
-    nearest = min(reversed(earlier), key=lambda past: len(changes(past, report)))
+class _Builds:
+    """The latest builds on one object, and the signatures of all."""
+
+    def __init__(self) -> None:
+        self._latest: list[tuple[frozenset[int], BuildReport]] = []
+        self._failed_by_signature: dict[int, bool] = {}
+
+    def add(self, report: BuildReport) -> None:
+        parts = _parts(report)
+        self._failed_by_signature[hash(parts)] = report.failed
+        self._latest.append((parts, report))
+        if len(self._latest) > 2 * RECENT:
+            del self._latest[:RECENT]
+
+    def nearest(self, report: BuildReport) -> BuildReport:
+        """The earlier build with the fewest differences, of several such the latest."""
+        parts = _parts(report)
+        failed = self._failed_by_signature.get(hash(parts))
+        if failed is not None:
+            return replace(report, failed=failed)
+        latest = reversed(self._latest[-RECENT:])
+        if report.considered is not None:
+            return min((past for _, past in latest), key=lambda past: len(changes(past, report)))
+        return min(latest, key=lambda entry: len(parts ^ entry[0]))[1]
+
+
+def _parts(report: BuildReport) -> frozenset[int]:
+    """What a graph is looked up by, each part as a number, so that many builds are compared in no time."""
+    return frozenset(map(hash, (*report.arguments, *report.conditions)))
+
+
+def _causes(report: BuildReport, nearest: BuildReport) -> list[Cause]:
     known = {(cause.kind, cause.argument) for cause in report.causes}
     found = [cause for cause in changes(nearest, report) if (cause.kind, cause.argument) not in known]
     raised = "raised" if nearest.failed else ""

@@ -59,10 +59,10 @@ token = Tokens()
 
 
 def contents(function: types.FunctionType, *, without: object = None) -> tuple[Key, ...]:
-    """A key for each variable that a function closes over, apart from those it keeps its own state in.
+    """A key for each variable that a function closes over; the function's own state is no part of it.
 
-    Left out are variables that the function itself assigns (a counter of traces), and the cell that holds `without`;
-    a list, set or dict that the function changes counts as the object it is, whatever it holds.
+    Of a variable that the function itself assigns (a counter of traces) only the name counts, of a list, set or dict
+    that it changes only which object it is. The cell that holds `without` is left out.
     """
     return tuple(_cells(function, _state(function.__code__), without, (), 0))
 
@@ -73,17 +73,29 @@ def value(content: Any) -> Key:
 
 
 class _State:
-    """Which of its variables a function assigns, and whether it changes containers."""
+    """Which of its variables a function assigns, and in which it changes what they hold, read from its bytecode."""
 
     def __init__(self, code: types.CodeType) -> None:
         self.assigned: set[str] = set()
-        self.mutates = False
+        self.changed: set[str] = set()
         for part in _with_nested(code):
-            self.mutates = self.mutates or not _MUTATORS.isdisjoint(part.co_names)
-            for instruction in dis.get_instructions(part):
-                if instruction.opname in _REBINDING:
-                    self.assigned.add(instruction.argval)
-                self.mutates = self.mutates or instruction.opname in _SUBSCRIBING
+            self._read(part)
+
+    def _read(self, code: types.CodeType) -> None:
+        loaded: set[str] = set()  # on the line so far
+        latest = ""
+        for instruction in dis.get_instructions(code):
+            if instruction.starts_line:
+                loaded.clear()
+            if instruction.opname in _REBINDING:
+                self.assigned.add(instruction.argval)
+            elif instruction.opname in _SUBSCRIBING:
+                self.changed |= loaded
+            elif latest and instruction.argval in _MUTATORS:
+                self.changed.add(latest)
+            latest = instruction.argval if instruction.opname == "LOAD_DEREF" else ""
+            if latest:
+                loaded.add(latest)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -110,10 +122,10 @@ def _cells(
             continue
         if name in state.assigned:
             yield ("own state", name)
-        elif state.mutates and isinstance(content, _MUTABLE):
+        elif name in state.changed and isinstance(content, _MUTABLE):
             yield ("object", type(content).__name__, id(content))
         elif without is None or content is not without:
-            yield _key(content, (*path, code_key(function.__code__)), depth)
+            yield _key(content, (*path, id(function)), depth)
 
 
 def _key(content: Any, path: tuple[int, ...], depth: int) -> Key:
@@ -154,7 +166,7 @@ def _container(content: Any, path: tuple[int, ...], depth: int) -> Key:
 
 def _function(function: types.FunctionType, path: tuple[int, ...], depth: int) -> Key:
     code = code_key(function.__code__)
-    if code in path or depth > _DEEPEST:  # it calls itself, or is nested deeper than anybody writes
+    if id(function) in path or depth > _DEEPEST:  # it calls itself, or is nested deeper than anybody writes
         return ("function", function.__code__.co_filename, code)
     cells = _cells(function, _state(function.__code__), None, path, depth)
     return ("function", function.__code__.co_filename, code, *cells)

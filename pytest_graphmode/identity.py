@@ -74,7 +74,7 @@ class Identity:
     @property
     def location(self) -> str:
         """`model.py:42`, the file by its last part as in the reports."""
-        return f"{Path(self.file).name}:{self.line}"
+        return sys.intern(f"{Path(self.file).name}:{self.line}")
 
 
 def of(function: Callable[..., Any], *, owner: object = None, role: str = "") -> Identity:
@@ -92,7 +92,7 @@ def of(function: Callable[..., Any], *, owner: object = None, role: str = "") ->
         contents=tuple(layers.contents),
         owner=token(owner) if owner is not None else 0,
         role=layers.role,
-        library=is_library(file),
+        library=code is None or is_library(file),
     )
 
 

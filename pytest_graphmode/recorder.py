@@ -167,7 +167,7 @@ class Recorder:
             nodes=report.nodes,
             seconds=report.seconds,
             call_site=report.call_site,
-            control_flow=dict(report.control_flow),
+            control_flow=report.control_flow,
             causes=causes,
             failed=report.failed,
             internal=report.internal,

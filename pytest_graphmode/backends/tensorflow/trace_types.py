@@ -19,13 +19,16 @@ from tensorflow.python.ops.resource_variable_ops import VariableSpec
 from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
 
 
-def arguments(parameters: Mapping[str, Any]) -> tuple[Argument, ...]:
-    """The leaves of every parameter of a `FunctionType`, named by their paths: `batch['x'][0]`."""
+def arguments(parameters: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Argument, ...]:
+    """The leaves of every parameter of a `FunctionType`, named by their paths: `batch['x'][0]`.
+
+    `names` has other names for some of the parameters.
+    """
     variables: dict[object, str] = {}
     return tuple(
         _described(path, leaf, variables)
         for name, parameter in parameters.items()
-        for path, leaf in _leaves(name, parameter.type_constraint)
+        for path, leaf in _leaves(names.get(name, name), parameter.type_constraint)
     )
 
 

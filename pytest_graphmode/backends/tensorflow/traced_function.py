@@ -5,8 +5,9 @@ Called by `tracing.py` for every trace.
 
 from __future__ import annotations
 
+import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +24,14 @@ _TENSORFLOW: Final = str(Path(tf.__file__).parent)
 
 @dataclass(frozen=True)
 class Subject:
-    """The function that a trace is of; `internal` for machinery (tf.data, variable initialisers)."""
+    """The function that a trace is of; `internal` for machinery (tf.data, variable initialisers).
+
+    `names` has what the user calls the parameters of a function that the plugin wraps, by TensorFlow's names.
+    """
 
     identity: identity.Identity
     internal: bool
+    names: Mapping[str, str]
 
 
 def subject(options: Any) -> Subject:
@@ -39,7 +44,21 @@ def subject(options: Any) -> Subject:
     mapped = _mapped(function) if (options.attributes or {}).get("_tf_data_function") else None
     found = identity.of(mapped or function, owner=options.function_captures)
     machinery = mapped is not None or options.function_cache is None or found.file.startswith(_TENSORFLOW)
-    return Subject(found, machinery)
+    return Subject(found, machinery, _names(mapped or function))
+
+
+def _names(function: Callable[..., Any]) -> Mapping[str, str]:
+    """`{"args_0": "x"}` for the plugin's `lambda *args: ...` around the user's `lambda x: ...`."""
+    if not hasattr(function, "__graphmode_subject__"):
+        return {}
+    while hasattr(function, "__graphmode_subject__"):
+        function = function.__graphmode_subject__[0]
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some callables written in C have none
+        return {}
+    positional = (one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD))
+    return {f"args_{index}": name for index, name in enumerate(positional)}
 
 
 def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:

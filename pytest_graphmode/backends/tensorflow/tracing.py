@@ -122,7 +122,7 @@ class _Report:
     def __init__(self, function_type: Any, options: Any) -> None:
         self._mode = _mode(options.attributes)
         self._subject = traced_function.subject(options)
-        self._arguments = trace_types.arguments(function_type.parameters)
+        self._arguments = trace_types.arguments(function_type.parameters, self._subject.names)
         self._conditions = _conditions(options.scope_type)
         self._causes = (Cause("variable-creation"),) if _repeats_for_variables(options) else ()
         self._call_site = call_site()
