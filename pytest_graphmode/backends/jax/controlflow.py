@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from pytest_graphmode import trees
-from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace
+from pytest_graphmode.backends.jax import reversible
+from pytest_graphmode.backends.jax.variables import Frame, Signal, Variable, VariableSpace
 from pytest_graphmode.errors import UnsupportedError
 
 _Variables: TypeAlias = tuple[Variable, ...]
@@ -22,7 +23,7 @@ _Carry: TypeAlias = tuple[tuple[Any, ...], list[Any]]
 """What a construct passes through: the user's tensors, and the values of variables that its bodies assign."""
 
 
-class _Escaped(Exception):
+class _Escaped(Signal):
     """From a body to its verb: it assigned variables that the construct does not pass through yet."""
 
     def __init__(self, variables: Sequence[Variable]) -> None:
@@ -30,36 +31,47 @@ class _Escaped(Exception):
 
 
 class LaxVerbs:
-    """The verbs of `Mode`, as jax.lax.while_loop, fori_loop, scan, cond and switch."""
+    """The verbs of `Mode`, as while_loop, fori_loop, scan, cond and switch of jax.lax."""
 
     variables: VariableSpace
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
+        split = len(state)
+
         def construct(carried: _Variables) -> Any:
-            def holds(carry: _Carry) -> Any:
-                return jnp.asarray(_array(self._pure(carried, carry[1], lambda: cond(carry[0]))), dtype=bool)
+            def holds(now: list[Any]) -> Any:
+                going = self._pure(carried, now[split:], lambda: cond(tuple(now[:split])))
+                return jnp.asarray(_array(going), dtype=bool)
 
-            def advance(carry: _Carry) -> _Carry:
-                after, values = self._traced(carried, carry[1], lambda: body(carry[0]))
-                return _arrays(after), values
+            def advance(now: list[Any]) -> list[Any]:
+                after, values = self._traced(carried, now[split:], lambda: body(tuple(now[:split])))
+                return [*_arrays(after), *values]
 
-            final, values = jax.lax.while_loop(holds, advance, (_arrays(state), self._read(carried)))
-            self._carry_out(carried, values)
-            return final
+            final = reversible.while_loop(holds, advance, [*_arrays(state), *self._read(carried)])
+            self._carry_out(carried, final[split:])
+            return tuple(final[:split])
 
         return self._threading(construct)
 
     def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
-        known = isinstance(lower, int) and isinstance(upper, int)
+        if isinstance(lower, int) and isinstance(upper, int):
+            return self._counted(lower, upper, body, state)
+        lower, upper = _array(lower), _array(upper)
+
+        def advance(now: tuple[Any, ...]) -> tuple[Any, ...]:
+            return (now[0] + 1, *body(now[0], now[1:]))
+
+        return self.while_loop(lambda now: now[0] < upper, advance, (jnp.asarray(lower), *state))[1:]
+
+    def _counted(self, lower: int, upper: int, body: Callable[[Any, Any], Any], state: Any) -> Any:
+        """A loop of known length, which is a scan in JAX."""
 
         def construct(carried: _Variables) -> Any:
             def advance(index: Any, carry: _Carry) -> _Carry:
-                index = index.astype(jnp.int32) if known else index
-                after, values = self._traced(carried, carry[1], lambda: body(index, carry[0]))
+                after, values = self._traced(carried, carry[1], lambda: body(index.astype(jnp.int32), carry[0]))
                 return _arrays(after), values
 
-            start = (_arrays(state), self._read(carried))
-            final, values = jax.lax.fori_loop(_array(lower), _array(upper), advance, start)
+            final, values = jax.lax.fori_loop(lower, upper, advance, (_arrays(state), self._read(carried)))
             self._carry_out(carried, values)
             return final
 

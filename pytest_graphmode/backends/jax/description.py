@@ -18,6 +18,7 @@ from pytest_graphmode.backends.jax.variables import VARIABLES
 from pytest_graphmode.ledger import Argument, Condition, tensor_argument, value_argument
 
 _JAX: Final = str(Path(jax.__file__).parent)
+_BACKEND: Final = str(Path(__file__).parent)
 _CALLS: Final = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 
 
@@ -33,8 +34,8 @@ def identity_of(function: Callable[..., Any]) -> identity.Identity:
 
 
 def is_internal(found: identity.Identity) -> bool:
-    """Whether a function is JAX's own, such as the jitted functions of jax.numpy."""
-    return found.file.startswith(_JAX) or found.file.startswith("jax")
+    """Whether a function is JAX's own, such as the jitted functions of jax.numpy, or of this backend."""
+    return found.file.startswith((_JAX, _BACKEND, "jax"))
 
 
 def _file(function: Callable[..., Any]) -> str:

@@ -20,7 +20,7 @@ import jax
 
 from pytest_graphmode import identity
 from pytest_graphmode.backends.jax import description
-from pytest_graphmode.backends.jax.variables import Retrace
+from pytest_graphmode.backends.jax.variables import Signal
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
 from pytest_graphmode.watch import Sink
@@ -113,7 +113,7 @@ class TracingSource:
             self._open.traces.append(trace)
             try:
                 found = step(*inputs)
-            except Retrace:
+            except Signal:
                 raise
             except BaseException as error:
                 if trace.broke(error):

@@ -24,7 +24,11 @@ VARIABLES: Final = "graphmode_variables"
 """The parameter through which a traced function gets its variables; not one of the user's arguments."""
 
 
-class Retrace(Exception):
+class Signal(Exception):
+    """From inside a trace to this backend's own code around it; never seen by users."""
+
+
+class Retrace(Signal):
     """From a trace to its caller: it met variables that were not passed in, and is made again with them."""
 
 
