@@ -6,7 +6,6 @@ Tensors are NumPy arrays, and so are variables: a model gets them as inputs.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -70,8 +69,8 @@ class ForwardOnlyMode(NumPyEager):
         """
         raise NotImplementedError
 
-    def build(self, data: bytes, **options: Any) -> Program:
-        """Make a model ready to run: called once for each `graphmode.function(model, **options)`."""
+    def build(self, data: bytes, *args: Any, **options: Any) -> Program:
+        """Make a model ready to run, for each `graphmode.function(model, **options)`; name the options you know."""
         raise NotImplementedError
 
     # What the handle calls.
@@ -122,10 +121,9 @@ class ForwardOnlyMode(NumPyEager):
             watcher.build(report)
 
     def _identity(self, name: str, data: bytes) -> identity.Identity:
-        """The same model from the same line is the same function; its code location is where it was handed over."""
+        """The same bytes from the same line are the same function; its location is where it was handed over."""
         file, _, line = (identity.call_site() or "model:0").rpartition(":")
-        digest = hashlib.sha256(data).hexdigest()
-        return identity.Identity(name, file, int(line), contents=(digest,), owner=next(self._made))
+        return identity.Identity(name, file, int(line), code=hash(data), owner=next(self._made))
 
     def tensor(self, array: Array, dtype: str) -> Any:
         if dtype == "bfloat16":

@@ -27,7 +27,7 @@ class Session(ForwardOnlyMode):
 
     def read(self, model: Any) -> bytes:
         if isinstance(model, onnx.ModelProto):
-            return model.SerializeToString()
+            model = model.SerializeToString()
         if isinstance(model, os.PathLike):
             return Path(model).read_bytes()
         if isinstance(model, bytes):

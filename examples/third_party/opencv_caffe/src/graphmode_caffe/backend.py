@@ -23,6 +23,8 @@ _INPUT: Final = re.compile(r'\binput:\s*"([^"]+)"\s*input_shape:?\s*\{([^}]*)\}'
 
 
 class Net(ForwardOnlyMode):
+    """Runs networks; `graphmode.function(prototxt, fusion=True)` lets OpenCV fuse layers."""
+
     backend = "caffe"
     name = "net"
 
@@ -31,11 +33,11 @@ class Net(ForwardOnlyMode):
             raise TypeError(f"caffe runs networks given as the text of a prototxt, not {type(model).__name__}")
         return model.encode()
 
-    def build(self, data: bytes, **options: Any) -> Program:
-        if options:
-            raise TypeError(f"caffe takes no options for a network, got {', '.join(options)}")
+    def build(self, data: bytes, *, fusion: bool = False) -> Program:
+        """Fusion is off, since OpenCV 4.14 loses an activation after an inner product whose weights are an input."""
         inputs = _inputs(data.decode())
         net = cv2.dnn.readNetFromCaffe(np.frombuffer(data, np.uint8))
+        net.enableFusion(fusion)
         outputs = net.getUnconnectedOutLayersNames()
 
         def run(arrays: Sequence[Array]) -> Sequence[Array]:
