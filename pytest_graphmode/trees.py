@@ -13,6 +13,7 @@ import optree
 
 NAMESPACE = "pytest_graphmode"
 _registered: set[type] = set()
+_listeners: list[Callable[[type], None]] = []
 
 
 def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], Any]:
@@ -59,6 +60,14 @@ def structure(tree: Any) -> str:
     return str(flatten(tree)[1]).removeprefix("PyTreeSpec(").partition(", NoneIsLeaf")[0]
 
 
+def announce_dataclasses(to: Callable[[type], None]) -> None:
+    """Call `to` with every dataclass that a tree holds, those met before too: frameworks walk trees of their own."""
+    if to not in _listeners:
+        _listeners.append(to)
+    for cls in _registered:
+        to(cls)
+
+
 def _is_leaf(value: Any) -> bool:
     cls = type(value)
     if cls not in _registered and dataclasses.is_dataclass(cls):
@@ -80,3 +89,5 @@ def _register(cls: type) -> None:
         cls, flatten_dataclass, unflatten_dataclass, path_entry_type=optree.GetAttrEntry, namespace=NAMESPACE
     )
     _registered.add(cls)
+    for listener in _listeners:
+        listener(cls)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -142,5 +142,14 @@ def _shape_of(tree: Any) -> str:
 
 def _lossless(leaf: Any, dtype: str) -> bool:
     """Whether a number may become the loop variable's dtype: any precision, but no float in an integer."""
-    kind = np.dtype("float32" if dtype == "bfloat16" else dtype)
-    return np.can_cast(np.asarray(leaf).dtype, kind, "same_kind")
+    wanted = _RANKS.index(_kind(dtype))
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return _RANKS.index(_kind(leaf.dtype.name)) <= wanted
+    return _RANKS.index(type(leaf).__name__) <= wanted
+
+
+_RANKS: Final = ("bool", "int", "float", "complex")
+
+
+def _kind(dtype: str) -> str:
+    return next(kind for kind in _RANKS if kind in dtype)

@@ -24,97 +24,132 @@ Callback = Callable[..., Any]
 
 
 class Verbs:
-    """What `graphmode.while_loop` and the rest do: convert arguments, run in the variant's mode, pass trees."""
+    """What `graphmode.while_loop` and the rest do: convert arguments, run in the variant's mode, pass trees.
+
+    What runs inside of a graph is written so that Dynamo can trace it.
+    """
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._functions: dict[Hashable, tuple[tuple[identity.Identity, ...], _Function]] = {}
+        self._functions: dict[Hashable, tuple[tuple[identity.Identity, ...], Callback]] = {}
 
     @property
     def _mode(self) -> Mode:
         return self._handle._mode
 
     def while_loop(self, cond: Callback, body: Callback, loop_vars: Any) -> Any:
-        layout, state = self._pack("while_loop", loop_vars, "loop_vars")
-        if not state:
+        if all(leaf is None for leaf in trees.leaves(loop_vars)):
             raise ValueError("while_loop: loop_vars holds no tensor: carry what the condition depends on")
-        apply = _one_by_one if type(loop_vars) in (tuple, list) else _whole
+        spread = type(loop_vars) in (tuple, list)
+        if self._at_top_level:
+            kind, tensors = type(loop_vars), self._result("while_loop", loop_vars, "loop_vars")
+            if spread:
+                return self._call("while_loop", (cond, body), lambda *x: self.while_loop(cond, body, kind(x)), *tensors)
+            return self._call(
+                "while_loop", (cond, body), lambda loop_vars: self.while_loop(cond, body, loop_vars), tensors
+            )
+        layout, state = self._pack("while_loop", loop_vars, "loop_vars")
+        apply = _one_by_one if spread else _whole
+        test, step = self._mode.callback(cond), self._mode.callback(body)
+        variables = carried(self._mode, "while_loop", "body", layout, state)
 
-        def run(*state: Any) -> Any:
-            test, step = self._mode.callback(cond), self._mode.callback(body)
-            variables = carried(self._mode, "while_loop", "body", layout, state)
+        def holds(state: Sequence[Any]) -> Any:
+            return self._predicate("while_loop", "the result of cond", apply(test, layout.unpack(state)))
 
-            def holds(state: Sequence[Any]) -> Any:
-                return self._predicate("while_loop", "the result of cond", apply(test, layout.unpack(state)))
+        def advance(state: Sequence[Any]) -> tuple[Any, ...]:
+            return variables.tensors(_like(loop_vars, apply(step, layout.unpack(state))))
 
-            def advance(state: Sequence[Any]) -> tuple[Any, ...]:
-                result = apply(step, layout.unpack(state))
-                return variables.tensors(_like(loop_vars, result))
-
-            return layout.unpack(self._mode.while_loop(holds, advance, state))
-
-        return self._run("while_loop", (cond, body), layout, run, state)
+        return layout.unpack(self._mode.while_loop(holds, advance, state))
 
     def fori_loop(self, lower: Any, upper: Any, body: Callback, init: Any) -> Any:
-        layout, state = self._pack("fori_loop", init, "init")
         lower, upper = self._bounds(lower, upper)
+        if self._at_top_level:
+            return self._call(
+                "fori_loop",
+                (body,),
+                lambda lower, upper, init: self.fori_loop(lower, upper, body, init),
+                self._handle.tensor(lower),
+                self._handle.tensor(upper),
+                self._result("fori_loop", init, "init"),
+            )
+        layout, state = self._pack("fori_loop", init, "init")
+        step = self._mode.callback(body)
+        variables = carried(self._mode, "fori_loop", "body", layout, state)
 
-        def run(lower: Any, upper: Any, *state: Any) -> Any:
-            step = self._mode.callback(body)
-            variables = carried(self._mode, "fori_loop", "body", layout, state)
+        def advance(index: Any, state: Sequence[Any]) -> tuple[Any, ...]:
+            return variables.tensors(step(index, layout.unpack(state)))
 
-            def advance(index: Any, state: Sequence[Any]) -> tuple[Any, ...]:
-                return variables.tensors(step(index, layout.unpack(state)))
-
-            return layout.unpack(self._mode.fori_loop(lower, upper, advance, state))
-
-        return self._run("fori_loop", (body,), layout, run, (lower, upper, *state))
+        return layout.unpack(self._mode.fori_loop(lower, upper, advance, state))
 
     def scan(self, f: Callback, init: Any, xs: Any) -> tuple[Any, Any]:
+        if self._at_top_level:
+            init, xs = self._result("scan", init, "init"), self._result("scan", xs, "xs")
+            found: tuple[Any, Any] = self._call("scan", (f,), lambda init, xs: self.scan(f, init, xs), init, xs)
+            return found
         layout, state = self._pack("scan", init, "init")
         rows, columns = self._pack("scan", xs, "xs")
         _leading(rows, columns)
+        step = self._mode.callback(f)
+        variables = carried(self._mode, "scan", "f", layout, state)
 
-        def run(*tensors: Any) -> tuple[Any, Any]:
-            step = self._mode.callback(f)
-            state, columns = tensors[: len(layout.tensor_paths)], tensors[len(layout.tensor_paths) :]
-            variables = carried(self._mode, "scan", "f", layout, state)
+        def advance(state: Sequence[Any], row: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+            carry, y = _pair(step(layout.unpack(state), rows.unpack(row)))
+            return variables.tensors(carry), self._result("scan", y, "y")
 
-            def advance(state: Sequence[Any], row: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
-                carry, y = _pair(step(layout.unpack(state), rows.unpack(row)))
-                return variables.tensors(carry), self._result("scan", y, "y")
-
-            last, ys = self._mode.scan(advance, state, columns)
-            return layout.unpack(last), ys
-
-        result: tuple[Any, Any] = self._run("scan", (f,), (layout, rows), run, (*state, *columns))
-        return result
+        last, ys = self._mode.scan(advance, state, columns)
+        return layout.unpack(last), ys
 
     def cond(self, pred: Any, true_fn: Callback, false_fn: Callback, *operands: Any) -> Any:
-        layout, tensors = self._pack("cond", operands, "operands")
         pred = self._predicate("cond", "pred", pred)
-
-        def run(pred: Any, *tensors: Any) -> Any:
-            branches = [self._branch("cond", layout, branch) for branch in (true_fn, false_fn)]
-            if self._decided(pred, bool):
-                return branches[0 if pred else 1](*tensors)
-            return self._mode.cond(pred, *branches, *tensors)
-
-        return self._run("cond", (true_fn, false_fn), layout, run, (pred, *tensors))
+        if self._at_top_level:
+            return self._call(
+                "cond",
+                (true_fn, false_fn),
+                lambda pred, *operands: self.cond(pred, true_fn, false_fn, *operands),
+                self._handle.tensor(pred),
+                *self._result("cond", operands, "operands"),
+            )
+        layout, tensors = self._pack("cond", operands, "operands")
+        branches = [self._branch("cond", layout, branch) for branch in (true_fn, false_fn)]
+        if self._decided(pred, bool):
+            return branches[0 if pred else 1](*tensors)
+        return self._mode.cond(pred, *branches, *tensors)
 
     def switch(self, index: Any, branches: Sequence[Callback], *operands: Any) -> Any:
         if not branches:
             raise ValueError("switch: branches is empty: give it one function per index")
-        layout, tensors = self._pack("switch", operands, "operands")
         index = self._integer("switch", "index", index)
+        if self._at_top_level:
+            return self._call(
+                "switch",
+                tuple(branches),
+                lambda index, *operands: self.switch(index, branches, *operands),
+                self._handle.tensor(index),
+                *self._result("switch", operands, "operands"),
+            )
+        layout, tensors = self._pack("switch", operands, "operands")
+        made = [self._branch("switch", layout, branch) for branch in branches]
+        if len(made) == 1:
+            return made[0](*tensors)
+        if self._decided(index, int):
+            return made[min(max(index, 0), len(made) - 1)](*tensors)
+        return self._mode.switch(index, made, *tensors)
 
-        def run(index: Any, *tensors: Any) -> Any:
-            made = [self._branch("switch", layout, branch) for branch in branches]
-            if len(made) == 1 or self._decided(index, int):
-                return made[min(max(index, 0), len(made) - 1) if len(made) > 1 else 0](*tensors)
-            return self._mode.switch(index, made, *tensors)
+    # At top level.
 
-        return self._run("switch", tuple(branches), layout, run, (index, *tensors))
+    @property
+    def _at_top_level(self) -> bool:
+        return self._mode.static and not self._mode.inside()
+
+    def _call(self, verb: str, callbacks: tuple[Callback, ...], again: Callback, *operands: Any) -> Any:
+        """Call a verb once more, as one function of the mode, which is kept for calls with the same callbacks."""
+        identities = tuple(identity.of(callback) for callback in callbacks)
+        key = (verb, self._mode, self._handle.dtype, *((known.file, known.line) for known in identities))
+        kept = self._functions.get(key)
+        if kept is None or not all(map(_unchanged, kept[0], identities)):
+            function = self._handle.function(identity.subject(again, callbacks[-1], verb))
+            kept = self._functions[key] = identities, function
+        return kept[1](*operands)
 
     # Arguments and results.
 
@@ -175,39 +210,6 @@ class Verbs:
         if dtypes:
             bounds = [self._handle.tensor(bound, dtypes[0]) if isinstance(bound, int) else bound for bound in bounds]
         return bounds[0], bounds[1]
-
-    # Running.
-
-    def _run(
-        self, verb: str, callbacks: tuple[Callback, ...], layout: object, run: Callback, operands: Sequence[Any]
-    ) -> Any:
-        mode = self._mode
-        if not mode.static or mode.inside():
-            return run(*operands)
-        identities = tuple(identity.of(callback) for callback in callbacks)
-        key = (verb, mode, self._handle.dtype, layout, tuple((known.file, known.line) for known in identities))
-        kept = self._functions.get(key)
-        if kept is None or not all(map(_unchanged, kept[0], identities)):
-            kept = self._functions[key] = identities, _Function(self._handle, verb, run, callbacks[-1])
-        return kept[1](*[self._handle.tensor(operand) for operand in operands])
-
-
-class _Function:
-    """A verb at top level as one function of the mode, whose result may be any tree."""
-
-    def __init__(self, handle: Handle, verb: str, run: Callback, named_after: Callback) -> None:
-        self._layout: Layout | None = None
-
-        def compute(*operands: Any) -> tuple[Any, ...]:
-            self._layout, tensors = pack(run(*operands), "result")
-            return tensors
-
-        self._function = handle.function(identity.subject(compute, named_after, verb))
-
-    def __call__(self, *operands: Any) -> Any:
-        tensors = self._function(*operands)
-        assert self._layout is not None
-        return self._layout.unpack(tensors)
 
 
 _SCALAR = Kind("", ())

@@ -73,7 +73,9 @@ class _NeedlessWarnings(logging.Filter):
         if not str(record.msg).startswith(_UNCONVERTED) or not record.args:
             return True
         subject = record.args[0] if isinstance(record.args, tuple) else None
-        return getattr(subject, "__name__", None) != "<lambda>" or branches(subject.__code__)
+        if not isinstance(subject, types.FunctionType) or subject.__name__ != "<lambda>":
+            return True
+        return branches(subject.__code__)
 
 
 def branches(code: types.CodeType) -> bool:

@@ -40,6 +40,8 @@ class GraphControlFlow:
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
         init, xs = tuple(map(tf.convert_to_tensor, init)), tuple(map(tf.convert_to_tensor, xs))
         layout, examples = _outputs_of(f, init, xs)
+        if xs[0].shape[0] == 0:  # XLA can't read rows from nothing, not even in a loop that never runs
+            return init, layout.unpack([tf.zeros([0, *y.shape], y.dtype) for y in examples])
         steps = tf.shape(xs[0])[0] if xs[0].shape[0] is None else xs[0].shape[0]
         rows = [tf.TensorArray(x.dtype, steps, element_shape=x.shape[1:]).unstack(x) for x in xs]
         columns = [tf.TensorArray(y.dtype, steps, element_shape=y.shape) for y in examples]

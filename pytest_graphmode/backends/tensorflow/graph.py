@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.autograph import converted, for_function
 from pytest_graphmode.backends.tensorflow.controlflow import GraphControlFlow
+from pytest_graphmode.backends.tensorflow.dataclass_trees import known
 from pytest_graphmode.backends.tensorflow.eager import TensorFlowMode
 
 
@@ -20,11 +21,12 @@ class Graph(GraphControlFlow, TensorFlowMode):
         return not tf.executing_eagerly()
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        return self.traced(fn, **options)
+        made: Callable[..., Any] = self.traced(fn, **options)
+        return made
 
     def traced(self, fn: Callable[..., Any], **options: Any) -> Any:
         """The tf.function of `fn`."""
-        return tf.function(for_function(fn), **options)
+        return tf.function(for_function(known(fn)), **options)
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
         # Calling the function itself would print warnings of retracing: TensorFlow counts traces by code, and all

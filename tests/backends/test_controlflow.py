@@ -1,0 +1,334 @@
+"""The five verbs mean the same in every mode of every backend, with gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+ALL = "tf:graph+eager+session+xla,torch:eager+compile,jax:jit+eager,numpy"
+DIFFERENTIABLE = "tf:graph+eager+session+xla,torch:eager+compile,jax:jit+eager"
+every_mode = pytest.mark.graphmode(backends=ALL)
+every_differentiable_mode = pytest.mark.graphmode(backends=DIFFERENTIABLE)
+
+
+@pytest.fixture(params=["in a function", "at top level"])
+def run(request, graphmode):
+    """Runs `fn(*args)` with tensors for arguments, as part of a function's graph or as it is."""
+    if request.param == "at top level":
+        return lambda fn, *args: graphmode.numpy(fn(*map(graphmode.tensor, args)))
+    return lambda fn, *args: graphmode.numpy(graphmode.function(fn)(*map(graphmode.tensor, args)))
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+@dataclasses.dataclass
+class State:
+    position: object
+    steps: object
+
+
+@every_mode
+@pytest.mark.parametrize(("start", "trips"), [(0, 10), (10, 0), (9, 1)])
+def test_while_loop_passes_the_elements_of_a_tuple_one_by_one(graphmode, run, start, trips):
+    def race(first, count):
+        return graphmode.while_loop(
+            lambda first, count: first < 10, lambda first, count: (first + 1, count + 1), (first, count)
+        )
+
+    first, count = run(race, start, 0)
+    assert (first, count) == (max(start, 10), trips)
+
+
+@every_mode
+def test_while_loop_returns_the_list_it_was_given(graphmode, run):
+    result = run(lambda x: graphmode.while_loop(lambda x: x < 8, lambda x: x * 2, [x]), 1)
+    assert isinstance(result, list)
+    assert result == [8]
+
+
+@every_mode
+@pytest.mark.parametrize(
+    ("make", "read"),
+    [
+        (lambda x, n: {"x": x, "n": n}, lambda tree: (tree["x"], tree["n"])),
+        (lambda x, n: Pair(x, n), lambda tree: (tree.first, tree.second)),
+        (lambda x, n: State(x, n), lambda tree: (tree.position, tree.steps)),
+        (lambda x, n: {"inner": (x, [n])}, lambda tree: (tree["inner"][0], tree["inner"][1][0])),
+    ],
+    ids=["dict", "namedtuple", "dataclass", "nested"],
+)
+def test_while_loop_passes_any_other_tree_whole(graphmode, run, make, read):
+    def body(tree):
+        x, n = read(tree)
+        return make(x * 2, n + 1)
+
+    result = run(lambda x: graphmode.while_loop(lambda tree: read(tree)[1] < 3, body, make(x, 0)), 1.5)
+    assert read(result) == (12.0, 3)
+    assert type(result) is type(make(0, 0))
+
+
+@every_mode
+def test_a_lone_tensor_is_a_loop_variable(graphmode, run):
+    assert run(lambda x: graphmode.while_loop(lambda x: x < 100.0, lambda x: x * 3, x), 1.0) == 243.0
+
+
+@every_mode
+@pytest.mark.graph_skip("torch:compile", reason="Dynamo does not trace the dtypes of NumPy arrays made in a graph")
+def test_numbers_and_arrays_become_tensors_by_the_rule_of_tensor(graphmode, run):
+    def loop():
+        return graphmode.while_loop(
+            lambda *loop_vars: loop_vars[0] < 2,
+            lambda count, number, flag, array: (count + 1, number, flag, array),
+            (0, 1.5, True, np.arange(3.0)),
+        )
+
+    count, number, flag, array = run(loop)
+    assert [leaf.dtype.name for leaf in (count, number, flag, array)] == ["int32", "float32", "bool", "float32"]
+
+
+@every_mode
+def test_numbers_that_a_body_returns_get_the_dtype_of_the_loop_variable(graphmode, run):
+    def loop(x):
+        return graphmode.while_loop(lambda x, y, n: n < 2, lambda x, y, n: (1, 2.5, n + 1), (x, x, 0))
+
+    x, y, _ = run(loop, 0.5)
+    assert (x, y) == (1.0, 2.5)
+    assert (x.dtype.name, y.dtype.name) == ("float32", "float32")
+
+
+@every_mode
+@pytest.mark.graph_skip("torch:compile", reason="Dynamo does not trace the dtypes of NumPy arrays made in a graph")
+def test_arrays_that_a_body_returns_get_the_dtype_of_the_loop_variable(graphmode, run):
+    def loop(x):
+        return graphmode.while_loop(lambda x, n: n < 2, lambda x, n: (np.full(2, 0.1), n + 1), (x, 0))
+
+    x, _ = run(loop, np.zeros(2))
+    np.testing.assert_array_equal(x, np.full(2, 0.1, np.float32))
+
+
+@every_mode
+@pytest.mark.parametrize(("lower", "upper", "total"), [(0, 5, 10), (2, 4, 5), (3, 3, 0), (4, 1, 0)])
+def test_fori_loop_counts_up_to_a_bound(graphmode, run, lower, upper, total):
+    assert run(lambda: graphmode.fori_loop(lower, upper, lambda i, total: total + i, 0)) == total
+
+
+@every_mode
+@pytest.mark.parametrize(("lower", "upper", "total"), [(0, 5, 10), (3, 3, 0), (4, 1, 0)])
+def test_fori_loop_takes_bounds_that_are_tensors(graphmode, run, lower, upper, total):
+    def add(lower, upper):
+        return graphmode.fori_loop(lower, upper, lambda i, total: total + i, 0), graphmode.fori_loop(
+            0, upper, lambda i, n: n + 1, 0
+        )
+
+    assert run(add, lower, upper) == (total, upper)
+
+
+@every_mode
+def test_fori_loop_passes_a_tuple_whole(graphmode, run):
+    result = run(lambda x: graphmode.fori_loop(0, 3, lambda i, pair: (pair[1], pair[0] + 1), (x, x)), 1.0)
+    assert result == (2.0, 3.0)
+
+
+@every_mode
+def test_scan_over_trees(graphmode, run):
+    def step(carry, x):
+        total = carry["total"] + x["a"] * x["b"][0]
+        return {"total": total}, {"total": total, "nothing": None, "both": (x["a"], x["b"][1])}
+
+    def sums(a, b, c):
+        return graphmode.scan(step, {"total": 0.0}, {"a": a, "b": (b, c)})
+
+    carry, ys = run(sums, np.arange(4.0), np.ones(4), np.arange(8).reshape(4, 2))
+    assert carry["total"] == 6.0
+    np.testing.assert_array_equal(ys["total"], [0, 1, 3, 6])
+    np.testing.assert_array_equal(ys["both"][0], [0, 1, 2, 3])
+    np.testing.assert_array_equal(ys["both"][1], np.arange(8).reshape(4, 2))
+    assert ys["nothing"] is None
+
+
+@every_mode
+def test_scan_over_nothing_gives_empty_ys(graphmode, run):
+    def step(carry, x):
+        return carry + x, (graphmode.xp.stack([x, x]), {"count": 1})
+
+    carry, (pairs, counts) = run(lambda xs: graphmode.scan(step, 5.0, xs), np.zeros(0))
+    assert carry == 5.0
+    assert (pairs.shape, pairs.dtype.name) == ((0, 2), "float32")
+    assert (counts["count"].shape, counts["count"].dtype.name) == ((0,), "int32")
+
+
+@every_mode
+def test_scan_without_ys(graphmode, run):
+    carry, ys = run(lambda xs: graphmode.scan(lambda carry, x: (carry * x, None), 1.0, xs), np.array([2.0, 3.0]))
+    assert (carry, ys) == (6.0, None)
+
+
+@every_mode
+def test_cond_takes_one_branch(graphmode, run):
+    def choose(x):
+        return graphmode.cond(x > 0, lambda x, y: {"r": x + y}, lambda x, y: {"r": x - y}, x, 10.0)
+
+    assert run(choose, 1.0) == {"r": 11.0}
+    assert run(choose, -1.0) == {"r": -11.0}
+
+
+@every_mode
+@pytest.mark.parametrize("flag", [True, False, np.True_, np.array(False)])
+def test_cond_takes_bools_of_python_and_numpy(graphmode, run, flag):
+    assert run(lambda x: graphmode.cond(flag, lambda x: x, lambda x: -x, x), 2.0) == (2.0 if flag else -2.0)
+
+
+@every_mode
+def test_branches_may_return_numbers_and_nothing(graphmode, run):
+    assert run(lambda x: graphmode.cond(x > 0, lambda: (1, None), lambda: (0, None)), 2.0) == (1, None)
+    assert run(lambda x: graphmode.cond(x > 0, lambda: None, lambda: None), 2.0) is None
+
+
+@every_mode
+@pytest.mark.parametrize(("index", "chosen"), [(-5, 0), (0, 0), (1, 1), (2, 2), (9, 2)])
+def test_switch_clamps_its_index(graphmode, run, index, chosen):
+    branches = [lambda x: x * 0 + 0, lambda x: x * 0 + 1, lambda x: x * 0 + 2]
+    assert run(lambda index, x: graphmode.switch(index, branches, x), index, 7.0) == chosen
+    assert run(lambda x: graphmode.switch(index, branches, x), 7.0) == chosen
+
+
+@every_mode
+def test_switch_with_one_branch(graphmode, run):
+    assert run(lambda index, x: graphmode.switch(index, [lambda x: x + 1], x), 3, 7.0) == 8.0
+
+
+@every_mode
+def test_loops_and_branches_nest(graphmode, run):
+    def collatz(n):
+        def halve_or_triple(n):
+            return graphmode.cond(n % 2 < 1, lambda n: n // 2, lambda n: 3 * n + 1, n)
+
+        def steps(n):
+            _, count = graphmode.while_loop(
+                lambda n, count: n > 1, lambda n, count: (halve_or_triple(n), count + 1), (n, 0)
+            )
+            return count
+
+        return graphmode.fori_loop(1, n, lambda i, total: total + steps(i), 0)
+
+    assert run(collatz, 8) == 0 + 1 + 7 + 2 + 5 + 8 + 16
+
+
+@every_mode
+def test_loops_close_over_tensors(graphmode, run):
+    def power(x, n):
+        return graphmode.fori_loop(0, n, lambda i, y: y * x, x * 0 + 1)
+
+    assert run(power, 3.0, 4) == 81.0
+
+
+# Gradients.
+
+
+def gradient(graphmode, fn, *args):
+    return graphmode.numpy(graphmode.grad(fn, argnums=tuple(range(len(args))))(*map(graphmode.tensor, args)))
+
+
+def second(graphmode, fn, x):
+    return graphmode.numpy(graphmode.grad(lambda x: graphmode.grad(fn)(x))(graphmode.tensor(x)))
+
+
+def powers(graphmode):
+    """x cubed, by each verb."""
+
+    def by_while(x):
+        return graphmode.while_loop(lambda y, n: n < 3, lambda y, n: (y * x, n + 1), (x * 0 + 1, 0))[0]
+
+    def by_fori(x):
+        return graphmode.fori_loop(0, 3, lambda i, y: y * x, x * 0 + 1)
+
+    def by_scan(x):
+        return graphmode.scan(lambda y, z: (y * z, y), x * 0 + 1, graphmode.xp.stack([x, x, x]))[0]
+
+    def by_ys(x):
+        return graphmode.xp.sum(
+            graphmode.scan(lambda y, z: (y * z, y * x), x * 0 + 1, graphmode.xp.stack([x, x, x]))[1][2:]
+        )
+
+    def by_cond(x):
+        return graphmode.cond(x > 0, lambda x: x * x * x, lambda x: x, x)
+
+    def by_switch(x):
+        return graphmode.switch(graphmode.xp.astype(x, "int32"), [lambda x: x, lambda x: x * x * x, lambda x: x], x)
+
+    return {"while": by_while, "fori": by_fori, "scan": by_scan, "ys": by_ys, "cond": by_cond, "switch": by_switch}
+
+
+VERBS = ["while", "fori", "scan", "ys", "cond", "switch"]
+
+
+@every_differentiable_mode
+@pytest.mark.graph_skip("jax", reason="jax differentiates while_loop in forward mode only")
+@pytest.mark.graph_skip("tf:xla", reason="XLA differentiates loops of known length only")
+def test_gradient_through_while_loop(graphmode):
+    assert gradient(graphmode, powers(graphmode)["while"], 1.5) == (pytest.approx(6.75),)
+
+
+@every_differentiable_mode
+@pytest.mark.parametrize("verb", VERBS[1:])
+def test_gradients(graphmode, verb):
+    assert gradient(graphmode, powers(graphmode)[verb], 1.5) == (pytest.approx(6.75),)
+
+
+@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+@pytest.mark.parametrize("verb", VERBS)
+def test_second_derivatives(graphmode, verb):
+    assert second(graphmode, powers(graphmode)[verb], 1.5) == pytest.approx(9.0)
+
+
+@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+def test_gradients_through_nesting_reach_variables_and_closures(graphmode):
+    w, c = graphmode.variable(2.0), graphmode.tensor(3.0)
+
+    def loss(x, n):
+        def body(i, y):
+            return graphmode.cond(i % 2 < 1, lambda y: y * w, lambda y: y * c, y)
+
+        return graphmode.fori_loop(0, n, body, x)
+
+    _, grads = graphmode.value_and_grad(loss, variables=[w])(graphmode.tensor(1.0), graphmode.tensor(3))
+    assert graphmode.numpy(grads) == [12.0]  # x w c w
+
+
+@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+def test_gradients_pass_a_loop_that_never_runs(graphmode):
+    def loss(x, n):
+        return graphmode.fori_loop(0, n, lambda i, y: y * 5, x) * 2
+
+    grad = graphmode.grad(loss)
+    assert graphmode.numpy(grad(graphmode.tensor(1.0), graphmode.tensor(0))) == 2.0
+    assert graphmode.numpy(grad(graphmode.tensor(1.0), graphmode.tensor(2))) == 50.0
+
+
+# Variables.
+
+
+@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+def test_assignments_in_bodies_and_branches_happen(graphmode):
+    count = graphmode.variable(0.0)
+
+    @graphmode.function
+    def step(x):
+        def body(i, y):
+            graphmode.assign(count, count + 1)
+            return y
+
+        y = graphmode.fori_loop(0, 3, body, x)
+        graphmode.cond(x > 0, lambda: graphmode.assign(count, count * 10), lambda: None)
+        return y
+
+    step(graphmode.tensor(1.0))
+    assert graphmode.numpy(count) == 30
+    step(graphmode.tensor(-1.0))
+    assert graphmode.numpy(count) == 33
