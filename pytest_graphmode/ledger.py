@@ -291,7 +291,11 @@ class GraphLedger:
         self._fallbacks.append(fallback)
 
     def add_call(self, key: tuple[str, str]) -> None:
-        self._calls[key] = self._calls.get(key, 0) + 1
+        try:
+            self._calls[key] += 1  # without a call in between, so that no other thread comes in between either
+        except KeyError:
+            self._calls.setdefault(key, 0)
+            self._calls[key] += 1
 
     def add_counter(self, counter: EagerCounter) -> None:
         self._windows.append(_Window.opened(counter))
