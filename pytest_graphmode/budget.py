@@ -13,8 +13,8 @@ from pytest_graphmode.variant import Variant
 
 _VACUOUS: Final = (
     "the test asserts graph counts, but no graph was built and no existing graph was called: "
-    "check that the code under test runs in a graph here (tf.config.run_functions_eagerly, TORCHDYNAMO_DISABLE and "
-    "torch.compiler.set_stance('force_eager') switch graphs off), or remove the marker"
+    "check that the code under test runs in a graph here (tf.config.run_functions_eagerly, TORCHDYNAMO_DISABLE, "
+    "torch.compiler.set_stance('force_eager') and jax.disable_jit switch graphs off), or remove the marker"
 )
 _FALLEN: Final = "rebuilds can't be asserted: a function fell back to eager execution, where nothing is counted"
 
