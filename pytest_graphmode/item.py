@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 REGISTRY: Final = pytest.StashKey[Registry]()
 BOUND: Final = pytest.StashKey["tuple[Variant, Handle]"]()
 RECORDER: Final = pytest.StashKey["Recorder"]()
-_LIMITING: Final = frozenset({"graph_rebuilds", "graph_budget"})
-_MARKERS: Final = _LIMITING | {"graphmode", "graph_agree", "graph_skip", "graph_xfail"}
+_LIMITING: Final = ("graph_rebuilds", "graph_budget")
+_MARKERS: Final = {*_LIMITING, "graphmode", "graph_agree", "graph_skip", "graph_xfail"}
 
 
 def configure(config: pytest.Config) -> Registry:
@@ -212,13 +212,16 @@ def _restored_random() -> Iterator[None]:
         np.random.set_state(numpy)
 
 
+def limited(node: pytest.Item) -> bool:
+    """Whether a marker asserts how often graphs are built; an agreement item has the marks of its variants."""
+    return any(name in node.keywords for name in _LIMITING) and not isinstance(node, Agreement)
+
+
 def concerned(node: pytest.Item, registry: Registry) -> bool:
     """Whether a test is watched: by a fixture, a marker, or since all are."""
-    if isinstance(node, Agreement):  # it has the marks of its variants, and builds nothing itself
-        return False
-    return (
-        RECORDER in node.stash or registry.settings.watch or any(mark.name in _LIMITING for mark in node.iter_markers())
-    )
+    if registry.settings.watch:
+        return not isinstance(node, Agreement)
+    return RECORDER in node.stash or limited(node)
 
 
 @contextmanager

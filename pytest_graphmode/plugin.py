@@ -42,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     registry = config.stash[REGISTRY] = graph_item.configure(config)
     if registry.settings.report:
         config.pluginmanager.register(Reporter(), "graphmode-report")
+    if registry.settings.watch:
+        watch_calls(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -57,19 +59,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.fail.Exception(f"{metafunc.definition.nodeid}: {error}", pytrace=False) from None
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    registry = item.config.stash[REGISTRY]
-    if not graph_item.concerned(item, registry):
-        return (yield)
-    with graph_item.body(item, registry):
-        return (yield)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if any(map(graph_item.limited, items)):
+        watch_calls(config)
+
+
+def watch_calls(config: pytest.Config) -> None:
+    """Have `Calls` called, from the first test on that needs it."""
+    if not config.pluginmanager.hasplugin("graphmode-calls"):
+        config.pluginmanager.register(Calls(), "graphmode-calls")
+
+
+class Calls:
+    """Counts in the calls of tests; registered when a test is to be watched, so that other runs pay nothing."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        registry = item.config.stash[REGISTRY]
+        if not graph_item.concerned(item, registry):
+            return (yield)
+        with graph_item.body(item, registry):
+            return (yield)
 
 
 # Around all others, which may replace what was collected.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     made = yield
+    if made is None:  # as for most names in a module
+        return None
     items = made if isinstance(made, list) else [made]
     added = collection.agreements(obj, items, collector.config.stash[REGISTRY].specs)
     if added and not collector.config.pluginmanager.hasplugin("graphmode-agreement"):
@@ -83,6 +102,7 @@ def graphmode(request: pytest.FixtureRequest) -> Iterator[Handle]:
     variant = getattr(request, "param", None)
     if variant is None:
         pytest.fail(graph_item.NOT_PARAMETRIZED, pytrace=False)
+    watch_calls(request.config)
     with graph_item.running(request.node, variant, request.config.stash[REGISTRY]) as handle:
         yield handle
 
@@ -92,6 +112,7 @@ def graph_ledger(request: pytest.FixtureRequest) -> Iterator[GraphLedger]:
     """The ledger of this test: the graphs that TensorFlow, PyTorch and JAX build during its call, and why."""
     if "graphmode" in request.fixturenames:
         request.getfixturevalue("graphmode")  # the two share one ledger
+    watch_calls(request.config)
     with graph_item.following(request.node) as ledger:
         yield ledger
 

@@ -68,11 +68,11 @@ def test_the_ledger_leaves_out_what_fixtures_and_other_tests_built(project: pyte
         def test_first(graph_ledger, warm):
             assert graph_ledger.builds == graph_ledger.calls == 0
             library.once()
-            assert (graph_ledger.builds, graph_ledger.calls) == (0, 3)
+            assert (graph_ledger.builds, graph_ledger.rebuilds, graph_ledger.calls) == (1, 0, 3)
 
         def test_second(graph_ledger):
             library.thrice()
-            assert (graph_ledger.builds, graph_ledger.rebuilds) == (2, 1)
+            assert (graph_ledger.builds, graph_ledger.rebuilds, graph_ledger.calls) == (3, 2, 3)
         """
     )
     project.runpytest_inprocess().assert_outcomes(passed=2)
