@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 def pytest_graphmode_backends(config: pytest.Config) -> Sequence[BackendSpec]:  # type: ignore[empty-body]
     """Describe the backends a package offers, without importing their frameworks.
 
+    Called once, when pytest starts: a package implements it in the module of its `pytest11` entry point, a project
+    in the conftest.py beside its ini file. A package marks it `@pytest.hookimpl(optionalhook=True)`, so that pytest
+    starts where this plugin is disabled or missing.
+
     Returns:
         One `pytest_graphmode.BackendSpec` for each backend. The class it names is imported when a variant of the
         backend first runs, and follows `pytest_graphmode.backends.base.Backend`.
@@ -27,6 +31,7 @@ def pytest_graphmode_build(config: pytest.Config, nodeid: str, build: GraphBuild
     """Called after each graph build that happened during a watched test, in the thread that built it.
 
     Args:
+        config: the run's configuration.
         nodeid: the test in which the build happened.
         build: what was built, where and why; see `pytest_graphmode.GraphBuild`.
     """

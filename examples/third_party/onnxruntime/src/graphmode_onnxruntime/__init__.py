@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from pytest_graphmode import BackendSpec
 
 SPEC = BackendSpec(
@@ -16,5 +18,6 @@ SPEC = BackendSpec(
 )
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest starts without pytest-graphmode too
 def pytest_graphmode_backends() -> Sequence[BackendSpec]:
     return [SPEC]

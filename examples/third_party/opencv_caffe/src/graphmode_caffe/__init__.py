@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from pytest_graphmode import BackendSpec
 
 SPEC = BackendSpec(
@@ -17,5 +19,6 @@ SPEC = BackendSpec(
 )
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest starts without pytest-graphmode too
 def pytest_graphmode_backends() -> Sequence[BackendSpec]:
     return [SPEC]
