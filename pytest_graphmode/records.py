@@ -27,12 +27,14 @@ class Run:
     Attributes:
         outcome: of all phases together; an expected failure counts as skipped.
         reason: why it was skipped, or the report of its failure.
+        sections: what pytest captured while it failed, by title.
     """
 
     variant: Variant
     outcome: Literal["passed", "skipped", "failed"]
     reason: str = ""
     recording: Recording = field(default_factory=dict)
+    sections: tuple[tuple[str, str], ...] = ()
 
 
 def record(handle: Handle, values: dict[str, Any]) -> None:

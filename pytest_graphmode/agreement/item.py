@@ -106,6 +106,11 @@ class Agreement(pytest.Item):
         if failure is not None:
             pytest.fail(failure, pytrace=False)
 
+    def add_captured(self, report: pytest.TestReport) -> None:
+        """Show what was captured of a variant that failed for this item, as --show-capture has it."""
+        if self._failed_here is not None and report.when == "call":
+            report.sections.extend(self._failed_here.sections)
+
     def _forget(self) -> None:
         """Drop the records, which may be large."""
         for item in self.variants:
@@ -140,7 +145,9 @@ def fresh_recording(node: pytest.Item) -> Recording | None:
 
 def note(item: pytest.Item, report: pytest.TestReport) -> None:
     """Keep how a variant ran, phase by phase, for its agreement item; without one its records go with it."""
-    if RUN in item.stash and isinstance(item, pytest.Function):
+    if isinstance(item, Agreement):
+        item.add_captured(report)
+    elif RUN in item.stash and isinstance(item, pytest.Function):
         before = None if report.when == "setup" else item.stash[RUN]
         if before is None or before.outcome == "passed":
             item.stash[RUN] = _noted(item, report)
@@ -153,8 +160,7 @@ def _noted(item: pytest.Function, report: pytest.TestReport) -> Run:
 
     variant = variant_of(item)
     if report.failed:
-        sections = [f"{title}\n{text}" for title, text in report.sections]
-        return Run(variant, "failed", "\n".join([report.longreprtext, *sections]))
+        return Run(variant, "failed", report.longreprtext, sections=tuple(report.sections))
     if report.skipped:
         return Run(variant, "skipped", _reason(report))
     return Run(variant, "passed", recording=item.stash.get(RECORDING, {}))

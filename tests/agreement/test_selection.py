@@ -148,10 +148,11 @@ def test_a_variant_that_fails_while_it_is_run_for_the_item_fails_it_with_its_own
             "third-eager-cpu failed when it was run for this item:",
             ">       assert graphmode.backend != 'third', 'my own message'",
             "E       AssertionError: my own message",
-            "Captured stdout call",
+            "*- Captured stdout call -*",
             "printed",
         ]
     )
+    project.run("--show-capture=no", "test_net.py::test_net[agreement]").stdout.no_fnmatch_line("printed")
 
 
 def test_a_variant_that_fails_ends_the_running_of_others(project, runs):
