@@ -7,12 +7,15 @@ would not convert by itself, such as the callbacks of tf.while_loop.
 from __future__ import annotations
 
 import dis
+import inspect
 import logging
 import types
 from collections.abc import Callable
 from typing import Any, Final
 
 import tensorflow as tf
+
+from pytest_graphmode.identity import is_library
 
 # Callbacks reach TensorFlow through this package and through the two that it walks trees and dispatches with. None of
 # them has Python control flow on tensors, and rewriting them would cost time and show in tracebacks.
@@ -64,7 +67,7 @@ def for_function(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _NeedlessWarnings(logging.Filter):
-    """Drops one warning: that AutoGraph runs a lambda as it is, where the lambda has nothing to convert.
+    """Drops one warning: that AutoGraph runs a lambda as it is, where there is nothing to convert.
 
     AutoGraph finds lambdas by their line, so it can't tell two on one line apart.
     """
@@ -75,14 +78,32 @@ class _NeedlessWarnings(logging.Filter):
         subject = record.args[0] if isinstance(record.args, tuple) else None
         if not isinstance(subject, types.FunctionType) or subject.__name__ != "<lambda>":
             return True
-        return branches(subject.__code__)
+        return has_control_flow(subject)
 
 
-def branches(code: types.CodeType) -> bool:
-    """Whether a function, or one defined in it, has control flow of its own: jumps, or `not`."""
+def has_control_flow(function: types.FunctionType) -> bool:
+    """Whether a function of the user's, or one that it calls by name, has jumps or `not` in its bytecode."""
+    waiting, seen = [function], {function}
+    while waiting:
+        current = waiting.pop()
+        if _jumps(current.__code__):
+            return True
+        called = {value for value in _named(current) if isinstance(value, types.FunctionType)} - seen
+        seen |= called
+        waiting += [value for value in called if not is_library(value.__code__.co_filename)]
+    return False
+
+
+def _jumps(code: types.CodeType) -> bool:
     if any(instruction.opcode in _JUMPS for instruction in dis.get_instructions(code)):
         return True
-    return any(branches(inner) for inner in code.co_consts if isinstance(inner, types.CodeType))
+    return any(_jumps(inner) for inner in code.co_consts if isinstance(inner, types.CodeType))
+
+
+def _named(function: types.FunctionType) -> list[object]:
+    """What the names in a function's code stand for, as far as they are globals or closed over."""
+    found = inspect.getclosurevars(function)
+    return [value for values in (found.nonlocals, found.globals) for value in values.values() if callable(value)]
 
 
 def _moved(what: str) -> str:

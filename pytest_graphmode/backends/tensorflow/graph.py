@@ -26,7 +26,13 @@ class Graph(GraphControlFlow, TensorFlowMode):
 
     def traced(self, fn: Callable[..., Any], **options: Any) -> Any:
         """The tf.function of `fn`."""
-        return tf.function(for_function(known(fn)), **options)
+        subject = known(fn) if options.get("autograph", True) is False else for_function(known(fn))
+        made = tf.function(subject, **options)
+        if hasattr(fn, "__graphmode_subject__"):
+            # TensorFlow warns of retracing by the code of a function, and all loops at top level, say, share theirs.
+            # Keras turns the warning off for its own functions in the same way; there is no public one.
+            made._omit_frequent_tracing_warning = True
+        return made
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
         # Calling the function itself would print warnings of retracing: TensorFlow counts traces by code, and all
