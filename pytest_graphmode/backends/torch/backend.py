@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import numpy as np
 import torch
 
 from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.torch import state
 from pytest_graphmode.backends.torch.compile import Compile
 from pytest_graphmode.backends.torch.eager import Eager
-from pytest_graphmode.errors import UnsupportedError
 
 _MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"eager": Eager, "compile": Compile}
 
@@ -44,15 +44,5 @@ class Torch:
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    @contextmanager
-    def isolate(self) -> Iterator[None]:
-        dtype, device = torch.get_default_dtype(), torch.get_default_device()
-        grad, state = torch.is_grad_enabled(), torch.get_rng_state()
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-            if torch.get_default_device() != device:
-                torch.set_default_device(device)
-            torch.set_grad_enabled(grad)
-            torch.set_rng_state(state)
+    def isolate(self) -> AbstractContextManager[None]:
+        return state.restored()

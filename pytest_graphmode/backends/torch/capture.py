@@ -6,16 +6,33 @@ marked `assume_constant_result`: that runs for real at the moment when Dynamo me
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import threading
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import torch
+from torch._guards import TracingContext
 
 from pytest_graphmode import trees
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.torch.autograd import differentiable
 from pytest_graphmode.errors import UnsupportedError
+
+
+def prepare() -> None:
+    """What Dynamo needs to trace the plugin's trees; called before anything is compiled."""
+    importlib.import_module("torch._dynamo")  # before the test: what the test changes of it is noticed then
+    trees.announce_dataclasses(_register_dataclass)
+    try:
+        polyfills = importlib.import_module("torch._dynamo.polyfills.pytree")
+    except ImportError:  # before torch 2.6, which can't trace optree
+        return
+    # torch 2.13 runs optree's own function for a dict of numbers, whose result (optree 0.18) it can't trace then.
+    for name in ("dict_flatten", "dict_unflatten"):
+        vars(getattr(polyfills, name, prepare))["__torch_dynamo_can_constant_fold_through__"] = False
 
 
 class Settings(threading.local):
@@ -30,14 +47,14 @@ class Settings(threading.local):
 
     def require(self, *names: str) -> None:
         """Set what is not set yet and begin the trace under way again, as Dynamo does when it learns something late."""
-        from torch._dynamo import config, exc
+        from torch._dynamo import config
 
         missing = [name for name in names if getattr(config, name, True) is False]
         for name in missing:
             self.before.setdefault(name, False)
             setattr(config, name, True)
         if missing:
-            raise exc.RestartAnalysis(restart_reason=f"{', '.join(missing)} was set")
+            _begin_again(f"{', '.join(missing)} was set")
 
     def restore(self) -> None:
         """Give the settings their old values, when the call that was traced is over."""
@@ -50,9 +67,19 @@ class Settings(threading.local):
 settings = Settings()
 
 
+def _begin_again(reason: str) -> NoReturn:
+    """Start the trace under way over, with nothing of it kept: no public way, but what Dynamo itself does."""
+    from torch._dynamo.exc import UnspecializeRestartAnalysis
+
+    raise UnspecializeRestartAnalysis(restart_reason=reason)
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _trace_autograd() -> None:
     settings.require("trace_autograd_ops", "capture_scalar_outputs")
+
+
+torch.compiler.assume_constant_result(trees._register)  # a class is registered for real, not in a graph
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -60,17 +87,27 @@ def _trace_scalars() -> None:
     settings.require("capture_scalar_outputs")
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _import_quietly() -> None:
+    """Import what the scan operator does, which warns of torch's own use of what torch has deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        importlib.import_module("torch.fx.experimental.optimization")
+
+
 # Gradients.
 
 
 def value_and_grad(
-    fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
+    fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any], *, again: bool
 ) -> tuple[Any, list[Any], list[Any]]:
-    """`Mode.value_and_grad` as part of the graph; before torch 2.10 Dynamo breaks the graph at the gradient."""
+    """`Mode.value_and_grad` as part of the graph, `again` where a derivative of the result is taken.
+
+    Before torch 2.10 Dynamo breaks the graph at the gradient.
+    """
     _trace_autograd()
-    outer = any(
-        differentiable(leaf) and not leaf.is_leaf for position in argnums for leaf in trees.leaves(args[position])
-    )
+    given = [leaf for position in argnums for leaf in trees.leaves(args[position])]
+    again = again or any(differentiable(leaf) and not leaf.is_leaf for leaf in given)
     tracked = list(args)
     with torch.enable_grad():
         for position in argnums:
@@ -78,14 +115,14 @@ def value_and_grad(
         value = fn(*tracked)
         require_scalar(fn, value, _is_tensor)
         wanted = [leaf for position in argnums for leaf in trees.leaves(tracked[position])]
-        grads = _gradients(value, [*wanted, *variables], create_graph=outer)
+        grads = _gradients(value, [*wanted, *variables], create_graph=again)
     of_args = []
     for position in argnums:
-        count = len(trees.leaves(tracked[position]))
-        of_args.append(trees.unflatten(trees.flatten(tracked[position])[1], grads[:count]))
-        grads = grads[count:]
-    # A value that is still part of a graph which the gradient has consumed would break Dynamo's graph.
-    return value if outer else value.detach(), of_args, grads
+        leaves, spec = trees.flatten(tracked[position])
+        of_args.append(trees.unflatten(spec, grads[: len(leaves)]))
+        grads = grads[len(leaves) :]
+    # A value that belongs to a graph which the gradient has consumed would break Dynamo's graph.
+    return value if again else value.detach(), of_args, grads
 
 
 def _is_tensor(value: object) -> bool:
@@ -99,15 +136,15 @@ def _tracked(leaf: Any) -> Any:
 
 
 def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> list[Any]:
-    has = [differentiable(leaf) and leaf.requires_grad for leaf in wanted]
-    if not any(has) or not value.requires_grad:
+    can = [differentiable(leaf) and leaf.requires_grad for leaf in wanted]
+    if not any(can) or not value.requires_grad:
         return [None for _ in wanted]
-    inputs = [leaf for leaf, can in zip(wanted, has, strict=True) if can]
+    inputs = [leaf for leaf, one in zip(wanted, can, strict=True) if one]
     found = list(torch.autograd.grad(value, inputs, create_graph=create_graph, allow_unused=True))
-    return [found.pop(0) if can else None for can in has]
+    return [found.pop(0) if one else None for one in can]
 
 
-# Control flow. torch's operators take flat tuples of distinct tensors and give back tensors that alias none of them.
+# Control flow. The operators take flat tuples of distinct tensors, and give back tensors that alias none of them.
 
 
 def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, device: torch.device) -> Any:
@@ -115,35 +152,49 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], state: An
 
     if torch.is_grad_enabled():
         _trace_scalars()  # the gradient reads the number of trips
-    leaves, spec = _flattened(state, device)
 
-    def flat_cond(*carried: Any) -> Any:
-        return torch.as_tensor(cond(trees.unflatten(spec, list(carried))), device=device).reshape(())
+    def holds(*carried: Any) -> Any:
+        return torch.as_tensor(cond(carried), device=device).reshape(())
 
-    def flat_body(*carried: Any) -> Any:
-        return _flattened(body(trees.unflatten(spec, list(carried))), device)[0]
+    def advance(*carried: Any) -> Any:
+        return _distinct(tuple(body(carried)))
 
     def run(carried: tuple[Any, ...]) -> tuple[Any, Any]:
-        return tuple(operator(flat_cond, flat_body, carried)), None
+        return tuple(operator(holds, advance, carried)), None
 
-    return trees.unflatten(spec, list(_reached_by_gradients(run, leaves)[0]))
+    return _reached_by_gradients(run, _distinct(tuple(state)))[0]
 
 
-def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, device: torch.device) -> tuple[Any, Any]:
+def fori_loop(
+    lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any, device: torch.device
+) -> tuple[Any, ...]:
+    dtype = lower.dtype if isinstance(lower, torch.Tensor) else torch.int32
+    index = torch.as_tensor(lower, dtype=dtype, device=device)
+
+    def holds(carried: Any) -> Any:
+        return carried[0] < upper
+
+    def advance(carried: Any) -> Any:
+        return (carried[0] + 1, *body(carried[0], carried[1:]))
+
+    final: tuple[Any, ...] = while_loop(holds, advance, (index, *state), device)
+    return final[1:]
+
+
+def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
     operator = _scan_operator()
-    leaves, spec = _flattened(init, device)
-    inputs = _distinct(xs, device)
+    _import_quietly()
 
-    def combine(carried: Any, sliced: Any) -> Any:
-        carry, y = f(trees.unflatten(spec, list(carried)), sliced)
-        return list(_flattened(carry, device)[0]), _distinct(y, device)
+    def combine(carried: Any, row: Any) -> Any:
+        carry, y = f(tuple(carried), tuple(row))
+        return list(_distinct(tuple(carry))), _without_none(_distinct(y))
 
     def run(carried: tuple[Any, ...]) -> tuple[Any, Any]:
-        carry, ys = operator(combine, list(carried), inputs)
+        carry, ys = operator(combine, list(carried), list(_distinct(tuple(xs))))
         return tuple(carry), ys
 
-    carry, ys = _reached_by_gradients(run, leaves)
-    return trees.unflatten(spec, list(carry)), ys
+    carry, ys = _reached_by_gradients(run, _distinct(tuple(init)))
+    return carry, _with_none(ys)
 
 
 def _scan_operator() -> Callable[..., Any]:
@@ -151,48 +202,65 @@ def _scan_operator() -> Callable[..., Any]:
         from torch._higher_order_ops.scan import scan as operator
     except ImportError:
         raise UnsupportedError(
-            f"torch {torch.__version__} has no scan operator for torch.compile: use torch 2.6 or newer, "
-            "fori_loop, or @pytest.mark.graph_skip('torch:compile', reason=...)"
+            f"torch {torch.__version__} has no scan operator for torch.compile: use torch 2.6 or newer, or fori_loop, "
+            "or mark the test @pytest.mark.graph_skip('torch:compile', reason=...)"
         ) from None
     found: Callable[..., Any] = operator
     return found
 
 
-def cond(
-    pred: Any,
-    true_fn: Callable[..., Any],
-    false_fn: Callable[..., Any],
-    operands: tuple[Any, ...],
-    device: torch.device,
-) -> Any:
-    leaves, spec = _flattened(operands, device)
-
+def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: tuple[Any, ...]) -> Any:
     def branch(fn: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *given: _distinct(fn(*trees.unflatten(spec, list(given))), device)
+        return lambda *given: _without_none(_distinct(fn(*given)))
 
-    return torch.cond(torch.as_tensor(pred, device=device).reshape(()), branch(true_fn), branch(false_fn), leaves)
+    return _with_none(torch.cond(pred.reshape(()), branch(true_fn), branch(false_fn), _distinct(operands)))
 
 
-def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: tuple[Any, ...], device: torch.device) -> Any:
+def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: tuple[Any, ...]) -> Any:
     """Branches as a chain of torch.cond, since torch has no operator for more than two."""
     if len(branches) == 1:
         return branches[0](*operands)
-    index = torch.as_tensor(index, device=device)
 
     def others(*given: Any) -> Any:
-        return switch(index - 1, branches[1:], given, device)
+        return switch(index - 1, branches[1:], given)
 
-    return cond(index <= 0, branches[0], others, operands, device)
+    return cond(index <= 0, branches[0], others, operands)
 
 
-def _distinct(tree: Any, device: torch.device) -> Any:
+def _distinct(tree: Any) -> Any:
     """A tree of tensors of their own: one tensor may stand twice in the user's tree, which the operators refuse."""
-    return trees.map(lambda leaf: torch.as_tensor(leaf, device=device).clone(), tree)
+    return trees.map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, tree)
 
 
-def _flattened(tree: Any, device: torch.device) -> tuple[tuple[Any, ...], Any]:
-    leaves, spec = trees.flatten(_distinct(tree, device))
-    return tuple(leaves), spec
+# Stands for None in results, which the operators take for a tensor that is missing: a tree without leaves.
+_NONE: Final = "pytest_graphmode: None"
+
+
+def _without_none(tree: Any) -> Any:
+    return trees.map(lambda leaf: {_NONE: ()} if leaf is None else leaf, tree)
+
+
+def _with_none(tree: Any) -> Any:
+    return trees.map(lambda leaf: None if _is_none(leaf) else leaf, tree, is_leaf=_is_none)
+
+
+def _is_none(node: Any) -> bool:
+    return type(node) is dict and _NONE in node
+
+
+def _register_dataclass(cls: type) -> None:
+    """Let the operators return instances of a dataclass, which `trees` has met."""
+    from torch.utils import _pytree  # private, but what the operators themselves take results apart with
+
+    if cls not in _pytree.SUPPORTED_NODES:
+        names = [field.name for field in dataclasses.fields(cls) if field.init]
+        _pytree.register_pytree_node(
+            cls,
+            lambda value: ([getattr(value, name) for name in names], None),
+            lambda children, _: cls(**dict(zip(names, children, strict=True))),
+        )
+    if TracingContext.try_get() is not None:
+        _begin_again(f"{cls.__qualname__} was made known as a tree")
 
 
 _ANCHOR: Final = torch.zeros((), requires_grad=True)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import numpy as np
 import torch
 
 from pytest_graphmode import calls
-from pytest_graphmode.backends.torch import capture
+from pytest_graphmode.backends.torch import autograd, capture, second_order, state
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
 
 DEFAULT_COMPILER: Final = "aot_eager"
@@ -29,6 +30,15 @@ class Compile(TorchMode):
 
     name = "compile"
     static = True
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device)
+        capture.prepare()
+        self._depth = 0
+        self._again = False
+
+    def scope(self) -> AbstractContextManager[None]:
+        return state.fresh_graphs()
 
     def inside(self) -> bool:
         return torch.compiler.is_compiling() or calls.depth.inside
@@ -57,51 +67,62 @@ class Compile(TorchMode):
 
         return call
 
-    def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
-        """The compiled `fn`: autograd differentiates from outside, since Dynamo can't trace torch.func over loops."""
-        return self.function(fn)
-
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         if not torch.compiler.is_compiling():
             return super().tensor(array, dtype)
         # Dynamo traces NumPy as torch: the array is a tensor, of which torch.tensor would warn.
         return torch.as_tensor(array).to(native_dtype(dtype)).to(self.device)
 
+    # Gradients.
+
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
-        if torch.compiler.is_compiling():
-            return capture.value_and_grad(fn, args, argnums, variables)
-        return super().value_and_grad(fn, args, argnums, variables)
+        self._depth, again, self._again = self._depth + 1, self._again, self._depth > 0
+        try:
+            if torch.compiler.is_compiling():
+                return capture.value_and_grad(fn, args, argnums, variables, again=self._again)
+            return super().value_and_grad(fn, args, argnums, variables)
+        finally:
+            self._depth, self._again = self._depth - 1, again
+
+    def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
+        """The compiled `fn`: autograd differentiates from outside, since Dynamo can't trace torch.func over loops."""
+        compiled = self.function(fn) if order == 1 else second_order.compiled(self.function, fn)
+        return autograd.tracking(compiled)
+
+    def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
+        return None
+
+    # Control flow.
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
-        if not torch.compiler.is_compiling():
+        if not self._in_graph("while_loop"):
             return super().while_loop(cond, body, state)
         return capture.while_loop(cond, body, state, self.device)
 
     def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
-        if not torch.compiler.is_compiling():
+        if not self._in_graph("fori_loop"):
             return super().fori_loop(lower, upper, body, state)
-        start = torch.as_tensor(lower, dtype=torch.int32, device=self.device)
-        _, result = capture.while_loop(
-            lambda carried: carried[0] < upper,
-            lambda carried: (carried[0] + 1, body(carried[0], carried[1])),
-            (start, state),
-            self.device,
-        )
-        return result
+        return capture.fori_loop(lower, upper, body, state, self.device)
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
-        if not torch.compiler.is_compiling():
+        if not self._in_graph("scan") or len(xs[0]) == 0:
             return super().scan(f, init, xs)
-        return capture.scan(f, init, xs, self.device)
+        return capture.scan(f, init, xs)
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
-        if not torch.compiler.is_compiling():
+        if not self._in_graph("cond"):
             return super().cond(pred, true_fn, false_fn, *operands)
-        return capture.cond(pred, true_fn, false_fn, operands, self.device)
+        return capture.cond(pred, true_fn, false_fn, operands)
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
-        if not torch.compiler.is_compiling():
+        if not self._in_graph("switch"):
             return super().switch(index, branches, *operands)
-        return capture.switch(index, branches, operands, self.device)
+        return capture.switch(index, branches, operands)
+
+    def _in_graph(self, verb: str) -> bool:
+        """Whether a verb becomes an operator; raises UnsupportedError where a second derivative would go through it."""
+        if self._again:
+            raise second_order.unsupported(verb)
+        return bool(torch.compiler.is_compiling())
