@@ -77,7 +77,9 @@ def pack(tree: Any, variable: Callable[[Variable], Any] = _Held) -> Any:
     """A tree as jax.jit takes it, with `variable` applied to the variables in it."""
     if isinstance(tree, _PLAIN):
         return tree
-    return jax.tree_util.tree_map(lambda leaf: _packed(leaf, variable), tree)
+    return jax.tree_util.tree_map(
+        lambda leaf: _packed(leaf, variable), tree, is_leaf=lambda node: isinstance(node, Variable)
+    )
 
 
 def _packed(leaf: Any, variable: Callable[[Variable], Any]) -> Any:

@@ -112,7 +112,7 @@ class TracingSource:
             trace = _Trace(*_call(inputs), identity.call_site(), time.perf_counter())
             self._open.traces.append(trace)
             try:
-                found = step(*inputs)
+                found = step(*_explainable(inputs))
             except Signal:
                 raise
             except BaseException as error:
@@ -244,6 +244,14 @@ def _call(
     info = head[-1]
     function = head[0] if len(head) == 2 else info.fun  # JAX 0.4 has the function among the rest
     return function, (info.static_argnums, info.static_argnames), args, kwargs
+
+
+def _explainable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs with a name for callable objects, which the explanations of JAX 0.4.30 fail without."""
+    info = inputs[0]
+    if not hasattr(info, "_replace") or getattr(info, "fun_sourceinfo", "") is not None:
+        return inputs
+    return (info._replace(fun_sourceinfo=f"{type(info.fun).__name__} at <unknown>:0"), *inputs[1:])
 
 
 def _graph(found: tuple[Any, ...]) -> Any:

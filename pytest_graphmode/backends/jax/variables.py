@@ -213,6 +213,12 @@ class Variable:
     __hash__ = object.__hash__
 
 
+# To JAX's own transformations and to the jitted functions of jax.numpy a variable is the array it stands for.
+jax.tree_util.register_pytree_node(
+    Variable, lambda variable: ((variable.value,), None), lambda _, children: children[0]
+)
+
+
 def _binary(name: str) -> Callable[[Variable, Any], Any]:
     def operation(self: Variable, other: Any) -> Any:
         other = other.value if isinstance(other, Variable) else other

@@ -1,0 +1,308 @@
+"""JAX: variables threaded through jitted functions, arguments, dtypes and the state of the framework."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from pytest_graphmode import UnsupportedError
+from tests.backends.variants import variants
+
+both = variants("jax:jit", "jax:eager")
+jit = variants("jax:jit")
+eager = variants("jax:eager")
+
+
+@dataclasses.dataclass
+class Batch:
+    x: Any
+    y: Any
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+# Variables.
+
+
+@jit
+def test_five_hundred_training_steps_are_one_graph(graphmode):
+    weight = graphmode.variable(np.zeros(3))
+    traces = []
+
+    @graphmode.function
+    def step(x):
+        traces.append(x)
+        loss, grad = graphmode.value_and_grad(lambda: graphmode.xp.sum((weight - x) ** 2), variables=weight)()
+        graphmode.assign(weight, weight - 0.01 * grad)
+        return loss
+
+    losses = [float(step(np.ones(3))) for _ in range(500)]
+    assert (graphmode.ledger.builds, len(traces)) == (1, 1)
+    assert losses[0] == 3
+    assert losses[-1] == pytest.approx(3 * 0.98 ** (2 * 499), rel=1e-3)
+
+
+@jit
+def test_a_variable_is_an_input_of_the_graph_and_not_a_constant(graphmode):
+    variable = graphmode.variable(1.0)
+    read = graphmode.function(lambda: variable * 1)
+    assert float(read()) == 1
+    graphmode.assign(variable, 2.0)
+    assert float(read()) == 2
+    assert graphmode.ledger.builds == 1
+
+
+@jit
+def test_a_variable_made_after_the_first_call_is_found(graphmode):
+    made = []
+    first = graphmode.variable(1.0)
+    function = graphmode.function(lambda x: x + sum((variable * 1 for variable in made), first * 0))
+    assert function(np.ones(2)).tolist() == [1, 1]
+    made.append(graphmode.variable(5.0))
+    assert function(np.ones(3)).tolist() == [6, 6, 6]
+    graphmode.assign(made[0], 7.0)
+    assert function(np.ones(3)).tolist() == [8, 8, 8]
+    assert graphmode.ledger.builds == 2
+
+
+@jit
+def test_a_function_may_make_its_variables_on_its_first_call(graphmode):
+    class Layer:
+        weight = None
+
+        def __call__(self, x):
+            if self.weight is None:
+                self.weight = graphmode.variable(np.full(3, 2.0))
+            graphmode.assign(self.weight, self.weight + 1)
+            return x * self.weight
+
+    function = graphmode.function(Layer())
+    assert function(np.ones(3)).tolist() == [3, 3, 3]
+    assert function(np.ones(3)).tolist() == [4, 4, 4]
+    assert graphmode.ledger.builds == 1
+
+
+@jit
+def test_a_function_that_makes_variables_in_every_trace_is_refused(graphmode):
+    def wasteful(x):
+        return x * graphmode.variable(np.ones(3))
+
+    with pytest.raises(ValueError, match=r"wasteful makes a variable each time it is traced, and uses it: make"):
+        graphmode.function(wasteful)(np.ones(3))
+
+
+@both
+def test_a_variable_is_usable_like_an_array(graphmode):
+    v = graphmode.variable([1.0, 4.0])
+    jnp = graphmode.lib.numpy
+
+    def several(x):
+        return (
+            v + x, x - v, 2 * v, v / 2, v**2, -v, abs(v), v @ x, x @ v, v < x, v == v, v[1], v.sum(), v.T, len(v),
+            jnp.sqrt(v), graphmode.xp.stack([v, v]), graphmode.xp.exp(v), graphmode.lib.nn.relu(v), next(iter(v)),
+            v.shape, graphmode.lib.tree_util.tree_map(jnp.sqrt, {"v": v})["v"], graphmode.lib.jit(jnp.sqrt)(v),
+        )  # fmt: skip
+
+    plain = np.array([1.0, 4.0], np.float32)
+    x = np.array([2.0, 3.0], np.float32)
+    wanted = (
+        plain + x, x - plain, 2 * plain, plain / 2, plain**2, -plain, plain, plain @ x, x @ plain, plain < x,
+        np.array([True, True]), plain[1], plain.sum(), plain, 2, np.sqrt(plain), np.stack([plain, plain]),
+        np.exp(plain), plain, plain[0], (2,), np.sqrt(plain), np.sqrt(plain),
+    )  # fmt: skip
+    for got, want in zip(graphmode.numpy(graphmode.function(several)(x)), wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert repr(v) == "Variable(Array([1., 4.], dtype=float32))"
+    assert (bool(v[0] > 0), float(graphmode.variable(2.0)), int(graphmode.variable(2))) == (True, 2.0, 2)
+    assert np.asarray(v).tolist() == [1, 4]
+
+
+@both
+def test_a_variable_keeps_its_shape_and_dtype(graphmode):
+    v = graphmode.variable(np.zeros(2))
+    with pytest.raises(
+        ValueError, match=r"a variable of shape \[2\] can't be assigned a value of shape \[3\]: reshape"
+    ):
+        graphmode.assign(v, np.ones(3))
+    graphmode.assign(v, graphmode.tensor([1, 2]))
+    assert graphmode.numpy(v).dtype == np.float32
+
+
+@both
+def test_only_variables_can_be_assigned(graphmode):
+    with pytest.raises(TypeError, match=r"ArrayImpl can't be assigned, JAX's arrays never change: make a variable"):
+        graphmode.assign(graphmode.tensor(1.0), 2.0)
+
+
+@both
+def test_a_variable_may_be_an_argument_and_a_result(graphmode):
+    v = graphmode.variable(1.0)
+
+    def bump(tree):
+        graphmode.assign(tree["v"], tree["v"] + 1)
+        return tree["v"]
+
+    bumped = graphmode.function(bump)
+    assert [float(graphmode.numpy(bumped({"v": v}))) for _ in range(3)] == [2, 3, 4]
+    assert float(v) == 4
+
+
+@both
+def test_assign_in_native_jit_is_refused(graphmode):
+    v = graphmode.variable(1.0)
+
+    @graphmode.lib.jit
+    def native(x):
+        graphmode.assign(v, x)
+        return x
+
+    with pytest.raises(UnsupportedError, match=r"inside a native jax transformation .*: use graphmode\.function"):
+        native(2.0)
+    assert float(v) == 1
+
+
+@both
+def test_a_variable_that_is_assigned_in_a_nested_function_and_a_scan(graphmode):
+    v = graphmode.variable(1.0)
+    inner = graphmode.function(lambda x: graphmode.assign(v, v * x))
+
+    def outer(xs):
+        graphmode.scan(lambda carry, x: (carry, inner(x)), 0.0, xs)
+        return v + 0
+
+    assert float(graphmode.function(outer)(np.array([2.0, 3.0, 4.0]))) == 24
+    assert float(v) == 24
+
+
+@both
+def test_the_condition_of_a_loop_reads_what_its_body_assigned(graphmode):
+    v = graphmode.variable(0.0)
+
+    def body(n):
+        graphmode.assign(v, v + 2)
+        return (n + 1,)
+
+    trips = graphmode.function(lambda limit: graphmode.while_loop(lambda n: v < limit, body, (0,)))
+    assert int(trips(graphmode.tensor(5.0))[0]) == 3
+    assert float(v) == 6
+
+
+@jit
+def test_the_condition_of_a_loop_assigns_nothing(graphmode):
+    v = graphmode.variable(0.0)
+
+    def cond(n):
+        graphmode.assign(v, v + 1)
+        return n < 3
+
+    with pytest.raises(UnsupportedError, match=r"the cond of a while_loop can't assign variables in jax"):
+        graphmode.function(lambda: graphmode.while_loop(cond, lambda n: (n + 1,), (0,)))()
+
+
+# Arguments.
+
+
+@both
+def test_dataclasses_and_namedtuples_go_through(graphmode):
+    def swapped(batch):
+        return Batch(x=Pair(batch.y, batch.x.first), y=[batch.x.second])
+
+    result = graphmode.function(swapped)(Batch(Pair(np.ones(1), np.zeros(2)), np.full(3, 3.0)))
+    assert (type(result), type(result.x)) == (Batch, Pair)
+    assert graphmode.numpy([result.x.first, result.x.second, result.y[0]])[0].tolist() == [3, 3, 3]
+
+
+@jit
+def test_a_string_needs_to_be_static(graphmode):
+    def scaled(x, mode):
+        return x * {"double": 2, "half": 0.5}[mode]
+
+    with pytest.raises(
+        TypeError, match=r"the Python str 'half' can't be traced by jax.jit, as mode: .*static_argnames='mode'"
+    ):
+        graphmode.function(scaled)(np.ones(2), "half")
+    function = graphmode.function(scaled, static_argnames="mode")
+    assert function(np.ones(2), "half").tolist() == [0.5, 0.5]
+    assert function(np.ones(2), mode="double").tolist() == [2, 2]
+    assert graphmode.function(scaled, static_argnums=1)(np.ones(2), "double").tolist() == [2, 2]
+
+
+@jit
+def test_static_arguments_are_left_as_they_are(graphmode):
+    settings = dataclasses.make_dataclass("Settings", ["factor"], frozen=True)
+    function = graphmode.function(lambda x, settings: x * settings.factor, static_argnums=-1)
+    assert function(np.ones(1), settings(3)).tolist() == [3]
+
+
+@jit
+def test_the_users_own_type_error_is_not_touched(graphmode):
+    with pytest.raises(TypeError, match="unsupported operand"):
+        graphmode.function(lambda x: x + "text")(np.ones(1))
+
+
+@jit
+def test_python_scalars_are_weak_as_jax_has_them(graphmode):
+    function = graphmode.function(lambda x, by: x * by)
+    assert str(function(graphmode.tensor([1, 2]), 3).dtype) == "int32"
+    function(graphmode.tensor([1, 2]), 4)
+    assert graphmode.ledger.builds == 1
+
+
+@eager
+def test_eager_functions_take_no_options(graphmode):
+    with pytest.raises(TypeError, match="eager mode takes no options for a function, got static_argnums"):
+        graphmode.function(lambda x: x, static_argnums=0)
+
+
+# Dtypes and state.
+
+
+@both
+def test_float64_only_where_it_is_enabled(graphmode):
+    with pytest.raises(
+        UnsupportedError, match=r"jax has no float64 unless it is enabled: run with --graph-dtypes=float64"
+    ):
+        graphmode.tensor(1.0, dtype="float64")
+    with graphmode.using_dtype("float64"):
+        assert float(graphmode.tensor(0.1)) == 0.1
+    assert str(graphmode.tensor(0.1).dtype) == "float32"
+
+
+@both
+def test_wide_integers_are_narrowed_if_they_fit(graphmode):
+    assert str(graphmode.tensor(np.arange(3)).dtype) == "int32"
+    with pytest.raises(OverflowError, match="these values don't fit int32"):
+        graphmode.tensor(np.array([2**40]))
+
+
+@both
+def test_random_keys_come_out_as_their_data(graphmode):
+    assert graphmode.numpy(graphmode.lib.random.key(3)).tolist() == [0, 3]
+
+
+def test_a_float64_variant_and_a_float32_one_in_one_run(pytester):
+    pytest.importorskip("jax")
+    pytester.makepyfile(
+        """
+        def test_dtype(graphmode):
+            x = graphmode.tensor(0.1)
+            assert str(x.dtype) == graphmode.dtype
+            assert str(graphmode.function(lambda x: x * graphmode.tensor(2.0))(x).dtype) == graphmode.dtype
+
+        def test_leak(graphmode):
+            graphmode.lib.config.update("jax_enable_x64", True)
+            graphmode.lib.config.update("jax_debug_nans", True)
+
+        def test_no_leak(graphmode):
+            assert graphmode.lib.config.jax_debug_nans is False
+            assert str(graphmode.tensor(0.1).dtype) == graphmode.dtype
+        """
+    )
+    result = pytester.runpytest_inprocess("--graph-backends=jax:jit+eager", "--graph-dtypes=float32,float64")
+    result.assert_outcomes(passed=12)
