@@ -133,7 +133,7 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from pytest_graphmode.report.terminal import table
 
-        terminalreporter.section("graph report")
+        terminalreporter.write_sep("=", "graph report")
         for line in table(self._rows):
             terminalreporter.write_line(line)
 
