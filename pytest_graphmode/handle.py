@@ -54,6 +54,7 @@ class Handle:
         self._dtype = variant.dtype
         self._skip = skip
         self._xp: Any = None
+        self._verbs = Verbs(self)
 
     # The variant.
 
@@ -265,10 +266,6 @@ class Handle:
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
         """`branches[index](*operands)`, the index clamped into range."""
         return self._verbs.switch(index, branches, *operands)
-
-    @property
-    def _verbs(self) -> Verbs:
-        return Verbs(self)
 
     def check_control_flow(
         self,
