@@ -77,6 +77,8 @@ def _is_leaf(value: Any) -> bool:
 
 def _register(cls: type) -> None:
     """Make a dataclass a node of optree's in the plugin's own namespace; fields with `init=False` are left alone."""
+    if cls in _registered:
+        return  # a compiler that runs this for real does not know about the first time
     names = tuple(field.name for field in dataclasses.fields(cls) if field.init)
 
     def flatten_dataclass(value: Any) -> tuple[list[Any], None, tuple[optree.GetAttrEntry | str, ...]]:
