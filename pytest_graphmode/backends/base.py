@@ -114,10 +114,10 @@ class Mode(Protocol):
         """
 
     def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
-        """`fn`, called on tensors, as it runs where it is differentiated `order` times, for `check_grads`.
+        """The user's `fn` as it runs where it is differentiated `order` times, for `check_grads`.
 
-        It is called for the value alone and given to `value_and_grad`. A mode that differentiates outside of its graphs
-        compiles it here; raises `UnsupportedError` for an order the mode can't do.
+        It is called for the value alone as well as under `value_and_grad`. A mode that differentiates outside of its
+        graphs compiles it here. Raises `UnsupportedError` for an order the mode can't do.
         """
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:

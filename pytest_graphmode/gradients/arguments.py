@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,12 +24,11 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 class Leaf:
     """One differentiated leaf; a complex one is twice as many real numbers of the vector.
 
-    `name` is its path as Python spells it (`params['w']`), `span` its place in the vector, `scale` the root mean
-    square of its finite elements (1 where that is 0), which steps are relative to.
+    `index` is its place among all leaves of the arguments, `span` its place in the vector, `scale` the root mean square
+    of its finite elements (1 where that is 0), which steps are relative to.
     """
 
-    name: str
-    argument: int
+    index: int
     shape: tuple[int, ...]
     is_complex: bool
     span: slice
@@ -42,13 +43,10 @@ class Leaf:
         part = vector[self.span]
         return (part.view(np.complex128) if self.is_complex else part).reshape(self.shape)
 
-    def element(self, coordinate: int) -> str:
-        """The name of the element that a coordinate of the vector belongs to: `params['w'][2, 3]`."""
-        if not self.shape:
-            return self.name
+    def position(self, coordinate: int) -> tuple[int, ...]:
+        """The index of the element that a coordinate of the vector belongs to."""
         offset = (coordinate - self.span.start) // (2 if self.is_complex else 1)
-        index = np.unravel_index(offset, self.shape)
-        return f"{self.name}[{', '.join(str(int(position)) for position in index)}]"
+        return tuple(int(index) for index in np.unravel_index(offset, self.shape))
 
 
 class Arguments:
@@ -60,31 +58,53 @@ class Arguments:
 
     def __init__(self, handle: Handle, fn: Callable[..., Any], args: Sequence[Any]) -> None:
         self._handle = handle
-        self._leaves, self._spec = trees.flatten(tuple(args))
-        self._differentiated: list[int] = []
+        self._fn = fn
+        self._args = args
+        self._values, self._spec = trees.flatten(tuple(args))
         self._passed: list[int] = []
-        arrays: list[np.ndarray[Any, Any]] = []
-        for index, value in enumerate(self._leaves):
+        self.leaves: list[Leaf] = []
+        parts: list[Vector] = []
+        for index, value in enumerate(self._values):
             if _is_array(handle, value):
-                if _is_floating(value):
-                    self._differentiated.append(index)
-                    arrays.append(_array(handle, value))
+                if is_inexact(value):
+                    parts.append(self._differentiate(index, _array(handle, value)))
                 else:
                     self._passed.append(index)
-        self._names = fn, args
-        self.point, self.leaves = self._layout(arrays)
+        self.point: Vector = np.concatenate(parts) if parts else np.zeros(0)
 
-    def _layout(self, arrays: Sequence[np.ndarray[Any, Any]]) -> tuple[Vector, list[Leaf]]:
-        paths = _paths(*self._names) if arrays else []
-        leaves, parts, start = [], [], 0
-        for index, array in zip(self._differentiated, arrays, strict=True):
-            part = _reals(array)
-            name, argument = paths[index]
-            span = slice(start, start + part.size)
-            leaves.append(Leaf(name, argument, array.shape, array.dtype.kind == "c", span, _scale(array)))
-            parts.append(part)
-            start += part.size
-        return np.concatenate(parts) if parts else np.zeros(0), leaves
+    def _differentiate(self, index: int, array: np.ndarray[Any, Any]) -> Vector:
+        part = _reals(array)
+        start = self.leaves[-1].span.stop if self.leaves else 0
+        span = slice(start, start + part.size)
+        self.leaves.append(Leaf(index, array.shape, array.dtype.kind == "c", span, _scale(array)))
+        return part
+
+    def name(self, leaf: Leaf) -> str:
+        """The path of a leaf as Python spells it: `params['w']`."""
+        return self._paths[leaf.index][0]
+
+    def argument(self, leaf: Leaf) -> int:
+        """The position of the argument that a leaf belongs to."""
+        return self._paths[leaf.index][1]
+
+    def element(self, leaf: Leaf, coordinate: int) -> str:
+        """The element that a coordinate of the vector belongs to: `params['w'][2, 3]`."""
+        position = ", ".join(map(str, leaf.position(coordinate)))
+        return f"{self.name(leaf)}[{position}]" if position else self.name(leaf)
+
+    @functools.cached_property
+    def relative_sizes(self) -> Vector:
+        """The size of each coordinate relative to the scale of its leaf, 1 for zeros."""
+        sizes = np.abs(self.point)
+        for leaf in self.leaves:
+            sizes[leaf.span] /= leaf.scale
+        return np.where((sizes == 0) | ~np.isfinite(sizes), 1.0, sizes)
+
+    @functools.cached_property
+    def _paths(self) -> list[tuple[str, int]]:
+        """Path and argument position of every leaf."""
+        names = _parameters(self._fn, len(self._args))
+        return [(path, number) for number, arg in enumerate(self._args) for path, _ in trees.paths(arg, names[number])]
 
     @property
     def passed(self) -> int:
@@ -94,7 +114,7 @@ class Arguments:
     @property
     def constants(self) -> list[Any]:
         """The integer and boolean leaves as tensors."""
-        return [self._handle.tensor(self._leaves[index]) for index in self._passed]
+        return [self._handle.tensor(self._values[index]) for index in self._passed]
 
     def tensors(self, vector: Vector) -> list[Any]:
         """The differentiated leaves at a point as tensors of the handle's dtype."""
@@ -112,17 +132,13 @@ class Arguments:
 
     def rebuilt(self, tensors: Sequence[Any], constants: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments as trees again, from tensors for the differentiated leaves and the passed ones."""
-        leaves = list(self._leaves)
-        for index, tensor in zip(self._differentiated, tensors, strict=True):
-            leaves[index] = tensor
+        values = list(self._values)
+        for leaf, tensor in zip(self.leaves, tensors, strict=True):
+            values[leaf.index] = tensor
         for index, tensor in zip(self._passed, constants, strict=True):
-            leaves[index] = tensor
-        rebuilt: tuple[Any, ...] = trees.unflatten(self._spec, leaves)
+            values[index] = tensor
+        rebuilt: tuple[Any, ...] = trees.unflatten(self._spec, values)
         return rebuilt
-
-    def owner(self, coordinate: int) -> Leaf:
-        """The leaf that a coordinate of the vector belongs to."""
-        return next(leaf for leaf in self.leaves if leaf.span.start <= coordinate < leaf.span.stop)
 
 
 def complex_of(real: str) -> str:
@@ -142,32 +158,30 @@ def reals(gradient: np.ndarray[Any, Any], leaf: Leaf) -> Vector:
 
 
 def _scale(array: np.ndarray[Any, Any]) -> float:
-    finite = array[np.isfinite(array)]
-    if not finite.size:
-        return 1.0
-    largest = float(np.max(np.abs(finite)))
+    """The root mean square of the finite elements, computed so that it can't overflow; 1 where it is 0."""
+    sizes = np.abs(array)
+    finite = np.isfinite(sizes)
+    if not finite.all():
+        sizes = sizes[finite]
+    largest = float(sizes.max()) if sizes.size else 0.0
     if largest == 0:
         return 1.0
-    return largest * float(np.sqrt(np.mean(np.abs(finite / largest) ** 2)))
+    relative = (sizes / largest).reshape(-1)
+    return largest * math.sqrt(float(relative @ relative) / relative.size)
 
 
 def _is_array(handle: Handle, value: Any) -> bool:
     return isinstance(value, (np.ndarray, np.generic)) or handle._mode.is_tensor(value)
 
 
-def _is_floating(value: Any) -> bool:
-    name = dtype_name(value)
+def is_inexact(tensor: Any) -> bool:
+    """Whether a tensor or array is floating or complex."""
+    name = dtype_name(tensor)
     return "float" in name or name.startswith("complex")
 
 
 def _array(handle: Handle, value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value if isinstance(value, (np.ndarray, np.generic)) else handle._mode.numpy(value))
-
-
-def _paths(fn: Callable[..., Any], args: Sequence[Any]) -> list[tuple[str, int]]:
-    """Path and argument position of every leaf."""
-    names = _parameters(fn, len(args))
-    return [(path, number) for number, arg in enumerate(args) for path, _ in trees.paths(arg, names[number])]
 
 
 def _parameters(fn: Callable[..., Any], count: int) -> list[str]:

@@ -6,6 +6,7 @@ permuted gradient can cancel exactly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,27 +16,19 @@ from pytest_graphmode.gradients.arguments import Leaf, Vector
 DOMINANCE = 30.0
 """How many times the contribution of the least leaf another one may have before it is shrunk."""
 
-UNSEEN = 1e-3
-"""What a leaf with a gradient of zero is taken to contribute, relative to the least other one."""
-
-
-def magnitudes(rng: np.random.Generator, size: int) -> Vector:
-    """Numbers of 0.5 to 1.5."""
-    return rng.uniform(0.5, 1.5, size)
-
 
 def signed(rng: np.random.Generator, size: int) -> Vector:
     """Numbers of 0.5 to 1.5 with random signs."""
-    signs: Vector = rng.choice((-1.0, 1.0), size)
-    return magnitudes(rng, size) * signs
+    drawn = rng.uniform(-1.0, 1.0, size)
+    return drawn + np.copysign(0.5, drawn)
 
 
-def scales(leaves: Sequence[Leaf], size: int) -> Vector:
-    """The scale of every coordinate: that of its leaf."""
-    found = np.empty(size)
+def scaled(direction: Vector, leaves: Sequence[Leaf], point: Vector) -> Vector:
+    """The direction with the scale of each leaf; elements that are not finite stay where they are."""
     for leaf in leaves:
-        found[leaf.span] = leaf.scale
-    return found
+        direction[leaf.span] *= leaf.scale
+    finite = np.isfinite(point)
+    return direction if finite.all() else np.where(finite, direction, 0.0)
 
 
 def pair(
@@ -43,27 +36,48 @@ def pair(
 ) -> list[Vector]:
     """Two directions: signs at random, and signs equal to the gradient's.
 
+    A leaf with a gradient of zero, which may be a term left out, shows in the first one, where the others are shrunk
+    as far as rounding allows.
+
     Args:
         least: a contribution below which rounding of the function hides a leaf anyway.
     """
-    scale = np.where(np.isfinite(point), scales(leaves, point.size), 0.0)
-    first, second = signed(rng, point.size), signed(rng, point.size)
+    first, second = (scaled(signed(rng, point.size), leaves, point) for _ in range(2))
     aligned = np.where(gradient == 0, second, np.copysign(second, gradient))
-    return [balanced(direction * scale, leaves, gradient, least) for direction in (first, aligned)]
+    if len(leaves) > 1:
+        unseen = any(not gradient[leaf.span].any() for leaf in leaves)
+        first = balanced(first, leaves, gradient, least, drown_none=unseen)
+        aligned = balanced(aligned, leaves, gradient, least)
+    return [first, _shortened(aligned, gradient)]
 
 
-def balanced(direction: Vector, leaves: Sequence[Leaf], gradient: Vector, least: float) -> Vector:
-    """The direction with leaves shrunk that would drown an error in the others."""
-    if len(leaves) == 1:
-        return direction
+def _shortened(direction: Vector, gradient: Vector) -> Vector:
+    """An aligned direction, in which all terms add up, made shorter, so that the function does not bend as much."""
     terms = gradient * direction
-    sizes = [float(np.linalg.norm(terms[leaf.span])) for leaf in leaves]
+    total = float(terms.sum())
+    return direction * math.sqrt(norm(terms) / total) if total else direction
+
+
+def norm(vector: Vector) -> float:
+    """The 2-norm."""
+    return math.sqrt(float(vector @ vector))
+
+
+def balanced(
+    direction: Vector, leaves: Sequence[Leaf], gradient: Vector, least: float, *, drown_none: bool = False
+) -> Vector:
+    """The direction with leaves shrunk that would drown an error in the others.
+
+    Args:
+        least: no leaf is shrunk below `DOMINANCE` times this contribution.
+        drown_none: shrink all leaves to that, so that one with a gradient of zero would show.
+    """
+    terms = gradient * direction
+    sizes = [norm(terms[leaf.span]) for leaf in leaves]
     seen = [size for size in sizes if size > 0]
     if not seen:
         return direction
-    limit = DOMINANCE * max(min(seen), least)
-    if len(seen) < len(sizes):
-        limit = max(limit * UNSEEN, DOMINANCE * least)
+    limit = DOMINANCE * (least if drown_none else max(min(seen), least))
     shrunk = direction.copy()
     for leaf, size in zip(leaves, sizes, strict=True):
         if size > limit:

@@ -9,12 +9,10 @@ import numpy as np
 from pytest_graphmode.gradients import directions, messages
 from pytest_graphmode.gradients.arguments import Arguments, Leaf, Vector
 from pytest_graphmode.gradients.messages import Setting
+from pytest_graphmode.gradients.mismatch import agrees, coarse, roughness
 from pytest_graphmode.gradients.program import Program
 from pytest_graphmode.gradients.search import Search
-from pytest_graphmode.gradients.slopes import Slopes
-
-COARSE = 1e5
-"""Roughness of a function in machine epsilons of its value from which it must compute in a lower precision inside."""
+from pytest_graphmode.gradients.slopes import Estimate, Slopes
 
 
 class LowPrecisionError(Exception):
@@ -49,7 +47,7 @@ class Level:
         gradient = _joined(leaves, grads)
         precision = self._setting.precision
         slopes = Slopes(self._evaluate, self._arguments.rounded, point, value, gradient, precision)
-        least = 1e4 * precision.noise(value, precision.step)
+        least = 1e4 * slopes.noise(precision.step)
         pair = directions.pair(self._rng, leaves, point, gradient, least)
         if self._level + 1 < self._program.order:
             self._prepare_next(gradient)
@@ -59,7 +57,7 @@ class Level:
             if not ((first := slopes.central(direction)).agrees and first.sensitive)
         ]
         for direction, first in failing:
-            text = self._mismatch(slopes, direction, first.error)
+            text = self._mismatch(slopes, direction, first)
             if text is not None:
                 return text
         return None
@@ -70,8 +68,7 @@ class Level:
     def _prepare_next(self, gradient: Vector) -> None:
         """Choose the direction of the slope whose gradient is the second derivative."""
         leaves, point = self._arguments.leaves, self._arguments.point
-        scale = np.where(np.isfinite(point), directions.scales(leaves, point.size), 0.0)
-        along = directions.signed(self._rng, point.size) * scale
+        along = directions.scaled(directions.signed(self._rng, point.size), leaves, point)
         self._program.along(directions.balanced(along, leaves, gradient, 0.0))
 
     def _require_precision(self) -> None:
@@ -88,14 +85,16 @@ class Level:
                 return self._no_path(leaf, value)
             if grad is not None and not np.isfinite(grad).all():
                 coordinate = int(np.flatnonzero(~np.isfinite(grad))[0])
-                element = leaf.element(leaf.span.start + coordinate)
-                return messages.gradient_not_finite(self._setting, leaf, element, float(grad[coordinate]))
+                return messages.gradient_not_finite(
+                    self._setting, self._arguments, leaf, leaf.span.start + coordinate, float(grad[coordinate])
+                )
         return None
 
     def _no_path(self, leaf: Leaf, value: float) -> str:
         """A gradient of None: the function ignores the argument, or the path from it is cut."""
         direction = np.zeros_like(self._arguments.point)
-        direction[leaf.span] = directions.signed(self._rng, leaf.size) * leaf.scale
+        direction[leaf.span] = directions.signed(self._rng, leaf.size)
+        direction = directions.scaled(direction, self._arguments.leaves, self._arguments.point)
         slopes = Slopes(
             self._evaluate,
             self._arguments.rounded,
@@ -105,24 +104,24 @@ class Level:
             self._setting.precision,
         )
         first = slopes.central(direction)
-        return messages.no_path(self._setting, leaf, None if first.agrees else first.numeric)
+        return messages.no_path(self._setting, self._arguments, leaf, None if first.agrees else first.numeric)
 
-    def _mismatch(self, slopes: Slopes, direction: Vector, error: float) -> str | None:
-        """A direction disagreed at the first step: find out why."""
-        values = [slopes.value, *(self._evaluate(slopes.point) for _ in range(3))]
-        spread = max(values) - min(values)
-        if spread / self._setting.precision.step > 0.1 * error and spread > 0:
+    def _mismatch(self, slopes: Slopes, direction: Vector, first: Estimate) -> str | None:
+        """What a direction that the first step did not settle turns out to be; None if the gradient is right."""
+        by_element = self._arguments.relative_sizes
+        values = [slopes.value, *(slopes.at(direction, 0.0) for _ in range(3))]
+        if (max(values) - min(values)) / first.step > 0.1 * first.error:
             return messages.not_deterministic(self._setting, values)
-        if slopes.agree(direction):
+        if agrees(slopes, direction, by_element, first):
             return None
-        self._require_smoothness(slopes, direction)
-        fault = Search(slopes, self._arguments.leaves, direction).fault()
-        return None if fault is None else messages.wrong(self._setting, fault, slopes)
-
-    def _require_smoothness(self, slopes: Slopes, direction: Vector) -> None:
-        roughness = slopes.measured_noise(direction)
-        if not self._last_resort and roughness > COARSE * slopes.precision.eps * abs(slopes.value):
+        measured = roughness(slopes, direction)
+        slopes.roughness = max(slopes.roughness, 3 * measured)
+        if agrees(slopes, direction, by_element):
+            return None
+        if not self._last_resort and coarse(slopes, measured):
             raise LowPrecisionError("it computes in less than float64 inside")
+        fault = Search(slopes, self._arguments.leaves, direction, by_element).fault()
+        return None if fault is None else messages.wrong(self._setting, self._arguments, fault, slopes)
 
 
 def _joined(leaves: list[Leaf], grads: list[Vector | None]) -> Vector:

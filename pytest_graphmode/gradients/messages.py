@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_graphmode import trees
 from pytest_graphmode.backends.differentiation import describe, name_of
-from pytest_graphmode.gradients.arguments import Leaf
+from pytest_graphmode.gradients.arguments import Arguments, Leaf
 from pytest_graphmode.gradients.search import Fault
 from pytest_graphmode.gradients.slopes import Precision, Slopes
 
@@ -39,11 +39,11 @@ class Setting:
         return "\n".join([f"{headline} [{self.variant}]", *(f"  {line}" for line in lines), f"  {where}"])
 
 
-def wrong(setting: Setting, fault: Fault, slopes: Slopes) -> str:
+def wrong(setting: Setting, arguments: Arguments, fault: Fault, slopes: Slopes) -> str:
     """A gradient that disagrees: where, both values, what was allowed, and what it looks like."""
     leaf, estimate = fault.leaf, fault.estimate
     if len(fault.coordinates) > 1:
-        return _spread(setting, fault)
+        return _spread(setting, arguments, fault)
     coordinate = int(fault.coordinates[0])
     along = abs(float(fault.direction[coordinate]))
     analytic, numeric = (
@@ -52,8 +52,9 @@ def wrong(setting: Setting, fault: Fault, slopes: Slopes) -> str:
     )
     part = (" (imaginary part)" if (coordinate - leaf.span.start) % 2 else " (real part)") if leaf.is_complex else ""
     allowed = estimate.tolerance / along
+    where = f"{arguments.element(leaf, coordinate)}, in argument {arguments.argument(leaf)}"
     return setting.text(
-        f"the {setting.subject} is wrong at {leaf.element(coordinate)}{part}, in argument {leaf.argument}",
+        f"the {setting.subject} is wrong at {where}{part}",
         f"analytic {analytic:.8g}",
         f"numeric  {numeric:.8g}, by central difference with a step of {estimate.step * along:.2g}",
         f"they differ by {abs(analytic - numeric):.3g}, allowed {allowed:.2g} (rtol={setting.precision.rtol:g})",
@@ -61,11 +62,12 @@ def wrong(setting: Setting, fault: Fault, slopes: Slopes) -> str:
     )
 
 
-def _spread(setting: Setting, fault: Fault) -> str:
-    first, last = (fault.leaf.element(int(fault.coordinates[end])) for end in (0, -1))
+def _spread(setting: Setting, arguments: Arguments, fault: Fault) -> str:
+    first, last = (arguments.element(fault.leaf, int(fault.coordinates[end])) for end in (0, -1))
     estimate = fault.estimate
+    where = f"{arguments.name(fault.leaf)}, argument {arguments.argument(fault.leaf)}"
     return setting.text(
-        f"the {setting.subject} is wrong in {fault.leaf.name}, in argument {fault.leaf.argument}, over many elements",
+        f"the {setting.subject} is wrong in many elements of {where}",
         f"along a direction through {first} to {last} ({len(fault.coordinates)} numbers)",
         f"analytic {estimate.analytic:.8g}",
         f"numeric  {estimate.numeric:.8g}",
@@ -124,27 +126,27 @@ def not_finite(setting: Setting, value: float) -> str:
     )
 
 
-def gradient_not_finite(setting: Setting, leaf: Leaf, element: str, value: float) -> str:
+def gradient_not_finite(setting: Setting, arguments: Arguments, leaf: Leaf, coordinate: int, value: float) -> str:
     """An element of the gradient is NaN or infinite although the value is finite."""
+    where = f"{arguments.element(leaf, coordinate)}, in argument {arguments.argument(leaf)}"
     return setting.text(
-        f"the {setting.subject} is {value} at {element}, in argument {leaf.argument}, though its value is finite",
+        f"the {setting.subject} is {value} at {where}, though its value is finite",
         "a branch that is not taken may still be differentiated (where), or this is the edge of a domain (sqrt or "
         "norm at 0): guard the argument of the operation, not its result",
     )
 
 
-def no_path(setting: Setting, leaf: Leaf, slope: float | None) -> str:
+def no_path(setting: Setting, arguments: Arguments, leaf: Leaf, slope: float | None) -> str:
     """A gradient of None, with the slope if the value moves with the leaf all the same."""
+    name, number = arguments.name(leaf), arguments.argument(leaf)
     if slope is None:
         return setting.text(
-            f"no path leads from {leaf.name}, argument {leaf.argument}, to the value of {setting.name}: "
-            "its gradient is None",
-            f"the value does not change with {leaf.name} either: use it, or leave it out of the checked arguments "
-            "with functools.partial or a closure",
+            f"no path leads from {name}, argument {number}, to the value of {setting.name}: its gradient is None",
+            f"the value does not change with {name} either: use it, or leave it out of the checked arguments with "
+            "functools.partial or a closure",
         )
     return setting.text(
-        f"the {setting.subject} by {leaf.name}, argument {leaf.argument}, is None, yet its value changes with "
-        f"{leaf.name}",
+        f"the {setting.subject} by {name}, argument {number}, is None, yet its value changes with {name}",
         f"analytic None, numeric {slope:.8g} along a random direction",
         "the path is cut: look for detach, stop_gradient, .item(), .numpy(), a cast to integers, or an operation "
         "without a gradient",

@@ -6,18 +6,22 @@ Where the mode puts gradients into graphs, one graph returns values and gradient
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pytest_graphmode import identity, trees
 from pytest_graphmode.backends.differentiation import describe, dtype_name, name_of
 from pytest_graphmode.gradients import directions
-from pytest_graphmode.gradients.arguments import Arguments, Vector, reals
+from pytest_graphmode.gradients.arguments import Arguments, Vector, is_inexact, reals
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
+
+
+_COMPLEX: Final = ("complex64", "complex128")
 
 
 class NothingToDifferentiateError(Exception):
@@ -36,28 +40,30 @@ class Projection:
 
     def __call__(self, outputs: Any) -> Any:
         mode = self._handle._mode
-        if mode.is_tensor(outputs) and len(outputs.shape) == 0 and "float" in (name := dtype_name(outputs)):
-            self.dtypes.add(name)
-            return outputs
-        found = [leaf for leaf in trees.leaves(outputs) if mode.is_tensor(leaf) and _is_inexact(leaf)]
+        leaves = [outputs] if mode.is_tensor(outputs) else trees.leaves(outputs)
+        found = [leaf for leaf in leaves if mode.is_tensor(leaf) and is_inexact(leaf)]
         if not found:
             raise NothingToDifferentiateError(f"{name_of(self._fn)} returned {_described(outputs)}")
-        return functools.reduce(lambda total, term: total + term, map(self._term, range(len(found)), found))
+        names = [dtype_name(leaf) for leaf in found]
+        self.dtypes.update(names)
+        if found[0] is outputs and len(outputs.shape) == 0 and names[0] not in _COMPLEX:
+            return outputs
+        total = self._term(0, found[0], names[0])
+        for number in range(1, len(found)):
+            total = total + self._term(number, found[number], names[number])
+        return total
 
-    def _term(self, number: int, output: Any) -> Any:
-        xp, name = self._handle.xp, dtype_name(output)
-        self.dtypes.add(name)
-        weighted = xp.sum(output * self._weight(number, output, name))
-        return xp.real(weighted) if name.startswith("complex") else weighted
-
-    def _weight(self, number: int, output: Any, name: str) -> Any:
-        shape = tuple(output.shape)
+    def _term(self, number: int, output: Any, name: str) -> Any:
+        xp = self._handle.xp
         if number not in self._weights:
-            size = int(np.prod(shape))
-            weights = directions.signed(self._rng, size)
-            self._weights[number] = (weights + 1j * directions.signed(self._rng, size)).reshape(shape)
-        weights = self._weights[number]
-        return self._handle._mode.tensor(weights if name.startswith("complex") else weights.real, name)
+            self._weights[number] = self._drawn(tuple(output.shape), name)
+        weighted = xp.sum(output * self._handle._mode.tensor(self._weights[number], name))
+        return xp.real(weighted) if name in _COMPLEX else weighted
+
+    def _drawn(self, shape: tuple[int, ...], name: str) -> np.ndarray[Any, Any]:
+        size = math.prod(shape)
+        weights = directions.signed(self._rng, size).reshape(shape)
+        return weights + 1j * directions.signed(self._rng, size).reshape(shape) if name in _COMPLEX else weights
 
 
 class Program:
@@ -78,7 +84,8 @@ class Program:
         self.projection = Projection(handle, fn, rng)
         self._constants = arguments.constants
         self._along = arguments.tensors(arguments.point)
-        scalar = self._mode.differentiable(functools.partial(_projected, handle, fn, arguments, self.projection), order)
+        run = self._mode.differentiable(fn, order)
+        scalar = functools.partial(_projected, handle, run, arguments, self.projection)
         self.order = order
         self._levels = [scalar, self._slope_of(scalar)][:order]
         self._joint: Callable[..., Any] | None = None
@@ -155,11 +162,6 @@ def _projected(
     count, passed = len(arguments.leaves), arguments.passed
     args = arguments.rebuilt(inputs[:count], inputs[count : count + passed])
     return projection(handle._mode.callback(fn)(*args))
-
-
-def _is_inexact(tensor: Any) -> bool:
-    name = dtype_name(tensor)
-    return "float" in name or name.startswith("complex")
 
 
 def _described(outputs: Any) -> str:

@@ -7,75 +7,74 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from pytest_graphmode.gradients.arguments import Leaf, Vector
+from pytest_graphmode.gradients.mismatch import agrees, kinked
 from pytest_graphmode.gradients.slopes import Estimate, Slopes
 
 EVALUATIONS: Final = 4000
 """How many evaluations a search may take before kinks are judged by whole blocks."""
 
+Block = np.ndarray[Any, np.dtype[np.intp]]
+
 
 @dataclass(frozen=True)
 class Fault:
-    """Coordinates, of one leaf, along which the gradient is wrong: one, or several where no single one stands out."""
+    """Coordinates of one leaf along which the gradient is wrong: one, or several where no single one stands out."""
 
     leaf: Leaf
-    coordinates: Vector
+    coordinates: Block
     direction: Vector
     estimate: Estimate
 
 
 class Search:
-    """A search along one direction that disagreed."""
+    """A search along one direction that disagreed; `by_element` as for `mismatch.agrees`."""
 
-    def __init__(self, slopes: Slopes, leaves: Sequence[Leaf], direction: Vector) -> None:
+    def __init__(self, slopes: Slopes, leaves: Sequence[Leaf], direction: Vector, by_element: Vector) -> None:
         self._slopes = slopes
         self._leaves = leaves
         self._direction = direction
+        self._by_element = by_element
         self._limit = slopes.evaluations + EVALUATIONS
 
     def fault(self) -> Fault | None:
         """The worst wrong element; None where all that disagreed were kinks or needed other steps."""
         blocks = [np.arange(leaf.span.start, leaf.span.stop) for leaf in self._leaves if leaf.size]
-        return self._first(blocks)
+        return self._worst(blocks)[0]
 
-    def _first(self, blocks: Sequence[Vector]) -> Fault | None:
-        ranked = sorted(blocks, key=lambda block: -self._badness(self._slopes.central(self._within(block))))
-        for block in ranked:
-            found = self._inside(block)
+    def _worst(self, blocks: Sequence[Block]) -> tuple[Fault | None, bool]:
+        """The first fault met, from the worst block on, and whether any block disagreed at all."""
+        estimates = [self._slopes.central(self._within(block)) for block in blocks]
+        order = sorted(range(len(blocks)), key=lambda number: -_badness(estimates[number]))
+        suspects = [number for number in order if not estimates[number].agrees]
+        for number in suspects:
+            found = self._inside(blocks[number], estimates[number])
             if found is not None:
-                return found
-        return None
+                return found, True
+        return None, bool(suspects)
 
-    def _badness(self, estimate: Estimate) -> float:
-        return estimate.error / estimate.tolerance if estimate.tolerance else estimate.error
+    def _inside(self, block: Block, estimate: Estimate) -> Fault | None:
+        if len(block) == 1 or self._slopes.evaluations >= self._limit:
+            return self._verdict(block, estimate)
+        found, disagreed = self._worst(np.array_split(block, 2))
+        return found if disagreed else self._verdict(block, estimate)
 
-    def _inside(self, block: Vector) -> Fault | None:
+    def _verdict(self, block: Block, estimate: Estimate) -> Fault | None:
         direction = self._within(block)
-        if self._slopes.agree(direction):
+        if kinked(self._slopes, direction, estimate) or agrees(self._slopes, direction, self._by_element, estimate):
             return None
-        spent = self._slopes.evaluations >= self._limit
-        if len(block) == 1 or spent:
-            return None if self._slopes.kinked(direction) else self._found(block)
-        halves = np.array_split(block, 2)
-        found = self._first(halves)
-        if found is None and not self._slopes.kinked(direction) and not self._halves_disagreed(halves):
-            return self._found(block)
-        return found
+        leaf = next(leaf for leaf in self._leaves if leaf.span.start <= block[0] < leaf.span.stop)
+        return Fault(leaf, block, direction, estimate)
 
-    def _halves_disagreed(self, halves: Sequence[Vector]) -> bool:
-        """Whether a part was looked into and excused, so that the whole is excused too."""
-        return not all(self._slopes.agree(self._within(half)) for half in halves)
-
-    def _within(self, block: Vector) -> Vector:
+    def _within(self, block: Block) -> Vector:
         direction = np.zeros_like(self._direction)
         direction[block] = self._direction[block]
         return direction
 
-    def _found(self, block: Vector) -> Fault:
-        direction = self._within(block)
-        leaf = next(leaf for leaf in self._leaves if leaf.span.start <= block[0] < leaf.span.stop)
-        return Fault(leaf, block, direction, self._slopes.central(direction))
+
+def _badness(estimate: Estimate) -> float:
+    return estimate.error / estimate.tolerance if estimate.tolerance else estimate.error

@@ -61,12 +61,12 @@ def differentiable(leaf: object) -> bool:
 def tracking(fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn` called for its value as it is when it is differentiated: on tensors that autograd tracks."""
 
-    def tracked(*tensors: Any) -> Any:
-        for tensor in tensors:
-            if differentiable(tensor) and not tensor.requires_grad:
-                tensor.requires_grad_()
+    def tracked(*args: Any) -> Any:
+        for leaf in trees.leaves(args):
+            if differentiable(leaf) and not leaf.requires_grad:
+                leaf.requires_grad_()
         with torch.enable_grad():
-            return fn(*tensors)
+            return fn(*args)
 
     return tracked
 

@@ -1,0 +1,108 @@
+"""What a disagreement at the first step can mean besides a wrong gradient: other steps, kinks, rough functions."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from pytest_graphmode.gradients.arguments import Vector
+from pytest_graphmode.gradients.slopes import Estimate, Slopes
+
+OTHER_STEPS: Final = (1 / 30, 1e-3, 30.0, 300.0, 1e-5)
+"""Steps tried after a disagreement, relative to the first."""
+
+LARGER_STEPS: Final = (30.0, 300.0)
+COARSE: Final = 1e5
+"""Roughness, in machine epsilons of the value, from which a function must compute in a lower precision inside."""
+
+_ROUNDED: Final = 1e3
+_SINGLE: Final = 2.0**-24
+_SMALL: Final = 1e-3
+_SAMPLES: Final = 9
+
+
+def agrees(slopes: Slopes, direction: Vector, by_element: Vector, first: Estimate | None = None) -> bool:
+    """Whether the slope agrees at the first step, or else at one where rounding allows a verdict.
+
+    Args:
+        by_element: the size of each element relative to the scale of its leaf.
+        first: the estimate at the first step, where it is known.
+    """
+    first = first or slopes.central(direction)
+    if first.agrees:
+        return first.sensitive or not _contradicted(slopes, direction)
+    return (
+        _agrees_at_other_steps(slopes, direction, first)
+        or _agrees_by_element(slopes, direction * by_element)
+        or _vanishes(slopes, direction, first)
+    )
+
+
+def _contradicted(slopes: Slopes, direction: Vector) -> bool:
+    """Whether larger steps, which rounding disturbs less, agree with each other and not with the gradient."""
+    near, far = (slopes.central(direction, factor) for factor in LARGER_STEPS)
+    apart = abs(near.numeric - far.numeric)
+    return not near.agrees and not far.agrees and apart < 0.1 * min(near.error, far.error)
+
+
+def _agrees_at_other_steps(slopes: Slopes, direction: Vector, first: Estimate) -> bool:
+    allowed = slopes.precision.rtol * max(first.size, abs(first.numeric) if math.isfinite(first.numeric) else 0.0)
+    for factor in OTHER_STEPS:
+        if slopes.noise(first.step * factor) <= allowed:
+            found = slopes.central(direction, factor)
+            if found.agrees and found.noise <= 2 * allowed:
+                return True
+    return False
+
+
+def _agrees_by_element(slopes: Slopes, direction: Vector) -> bool:
+    """With steps that follow each element, for leaves whose elements differ by orders of magnitude."""
+    found = slopes.central(direction)
+    return found.agrees and found.noise <= slopes.precision.rtol * found.size
+
+
+def _vanishes(slopes: Slopes, direction: Vector, first: Estimate) -> bool:
+    """Whether a slope that should be 0 is there only because the step is long: it grows with it, as for x**3 at 0."""
+    if first.size != 0 or not math.isfinite(first.error):
+        return False
+    longer = slopes.central(direction, 30.0)
+    return math.isfinite(longer.error) and longer.error > 10 * first.error
+
+
+def kinked(slopes: Slopes, direction: Vector, first: Estimate) -> bool:
+    """Whether the function has a kink here in this direction and the gradient lies between the two slopes."""
+    gap = abs(first.right - first.left)
+    if not gap > 10 * first.tolerance:
+        return False
+    nearer = slopes.central(direction, 1 / 30)
+    if not abs(nearer.right - nearer.left) > 0.5 * gap:
+        return False
+    slack = first.tolerance + 0.01 * gap
+    return min(first.left, first.right) - slack <= first.analytic <= max(first.left, first.right) + slack
+
+
+def roughness(slopes: Slopes, direction: Vector) -> float:
+    """How far the function is from a straight line, or one with a kink, over a distance too small to bend it.
+
+    A function that rounds its argument inside does not move over such a distance as its slope says: it is at least as
+    rough as that, and as single precision.
+    """
+    reach = slopes.precision.step * _SMALL
+    distances = np.linspace(-reach, reach, _SAMPLES)
+    values = np.array([slopes.at(direction, float(distance)) for distance in distances])
+    if not np.isfinite(values).all():
+        return 0.0
+    moved = values - values[0]
+    basis = np.stack([np.ones(_SAMPLES), distances / reach, np.abs(distances) / reach], axis=1)
+    coefficients = np.linalg.lstsq(basis, moved, rcond=None)[0]
+    departure = float(np.max(np.abs(basis @ coefficients - moved)))
+    missing = abs(float(coefficients[1]) - slopes.central(direction).numeric * reach)
+    rounded = missing > _ROUNDED * slopes.precision.eps * abs(slopes.value)
+    return max(departure, missing, _SINGLE * abs(slopes.value)) if rounded else departure
+
+
+def coarse(slopes: Slopes, measured: float) -> bool:
+    """Whether a measured roughness is that of a lower precision than the one the check runs in."""
+    return measured > COARSE * slopes.precision.eps * abs(slopes.value)

@@ -1,0 +1,44 @@
+"""`check_grads` on tables of right and wrong gradients: no false alarm and no miss, whatever is drawn."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.backends.gradient_cases import RIGHT, WRONG
+from tests.backends.variants import variants
+
+everywhere = variants("torch:eager", "tf:eager", "tf:graph")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(graphmode):
+    """The tensors are small, and on a busy machine torch's threads wait for each other longer than they compute."""
+    if graphmode.backend != "torch":
+        yield
+        return
+    threads = graphmode.lib.get_num_threads()
+    graphmode.lib.set_num_threads(1)
+    yield
+    graphmode.lib.set_num_threads(threads)
+
+
+def draws(graphmode) -> range:
+    """How often a case is drawn: a static graph is built anew each time, which takes most of its time."""
+    return range(2 if graphmode.mode == "graph" else 20)
+
+
+@everywhere
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_gradients_pass(graphmode, name):
+    for _ in draws(graphmode):
+        case = RIGHT[name](graphmode)
+        graphmode.check_grads(case.fn, *case.args, **case.options)
+
+
+@everywhere
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_gradients_are_caught(graphmode, name):
+    for _ in draws(graphmode):
+        case = WRONG[name](graphmode)
+        with pytest.raises(AssertionError, match=r"is wrong|is None"):
+            graphmode.check_grads(case.fn, *case.args, **case.options)
