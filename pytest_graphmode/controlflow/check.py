@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_graphmode import calls, identity
-from pytest_graphmode.compare import first_mismatch
+from pytest_graphmode import calls, identity, trees
+from pytest_graphmode.compare import first_leaf_mismatch
 from pytest_graphmode.controlflow.cases import Case, cases_of
 from pytest_graphmode.controlflow.journal import BRANCHES, LOOPS, Journal, Place, observed
 from pytest_graphmode.controlflow.plain import run_plainly
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger import GraphBuild, GraphLedger
 
-_NODES: Final = {"loops": (LOOPS, ("while", "scan")), "branches": (BRANCHES, ("cond", "switch"))}
+_NODES: Final = {"loop": (LOOPS, ("while", "scan")), "branch": (BRANCHES, ("cond", "switch"))}
+_PLURALS: Final = {"loop": "loops", "branch": "branches"}
 
 
 def check_control_flow(
@@ -85,7 +86,8 @@ class _Check:
 
     def _difference(self, actual: Sequence[Any], expected: Sequence[Any]) -> str | None:
         for case, got, wanted in zip(self._cases, actual, expected, strict=True):
-            mismatch = first_mismatch(got, wanted)
+            leaves = (dict(trees.paths(side, "result")) for side in (got, wanted))
+            mismatch = first_leaf_mismatch(*leaves, computed_in=(self._handle.dtype,))
             if mismatch is not None:
                 return f"{case} differs from plain Python: {mismatch}"
         return None
@@ -141,9 +143,9 @@ class _GraphRun:
             held = sum(build.control_flow.get(name, 0) for build in builds for name in names)
             if held < len(wanted):
                 return (
-                    f"holds {held} of the {len(wanted)} {kind} in the code: {', '.join(map(str, wanted))}; one was "
-                    "unrolled, or decided by a Python value, while the graph was built: let tensors decide "
-                    "(graphmode.tensor), or pass in_graph=False"
+                    f"holds {held or 'no'} {kind if held == 1 else _PLURALS[kind]} where the code has {len(wanted)}: "
+                    f"{', '.join(map(str, wanted))}\none was unrolled, or decided by a Python value, while the graph "
+                    "was built: let tensors decide (graphmode.tensor), or pass in_graph=False"
                 )
         return None
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
 _SEEDS: Final = range(1, 9)
-# Seconds: a little, a minute, an hour, a day, a month and so on, each with a fraction and an odd number of seconds.
-_SHIFTS: Final = (1.37, 67.41, 3_671.83, 90_061.29, 3_222_061.71, 40_003_681.53)
+# Seconds: a little, a minute, an hour, a day, a month and more, so that every digit of a date and time moves.
+_SHIFTS: Final = (1.3702471, 67.4139027, 3_671.8350619, 90_061.2914473, 3_222_061.7138291, 40_003_681.5371937)
 _DRAW: Final = "draw them outside and pass them as tensors, or draw with the framework's own random operations"
 _READ: Final = "read the clock outside and pass the time as a tensor"
 _KEEP: Final = "pass it to the function as a tensor, or hold it in a graphmode.variable"

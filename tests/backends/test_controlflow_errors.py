@@ -15,8 +15,8 @@ REFUSED = {
         lambda g: g.while_loop(lambda x, n: n < 3, lambda x, n: (g.xp.concatenate([x, x]), n + 1), (np.ones(3), 0)),
         ValueError,
         (
-            "while_loop: loop_vars[0] changed shape in body, [3] -> [6]: a loop variable keeps its shape; start with the "
-            "final shape and fill it in, or collect values with scan"
+            "while_loop: loop_vars[0] changed shape in body, [3] -> [6]: a loop variable keeps its shape; start with "
+            "the final shape and fill it in, or collect values with scan"
         ),
     ),
     "a variable gains a dimension": (
@@ -43,8 +43,8 @@ REFUSED = {
         lambda g: g.while_loop(lambda t: t["n"] < 3, lambda t: {"n": t["n"] + 1}, {"n": 0, "x": 1.0}),
         ValueError,
         (
-            "while_loop: body changed the structure of loop_vars, {'n': *, 'x': *} -> {'n': *}: loop_vars['x'] is missing; "
-            "return every loop variable in the nesting it was given in"
+            "while_loop: body changed the structure of loop_vars, {'n': *, 'x': *} -> {'n': *}: loop_vars['x'] is "
+            "missing; return every loop variable in the nesting it was given in"
         ),
     ),
     "a variable is added": (
@@ -71,8 +71,8 @@ REFUSED = {
         lambda g: g.while_loop(lambda a, b: a < 3, lambda a, b: (a + 1, b), (0, "b")),
         TypeError,
         (
-            "while_loop: loop_vars[1]: a tensor is made from numbers, NumPy arrays or trees of them, not from str 'b'; let "
-            "the function close over anything else"
+            "while_loop: loop_vars[1]: a tensor is made from numbers, NumPy arrays or trees of them, not from str 'b'; "
+            "let the function close over anything else"
         ),
     ),
     "nothing is carried": (
@@ -89,8 +89,8 @@ REFUSED = {
         lambda g: g.while_loop(lambda x: x < 3, lambda x: x + 1, (np.zeros(2),)),
         ValueError,
         (
-            "while_loop: the result of cond has shape [2], not one bool: reduce it with graphmode.xp.all or any, or choose "
-            "element by element with graphmode.xp.where"
+            "while_loop: the result of cond has shape [2], not one bool: reduce it with graphmode.xp.all or any, or "
+            "choose element by element with graphmode.xp.where"
         ),
     ),
     "pred is a float": (
@@ -206,8 +206,8 @@ def test_refused_at_top_level(graphmode, case):
             lambda x: {"a": 0},
             TypeError,
             (
-                "cond: true_fn and false_fn return different dtypes at result['a'], float32 and int32: cast one of them, "
-                "graphmode.xp.astype(value, 'float32')"
+                "cond: true_fn and false_fn return different dtypes at result['a'], float32 and int32: cast one of "
+                "them, graphmode.xp.astype(value, 'float32')"
             ),
         ),
     ],

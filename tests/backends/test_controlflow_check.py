@@ -1,0 +1,189 @@
+"""check_control_flow and check_not_frozen on real graphs."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.graphmode(backends="tf:graph+eager,torch:eager,jax:jit")
+static_modes = pytest.mark.graphmode(backends="tf:graph,jax:jit")
+
+
+def failure(check, *args, **options):
+    with pytest.raises(AssertionError) as caught:
+        check(*args, **options)
+    return str(caught.value)
+
+
+def collatz_steps(graphmode, n):
+    def body(n, steps):
+        return graphmode.cond(n % 2 < 1, lambda n: n // 2, lambda n: 3 * n + 1, n), steps + 1
+
+    return graphmode.while_loop(lambda n, steps: n > 1, body, (n, 0))[1]
+
+
+def test_a_loop_with_a_branch(graphmode):
+    graphmode.check_control_flow(lambda n: collatz_steps(graphmode, n), [(1,), (2,), (3,), (27,)])
+    message = failure(graphmode.check_control_flow, lambda n: collatz_steps(graphmode, n), [(1,), (2,), (4,)])
+    assert "false_fn of cond at test_controlflow_check.py" in message
+
+
+def test_every_verb_in_one_function(graphmode):
+    def everything(x, k, n):
+        x = graphmode.fori_loop(0, n, lambda i, x: x * 2, x)
+        x, ys = graphmode.scan(lambda x, y: (x + y, {"y": y * x}), x, np.arange(3.0))
+        x = graphmode.switch(k, [lambda x: x, lambda x: -x, lambda x: x * x], x)
+        return {"x": graphmode.cond(x > 0, lambda x: x + 1, lambda x: x - 1, x), "ys": ys}
+
+    graphmode.check_control_flow(everything, [(1.0, 0, 0), (2.0, 1, 3), (3.0, 2, 1), (np.ones(()), 1, 2)])
+
+
+@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+def test_functions_of_the_framework_run_on_its_own_tensors(graphmode):
+    """NumPy arrays would be refused, or taken for something else: the plain run is the framework's own then."""
+    scale = graphmode.variable(np.full(3, 2.0))
+
+    def tensorflow(x, n):
+        tf = graphmode.lib
+        x = graphmode.while_loop(lambda x, i: i < n, lambda x, i: (tf.nn.relu(x) * scale - 1, i + 1), (x, 0))[0]
+        return tf.reduce_sum(x)
+
+    def torch(x, n):
+        x = graphmode.while_loop(lambda x, i: i < n, lambda x, i: (x.relu() * scale - 1, i + 1), (x, 0))[0]
+        return x.sum()
+
+    fn = graphmode.pick(tf=tensorflow, torch=torch)
+    graphmode.check_control_flow(fn, [(np.ones(3), 0), (np.arange(3.0), 4)])
+    assert "never ran zero times" in failure(graphmode.check_control_flow, fn, [(np.ones(3), 4)])
+    message = failure(graphmode.check_control_flow, fn, [(np.ones(3), 0)], reference=lambda x, n: x.sum() + 1)
+    assert "case 1 ([1.0, 1.0, 1.0], 0) differs from plain Python: result: got 3.0, expected 4.0" in message
+
+
+@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+def test_python_control_flow_on_tensors(graphmode):
+    def halvings(n):
+        steps = 0
+        while n > 1:
+            n = n // 2
+            steps += 1
+            if steps == 5:
+                break
+        return steps
+
+    graphmode.check_control_flow(halvings, [(1,), (8,), (1000,)])
+
+
+@static_modes
+def test_a_branch_decided_by_a_python_bool(graphmode):
+    flag = True
+
+    def fn(x):
+        return graphmode.cond(flag, lambda x: x + 1, lambda x: x - 1, x)
+
+    message = failure(graphmode.check_control_flow, fn, [(1.0,)], coverage=False)
+    assert "the graph for case 1 (1.0,) holds no branches where the code has 1: cond at test_controlflow_ch" in message
+    graphmode.check_control_flow(fn, [(1.0,)], coverage=False, in_graph=False)
+
+
+@static_modes
+def test_a_loop_that_is_unrolled_in_the_graph(graphmode):
+    def fn(x):
+        if isinstance(x, np.ndarray):
+            return graphmode.fori_loop(0, 3, lambda i, x: x * 2, x)
+        for _ in range(3):
+            x = x * 2
+        return x
+
+    message = failure(graphmode.check_control_flow, fn, [(1.0,)])
+    assert "holds no loops where the code has 1: fori_loop at test_controlflow_check.py" in message
+
+
+@static_modes
+def test_a_branch_frozen_at_the_first_case_gives_other_results(graphmode):
+    seen = []
+
+    def fn(x):
+        if not isinstance(x, np.ndarray):
+            seen.append(x)
+            return x + 1
+        return x + 1 if x > 0 else x - 1
+
+    message = failure(graphmode.check_control_flow, fn, [(1.0,), (-1.0,)])
+    assert "case 2 (-1.0,) differs from plain Python: result: got 0.0, expected -2.0" in message
+    assert len(seen) == 1
+
+
+@pytest.mark.graphmode(backends="torch:compile")
+def test_a_recompile_for_cases_of_one_signature(graphmode):
+    calls = []
+
+    def fn(x):
+        calls.append(1)  # Dynamo guards on the length of a list
+        return x * len(calls) / len(calls)
+
+    message = failure(graphmode.check_control_flow, fn, [(1.0,), (2.0,)])
+    assert "case 2 (2.0,) has the signature of case 1 (1.0,) and built the graph again\n" in message
+    assert "calls changed structure empty -> length 1" in message
+
+
+@static_modes
+def test_a_frozen_draw(graphmode):
+    """The depth of a network drawn by Python while its graph is built."""
+    weights = graphmode.variable(np.full((2, 2), 0.25))
+
+    def network(x):
+        for _ in range(random.randint(0, 3)):
+            x = graphmode.xp.maximum(x @ weights, 0)
+        return graphmode.xp.sum(x)
+
+    state = random.getstate()
+    message = failure(graphmode.check_not_frozen, network, np.ones((1, 2)))
+    assert "random and numpy.random were reseeded" in message
+    assert random.getstate() == state
+
+    def with_depth(x, depth):
+        x = graphmode.fori_loop(0, depth, lambda i, x: graphmode.xp.maximum(x @ weights, 0), x)
+        return graphmode.xp.sum(x)
+
+    graphmode.check_not_frozen(with_depth, np.ones((1, 2)), np.int32(2))
+
+
+@static_modes
+def test_a_frozen_clock_and_state(graphmode):
+    assert "the clock moved" in failure(graphmode.check_not_frozen, lambda x: x * (time.time() % 1000), np.ones(2))
+    scale = [1.0]
+    message = failure(
+        graphmode.check_not_frozen, lambda x: x * scale[0], np.ones(2), vary=lambda: scale.__setitem__(0, 2.0)
+    )
+    assert "was called; the graph's did not" in message
+    variable = graphmode.variable(1.0)
+    graphmode.check_not_frozen(lambda x: x * variable, np.ones(2), vary=lambda: graphmode.assign(variable, 3.0))
+
+
+@pytest.mark.graphmode(backends="tf:eager,torch:eager")
+def test_eager_frameworks_freeze_nothing(graphmode):
+    graphmode.check_not_frozen(lambda x: x * random.random() * (time.time() % 100), np.ones(2))
+
+
+@pytest.mark.graphmode(backends="tf:graph+eager")
+def test_random_numbers_of_the_framework(graphmode):
+    graphmode.check_not_frozen(lambda x: x * graphmode.lib.random.uniform([]), np.ones(2))
+    if graphmode.mode == "graph":
+        message = failure(
+            graphmode.check_not_frozen, lambda x: x * graphmode.lib.random.uniform([]) * random.random(), np.ones(2)
+        )
+        assert "every call in Python draws from random or numpy.random, and calls of the graph draw nothing" in message
+
+
+@pytest.mark.graph_rebuilds(0)
+def test_checks_are_not_counted_against_the_test(graphmode):
+    def fn(n):
+        return collatz_steps(graphmode, n)
+
+    assert graphmode.numpy(graphmode.function(fn)(np.int32(3))) == 7
+    graphmode.check_control_flow(fn, [(1,), (2,), (3,)])
+    graphmode.check_not_frozen(fn, np.int32(3))
+    assert graphmode.ledger.builds == (graphmode.mode in ("graph", "jit"))
