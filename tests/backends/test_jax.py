@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 
 from pytest_graphmode import UnsupportedError
-from tests.backends.variants import variants
+from tests.backends.variants import imported_jax, variants
 
 both = variants("jax:jit", "jax:eager")
 jit = variants("jax:jit")
 eager = variants("jax:eager")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jax():
+    return imported_jax()
 
 
 @dataclasses.dataclass
@@ -287,7 +292,6 @@ def test_random_keys_come_out_as_their_data(graphmode):
 
 
 def test_a_float64_variant_and_a_float32_one_in_one_run(pytester):
-    pytest.importorskip("jax")
     pytester.makepyfile(
         """
         def test_dtype(graphmode):

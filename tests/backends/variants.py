@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import pytest
 
 from pytest_graphmode.builtin import BACKENDS
@@ -19,3 +22,15 @@ def variants(*names: str) -> pytest.MarkDecorator:
         skip = [] if spec.installed else [pytest.mark.skip(reason=f"{spec.module} is not installed: {spec.cure}")]
         params.append(Variant(backend, mode or spec.default_mode).param(skip))
     return pytest.mark.parametrize("graphmode", params, indirect=True)
+
+
+def imported_jax() -> Any:
+    """JAX, with all that it and its backend import when they are first used; skips where it is not installed.
+
+    To be called by a fixture of a module whose tests use pytester in-process: it forgets the modules that were imported
+    during a test, and extension modules load only once.
+    """
+    jax = pytest.importorskip("jax")
+    importlib.import_module("pytest_graphmode.backends.jax.tracing")
+    jax.jit(jax.grad(lambda x: jax.numpy.linalg.solve(x, x).sum()))(jax.numpy.eye(2)).block_until_ready()
+    return jax

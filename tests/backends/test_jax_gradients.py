@@ -1,0 +1,181 @@
+"""Gradients on JAX: what means the same as on the other frameworks, and loops that JAX alone can't differentiate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pytest_graphmode import UnsupportedError
+from tests.backends.variants import variants
+
+both = variants("jax:jit", "jax:eager")
+jit = variants("jax:jit")
+
+
+@both
+def test_paths_that_carry_no_derivative_are_none(graphmode):
+    lax, jnp = graphmode.lib.lax, graphmode.lib.numpy
+
+    def loss(p):
+        stopped = lax.stop_gradient(p["stopped"]).sum()
+        index = jnp.argmax(p["index"])
+        return p["used"][index] + stopped + jnp.sum(p["zero"] * 0)
+
+    tree = {name: np.array([1.0, 2.0]) for name in ("used", "stopped", "index", "zero", "unused")}
+    grads = graphmode.grad(loss)(tree)
+    assert {name for name, grad in grads.items() if grad is None} == {"stopped", "index", "unused"}
+    assert grads["used"].tolist() == [0, 1]
+    assert grads["zero"].tolist() == [0, 0]
+
+
+@jit
+def test_a_leaf_without_a_path_inside_a_nested_jit_is_none(graphmode):
+    inner = graphmode.lib.jit(lambda a, b: a * 2 + 0 * b.shape[0])
+    grads = graphmode.grad(lambda p: graphmode.xp.sum(inner(p["a"], p["b"])))({"a": np.ones(2), "b": np.ones(2)})
+    assert grads["a"].tolist() == [2, 2]
+    assert grads["b"] is None
+
+
+@both
+def test_a_variable_that_was_assigned_is_differentiated_as_tensorflow_and_torch_do(graphmode):
+    v = graphmode.variable(3.0)
+
+    def loss():
+        graphmode.assign(v, 2 * v)
+        return v * v
+
+    value, grad = graphmode.value_and_grad(loss, variables=v)()
+    assert (float(value), float(grad)) == (36, 12)
+    assert float(v) == 6
+
+
+@both
+def test_one_variable_named_twice(graphmode):
+    v = graphmode.variable(3.0)
+    assert [float(grad) for grad in graphmode.grad(lambda: v * v, variables=[v, v])()] == [6, 6]
+
+
+@both
+def test_a_variable_as_an_argument(graphmode):
+    v = graphmode.variable([1.0, 2.0])
+    assert graphmode.grad(lambda w: graphmode.xp.sum(w**2))(v).tolist() == [2, 4]
+
+
+@both
+def test_python_branches_on_values_in_eager_mode_only(graphmode):
+    def piecewise(x):
+        while x < 10:
+            x = x * 2
+        return x if x > 11 else -x
+
+    grad = graphmode.grad(piecewise)
+    if graphmode.mode == "eager":
+        assert float(grad(graphmode.tensor(3.0))) == 4
+        return
+    with pytest.raises(graphmode.lib.errors.TracerBoolConversionError):
+        grad(graphmode.tensor(3.0))
+
+
+@jit
+def test_native_while_loops_are_refused_by_name(graphmode):
+    lax = graphmode.lib.lax
+    grad = graphmode.grad(lambda x: lax.while_loop(lambda y: y < 10, lambda y: y * 2, x))
+    with pytest.raises(UnsupportedError, match=r"no gradients through jax.lax.while_loop.*: use graphmode.while_loop"):
+        grad(graphmode.tensor(1.0))
+
+
+# The while loop that can be differentiated in reverse.
+
+
+def _mixed(graphmode, x, w, trips):
+    """A loop over a counter, reals and complex numbers, that closes over x and w."""
+    xp = graphmode.xp
+
+    def body(i, y, z):
+        return i + 1, xp.sin(y * w) + xp.sum(xp.real(z)) * 0.01 * x, z * (1 + 0.1j) * w
+
+    start = (0, x, xp.ones(2) * x + graphmode.tensor([0j, 0j]))
+    _, y, z = graphmode.while_loop(lambda i, y, z: i < trips, body, start)
+    return y + xp.sum(xp.abs(z) ** 2)
+
+
+def _unrolled(graphmode, x, w, trips):
+    xp = graphmode.xp
+    y, z = x, xp.ones(2) * x + graphmode.tensor([0j, 0j])
+    for _ in range(trips):
+        y, z = xp.sin(y * w) + xp.sum(xp.real(z)) * 0.01 * x, z * (1 + 0.1j) * w
+    return y + xp.sum(xp.abs(z) ** 2)
+
+
+@jit
+def test_gradients_of_a_while_loop_of_any_length(graphmode):
+    """No trip, fewer trips than segments, exactly as many, and one more: each from the same graph."""
+    grads = graphmode.function(graphmode.grad(lambda x, w, n: _mixed(graphmode, x, w, n), argnums=(0, 1)))
+    with graphmode.using_dtype("float64"):
+        x, w = graphmode.tensor(0.7), graphmode.tensor(1.01)
+        for trips in (0, 1, 2, 31, 32, 33, 70):
+            found = grads(x, w, graphmode.tensor(trips))
+            wanted = graphmode.grad(lambda x, w: _unrolled(graphmode, x, w, trips), argnums=(0, 1))(x, w)  # noqa: B023
+            np.testing.assert_allclose(found, [0.0 if grad is None else grad for grad in wanted], rtol=1e-10)
+
+
+@jit
+def test_second_derivatives_of_a_while_loop(graphmode):
+    def curvature(loop):
+        return graphmode.grad(lambda x, w: graphmode.grad(lambda x: loop(graphmode, x, w, 3))(x) * w, argnums=(0, 1))
+
+    with graphmode.using_dtype("float64"):
+        arguments = graphmode.tensor(0.7), graphmode.tensor(1.01)
+        np.testing.assert_allclose(curvature(_mixed)(*arguments), curvature(_unrolled)(*arguments), rtol=1e-10)
+
+
+@jit
+def test_gradients_of_a_while_loop_in_a_while_loop(graphmode):
+    def nested(x):
+        def row(i, total):
+            _, y = graphmode.while_loop(lambda j, y: j < i, lambda j, y: (j + 1, y * x), (0, x))
+            return i + 1, total + y
+
+        return graphmode.while_loop(lambda i, total: i < 4, row, (0, x * 0))[1]
+
+    # x + x^2 + x^3 + x^4
+    assert float(graphmode.grad(nested)(graphmode.tensor(2.0))) == pytest.approx(1 + 4 + 12 + 32)
+
+
+@jit
+def test_gradients_of_a_fori_loop_with_bounds_that_are_tensors(graphmode):
+    power = graphmode.grad(lambda x, n: graphmode.fori_loop(0, n, lambda i, y: y * x, x))
+    for n in (0, 1, 3):
+        assert float(power(graphmode.tensor(2.0), graphmode.tensor(n))) == (n + 1) * 2**n
+
+
+@jit
+def test_a_training_loop_in_a_loop_updates_variables(graphmode):
+    v = graphmode.variable(0.0)
+
+    def descend(steps):
+        def step(i):
+            graphmode.assign(v, v - 0.25 * graphmode.grad(lambda: (v - 3) ** 2, variables=v)())
+            return (i + 1,)
+
+        return graphmode.while_loop(lambda i: i < steps, step, (0,))[0]
+
+    graphmode.function(descend)(graphmode.tensor(5))
+    assert float(v) == pytest.approx(3 * (1 - 0.5**5))
+
+
+@jit
+def test_a_while_loop_is_one_node_of_the_graph(graphmode):
+    graphmode.function(lambda x: graphmode.while_loop(lambda y: y < x, lambda y: (y * 2,), (1.0,)))(
+        graphmode.tensor(9.0)
+    )
+    (event,) = graphmode.ledger.events
+    assert event.control_flow == {"while": 1}
+
+
+@jit
+def test_a_thousand_trips_and_check_grads(graphmode):
+    def decayed(x):
+        return graphmode.while_loop(lambda i, y: i < 1000, lambda i, y: (i + 1, y * 0.999 + x * x * 0.001), (0, x))[1]
+
+    graphmode.check_grads(decayed, np.float64(0.5))

@@ -1,0 +1,289 @@
+"""What the ledger says of jax.jit, native or not: builds, names, causes with their cures, graphs."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+
+from pytest_graphmode import UnsupportedError, watch
+from tests.backends.variants import imported_jax
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jax():
+    return imported_jax()
+
+
+@pytest.fixture
+def jnp(jax):
+    return jax.numpy
+
+
+def causes(ledger):
+    return [
+        [(cause.kind, cause.argument, cause.before, cause.after) for cause in event.causes] for event in ledger.events
+    ]
+
+
+def test_each_trace_is_a_build(jax, jnp):
+    @jax.jit
+    def double(x):
+        return x * 2
+
+    with watch() as ledger:
+        for size in (3, 3, 4, 3, 4):
+            double(jnp.ones(size))
+    assert (ledger.builds, ledger.rebuilds) == (2, 1)
+    first, second = ledger.events
+    assert (first.backend, first.mode, first.function) == (
+        "jax",
+        "jit",
+        "test_each_trace_is_a_build.<locals>.double"[-6:],
+    )
+    assert first.signature == "x: float32[3]"
+    assert first.nodes == 1
+    assert first.seconds > 0
+    assert first.location.startswith("test_jax_tracing.py:")
+    assert first.call_site.startswith("test_jax_tracing.py:")
+    assert second.cause.kind == "shape"
+
+
+def test_what_was_built_before_does_not_count(jax, jnp):
+    double = jax.jit(lambda x: x * 2)
+    double(jnp.ones(3))
+    with watch() as ledger:
+        double(jnp.ones(3))
+        assert ledger.builds == 0
+        double(jnp.ones(4))
+    assert (ledger.builds, ledger.rebuilds) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (np.ones(3, np.float32), np.ones(4, np.float32), ("shape", "x", "[3]", "[4]")),
+        (np.ones(3, np.float32), np.ones((3, 1), np.float32), ("rank", "x", "[3]", "[3, 1]")),
+        (np.ones(3, np.float32), np.ones(3, np.int32), ("dtype", "x", "float32", "int32")),
+        (np.float32(1), 1.0, ("dtype", "x", "float32", "weak float32")),
+        ({"a": 1.0}, {"a": 1.0, "b": 2.0}, ("structure", "x", "nothing", "x['b']: weak float32[]")),
+        ([1.0], (1.0,), ("structure", "the arguments", "x: PyTreeDef([*])", "x: PyTreeDef((*,))")),
+        ((1.0, None), (1.0, 2.0), ("structure", "x", "nothing", "x[1]: weak float32[]")),
+    ],
+    ids=["shape", "rank", "dtype", "weak", "keys", "container", "none"],
+)
+def test_what_changed_is_the_cause(jax, before, after, expected):
+    function = jax.jit(lambda x: jax.tree_util.tree_map(lambda leaf: leaf * 2, x))
+    with watch() as ledger:
+        function(before)
+        function(after)
+    assert causes(ledger) == [[], [expected]]
+    assert ledger.events[1].cause.cure
+
+
+def test_every_argument_that_changed_is_named_by_its_path(jax, jnp):
+    @jax.jit
+    def loss(batch, *rest, scale=1.0):
+        return batch["x"][0].sum() + rest[0].sum() * scale
+
+    with watch() as ledger:
+        loss({"x": [jnp.ones(3)]}, jnp.ones(2), scale=2.0)
+        loss({"x": [jnp.ones(4)]}, jnp.ones(3), scale=jnp.ones(1))
+    assert [argument.name for argument in ledger.events[0].arguments] == ["batch['x'][0]", "args[1]", "scale"]
+    assert [(cause.kind, cause.argument) for cause in ledger.events[1].causes] == [
+        ("shape", "batch['x'][0]"),
+        ("shape", "args[1]"),
+        ("dtype", "scale"),
+        ("rank", "scale"),
+    ]
+
+
+@pytest.mark.parametrize("how", [{"static_argnums": 1}, {"static_argnames": "mode"}], ids=["numbers", "names"])
+def test_a_static_argument_is_a_python_value(jax, jnp, how):
+    function = jax.jit(lambda x, mode: x * len(mode), **how)
+    with watch() as ledger:
+        function(jnp.ones(3), "one")
+        function(jnp.ones(3), mode="three") if "static_argnames" in how else function(jnp.ones(3), "three")
+    (cause,) = ledger.events[1].causes
+    assert (cause.kind, cause.argument, cause.before, cause.after) == ("python-value", "mode", "'one'", "'three'")
+    assert "mode is static (static_argnums, static_argnames)" in str(cause)
+
+
+def test_wrapping_a_function_again_is_a_new_function_object(jax, jnp):
+    with watch() as ledger:
+        for _ in range(3):
+            jax.jit(lambda x: x + 1)(jnp.ones(3))
+    assert (ledger.builds, ledger.rebuilds) == (3, 2)
+    assert [[cause.kind for cause in event.causes] for event in ledger.events] == [[], *[["new-function-object"]] * 2]
+    assert "wrap the function once, outside of the loop" in ledger.explain()
+
+
+def test_the_same_function_jitted_again_is_not_traced_again(jax, jnp):
+    def double(x):
+        return x * 2
+
+    with watch() as ledger:
+        for _ in range(3):
+            jax.jit(double)(jnp.ones(3))
+    assert ledger.builds == 1
+
+
+def test_dropped_caches_are_a_cause(jax, jnp):
+    double = jax.jit(lambda x: x * 2)
+    with watch() as ledger:
+        double(jnp.ones(3))
+        double.clear_cache()
+        double(jnp.ones(3))
+    assert [cause.kind for cause in ledger.events[1].causes] == ["cache-reset"]
+    assert "clear_cache()" in ledger.events[1].cause.cure
+
+
+def test_configuration_is_a_cause(jax, jnp):
+    product = jax.jit(lambda x: x @ x)
+    with watch() as ledger:
+        product(jnp.ones(3))
+        with jax.default_matmul_precision("float32"):
+            product(jnp.ones(3))
+    assert causes(ledger)[1] == [("global-state", "jax.config.jax_default_matmul_precision", "None", "'float32'")]
+
+
+def test_transformations_are_told_from_the_function(jax, jnp):
+    def loss(x):
+        return jnp.sum(x * x)
+
+    with watch() as ledger:
+        jax.jit(loss)(jnp.ones(3))
+        jax.jit(jax.grad(loss))(jnp.ones(3))
+        jax.jit(jax.vmap(jax.grad(loss)))(jnp.ones((2, 3)))
+        jax.jit(partial(loss))(jnp.ones(4))
+    assert [event.function for event in ledger.events][:3] == ["loss", "grad(loss)", "vmap(grad(loss))"]
+    assert [event.rebuild for event in ledger.events][:3] == [False, False, False]
+
+
+def test_methods_and_callable_objects(jax, jnp):
+    class Model:
+        def __call__(self, x):
+            return x * 2
+
+        def step(self, x):
+            return x * 3
+
+    model = Model()
+    with watch() as ledger:
+        jax.jit(model)(jnp.ones(3))
+        step = model.step
+        for _ in range(2):
+            jax.jit(step)(jnp.ones(3))
+    assert [(event.function, event.signature) for event in ledger.events] == [
+        ("Model.__call__", "x: float32[3]"),
+        ("Model.step", "x: float32[3]"),
+    ]
+    assert ledger.rebuilds == 0
+
+
+def test_a_bound_method_is_a_new_object_each_time(jax, jnp):
+    class Model:
+        def step(self, x):
+            return x * 3
+
+    model = Model()
+    with watch() as ledger:
+        for _ in range(2):
+            jax.jit(model.step)(jnp.ones(3))
+    assert [[cause.kind for cause in event.causes] for event in ledger.events] == [[], ["new-function-object"]]
+
+
+def test_graphs_within_graphs_are_counted_through(jax, jnp):
+    @jax.jit
+    def outer(x):
+        _, total = jax.lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, jnp.sin(s[1])), (0, x))
+        total, _ = jax.lax.scan(lambda c, t: (jax.lax.cond(t > 1, jnp.sin, jnp.cos, c), None), total, jnp.arange(3.0))
+        return jax.lax.switch(1, [jnp.sin, jnp.cos, jnp.tan], total) + jnp.where(x > 0, x, 0.0)
+
+    with watch() as ledger:
+        outer(1.0)
+    (event,) = ledger.events
+    assert {name: event.control_flow[name] for name in ("while", "scan", "cond", "switch")} == {
+        "while": 1,
+        "scan": 1,
+        "cond": 1,
+        "switch": 1,
+    }
+    assert event.nodes > 10
+
+
+def test_builds_in_threads(jax, jnp):
+    double = jax.jit(lambda x: x * 2)
+    with watch() as ledger:
+        threads = [threading.Thread(target=double, args=(jnp.ones(size),)) for size in (2, 3, 4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert ledger.builds == 3
+
+
+def test_dataclasses_and_variables_are_described_by_field(jax):
+    @dataclasses.dataclass
+    class Batch:
+        x: object
+
+    from pytest_graphmode.backends.jax import Jax  # here, since it imports JAX
+
+    mode = Jax().mode("jit", "cpu")
+    variable = mode.variable(np.ones(2), "float32")
+    function = mode.function(lambda batch: batch.x * variable)
+    with watch() as ledger:
+        function(Batch(np.ones(2, np.float32)))
+        function(Batch(np.ones(1, np.float32)))
+    assert [event.signature for event in ledger.events] == ["batch.x: float32[2]", "batch.x: float32[1]"]
+
+
+def test_jaxs_own_functions_are_not_the_users(jax, jnp):
+    with watch() as ledger:
+        jnp.linalg.solve(jnp.eye(7), jnp.ones(7))
+        jax.nn.softmax(jnp.ones(7))
+        jax.random.normal(jax.random.key(0), (7,))
+    assert ledger.builds == 0
+
+
+def test_jax_is_left_as_it_was(jax, jnp, caplog):
+    from jax._src import pjit
+
+    before = pjit._infer_params, jax.config.jax_explain_cache_misses
+    with watch():
+        assert pjit._infer_params is not before[0]
+        jax.jit(lambda x: x)(jnp.ones(3))
+    assert (pjit._infer_params, jax.config.jax_explain_cache_misses) == before
+    assert not logging.getLogger("jax._src.interpreters.partial_eval").filters
+    assert not caplog.records
+
+
+def test_explanations_that_the_user_wants_are_still_logged(jax, jnp, caplog):
+    jax.config.update("jax_explain_cache_misses", True)
+    try:
+        with watch():
+            jax.jit(lambda x: x)(jnp.ones(3))
+    finally:
+        jax.config.update("jax_explain_cache_misses", False)
+    assert any("CACHE MISS" in record.getMessage() for record in caplog.records)
+
+
+def test_a_jax_without_the_private_step_says_so(jax, monkeypatch):
+    from pytest_graphmode.backends.jax.tracing import TracingSource
+
+    monkeypatch.delattr("jax._src.pjit._infer_params")
+    with pytest.raises(UnsupportedError, match=r"has no jax\._src\.pjit\._infer_params, by which traces are seen"):
+        TracingSource().attach(None)
+
+
+def test_the_private_step_of_this_jax_is_there(jax):
+    """Fails when JAX renames what `tracing.py` patches, or what it reads from it."""
+    from jax._src import pjit
+
+    assert callable(pjit._infer_params), "pytest_graphmode/backends/jax/tracing.py patches it"
+    assert "jax_explain_cache_misses" in jax.config.values

@@ -1,0 +1,237 @@
+"""Cases that fool simple counters of JAX's traces, and must not fool this one.
+
+A simple counter is a number that the function itself counts up, or a listener of jax.monitoring: each test shows first
+what they say.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pytest_graphmode import watch
+from tests.backends.variants import imported_jax
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jax():
+    return imported_jax()
+
+
+@pytest.fixture
+def jnp(jax):
+    return jax.numpy
+
+
+@pytest.fixture
+def listened(jax):
+    """The names of the functions that jax.monitoring reports as traced."""
+    names: list[str] = []
+
+    def listen(event: str, duration: float, **details: object) -> None:
+        if event == "/jax/core/compile/jaxpr_trace_duration":
+            names.append(str(details.get("fun_name")))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield names
+    jax.monitoring.clear_event_listeners()
+
+
+def run(pytester, source, *options):
+    pytester.makepyfile(source)
+    return pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
+
+
+def test_a_graph_that_an_earlier_test_built(pytester):
+    """Caches outlive tests: the second would see no trace, and its verdict would hang on the order."""
+    result = run(
+        pytester,
+        """
+        import jax, jax.numpy as jnp, pytest
+
+        counted = []
+
+        @jax.jit
+        def double(x):
+            counted.append(x.shape)
+            return x * 2
+
+        def test_first():
+            double(jnp.ones(3)), double(jnp.ones(4))
+            assert len(counted) == 2
+
+        def test_naive():
+            double(jnp.ones(3)), double(jnp.ones(4))
+            assert len(counted) == 2  # nothing was traced: a counter sees no rebuild here
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_rebuilds():
+            double(jnp.ones(3)), double(jnp.ones(4))
+
+        @pytest.mark.graph_rebuilds(1)
+        def test_one_rebuild():
+            double(jnp.ones(3)), double(jnp.ones(4))
+        """,
+    )
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*1 rebuild, at most 0 allowed*", "*double (*.py:5) built 2 times*", "*x changed shape ?3? -> ?4?: jax.jit*"]
+    )
+
+
+def test_caches_cleared_in_the_test(jax, jnp):
+    counted = []
+
+    @jax.jit
+    def double(x):
+        counted.append(1)
+        return x * 2
+
+    with watch() as ledger:
+        double(jnp.ones(3))
+        jax.clear_caches()
+        double(jnp.ones(3))
+    assert len(counted) == 2  # counted, but not why
+    assert [cause.kind for cause in ledger.events[1].causes] == ["cache-reset"]
+
+
+def test_a_jit_within_a_jit(jax, jnp, listened):
+    inner = jax.jit(lambda x: x * 2)
+    outer = jax.jit(lambda x: inner(x) + 1)
+    with watch() as ledger:
+        outer(jnp.ones(3))
+    assert len([name for name in listened if "lambda" in name]) < 2  # the outer one only, or (JAX 0.4) no names at all
+    assert (ledger.builds, ledger.rebuilds) == (2, 0)
+
+
+def test_jaxs_own_functions(jax, jnp, listened):
+    with watch() as ledger:
+        jax.clear_caches()
+        jnp.linalg.solve(jnp.eye(3), jnp.ones(3))
+    assert listened  # reported like the user's
+    assert ledger.builds == 0
+
+
+def test_a_body_that_is_traced_several_times_in_one_graph(jax, jnp):
+    counted = []
+
+    def body(carry, x):
+        counted.append(1)
+        return carry + x, None
+
+    # The carry begins with a weak type and ends without one, for which JAX traces the body again.
+    total = jax.jit(lambda xs: jax.lax.scan(body, 0.0, xs)[0] + jax.lax.scan(body, 1, xs.astype(int))[0])
+    with watch() as ledger:
+        total(jnp.ones(3))
+    assert len(counted) > 1
+    assert ledger.builds == 1
+
+
+def test_functions_wrapped_in_a_loop(jax, jnp):
+    with watch() as ledger:
+        for _ in range(3):
+            function = jax.jit(lambda x: x + 1)
+            function(jnp.ones(3))
+            assert function._cache_size() == 1  # each has been traced once, says JAX
+    assert ledger.rebuilds == 2
+    assert {cause.kind for event in ledger.events[1:] for cause in event.causes} == {"new-function-object"}
+
+
+def test_a_trace_that_raises(jax, jnp):
+    @jax.jit
+    def broken(x):
+        raise ValueError("no")
+
+    with watch() as ledger:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no"):
+                broken(jnp.ones(3))
+    assert [event.failed for event in ledger.events] == [True, True]
+    assert (ledger.builds, ledger.rebuilds) == (2, 1)
+    assert "failed" in ledger.explain()
+
+
+def test_arguments_that_can_not_be_traced_are_no_build(jax):
+    with watch() as ledger, pytest.raises(TypeError):
+        jax.jit(lambda x: x)("text")
+    assert ledger.builds == 0
+
+
+def test_traces_in_threads(jax, jnp):
+    double = jax.jit(lambda x: x * 2)
+    with watch() as ledger:
+        for size in (2, 3):
+            thread = threading.Thread(target=double, args=(jnp.ones(size),))
+            thread.start()
+            thread.join()
+    assert (ledger.builds, ledger.rebuilds) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["with jax.disable_jit(): double(jnp.ones(3))", "jax.config.update('jax_disable_jit', True); double(jnp.ones(3))"],
+)
+def test_jit_that_is_switched_off(pytester, how):
+    result = run(
+        pytester,
+        f"""
+        import jax, jax.numpy as jnp, pytest
+
+        @jax.jit
+        def double(x):
+            return x * 2
+
+        @pytest.fixture(autouse=True)
+        def restored():
+            yield
+            jax.config.update("jax_disable_jit", False)
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_naive():
+            {how}
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_handle(graphmode):
+            double = graphmode.function(lambda x: x * 2)
+            {how}
+        """,
+        "--graph-backends=jax",
+    )
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*jax.disable_jit*"])
+
+
+def test_jit_that_the_environment_switches_off(pytester, monkeypatch):
+    monkeypatch.setenv("JAX_DISABLE_JIT", "1")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_it(graphmode):
+            import numpy as np
+            assert graphmode.function(lambda x: x * 2)(np.ones(3)).tolist() == [2, 2, 2]
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--graph-backends=jax")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*"])
+
+
+def test_cached_calls_of_a_function_of_the_handle_are_calls(pytester):
+    result = run(
+        pytester,
+        """
+        import numpy as np, pytest
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_it(graphmode):
+            double = graphmode.function(lambda x: x * 2)
+            for _ in range(5):
+                double(np.ones(3))
+            assert (graphmode.ledger.builds, graphmode.ledger.calls) == (1, 5)
+        """,
+        "--graph-backends=jax",
+    )
+    result.assert_outcomes(passed=1)
