@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from pytest_graphmode import options
-from pytest_graphmode.agreement.item import Agreement, fresh_recording
 from pytest_graphmode.registry import Registry, accelerator_present, gather
 from pytest_graphmode.watch import recording, watcher
 
@@ -108,6 +108,14 @@ def _params_of(registry: Registry, marks: Sequence[pytest.Mark]) -> list[Paramet
     return [variant.param(entry.mark for entry in extra if entry.applies(variant)) for variant in variants]
 
 
+def may_agree(obj: object, collected: Sequence[object]) -> bool:
+    """Whether what was collected from an object needs a look by `agreement`; quick, since it is asked of everything."""
+    if isinstance(obj, type):  # the mark may be on one method, where it would be silently without effect
+        unittest = sys.modules.get("unittest")
+        return unittest is not None and issubclass(obj, unittest.TestCase)
+    return any("graph_agree" in node.keywords for node in collected if isinstance(node, pytest.Item))
+
+
 def base_id(node: pytest.Item, variant: Variant) -> str:
     """A test's id without its variant, the same for all variants of one test and under every xdist mode."""
     name = getattr(node, "originalname", None) or node.name.partition("[")[0]
@@ -140,6 +148,7 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
     """The handle of one variant of a test; what the test does to global state ends with it."""
     import numpy as np
 
+    from pytest_graphmode.agreement.item import fresh_recording
     from pytest_graphmode.errors import UnsupportedError
     from pytest_graphmode.handle import UntouchedHandle
 
@@ -213,15 +222,22 @@ def _restored_random() -> Iterator[None]:
 
 
 def limited(node: pytest.Item) -> bool:
-    """Whether a marker asserts how often graphs are built; an agreement item has the marks of its variants."""
-    return any(name in node.keywords for name in _LIMITING) and not isinstance(node, Agreement)
+    """Whether a marker asserts how often graphs are built in this test."""
+    return any(name in node.keywords for name in _LIMITING) and not _is_agreement(node)
 
 
 def concerned(node: pytest.Item, registry: Registry) -> bool:
     """Whether a test is watched: by a fixture, a marker, or since all are."""
     if registry.settings.watch:
-        return not isinstance(node, Agreement)
+        return not _is_agreement(node)
     return RECORDER in node.stash or limited(node)
+
+
+def _is_agreement(node: pytest.Item) -> bool:
+    """An agreement item has the marks of its variants, and builds nothing itself."""
+    from pytest_graphmode.agreement.item import Agreement
+
+    return isinstance(node, Agreement)
 
 
 @contextmanager

@@ -9,8 +9,6 @@ import pytest
 
 from pytest_graphmode import item as graph_item
 from pytest_graphmode import options
-from pytest_graphmode.agreement import collection
-from pytest_graphmode.agreement.item import Agreement, note
 from pytest_graphmode.item import REGISTRY
 
 if TYPE_CHECKING:
@@ -87,9 +85,11 @@ class Calls:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     made = yield
-    if made is None:  # as for most names in a module
-        return None
     items = made if isinstance(made, list) else [made]
+    if not graph_item.may_agree(obj, items):
+        return made
+    from pytest_graphmode.agreement import collection
+
     added = collection.agreements(obj, items, collector.config.stash[REGISTRY].specs)
     if added and not collector.config.pluginmanager.hasplugin("graphmode-agreement"):
         collector.config.pluginmanager.register(Agreements(), "graphmode-agreement")
@@ -143,14 +143,20 @@ class Agreements:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        from pytest_graphmode.agreement import collection
+
         collection.put_after_variants(items)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        from pytest_graphmode.agreement import collection
+
         collection.select(session.items)
 
     # Inside the wrappers of others: variants that are run for an agreement find warnings and assertions set up.
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        from pytest_graphmode.agreement.item import Agreement
+
         if not isinstance(item, Agreement):
             return (yield)
         with item.prepared():
@@ -159,6 +165,8 @@ class Agreements:
     # Around all others, which may turn a failure into an expected one.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        from pytest_graphmode.agreement.item import note
+
         report = yield
         note(item, report)
         return report

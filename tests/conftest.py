@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from pathlib import Path
 
-# Before any in-process run of pytester's, which forgets what the run imported: extension modules load only once.
-import numpy  # noqa: F401
-import optree  # noqa: F401
 import pytest
 
+import pytest_graphmode
+
 pytest_plugins = ["pytester"]
+
+
+def _import_the_plugin() -> None:
+    """At once, with NumPy and optree: pytester's in-process runs forget what is imported in them.
+
+    Extension modules load only once, and a module of the plugin's that is there twice has two of each class. What is
+    under `backends` needs a framework; tests that use one in process import it before `pytester` begins.
+    """
+    package = Path(pytest_graphmode.__file__).parent
+    for file in sorted(package.rglob("*.py")):
+        name = ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+        if not name.startswith(("pytest_graphmode.backends", "pytest_graphmode.testing")):
+            importlib.import_module(name)
+
+
+_import_the_plugin()
 
 
 @pytest.fixture
