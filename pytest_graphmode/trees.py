@@ -31,9 +31,7 @@ def leaves(tree: Any) -> list[Any]:
     return flatten(tree)[0]
 
 
-def map(  # noqa: A001 - the field's name for it
-    function: Callable[..., Any], tree: Any, *others: Any, is_leaf: Callable[[Any], bool] | None = None
-) -> Any:
+def map(function: Callable[..., Any], tree: Any, *others: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
     """`function` at every leaf, of trees of the same structure; `is_leaf` makes leaves of more than plain leaves.
 
     Raises:
@@ -81,10 +79,10 @@ def _register(cls: type) -> None:
         return  # a compiler that runs this for real does not know about the first time
     names = tuple(field.name for field in dataclasses.fields(cls) if field.init)
 
-    def flatten_dataclass(value: Any) -> tuple[list[Any], None, tuple[optree.GetAttrEntry | str, ...]]:
+    def flatten_dataclass(value: Any) -> tuple[list[Any], None, tuple[str, ...]]:
         return [getattr(value, name) for name in names], None, names
 
-    def unflatten_dataclass(_: None, children: Any) -> Any:
+    def unflatten_dataclass(_: Any, children: Any) -> Any:
         return cls(**dict(zip(names, children, strict=True)))
 
     optree.register_pytree_node(

@@ -87,7 +87,7 @@ class Program:
         run = self._mode.differentiable(fn, order)
         scalar = functools.partial(_projected, handle, run, arguments, self.projection)
         self.order = order
-        self._levels = [scalar, self._slope_of(scalar)][:order]
+        self._levels: list[Callable[..., Any]] = [scalar, self._slope_of(scalar)][:order]
         self._joint: Callable[..., Any] | None = None
 
     def along(self, direction: Vector) -> None:

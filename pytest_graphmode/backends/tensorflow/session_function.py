@@ -70,7 +70,7 @@ class SessionFunction:
         with growth_of(self._mode.graph).own_run():
             return self._built[key]([leaf for leaf in leaves if _is_fed(leaf)])
 
-    def _build(self, leaves: Sequence[Any], spec: Any) -> _Built:
+    def _build(self, leaves: list[Any], spec: Any) -> _Built:
         """The graph of a signature, made again where making it created variables, as tf.function does too.
 
         The operations that initialize a variable would otherwise run with the function's every call.
@@ -87,7 +87,7 @@ class SessionFunction:
             )
         return built
 
-    def _reported(self, leaves: Sequence[Any], spec: Any, causes: tuple[Cause, ...]) -> tuple[_Built, list[Any]]:
+    def _reported(self, leaves: list[Any], spec: Any, causes: tuple[Cause, ...]) -> tuple[_Built, list[Any]]:
         """Make the operations, and report the build whether or not it succeeds; returns the variables made too."""
         graph = self._mode.graph
         args, kwargs = trees.unflatten(spec, leaves)
@@ -115,7 +115,7 @@ class SessionFunction:
                 )
             )
 
-    def _made(self, leaves: Sequence[Any], spec: Any) -> tuple[_Built, list[Any]]:
+    def _made(self, leaves: list[Any], spec: Any) -> tuple[_Built, list[Any]]:
         known = {variable.ref() for variable in tf.compat.v1.global_variables()}
         with self._mode.building() as dependencies:
             fed = {
