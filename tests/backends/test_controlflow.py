@@ -8,10 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-ALL = "tf:graph+eager+session+xla,torch:eager+compile,jax:jit+eager,numpy"
-DIFFERENTIABLE = "tf:graph+eager+session+xla,torch:eager+compile,jax:jit+eager"
-every_mode = pytest.mark.graphmode(backends=ALL)
-every_differentiable_mode = pytest.mark.graphmode(backends=DIFFERENTIABLE)
+from tests.backends.variants import variants
+
+FAST = ("tf:graph", "tf:eager", "torch:eager", "jax:jit", "jax:eager")
+SLOW = ("tf:session", "tf:xla", "torch:compile")
+every_mode = variants(*FAST, "numpy:eager")
+even_slow_modes = variants(*FAST, "numpy:eager", *SLOW)
+differentiable_modes = variants(*FAST, *SLOW)
+mutable_modes = variants("tf:graph", "tf:eager", "tf:session", "torch:eager")
 
 
 @pytest.fixture(params=["in a function", "at top level"])
@@ -79,7 +83,6 @@ def test_a_lone_tensor_is_a_loop_variable(graphmode, run):
 
 
 @every_mode
-@pytest.mark.graph_skip("torch:compile", reason="Dynamo does not trace the dtypes of NumPy arrays made in a graph")
 def test_numbers_and_arrays_become_tensors_by_the_rule_of_tensor(graphmode, run):
     def loop():
         return graphmode.while_loop(
@@ -103,7 +106,6 @@ def test_numbers_that_a_body_returns_get_the_dtype_of_the_loop_variable(graphmod
 
 
 @every_mode
-@pytest.mark.graph_skip("torch:compile", reason="Dynamo does not trace the dtypes of NumPy arrays made in a graph")
 def test_arrays_that_a_body_returns_get_the_dtype_of_the_loop_variable(graphmode, run):
     def loop(x):
         return graphmode.while_loop(lambda x, n: n < 2, lambda x, n: (np.full(2, 0.1), n + 1), (x, 0))
@@ -135,7 +137,7 @@ def test_fori_loop_passes_a_tuple_whole(graphmode, run):
     assert result == (2.0, 3.0)
 
 
-@every_mode
+@even_slow_modes
 def test_scan_over_trees(graphmode, run):
     def step(carry, x):
         total = carry["total"] + x["a"] * x["b"][0]
@@ -152,7 +154,7 @@ def test_scan_over_trees(graphmode, run):
     assert ys["nothing"] is None
 
 
-@every_mode
+@even_slow_modes
 def test_scan_over_nothing_gives_empty_ys(graphmode, run):
     def step(carry, x):
         return carry + x, (graphmode.xp.stack([x, x]), {"count": 1})
@@ -184,7 +186,7 @@ def test_cond_takes_bools_of_python_and_numpy(graphmode, run, flag):
     assert run(lambda x: graphmode.cond(flag, lambda x: x, lambda x: -x, x), 2.0) == (2.0 if flag else -2.0)
 
 
-@every_mode
+@even_slow_modes
 def test_branches_may_return_numbers_and_nothing(graphmode, run):
     assert run(lambda x: graphmode.cond(x > 0, lambda: (1, None), lambda: (0, None)), 2.0) == (1, None)
     assert run(lambda x: graphmode.cond(x > 0, lambda: None, lambda: None), 2.0) is None
@@ -203,7 +205,7 @@ def test_switch_with_one_branch(graphmode, run):
     assert run(lambda index, x: graphmode.switch(index, [lambda x: x + 1], x), 3, 7.0) == 8.0
 
 
-@every_mode
+@even_slow_modes
 def test_loops_and_branches_nest(graphmode, run):
     def collatz(n):
         def halve_or_triple(n):
@@ -268,26 +270,25 @@ def powers(graphmode):
 VERBS = ["while", "fori", "scan", "ys", "cond", "switch"]
 
 
-@every_differentiable_mode
-@pytest.mark.graph_skip("jax", reason="jax differentiates while_loop in forward mode only")
-@pytest.mark.graph_skip("tf:xla", reason="XLA differentiates loops of known length only")
+# JAX differentiates a while_loop in forward mode only, XLA a loop of known length only.
+@variants("tf:graph", "tf:eager", "tf:session", "torch:eager", "torch:compile", "jax:eager")
 def test_gradient_through_while_loop(graphmode):
     assert gradient(graphmode, powers(graphmode)["while"], 1.5) == (pytest.approx(6.75),)
 
 
-@every_differentiable_mode
+@differentiable_modes
 @pytest.mark.parametrize("verb", VERBS[1:])
 def test_gradients(graphmode, verb):
     assert gradient(graphmode, powers(graphmode)[verb], 1.5) == (pytest.approx(6.75),)
 
 
-@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+@mutable_modes
 @pytest.mark.parametrize("verb", VERBS)
 def test_second_derivatives(graphmode, verb):
     assert second(graphmode, powers(graphmode)[verb], 1.5) == pytest.approx(9.0)
 
 
-@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+@mutable_modes
 def test_gradients_through_nesting_reach_variables_and_closures(graphmode):
     w, c = graphmode.variable(2.0), graphmode.tensor(3.0)
 
@@ -301,7 +302,7 @@ def test_gradients_through_nesting_reach_variables_and_closures(graphmode):
     assert graphmode.numpy(grads) == [12.0]  # x w c w
 
 
-@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+@mutable_modes
 def test_gradients_pass_a_loop_that_never_runs(graphmode):
     def loss(x, n):
         return graphmode.fori_loop(0, n, lambda i, y: y * 5, x) * 2
@@ -314,7 +315,7 @@ def test_gradients_pass_a_loop_that_never_runs(graphmode):
 # Variables.
 
 
-@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+@mutable_modes
 def test_assignments_in_bodies_and_branches_happen(graphmode):
     count = graphmode.variable(0.0)
 
