@@ -108,6 +108,27 @@ def _params_of(registry: Registry, marks: Sequence[pytest.Mark]) -> list[Paramet
     return [variant.param(entry.mark for entry in extra if entry.applies(variant)) for variant in variants]
 
 
+def mark_parameter(item: pytest.Item, registry: Registry) -> None:
+    """Do what the marks of a single parameter ask for, as in `pytest.param(3, marks=pytest.mark.graph_skip(...))`.
+
+    Raises:
+        ValueError, TypeError: a marker has wrong arguments, or makes no sense on a parameter.
+    """
+    from pytest_graphmode import markers
+    from pytest_graphmode.variant import Variant
+
+    callspec = item.callspec  # type: ignore[attr-defined]
+    marks = [mark for mark in callspec.marks if mark.name in _MARKERS]
+    markers.check(marks, registry.specs)
+    if any(mark.name == "graphmode" for mark in marks):
+        raise ValueError("@pytest.mark.graphmode can't narrow one parameter: use graph_skip(variants, reason=...)")
+    variant = callspec.params.get("graphmode")
+    if isinstance(variant, Variant):
+        for entry in markers.variant_marks(marks, registry.specs):
+            if entry.applies(variant):
+                item.add_marker(entry.mark)
+
+
 def may_agree(obj: object, collected: Sequence[object]) -> bool:
     """Whether what was collected from an object needs a look by `agreement`; quick, since it is asked of everything."""
     if isinstance(obj, type):  # the mark may be on one method, where it would be silently without effect
@@ -246,7 +267,10 @@ def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
     from pytest_graphmode import markers
     from pytest_graphmode.budget import verdict
 
-    limits = markers.limits(node.iter_markers(), registry.specs)
+    try:
+        limits = markers.limits(node.iter_markers(), registry.specs)
+    except (TypeError, ValueError) as error:  # of a unittest method: others fail when they are collected
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     variant, handle = node.stash.get(BOUND, (None, None))
     with following(node) as ledger:
         if limits or "graph_ledger" in getattr(node, "fixturenames", ()):

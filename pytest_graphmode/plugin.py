@@ -54,7 +54,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         graph_item.parametrize(metafunc, metafunc.config.stash[REGISTRY])
     except (TypeError, ValueError) as error:
-        raise pytest.fail.Exception(f"{metafunc.definition.nodeid}: {error}", pytrace=False) from None
+        raise _failed(metafunc.definition, error) from None
+
+
+def _failed(node: pytest.Item, error: Exception) -> BaseException:
+    """What fails the collection of a test with wrong markers, without a traceback."""
+    return pytest.fail.Exception(f"{node.nodeid}: {error}", pytrace=False)
 
 
 @pytest.hookimpl(trylast=True)
@@ -86,6 +91,12 @@ class Calls:
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     made = yield
     items = made if isinstance(made, list) else [made]
+    for item in items:
+        if getattr(item, "callspec", None) is not None and item.callspec.marks:
+            try:
+                graph_item.mark_parameter(item, collector.config.stash[REGISTRY])
+            except (TypeError, ValueError) as error:
+                raise _failed(item, error) from None
     if not graph_item.may_agree(obj, items):
         return made
     from pytest_graphmode.agreement import collection

@@ -267,6 +267,48 @@ def test_one_variants_mark_leaves_the_others_alone(toy: pytest.Pytester) -> None
     toy.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
 
 
+def test_marks_of_a_single_parameter(toy: pytest.Pytester) -> None:
+    toy.makepyfile(
+        """
+        import pytest
+
+        skipped = pytest.param(2, marks=pytest.mark.graph_skip("toy", reason="not two"))
+        failing = pytest.param(3, marks=pytest.mark.graph_xfail("numpy", reason="three", raises=ZeroDivisionError))
+
+        @pytest.mark.parametrize("number", [1, skipped, failing])
+        def test_net(graphmode, number):
+            if graphmode.backend == "numpy" and number == 3:
+                1 / 0
+        """
+    )
+    result = toy.runpytest_inprocess(BOTH, "-v")
+    result.assert_outcomes(passed=4, skipped=1, xfailed=1)
+    result.stdout.fnmatch_lines(["*[[]toy-graph-cpu-2] SKIPPED*", "*[[]numpy-eager-cpu-3] XFAIL*"])
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ("graph_skip('jax:nil', reason='x')", "graph_skip(*): unknown mode 'nil' of jax: *"),
+        ("graph_rebuilds(-1)", "graph_rebuilds(-1): count must be a whole number from 0, not -1"),
+        ("graphmode('toy')", "graphmode can't narrow one parameter: use graph_skip(variants, reason=...)"),
+    ],
+)
+def test_wrong_marks_of_a_single_parameter(toy: pytest.Pytester, mark: str, message: str) -> None:
+    toy.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.{mark})])
+        def test_net(graphmode, number): pass
+        """
+    )
+    result = toy.runpytest_inprocess(BOTH)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([f"*::test_net[[]toy-graph-cpu-2]: @pytest.mark.{message}"])
+    result.stdout.no_fnmatch_line("*plugin.py*")
+
+
 # Vacuous use
 
 VACUOUS = "*the test asked for graphmode and never used it*use the handle in the body, or drop the argument*"

@@ -164,6 +164,19 @@ def test_a_marker_on_a_unittest_case(project: pytest.Pytester) -> None:
     failed(project.runpytest_inprocess(), "*2 rebuilds, at most 0 allowed*")
 
 
+def test_a_wrong_marker_on_a_unittest_case(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import pytest, unittest
+
+        class TestCase(unittest.TestCase):
+            @pytest.mark.graph_rebuilds(keras=0)
+            def test_marked(self): pass
+        """
+    )
+    failed(project.runpytest_inprocess(), "@pytest.mark.graph_rebuilds(keras=0): it has no argument keras: *")
+
+
 @pytest.mark.parametrize("marker", ["graph_rebuilds(0)", "graph_budget(builds=9)"])
 def test_an_assertion_about_nothing_fails(project: pytest.Pytester, marker: str) -> None:
     project.makepyfile(f"import pytest\n@pytest.mark.{marker}\ndef test_marked(): pass\n")
