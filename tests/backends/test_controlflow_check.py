@@ -8,8 +8,10 @@ import time
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.graphmode(backends="tf:graph+eager,torch:eager,jax:jit")
-static_modes = pytest.mark.graphmode(backends="tf:graph,jax:jit")
+from tests.backends.variants import variants
+
+every_mode = variants("tf:graph", "tf:eager", "tf:session", "torch:eager", "torch:compile", "jax:jit", "jax:eager")
+static_modes = variants("tf:graph", "jax:jit")
 
 
 def failure(check, *args, **options):
@@ -25,12 +27,14 @@ def collatz_steps(graphmode, n):
     return graphmode.while_loop(lambda n, steps: n > 1, body, (n, 0))[1]
 
 
+@every_mode
 def test_a_loop_with_a_branch(graphmode):
     graphmode.check_control_flow(lambda n: collatz_steps(graphmode, n), [(1,), (2,), (3,), (27,)])
     message = failure(graphmode.check_control_flow, lambda n: collatz_steps(graphmode, n), [(1,), (2,), (4,)])
     assert "false_fn of cond at test_controlflow_check.py" in message
 
 
+@every_mode
 def test_every_verb_in_one_function(graphmode):
     def everything(x, k, n):
         x = graphmode.fori_loop(0, n, lambda i, x: x * 2, x)
@@ -41,7 +45,7 @@ def test_every_verb_in_one_function(graphmode):
     graphmode.check_control_flow(everything, [(1.0, 0, 0), (2.0, 1, 3), (3.0, 2, 1), (np.ones(()), 1, 2)])
 
 
-@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+@variants("tf:graph", "tf:eager", "torch:eager")
 def test_functions_of_the_framework_run_on_its_own_tensors(graphmode):
     """NumPy arrays would be refused, or taken for something else: the plain run is the framework's own then."""
     scale = graphmode.variable(np.full(3, 2.0))
@@ -62,7 +66,7 @@ def test_functions_of_the_framework_run_on_its_own_tensors(graphmode):
     assert "case 1 ([1.0, 1.0, 1.0], 0) differs from plain Python: result: got 3.0, expected 4.0" in message
 
 
-@pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+@variants("tf:graph", "tf:eager", "torch:eager")
 def test_python_control_flow_on_tensors(graphmode):
     def halvings(n):
         steps = 0
@@ -116,7 +120,7 @@ def test_a_branch_frozen_at_the_first_case_gives_other_results(graphmode):
     assert len(seen) == 1
 
 
-@pytest.mark.graphmode(backends="torch:compile")
+@variants("torch:compile")
 def test_a_recompile_for_cases_of_one_signature(graphmode):
     calls = []
 
@@ -163,12 +167,12 @@ def test_a_frozen_clock_and_state(graphmode):
     graphmode.check_not_frozen(lambda x: x * variable, np.ones(2), vary=lambda: graphmode.assign(variable, 3.0))
 
 
-@pytest.mark.graphmode(backends="tf:eager,torch:eager")
+@variants("tf:eager", "torch:eager")
 def test_eager_frameworks_freeze_nothing(graphmode):
     graphmode.check_not_frozen(lambda x: x * random.random() * (time.time() % 100), np.ones(2))
 
 
-@pytest.mark.graphmode(backends="tf:graph+eager")
+@variants("tf:graph", "tf:eager")
 def test_random_numbers_of_the_framework(graphmode):
     graphmode.check_not_frozen(lambda x: x * graphmode.lib.random.uniform([]), np.ones(2))
     if graphmode.mode == "graph":
@@ -178,6 +182,7 @@ def test_random_numbers_of_the_framework(graphmode):
         assert "every call in Python draws from random or numpy.random, and calls of the graph draw nothing" in message
 
 
+@variants("tf:graph", "tf:eager", "torch:eager", "torch:compile", "jax:jit")
 @pytest.mark.graph_rebuilds(0)
 def test_checks_are_not_counted_against_the_test(graphmode):
     def fn(n):
@@ -186,4 +191,4 @@ def test_checks_are_not_counted_against_the_test(graphmode):
     assert graphmode.numpy(graphmode.function(fn)(np.int32(3))) == 7
     graphmode.check_control_flow(fn, [(1,), (2,), (3,)])
     graphmode.check_not_frozen(fn, np.int32(3))
-    assert graphmode.ledger.builds == (graphmode.mode in ("graph", "jit"))
+    assert graphmode.ledger.builds == (graphmode.mode in ("graph", "jit", "compile"))

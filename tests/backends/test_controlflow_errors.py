@@ -7,7 +7,9 @@ import re
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.graphmode(backends="tf:graph+eager,torch:eager,jax:jit+eager,numpy")
+from tests.backends.variants import variants
+
+every_mode = variants("tf:graph", "tf:eager", "torch:eager", "jax:jit", "jax:eager", "numpy")
 
 
 REFUSED = {
@@ -171,6 +173,7 @@ REFUSED = {
 }
 
 
+@every_mode
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_in_a_function(graphmode, case):
     attempt, error, message = REFUSED[case]
@@ -178,6 +181,7 @@ def test_refused_in_a_function(graphmode, case):
         graphmode.function(lambda: attempt(graphmode))()
 
 
+@every_mode
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_at_top_level(graphmode, case):
     attempt, error, message = REFUSED[case]
@@ -185,7 +189,7 @@ def test_refused_at_top_level(graphmode, case):
         attempt(graphmode)
 
 
-@pytest.mark.graphmode(backends="tf:graph+session")
+@variants("tf:graph", "tf:session")
 @pytest.mark.parametrize(
     ("true_fn", "false_fn", "error", "message"),
     [
@@ -217,14 +221,14 @@ def test_branches_that_differ(graphmode, true_fn, false_fn, error, message):
         graphmode.function(lambda x: graphmode.cond(x > 0, true_fn, false_fn, x))(np.float32(1))
 
 
-@pytest.mark.graphmode(backends="tf:graph+session")
+@variants("tf:graph", "tf:session")
 def test_branches_of_a_switch_that_differ(graphmode):
     branches = [lambda x: x, lambda x: x, lambda x: (x,)]
     with pytest.raises(ValueError, match=re.escape("switch: branches[0] and branches[2] return different structures")):
         graphmode.function(lambda x: graphmode.switch(graphmode.xp.astype(x, "int32"), branches, x))(np.float32(1))
 
 
-@pytest.mark.graphmode(backends="tf:eager,torch:eager,jax:eager,numpy")
+@variants("tf:eager", "torch:eager", "jax:eager", "numpy")
 def test_ys_that_change(graphmode):
     def growing(carry, x):
         return carry + 1, graphmode.xp.zeros(int(graphmode.numpy(carry)))
