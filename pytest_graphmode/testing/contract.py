@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from pytest_graphmode import trees
 from pytest_graphmode.backends.base import BackendSpec
-from pytest_graphmode.compare import first_mismatch
+from pytest_graphmode.compare import first_leaf_mismatch
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.names import DEFAULT_DTYPE
 from pytest_graphmode.variant import Variant
@@ -135,5 +136,6 @@ def run(graphmode: Handle, function: Callable[..., Any], *args: Any, **kwargs: A
 def expect(graphmode: Handle, actual: Any, wanted: Any, *, rtol: float | None = None) -> None:
     """Fail unless `actual`, a tree of tensors, has these values."""
     __tracebackhide__ = True
-    mismatch = first_mismatch(graphmode.numpy(actual), wanted, rtol=rtol, atol=rtol)
+    found, expected = (dict(trees.paths(tree, "result")) for tree in (graphmode.numpy(actual), wanted))
+    mismatch = first_leaf_mismatch(found, expected, rtol=rtol, atol=rtol, computed_in=(graphmode.dtype,))
     assert mismatch is None, str(mismatch)
