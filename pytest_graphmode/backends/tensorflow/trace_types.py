@@ -63,6 +63,14 @@ def _named(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
     return _attributes(path, kind.attribute_names, kind.attributes.components)
 
 
+def _taken_apart(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
+    """A dataclass; `dataclass_trees.py` gives TensorFlow the names of its fields, classes of the user's need not."""
+    names = kind.metadata
+    if isinstance(names, tuple) and len(names) == len(kind.components) and all(isinstance(one, str) for one in names):
+        return _attributes(path, names, kind.components)
+    return _indexed(path, kind.components)
+
+
 def _elements(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
     """What a dataset or an iterator yields."""
     return iter([(f"{path}.element", kind._element_spec)])
@@ -79,7 +87,7 @@ _CONTAINERS: Final[Mapping[Any, Callable[[str, Any], Iterable[tuple[str, Any]]]]
     trace_types.Dict: lambda path, kind: _keyed(path, kind.mapping),
     trace_types.NamedTuple: _named,
     trace_types.Attrs: lambda path, kind: _named(path, kind.named_attributes),
-    CustomNestTraceType: lambda path, kind: _indexed(path, kind.components),
+    CustomNestTraceType: _taken_apart,
     tf.data.DatasetSpec: _elements,
     tf.data.IteratorSpec: _elements,
     tf.experimental.ExtensionTypeSpec: _fields,

@@ -1,0 +1,305 @@
+"""What counts as a build where nothing is static: calls that recorded autograd nodes, on tf:eager and torch:eager."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.graphmode(backends="tf:eager,torch:eager")
+
+
+@pytest.fixture
+def weight(graphmode):
+    return graphmode.variable(np.ones(3))
+
+
+@pytest.fixture
+def loss(graphmode, weight):
+    """A net whose hidden layer, with shared weights, is applied `depth` times."""
+
+    def loss(x, depth=1):
+        xp = graphmode.xp
+        hidden = x * weight
+        for _ in range(depth):
+            hidden = xp.tanh(hidden * weight)
+        return xp.sum(hidden)
+
+    return loss
+
+
+@pytest.fixture
+def taped(graphmode):
+    """Calls a function as it is called in training: under a tape where the framework has tapes."""
+
+    def call(function, *args):
+        if graphmode.backend == "torch":
+            return function(*args)
+        with graphmode.lib.GradientTape():
+            return function(*args)
+
+    return call
+
+
+@pytest.fixture
+def untaped(graphmode):
+    """Calls a function as it is called when no gradients are wanted."""
+
+    def call(function, *args):
+        if graphmode.backend == "tf":
+            return function(*args)
+        with graphmode.lib.no_grad():
+            return function(*args)
+
+    return call
+
+
+X = np.ones(3)
+
+
+def test_a_call_that_records_is_a_build(graphmode, loss, taped):
+    run = graphmode.function(loss)
+    for _ in range(5):
+        taped(run, X)
+    ledger = graphmode.ledger
+    assert (ledger.calls, ledger.builds, ledger.rebuilds, ledger.nodes) == (5, 5, 4, 20)
+    (event,) = ledger.events
+    assert (event.function, event.number, event.nodes, event.recorded) == ("loss", 1, 4, True)
+    assert event.call_site.startswith("test_eager_counting.py:")
+
+
+def test_a_call_for_inference_is_no_build(graphmode, loss, untaped):
+    run = graphmode.function(loss)
+    for _ in range(5):
+        untaped(run, X)
+    assert (graphmode.ledger.calls, graphmode.ledger.builds) == (5, 0)
+
+
+def test_a_call_without_a_path_to_a_variable_is_no_build(graphmode, taped):
+    run = graphmode.function(lambda x: x * x)
+    taped(run, X)
+    assert (graphmode.ledger.calls, graphmode.ledger.builds) == (1, 0)
+
+
+def test_differentiating_at_top_level_is_a_call(graphmode, loss):
+    step = graphmode.value_and_grad(loss)
+    for _ in range(3):
+        step(X)
+    graphmode.grad(loss)(X)
+    assert (graphmode.ledger.calls, graphmode.ledger.builds, graphmode.ledger.rebuilds) == (4, 4, 2)
+    assert [event.function for event in graphmode.ledger.events] == ["value_and_grad(loss)", "grad(loss)"]
+
+
+def test_differentiating_inside_a_function_is_part_of_its_call(graphmode, loss, weight):
+    def train(x):
+        value, grad = graphmode.value_and_grad(loss, variables=weight)(x)
+        graphmode.assign(weight, weight - 0.1 * grad)
+        return value
+
+    run = graphmode.function(train)
+    for _ in range(3):
+        run(X)
+    assert (graphmode.ledger.calls, graphmode.ledger.builds, graphmode.ledger.rebuilds) == (3, 3, 2)
+    assert {event.function for event in graphmode.ledger.events} == {"train"}
+
+
+def test_a_function_in_a_function_is_part_of_the_outer_call(graphmode, loss, taped):
+    inner = graphmode.function(loss)
+    taped(graphmode.function(lambda x: inner(x) + inner(x)), X)
+    assert (graphmode.ledger.calls, graphmode.ledger.builds, graphmode.ledger.nodes) == (1, 1, 9)
+
+
+def test_a_native_training_step(graphmode, loss, weight):
+    if graphmode.backend == "torch":
+
+        def step(x):
+            loss(x).backward()
+    else:
+
+        def step(x):
+            with graphmode.lib.GradientTape() as tape:
+                value = loss(x)
+            return tape.gradient(value, weight)
+
+    run = graphmode.function(step)
+    for _ in range(3):
+        run(X)
+    assert (graphmode.ledger.builds, graphmode.ledger.rebuilds, graphmode.ledger.nodes) == (3, 2, 12)
+
+
+def test_depths_of_a_net_are_so_many_structures(graphmode, loss, taped):
+    run = graphmode.function(loss)
+    depths = [0, 1, 2, 3] * 25
+    with graphmode.watch(structures=True) as ledger:
+        for depth in depths:
+            taped(run, X, depth)
+    assert (ledger.builds, ledger.rebuilds, ledger.structures) == (100, 99, 4)
+    assert [event.nodes for event in ledger.events] == [2, 4, 6, 8]
+    assert len({event.structure for event in ledger.events}) == 4
+    assert {event.cause.kind for event in ledger.events[1:]} == {"structure"}
+
+
+def test_graphs_of_one_size_are_told_apart_by_structure(graphmode, weight, taped):
+    def chain(x):
+        return graphmode.xp.sum((x * weight) * weight * weight)
+
+    def tree(x):
+        return graphmode.xp.sum((x * weight) * (x * weight))
+
+    run = graphmode.function(lambda x, fn: fn(x))
+    with graphmode.watch(structures=True) as ledger:
+        for _ in range(3):
+            taped(run, X, chain)
+            taped(run, X, tree)
+    assert (ledger.builds, ledger.structures) == (6, 2)
+    assert {event.nodes for event in ledger.events} == {4}
+
+
+def test_structures_do_not_depend_on_values_or_sizes(graphmode, taped):
+    run = graphmode.function(lambda x, w: graphmode.xp.sum(graphmode.xp.tanh(x * w)))
+    with graphmode.watch(structures=True) as ledger:
+        for size in (3, 4, 3):
+            taped(run, np.full(size, float(size)), graphmode.variable(np.ones(size)))
+    assert (ledger.builds, ledger.structures) == (3, 1)
+
+
+def test_the_message_of_a_rebuild_says_what_eager_frameworks_do(graphmode, loss, taped):
+    run = graphmode.function(loss)
+    taped(run, X)
+    taped(run, X, 2)
+    text = graphmode.explain()
+    assert "recorded a graph 2 times" in text
+    assert "the recorded graph changed structure 4 nodes -> 6 nodes" in text
+    assert "an eager framework records a graph on every call" in text
+
+
+def test_nothing_is_kept_alive(graphmode, loss, taped):
+    def make():
+        variable = graphmode.variable(np.ones(3))
+        return variable, lambda x: graphmode.xp.sum(x * variable)
+
+    with graphmode.watch(structures=True) as ledger:
+        variable, compute = make()
+        result = taped(graphmode.function(compute), X)
+        references = [weakref.ref(variable), weakref.ref(compute), weakref.ref(result)]
+        assert ledger.builds == 1
+        del variable, compute, result
+        gc.collect()
+        assert [reference() for reference in references] == [None, None, None]
+
+
+def test_a_custom_gradient_is_recorded(graphmode, weight, taped):
+    if graphmode.backend == "tf":
+
+        @graphmode.lib.custom_gradient
+        def tripled(x):
+            return x * 3.0, lambda upstream: upstream * 3.0
+    else:
+
+        class Tripled(graphmode.lib.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 3.0
+
+            @staticmethod
+            def backward(ctx, upstream):
+                return upstream * 3.0
+
+        tripled = Tripled.apply
+
+    def compute(x):
+        return tripled(weight) * x
+
+    taped(graphmode.function(compute), X)
+    assert graphmode.ledger.builds == 1
+    assert graphmode.ledger.nodes >= 2
+
+
+def test_calls_in_threads_are_counted(graphmode, loss, taped):
+    import threading
+
+    run = graphmode.function(loss)
+    threads = [threading.Thread(target=lambda: [taped(run, X) for _ in range(20)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (graphmode.ledger.calls, graphmode.ledger.builds, graphmode.ledger.nodes) == (80, 80, 320)
+
+
+@pytest.mark.graphmode(backends="tf:eager")
+def test_a_call_of_a_graph_under_a_tape_is_recorded(graphmode, weight):
+    tf = graphmode.lib
+    graph = tf.function(lambda x: x * weight)
+    run = graphmode.function(lambda x: graph(x) * 2.0)
+    with tf.GradientTape() as tape:
+        value = run(X)
+    assert tape.gradient(value, weight) is not None
+    assert graphmode.ledger.select("tf", "eager").builds == 1
+    assert graphmode.ledger.select("tf", "eager").nodes == 2
+
+
+@pytest.mark.graphmode(backends="tf:eager")
+def test_stopped_tapes_record_nothing(graphmode, loss):
+    run = graphmode.function(loss)
+    with graphmode.lib.GradientTape() as tape, tape.stop_recording():
+        run(X)
+    assert graphmode.ledger.builds == 0
+
+
+@pytest.mark.graphmode(backends="tf:eager")
+def test_nested_tapes_count_a_node_once(graphmode, loss):
+    tf = graphmode.lib
+    run = graphmode.function(loss)
+    with tf.GradientTape(), tf.GradientTape(persistent=True):
+        run(X)
+    assert (graphmode.ledger.builds, graphmode.ledger.nodes) == (1, 4)
+
+
+@pytest.mark.graphmode(backends="tf:eager")
+def test_the_tapes_are_given_back(graphmode):
+    from tensorflow.python.eager import context, record
+
+    from pytest_graphmode.backends.tensorflow.recording import TapeCounter
+
+    tf = graphmode.lib
+
+    def hooks():
+        return tf.GradientTape.__enter__, tf.GradientTape.__exit__, record.record_operation
+
+    before = hooks()
+    with TapeCounter().installed():
+        assert hooks() != before
+        with tf.GradientTape():
+            assert context.context().op_callbacks
+    assert hooks() == before
+    assert not context.context().op_callbacks
+
+
+def test_a_tensorflow_without_the_hooks_is_a_clear_error(monkeypatch):
+    pytest.importorskip("tensorflow")
+    from tensorflow.python.eager import record
+
+    from pytest_graphmode import UnsupportedError
+    from pytest_graphmode.backends.tensorflow.recording import TapeCounter
+
+    monkeypatch.delattr(record, "record_operation")
+    with (
+        pytest.raises(UnsupportedError, match=r"has no .*record\.record_operation, by which graphs are counted"),
+        TapeCounter().installed(),
+    ):
+        pass
+
+
+@pytest.mark.graphmode(backends="torch:eager")
+def test_torch_counts_nodes_by_a_number_that_every_node_takes(graphmode):
+    torch = graphmode.lib
+    number = torch.autograd._get_sequence_nr
+    weight = torch.ones(3, requires_grad=True)
+    before = number()
+    weight * weight
+    assert number() - before == 1
+    with torch.no_grad():
+        weight * weight
+    weight.detach() * 2.0
+    assert number() - before == 1

@@ -1,0 +1,634 @@
+"""What the ledger sees of tf.functions: each kind of function and argument, each cause of a trace."""
+
+import collections
+import dataclasses
+import functools
+import gc
+import sys
+import weakref
+
+import pytest
+
+from pytest_graphmode import watch
+
+tf = pytest.importorskip("tensorflow")
+
+
+def line():
+    """`test_tensorflow_tracing.py:12` for the line of the caller."""
+    return f"test_tensorflow_tracing.py:{sys._getframe(1).f_lineno}"
+
+
+def ones(*shape, dtype=tf.float32):
+    return tf.ones(shape, dtype)
+
+
+def signatures(ledger):
+    return [event.signature for event in ledger.events]
+
+
+def causes(ledger):
+    """The kinds and arguments of the causes of the last build."""
+    return [(cause.kind, cause.argument) for cause in ledger.events[-1].causes]
+
+
+# What is built, called and how it is told.
+
+
+def test_a_build_is_told_with_name_place_arguments_nodes_seconds_and_the_users_line():
+    @tf.function
+    def step(x, training=True):
+        return x + 1.0 if training else x
+
+    with watch() as ledger:
+        step(ones(2, 3)), (called := line())
+    (event,) = ledger.events
+    assert (event.backend, event.mode, event.function, event.number) == ("tf", "graph", "step", 1)
+    assert event.location == f"test_tensorflow_tracing.py:{step.python_function.__code__.co_firstlineno}"
+    assert event.signature == "x: float32[2, 3], training: True"
+    assert (event.call_site, event.causes, event.failed) == (called, (), False)
+    assert event.nodes == len(step.get_concrete_function(ones(2, 3)).graph.get_operations()) > 0
+    assert 0 < event.seconds < 10
+    assert (ledger.builds, ledger.calls, ledger.rebuilds) == (1, 1, 0)
+
+
+def test_a_call_without_a_trace_is_a_call_and_no_build():
+    step = tf.function(lambda x: x + 1.0)
+    step(ones(3))
+    with watch() as ledger:
+        for _ in range(3):
+            step(ones(3))
+    assert (ledger.builds, ledger.calls) == (0, 3)
+
+
+def test_a_call_of_a_concrete_function_is_seen():
+    concrete = tf.function(lambda x: x + 1.0).get_concrete_function(ones(3))
+    with watch() as ledger:
+        concrete(ones(3))
+    assert (ledger.builds, ledger.calls) == (0, 1)
+
+
+def test_only_outermost_calls_count():
+    inner = tf.function(lambda x: x + 1.0)
+    outer = tf.function(lambda x: inner(inner(x)))
+    with watch() as ledger:
+        outer(ones(3))
+        outer(ones(3))
+    assert (ledger.calls, ledger.builds) == (2, 2)
+
+
+def test_gradients_are_no_calls():
+    step = tf.function(lambda x: x * x)
+    x = ones(3)
+    with watch() as ledger:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = step(x)
+        tape.gradient(y, x)
+    assert (ledger.calls, ledger.builds) == (1, 1)
+
+
+def test_compiled_functions_are_of_mode_xla():
+    step = tf.function(lambda x: x + 1.0, jit_compile=True)
+    with watch() as ledger:
+        step(ones(3))
+        step(ones(3))
+        step.get_concrete_function(ones(3))(ones(3))
+    assert [(event.mode, event.number) for event in ledger.events] == [("xla", 1)]
+    assert ledger.select("tf", "xla").calls == 3
+    assert ledger.select("tf", "graph").calls == 0
+
+
+def test_nothing_stays_patched():
+    from tensorflow.core.function.polymorphism.function_cache import FunctionCache
+    from tensorflow.python.eager.polymorphic_function import tracing_compilation
+    from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
+    from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
+
+    def patched():
+        return [
+            tracing_compilation._create_concrete_function,
+            FunctionCache.generalize,
+            Function._call,
+            ConcreteFunction._call_impl,
+        ]
+
+    before = patched()
+    with watch():
+        assert all(mine is not theirs for mine, theirs in zip(patched(), before, strict=True))
+    assert patched() == before
+
+
+def test_a_tensorflow_without_the_hooks_is_a_clear_error(monkeypatch):
+    from tensorflow.python.eager.polymorphic_function import tracing_compilation
+
+    from pytest_graphmode import UnsupportedError
+    from pytest_graphmode.backends.tensorflow.tracing import TracingSource
+    from pytest_graphmode.watch import watcher
+
+    monkeypatch.delattr(tracing_compilation, "_create_concrete_function")
+    with pytest.raises(UnsupportedError, match=r"has no .*_create_concrete_function.*use TensorFlow 2\.16 to"):
+        TracingSource().attach(watcher)
+
+
+def test_nothing_is_kept_alive():
+    class Model(tf.Module):
+        @tf.function
+        def __call__(self, x, other):
+            return x + 1.0
+
+    with watch() as ledger:
+        model, argument = Model(), Model()
+        step = tf.function(lambda x: model(x, argument))
+        step(ones(3))
+        references = [weakref.ref(model), weakref.ref(argument), weakref.ref(step)]
+        assert ledger.builds == 2
+        model = argument = step = None
+        gc.collect()
+        assert [reference() for reference in references] == [None, None, None]
+
+
+# Arguments.
+
+Pair = collections.namedtuple("Pair", "first second")
+
+
+@dataclasses.dataclass
+class Batch:
+    x: object
+    n: int
+
+    def __tf_flatten__(self):
+        return (), (self.x, self.n)
+
+    @classmethod
+    def __tf_unflatten__(cls, metadata, components):
+        return cls(*components)
+
+
+class Extension(tf.experimental.ExtensionType):
+    values: tf.Tensor
+    size: int = 3
+
+
+@pytest.mark.parametrize(
+    ("argument", "signature"),
+    [
+        (3, "x: 3"),
+        (2.5, "x: 2.5"),
+        (True, "x: True"),
+        (None, "x: None"),
+        ("mean", "x: 'mean'"),
+        (ones(2, 3), "x: float32[2, 3]"),
+        (ones(dtype=tf.int64), "x: int64[]"),
+        (tf.constant("a"), "x: string[]"),
+        (tf.TensorSpec([None, 3]), "x: float32[None, 3]"),
+        (tf.TensorSpec(None), "x: float32[?]"),
+        ([ones(2), 3], "x[0]: float32[2], x[1]: 3"),
+        ((ones(2), (4,)), "x[0]: float32[2], x[1][0]: 4"),
+        ({"a": ones(2), "b": [1]}, "x['a']: float32[2], x['b'][0]: 1"),
+        (Pair(ones(2), 1), "x.first: float32[2], x.second: 1"),
+        (Batch(ones(2), 1), "x[0]: float32[2], x[1]: 1"),
+        (Extension(ones(2)), "x.values: float32[2], x.size: 3"),
+        ([], "x: []"),
+        ((), "x: ()"),
+        ({}, "x: {}"),
+        (tf.Variable([1.0, 2.0]), "x: Variable float32[2]"),
+        (tf.RaggedTensor.from_row_splits([1, 2], [0, 1, 2]), "x: RaggedTensor int32[2, None]"),
+        (tf.sparse.from_dense([[1, 0]]), "x: SparseTensor int32[1, 2]"),
+        (tf.data.Dataset.from_tensors((1, 2.0)), "x.element[0]: int32[], x.element[1]: float32[]"),
+    ],
+)
+def test_arguments_are_described_by_the_paths_of_their_leaves(argument, signature):
+    with watch() as ledger:
+        tf.function(lambda x: 1).get_concrete_function(argument)
+    assert signatures(ledger) == [signature]
+
+
+def test_positional_keyword_default_and_variable_arguments_have_their_names():
+    @tf.function
+    def step(x, rate=0.5, *rest, training, **options):
+        return x
+
+    with watch() as ledger:
+        step(ones(1), 0.1, 7, ones(2), training=True, scale=ones(3))
+        step(ones(1), training=True)
+    assert signatures(ledger) == [
+        "x: float32[1], rate: 0.1, rest_0: 7, rest_1: float32[2], training: True, scale: float32[3]",
+        "x: float32[1], rate: 0.5, training: True",
+    ]
+
+
+def test_a_variable_passed_twice_is_not_two_variables():
+    step = tf.function(lambda v, w: v + w)
+    first, second = tf.Variable([1.0]), tf.Variable([1.0])
+    with watch() as ledger:
+        step(first, second)
+        step(second, first)
+        step(first, first)
+    assert ledger.builds == 2
+    assert str(ledger.events[1].cause).startswith(
+        "w changed structure Variable float32[1] -> Variable float32[1] (the variable of v): pass w"
+    )
+
+
+def test_captured_variables_and_tensors_are_no_arguments():
+    variable, tensor = tf.Variable([1.0]), ones(1)
+    step = tf.function(lambda x: x + variable + tensor)
+    with watch() as ledger:
+        step(ones(1))
+        variable.assign([2.0])
+        step(ones(1))
+    assert signatures(ledger) == ["x: float32[1]"]
+
+
+# Causes: each from code that has it.
+
+
+def test_shape_dtype_and_rank():
+    step = tf.function(lambda x, y: x)
+    with watch() as ledger:
+        step(ones(3), ones(1))
+        step(ones(4), ones(1))
+        assert causes(ledger) == [("shape", "x")]
+        step(ones(4), ones(1, dtype=tf.int32))
+        assert causes(ledger) == [("dtype", "y")]
+        step(ones(4, 4), ones(1))
+        assert causes(ledger) == [("rank", "x")]
+    assert [str(event.cause) for event in ledger.events[1:]] == [
+        "x changed shape [3] -> [4]: tf.function(reduce_retracing=True) or an input_signature with None",
+        "y changed dtype float32 -> int32: cast y before the call, or accept one build per dtype",
+        "x changed rank [4] -> [4, 4]: pass tensors of one rank, or an input_signature with tf.TensorSpec(None)",
+    ]
+
+
+def test_all_changed_arguments_are_named():
+    step = tf.function(lambda x, y, n: x)
+    with watch() as ledger:
+        step(ones(3), {"a": ones(1)}, 1)
+        step(ones(4), {"a": ones(1, dtype=tf.int32)}, 2)
+    assert causes(ledger) == [("shape", "x"), ("dtype", "y['a']"), ("python-value", "n")]
+
+
+def test_python_values():
+    step = tf.function(lambda x, training: x)
+    with watch() as ledger:
+        step(ones(3), True)
+        step(ones(3), False)
+        assert str(ledger.events[-1].cause) == (
+            "training is a Python bool that changed True -> False: pass a tensor, or accept one build per value"
+        )
+        step(ones(3), "eval")
+        assert str(ledger.events[-1].cause) == (
+            "training is a Python str that changed False -> 'eval': "
+            "pass an equal value each time, or accept one build per value"
+        )
+
+
+def test_objects_that_are_not_equal():
+    class Config:
+        def __repr__(self):
+            return "Config()"
+
+    kept = [Config(), Config()]
+    step = tf.function(lambda x, config: x)
+    with watch() as ledger:
+        for config in kept:
+            step(ones(3), config)
+    assert causes(ledger) == [("python-value", "config")]
+    assert "changed to another one that also reads Config()" in ledger.explain()
+
+
+def test_a_number_instead_of_a_tensor_is_another_structure():
+    step = tf.function(lambda x: x)
+    with watch() as ledger:
+        step(ones())
+        step(1.0)
+    assert str(ledger.events[1].cause).startswith("x changed structure float32[] -> Python float 1.0: pass x with")
+
+
+def test_other_keys_are_another_structure():
+    step = tf.function(lambda batch: 1)
+    with watch() as ledger:
+        step({"x": ones(1)})
+        step({"x": ones(1), "y": ones(2)})
+    assert causes(ledger) == [("structure", "batch")]
+    assert "nothing -> batch['y']: float32[2]" in ledger.explain()
+
+
+def test_a_function_wrapped_again_in_a_loop():
+    def compute(x):
+        return x + 1.0
+
+    with watch() as ledger:
+        for _ in range(3):
+            tf.function(compute)(ones(3))
+    assert (ledger.builds, ledger.rebuilds) == (3, 2)
+    assert causes(ledger) == [("new-function-object", "")]
+    assert "wrap the function once, outside the loop, and call that" in ledger.explain()
+
+
+def test_a_function_defined_again_in_a_loop():
+    traces = []
+    with watch() as ledger:
+        for _ in range(3):
+
+            @tf.function
+            def compute(x):
+                traces.append(1)
+                return x + 1.0
+
+            compute(ones(3))
+    assert (len(traces), ledger.builds, ledger.rebuilds) == (3, 3, 2)
+    assert causes(ledger) == [("new-function-object", "")]
+
+
+def test_functions_that_close_over_other_values_are_other_functions():
+    def scaled(factor):
+        return tf.function(lambda x: factor * x)
+
+    with watch() as ledger:
+        scaled(2.0)(ones(3))
+        scaled(3.0)(ones(3))
+    assert (ledger.builds, ledger.rebuilds) == (2, 0)
+    with watch() as ledger:
+        scaled(2.0)(ones(3))
+        scaled(2.0)(ones(3))
+    assert (ledger.builds, ledger.rebuilds) == (2, 1)
+
+
+def test_variables_created_by_the_first_call_are_no_rebuild():
+    made = []
+
+    @tf.function
+    def step(x):
+        if not made:
+            made.append(tf.Variable(tf.ones([3])))
+        return x + made[0]
+
+    with watch() as ledger:
+        step(ones(3))
+        assert (ledger.builds, ledger.rebuilds) == (2, 0)
+        assert causes(ledger) == [("variable-creation", "")]
+        step(ones(1))
+        assert (ledger.builds, ledger.rebuilds) == (3, 1)
+        assert causes(ledger) == [("shape", "x")]
+    assert [build.function for build in ledger.plumbing] == ["initialize_variables"]
+    assert "create variables before the first call" in str(ledger.events[1].cause)
+
+
+def test_variables_created_by_get_concrete_function_are_no_rebuild():
+    made = []
+
+    @tf.function
+    def step(x):
+        if not made:
+            made.append(tf.Variable(tf.ones([3])))
+        return x + made[0]
+
+    with watch() as ledger:
+        step.get_concrete_function(ones(3))
+    assert [event.rebuild for event in ledger.events] == [False, False]
+    assert causes(ledger) == [("variable-creation", "")]
+
+
+def test_a_call_while_another_graph_is_built_is_global_state():
+    step = tf.function(lambda x: x + 1.0)
+    with watch() as ledger:
+        step(ones(3))
+        with tf.Graph().as_default():
+            step(ones(3))
+    assert ledger.rebuilds == 1
+    assert causes(ledger) == [("global-state", "the graph around the call")]
+    assert "call the function only inside or only outside of it" in ledger.explain()
+
+
+def test_a_call_under_a_device_function_is_a_device():
+    step = tf.function(lambda x: x + 1.0)
+    with watch() as ledger, tf.Graph().as_default():
+        step(ones(3))
+        with tf.compat.v1.device(lambda operation: "/cpu:0"):
+            step(ones(3))
+    assert causes(ledger) == [("device", "the call")]
+    assert "the call changed device () -> " in ledger.explain()
+
+
+def test_a_trace_after_one_that_raised_says_so():
+    fail = [True]
+
+    @tf.function
+    def step(x):
+        if fail:
+            fail.clear()
+            raise ValueError("no")
+        return x
+
+    with watch() as ledger:
+        with pytest.raises(ValueError, match="no"):
+            step(ones(3))
+        step(ones(3))
+    assert causes(ledger) == [("cache-reset", "")]
+    assert "(the earlier one raised)" in ledger.explain()
+
+
+# Which function a trace is of.
+
+
+class Plain:
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def step(self, x):
+        return self.scale * x
+
+    def __call__(self, x):
+        return x
+
+
+class Module(tf.Module):
+    @tf.function
+    def step(self, x):
+        return x
+
+    @tf.function
+    def __call__(self, x):
+        return self.step(x)
+
+
+def names(ledger):
+    return [event.function for event in ledger.events]
+
+
+def test_methods_have_their_objects():
+    first, second = Plain(), Plain()
+    with watch() as ledger:
+        for bound in (first.step, first.step, second.step):
+            tf.function(bound)(ones(3))
+    assert names(ledger) == ["Plain.step"] * 3
+    assert [event.rebuild for event in ledger.events] == [False, True, False]
+
+
+def test_methods_of_modules_have_their_objects():
+    first, second = Module(), Module()
+    with watch() as ledger:
+        first(ones(3))
+        second(ones(3))
+        first(ones(4))
+    assert names(ledger) == ["Module.step", "Module.__call__"] * 3
+    assert [event.rebuild for event in ledger.events] == [False] * 4 + [True] * 2
+
+
+def test_callable_objects_partials_lambdas_and_wrappers():
+    def doubling(fn):
+        @functools.wraps(fn)
+        def inner(*args):
+            return 2.0 * fn(*args)
+
+        return inner
+
+    @tf.function
+    @doubling
+    def wrapped(x):
+        return x
+
+    with watch() as ledger:
+        tf.function(Plain())(ones(3))
+        tf.function(functools.partial(lambda scale, x: scale * x, 2.0))(ones(3))
+        tf.function(lambda x: x)(ones(3)), tf.function(lambda x: -x)(ones(3))
+        wrapped(ones(3))
+    assert names(ledger) == ["Plain.__call__", "<lambda>", "<lambda>", "<lambda>", "wrapped"]
+    assert ledger.rebuilds == 0
+
+
+def test_partials_with_other_arguments_are_other_functions():
+    def compute(scale, x):
+        return scale * x
+
+    with watch() as ledger:
+        for scale in (1.0, 2.0, 1.0):
+            tf.function(functools.partial(compute, scale))(ones(3))
+    assert [event.rebuild for event in ledger.events] == [False, False, True]
+
+
+def test_nested_functions_are_builds_of_their_own():
+    inner = tf.function(lambda x: x + 1.0)
+
+    @tf.function
+    def outer(x):
+        return inner(x)
+
+    with watch() as ledger:
+        outer(ones(3))
+        inner(ones(3))
+        inner(ones(4))
+    assert names(ledger) == ["<lambda>", "outer", "<lambda>"]
+    assert (ledger.builds, ledger.rebuilds) == (3, 1)
+
+
+def test_the_seconds_of_nested_builds_are_counted_once(monkeypatch):
+    import time
+
+    inner = tf.function(lambda x: time.sleep(0.2) or x)
+    outer = tf.function(lambda x: inner(x))
+    with watch() as ledger:
+        started = time.perf_counter()
+        outer(ones(3))
+        took = time.perf_counter() - started
+    assert ledger.events[0].seconds >= 0.2
+    assert ledger.seconds <= took
+
+
+def test_functions_of_a_library_are_told_apart_by_object(tmp_path):
+    import types
+
+    code = compile("def helper(x):\n    return x", f"{sys.prefix}/lib/site-packages/library.py", "exec")
+    library = types.ModuleType("library")
+    exec(code, library.__dict__)
+    with watch() as ledger:
+        first, second = (tf.function(library.helper, autograph=False) for _ in range(2))
+        for size in (1, 2):
+            first(ones(size))
+            second(ones(size))
+    assert [event.number for event in ledger.events] == [1, 1, 2, 2]
+
+
+# Graphs.
+
+
+def test_control_flow_is_counted_however_deep():
+    @tf.function
+    def step(x, n):
+        for _ in tf.range(n):
+            for _ in tf.range(n):
+                x = x / 2.0 if x > 10.0 else x * 3.0
+        return tf.switch_case(n, [lambda: x, lambda: -x]) + tf.scan(lambda a, b: a + b, tf.stack([x, x]))[-1]
+
+    with watch() as ledger:
+        step(ones(), tf.constant(3))
+    assert ledger.events[0].control_flow == {"while": 2, "cond": 1, "switch": 1, "scan": 1}
+
+
+def test_control_flow_of_called_functions_is_counted():
+    @tf.function
+    def inner(x):
+        while x < 10.0:
+            x *= 2.0
+        return x
+
+    outer = tf.function(lambda x: inner(x) + inner(x + 1.0))
+    with watch() as ledger:
+        outer(ones())
+    assert [event.control_flow for event in ledger.events] == [{"while": 1}, {"while": 1}]
+
+
+def test_a_loop_that_python_unrolled_is_no_control_flow():
+    @tf.function
+    def step(x):
+        for _ in range(3):
+            x = x + 1.0
+        return x
+
+    with watch() as ledger:
+        step(ones())
+    assert ledger.events[0].control_flow == {}
+
+
+def test_nodes_are_those_of_the_graph_and_of_what_it_calls():
+    inner = tf.function(lambda x: x + 1.0)
+    outer = tf.function(lambda x: tf.cond(x > 0.0, lambda: inner(x), lambda: x))
+    with watch() as ledger:
+        outer(ones())
+    nested, event = ledger.events
+    graph = outer.get_concrete_function(ones()).graph
+    bodies = {node.name for node in graph.as_graph_def().library.function for node in [node.signature]}
+    assert len(bodies) == 3  # two branches, and the function that one calls
+    assert event.nodes > len(graph.get_operations()) + nested.nodes
+
+
+# Machinery.
+
+
+def test_datasets_are_apart_and_functions_in_them_are_not():
+    inner = tf.function(lambda x: x + 1)
+
+    def parse(x):
+        return inner(x) * 2
+
+    with watch() as ledger:
+        list(tf.data.Dataset.range(3).map(parse).batch(2))
+    assert names(ledger) == ["<lambda>"]
+    assert [build.function for build in ledger.plumbing] == ["parse"]
+    assert ledger.plumbing[0].internal
+    assert (
+        "not counted: 1 build of the framework's own machinery, parse (test_tensorflow_tracing.py:" in ledger.explain()
+    )
+
+
+def test_a_loaded_model_is_seen(tmp_path):
+    module = Module()
+    module(ones(3))
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    with watch() as ledger:
+        loaded(ones(3))
+    assert ledger.calls == 1

@@ -1,0 +1,364 @@
+"""Cases that fool TensorFlow's own counter, or any counter of one's own: the ledger is shown to be right in each.
+
+`naive` is what `experimental_get_tracing_count` says, which each test first shows to be wrong where it is.
+"""
+
+import random
+import threading
+
+import numpy as np
+import pytest
+
+from pytest_graphmode import watch
+
+tf = pytest.importorskip("tensorflow")
+
+pytest_plugins = ["pytester"]
+
+
+def ones(*shape, dtype=tf.float32):
+    return tf.ones(shape, dtype)
+
+
+def naive(function):
+    return function.experimental_get_tracing_count()
+
+
+@pytest.fixture
+def step():
+    return tf.function(lambda x: x + 1.0)
+
+
+@pytest.fixture
+def eagerly():
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+VACUOUS = "*no graph was built and no existing graph was called*"
+
+
+# Nothing was built.
+
+
+def test_functions_that_run_eagerly_are_neither_built_nor_called(step, eagerly):
+    with watch() as ledger:
+        step(ones(3))
+        step(ones(4))
+    assert naive(step) == 0  # as if there had been no retrace, though nothing was traced at all
+    assert (ledger.builds, ledger.calls) == (0, 0)
+
+
+def test_a_test_whose_functions_run_eagerly_fails_as_vacuous(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+
+        @pytest.fixture
+        def eagerly():
+            tf.config.run_functions_eagerly(True)
+            yield
+            tf.config.run_functions_eagerly(False)
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_plain(eagerly):
+            step = tf.function(lambda x: x + 1.0)
+            step(tf.ones(3)), step(tf.ones(4))
+
+        @pytest.mark.graphmode(backends="tf:graph")
+        @pytest.mark.graph_rebuilds(0)
+        def test_handle(eagerly, graphmode):
+            step = graphmode.function(lambda x: x + 1.0)
+            step(tf.ones(3)), step(tf.ones(4))
+
+        @pytest.mark.graphmode(backends="tf:graph")
+        @pytest.mark.graph_rebuilds(0)
+        def test_never_called(graphmode):
+            graphmode.function(lambda x: x + 1.0)
+
+        @pytest.mark.graphmode(backends="tf:eager")
+        @pytest.mark.graph_rebuilds(0)
+        def test_eager_mode_needs_no_graph(graphmode):
+            graphmode.function(lambda x: x + 1.0)(tf.ones(3))
+        """
+    )
+    result = pytester.runpytest_inprocess("--graph-backends=tf")
+    result.assert_outcomes(failed=3, passed=1)
+    result.stdout.fnmatch_lines([VACUOUS] * 3)
+
+
+def test_a_function_that_was_built_before_is_no_vacuous_test(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+
+        step = tf.function(lambda x: x + 1.0)
+        step(tf.ones(3))
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_called(graph_ledger):
+            step(tf.ones(3))
+            assert (graph_ledger.builds, graph_ledger.calls) == (0, 1)
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_not_called():
+            pass
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([VACUOUS])
+
+
+# Built, and counted wrongly by others.
+
+
+def test_a_function_wrapped_in_a_loop_is_built_again_each_time():
+    def compute(x):
+        return x + 1.0
+
+    with watch() as ledger:
+        wrapped = [tf.function(compute) for _ in range(4)]
+        for function in wrapped:
+            function(ones(3))
+    assert [naive(function) for function in wrapped] == [1, 1, 1, 1]
+    assert (ledger.builds, ledger.rebuilds) == (4, 3)
+    assert {event.cause.kind for event in ledger.events[1:]} == {"new-function-object"}
+
+
+def test_a_function_that_creates_variables_is_not_rebuilt():
+    made = []
+
+    @tf.function
+    def compute(x):
+        if not made:
+            made.append(tf.Variable(tf.ones([3])))
+        return x * made[0]
+
+    with watch() as ledger:
+        compute(ones(3))
+        compute(ones(3))
+    assert naive(compute) == 2  # a retrace to anybody who counts
+    assert (ledger.builds, ledger.rebuilds) == (2, 0)
+    assert [event.cause and event.cause.kind for event in ledger.events] == [None, "variable-creation"]
+
+
+def test_traces_that_raise_are_counted():
+    def fail(x):
+        raise ValueError("no")
+
+    compute = tf.function(fail)
+    with watch() as ledger:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no"):
+                compute(ones(3))
+    assert naive(compute) == 0
+    assert (ledger.builds, ledger.rebuilds) == (2, 1)
+    assert [event.failed for event in ledger.events] == [True, True]
+
+
+def test_a_trace_that_raises_leaves_the_users_traceback_alone():
+    def fail(x):
+        raise ValueError("no")
+
+    with watch(), pytest.raises(ValueError, match="no") as caught:
+        tf.function(fail, autograph=False)(ones(3))
+    shown = [str(entry.path) for entry in caught.traceback if not entry.frame.f_locals.get("__tracebackhide__")]
+    assert not any("pytest_graphmode" in path for path in shown)
+
+
+def test_relaxed_shapes_are_told_by_the_actual_ones():
+    compute = tf.function(lambda x: x + 1.0, reduce_retracing=True)
+    with watch() as ledger:
+        for size in (1, 2, 3, 4):
+            compute(ones(size))
+    assert naive(compute) == 2
+    assert [event.signature for event in ledger.events] == ["x: float32[1]", "x: float32[2]"]
+    assert str(ledger.events[1].cause).startswith("x changed shape [1] -> [2]: ")
+    assert ledger.calls == 4
+
+
+def test_builds_in_threads_are_counted():
+    compute = tf.function(lambda x: x + 1.0)
+
+    def work(size):
+        compute(ones(size))
+        tf.function(lambda x: x * 2.0)(ones(size))
+
+    with watch() as ledger:
+        threads = [threading.Thread(target=work, args=(size,)) for size in range(1, 6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert naive(compute) == 5
+    assert (ledger.builds, ledger.rebuilds, ledger.calls) == (10, 8, 10)
+    assert all(event.call_site.startswith("test_traps_tensorflow.py:") for event in ledger.events)
+
+
+def test_functions_in_functions_are_counted():
+    inner = tf.function(lambda x, n: x * n)
+
+    @tf.function
+    def outer(x, n):
+        return inner(x, n) + inner(x, n + 1)
+
+    with watch() as ledger:
+        outer(ones(3), 1)
+        outer(ones(3), 2)
+    assert (naive(outer), naive(inner)) == (2, 3)
+    assert [(event.function, event.number) for event in ledger.events] == [
+        ("<lambda>", 1),
+        ("<lambda>", 2),
+        ("outer", 1),
+        ("<lambda>", 3),
+        ("outer", 2),
+    ]
+    assert (ledger.builds, ledger.rebuilds, ledger.calls) == (5, 3, 2)
+
+
+def test_concrete_functions_are_builds():
+    compute = tf.function(lambda x: x + 1.0)
+    with watch() as ledger:
+        concrete = compute.get_concrete_function(tf.TensorSpec([None]))
+        compute.get_concrete_function(tf.TensorSpec([None]))
+        concrete(ones(3))
+        compute(ones(3))
+    assert (ledger.builds, ledger.rebuilds, ledger.calls) == (1, 0, 2)
+
+
+def test_modules_of_one_class_are_functions_of_their_own():
+    class Model(tf.Module):
+        @tf.function
+        def __call__(self, x):
+            return x
+
+    with watch() as ledger:
+        models = [Model() for _ in range(3)]
+        for model in models:
+            model(ones(3))
+            model(ones(3))
+    assert (ledger.builds, ledger.rebuilds, ledger.calls) == (3, 0, 6)
+    with watch() as ledger:
+        models[0](ones(4))
+        models[0](ones(5))
+    assert (ledger.builds, ledger.rebuilds) == (2, 1)
+
+
+def test_functions_of_libraries_are_functions_of_their_own():
+    linear = tf.keras.Sequential([tf.keras.layers.Dense(2)])
+    deep = tf.keras.Sequential([tf.keras.layers.Dense(3), tf.keras.layers.Dense(2)])
+    data = np.ones((8, 3), "float32")
+    for model in (linear, deep):
+        model.build((None, 3))
+    with watch() as ledger:
+        for model in (linear, deep):
+            model.predict(data, batch_size=4, verbose=0)
+    assert ledger.builds
+    assert ledger.rebuilds == 0
+
+
+# Keras and tf.data.
+
+
+@pytest.fixture
+def model():
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+    model.compile(optimizer="sgd", loss="mse", jit_compile=False)
+    return model
+
+
+def data(size=8, width=3):
+    return np.ones((size, width), "float32"), np.ones((size, 1), "float32")
+
+
+def functions(ledger):
+    return {event.function for event in ledger.events}
+
+
+def test_keras_training_is_seen_and_built_once(model):
+    x, y = data()
+    with watch() as ledger:
+        model.fit(x, y, batch_size=4, epochs=2, verbose=0)
+        assert ledger.builds >= 1
+        assert ledger.rebuilds == 0
+        built = ledger.builds
+        model.fit(x, y, batch_size=4, epochs=2, verbose=0)
+    assert ledger.builds == built
+    assert "one_step_on_data" in functions(ledger) | {name.rpartition(".")[2] for name in functions(ledger)}
+    assert ledger.calls >= 2
+
+
+def test_keras_validation_and_prediction_are_functions_of_their_own(model):
+    x, y = data()
+    with watch() as ledger:
+        model.fit(x, y, batch_size=4, validation_data=(x, y), verbose=0)
+        model.predict(x, batch_size=4, verbose=0)
+    assert ledger.rebuilds == 0
+    assert ledger.builds >= 3
+
+
+def test_a_retrace_in_keras_is_a_rebuild_with_the_shapes(model):
+    with watch() as ledger:
+        for size in (4, 6):
+            model.train_on_batch(*data(size))
+        for size in (4, 6):
+            model.predict_on_batch(data(size)[0])
+    rebuilt = [event for event in ledger.events if event.rebuild]
+    assert rebuilt
+    assert {event.cause.kind for event in rebuilt} == {"shape"}
+    assert "[4, 3] -> [6, 3]" in ledger.explain()
+
+
+def test_machinery_of_keras_and_datasets_is_apart(model):
+    x, y = data()
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).map(lambda x, y: (x * 2.0, y)).shuffle(8).batch(4)
+    with watch() as ledger:
+        model.fit(dataset, epochs=2, verbose=0, shuffle=False)
+        ours = ledger.builds
+        for batch in dataset.map(lambda x, y: x):
+            assert batch.shape[1] == 3
+    assert ledger.builds == ours
+    assert ledger.plumbing
+    assert not any("map" in event.function.lower() for event in ledger.events)
+
+
+def test_a_function_mapped_over_a_dataset_is_counted(step):
+    with watch() as ledger:
+        list(tf.data.Dataset.from_tensor_slices(np.ones(3, "float32")).map(step))
+    assert naive(step) == 1
+    assert (ledger.builds, functions(ledger)) == (1, {"<lambda>"})
+
+
+# Generated calls: the ledger agrees with TensorFlow's counter wherever that is not fooled.
+
+
+def arguments(dice):
+    def tensor():
+        shape = tuple(dice.choice((1, 2, 3)) for _ in range(dice.choice((0, 1, 1, 2))))
+        return tf.ones(shape, dice.choice((tf.float32, tf.float64)))
+
+    value = dice.choice((tensor, lambda: dice.choice((1, 2, 0.5)), lambda: {"a": tensor(), "b": tensor()}))
+    return tensor(), value(), dice.choice((True, False, None))
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_generated_calls_agree_with_the_counter_of_tensorflow(relaxed):
+    for seed in range(25):
+        dice = random.Random(seed)
+
+        @tf.function(reduce_retracing=relaxed, autograph=False)
+        def compute(x, value, flag=True):
+            return x
+
+        sequence = [arguments(dice) for _ in range(8)]
+        sequence += [dice.choice(sequence) for _ in range(8)]
+        with watch() as ledger:
+            for x, value, flag in sequence:
+                compute(x, value, flag=flag) if flag is not None else compute(x, value)
+        assert ledger.builds == naive(compute)
+        assert ledger.rebuilds == naive(compute) - 1
+        assert ledger.calls == len(sequence)
+        assert all(event.causes for event in ledger.events[1:])
+        assert not any(cause.kind == "cache-reset" for event in ledger.events for cause in event.causes)
