@@ -26,7 +26,7 @@ from pytest_graphmode.watch import Sink
 
 _XLA: Final = "_XlaMustCompile"
 
-CURES: Final[Mapping[str, str]] = {
+_CURES: Final[Mapping[str, str]] = {
     "shape": "tf.function(reduce_retracing=True) or an input_signature with None",
     "rank": "pass tensors of one rank, or an input_signature with tf.TensorSpec(None)",
     "dtype": "cast {argument} before the call, or accept one build per dtype",
@@ -38,6 +38,11 @@ CURES: Final[Mapping[str, str]] = {
     "device": "call the function on one device, or accept one build per device",
     "global-state": "enter the scope before the first call, and call the function only inside or only outside of it",
     "cache-reset": "TensorFlow keeps no graph of a trace that raised: let the function fail before it is traced",
+}
+_CURES_IF_RELAXED: Final[Mapping[str, str]] = {
+    **_CURES,
+    "shape": "reduce_retracing is on and relaxes this dimension from here on; to save this build too, pad the data "
+    "to one shape (for batches: drop_remainder=True)",
 }
 
 
@@ -124,6 +129,7 @@ class _Report:
         self._subject = traced_function.subject(options)
         self._arguments = trace_types.arguments(function_type.parameters, self._subject.names)
         self._conditions = _conditions(options.scope_type)
+        self._cures = _CURES_IF_RELAXED if options.reduce_retracing else _CURES
         self._causes = (Cause("variable-creation"),) if _repeats_for_variables(options) else ()
         self._call_site = call_site()
 
@@ -139,7 +145,7 @@ class _Report:
             call_site=self._call_site,
             control_flow=control_flow,
             causes=self._causes,
-            cures=CURES,
+            cures=self._cures,
             failed=failed,
             internal=self._subject.internal,
             conditions=self._conditions,

@@ -1,0 +1,297 @@
+"""The rebuild and budget markers on real code of the frameworks: what passes, and what a failure tells its reader."""
+
+import re
+from textwrap import dedent
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("frameworks")
+
+MODEL = "\n" * 40 + dedent("""
+    import tensorflow as tf
+    @tf.function
+    def train_step(x, training):
+        x = tf.matmul(x, tf.ones([3, 2]))
+        if training:
+            x = tf.nn.dropout(x, 0.5)
+        return tf.reduce_sum(x)
+""").lstrip("\n")
+
+
+@pytest.fixture
+def frameworks():
+    """Imported here, since a run inside this process forgets what it imported itself."""
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("torch")
+
+
+def shown(result):
+    """The lines of a run's output from the first that counts something, numbers that vary replaced."""
+    lines = result.outlines
+    first = next(index for index, line in enumerate(lines) if re.match(r"\d[\d.]* ", line))
+    text = "\n".join(lines[first:])
+    return re.sub(r"in \d+\.\d\d s", "in 0.31 s", text).splitlines()
+
+
+def test_the_message_of_a_failure_word_for_word(pytester):
+    pytester.path.joinpath("model.py").write_text(MODEL)
+    pytester.makepyfile(
+        test_model="""
+        import pytest, tensorflow as tf
+        from model import train_step
+
+        @pytest.mark.graph_rebuilds(at_most=0)
+        def test_training():
+            train_step(tf.ones([32, 3]), True)
+            train_step(tf.ones([32, 3]), training=False)
+
+            train_step(tf.ones([7, 3]), False)
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    lines = shown(result)[:7]
+    nodes = [re.search(r"(\d+) nodes", line)[1] for line in lines if " nodes" in line]
+    assert len(set(nodes)) == 2
+    assert lines == [
+        "2 rebuilds, at most 0 allowed",
+        "  train_step (model.py:42) built 3 times in 0.31 s",
+        f"    1  x: float32[32, 3], training: True {nodes[0]:>13} nodes   called from test_model.py:6",
+        f"    2  x: float32[32, 3], training: False{nodes[1]:>13} nodes   called from test_model.py:7",
+        "       training is a Python bool that changed True -> False: pass a tensor, or accept one build per value",
+        f"    3  x: float32[7, 3],  training: False{nodes[2]:>13} nodes   called from test_model.py:9",
+        "       x changed shape [32, 3] -> [7, 3]: tf.function(reduce_retracing=True) or an input_signature with None",
+    ]
+
+
+def test_explain_and_a_failing_budget_have_the_same_text(pytester):
+    pytester.path.joinpath("model.py").write_text(MODEL)
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+        from model import train_step
+
+        @pytest.mark.graph_budget(builds=1)
+        def test_training(graph_ledger):
+            train_step(tf.ones([32, 3]), True)
+            train_step(tf.ones([7, 3]), True)
+            print("EXPLAINED", graph_ledger.explain(), "END", sep="\\n")
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    lines = result.outlines
+    explained = lines[lines.index("EXPLAINED") + 1 : lines.index("END")]
+    broken = lines.index("2 builds, at most 1 allowed")
+    assert lines[broken + 1 : broken + 1 + len(explained)] == explained
+
+
+BODY = """
+    import numpy as np, pytest
+
+    def body(graphmode, sizes):
+        weight = graphmode.variable(np.ones(1))
+        step = graphmode.function(lambda x: graphmode.xp.sum(x * weight))
+        for size in sizes:
+            if graphmode.backend == "tf" and graphmode.mode == "eager":
+                with graphmode.lib.GradientTape():
+                    step(np.ones(size))
+            else:
+                step(np.ones(size))
+"""
+
+
+def run(pytester, marker, sizes, *options):
+    pytester.makepyfile(
+        BODY
+        + f"""
+    @pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
+    @pytest.mark.{marker}
+    def test_it(graphmode):
+        body(graphmode, {sizes})
+    """
+    )
+    return pytester.runpytest_inprocess("--graph-backends=tf,torch", "-rA", *options)
+
+
+def outcomes(result):
+    """`{"tf-graph-cpu": "PASSED", ...}`"""
+    found = (re.match(r"(PASSED|FAILED) .*\[(.*?)\]", line) for line in result.outlines)
+    return {match[2]: match[1] for match in found if match}
+
+
+@pytest.mark.parametrize(
+    ("marker", "sizes", "failed"),
+    [
+        ("graph_rebuilds(0)", [3], []),
+        ("graph_rebuilds(0)", [3, 3], ["tf-eager-cpu", "torch-eager-cpu"]),
+        ("graph_rebuilds(0)", [3, 4], ["tf-graph-cpu", "tf-eager-cpu", "torch-eager-cpu"]),
+        ("graph_rebuilds(1)", [3, 4], []),
+        ("graph_rebuilds(1)", [3, 3], ["tf-graph-cpu"]),
+        ("graph_rebuilds(at_most=1)", [3, 3], []),
+        ("graph_rebuilds(tf_graph=0, tf=1, torch=1)", [3, 3], []),
+        ("graph_rebuilds(tf_graph=0, tf=2, torch=1)", [3, 3], ["tf-eager-cpu"]),
+        ("graph_rebuilds(at_most=0, tf_eager=1)", [3, 3], ["torch-eager-cpu"]),
+        ("graph_budget(rebuilds={'tf_graph': 0})", [3, 4], ["tf-graph-cpu"]),
+        ("graph_budget(builds=1)", [3, 3], ["tf-eager-cpu", "torch-eager-cpu"]),
+        ("graph_budget(builds={'tf': 2, 'torch_eager': 1})", [3, 4], ["torch-eager-cpu"]),
+        ("graph_budget(nodes={'torch': 3, 'tf_eager': 4})", [3, 4], ["torch-eager-cpu"]),
+        ("graph_budget(seconds=100)", [3, 4], []),
+        ("graph_budget(seconds={'tf_graph': 0})", [3, 4], ["tf-graph-cpu"]),
+        ("graph_budget(breaks=0)", [3, 4], []),
+    ],
+)
+def test_markers_hold_variants_to_their_limits(pytester, marker, sizes, failed):
+    found = outcomes(run(pytester, marker, sizes))
+    assert set(found) == {"tf-graph-cpu", "tf-eager-cpu", "torch-eager-cpu"}
+    assert {variant for variant, outcome in found.items() if outcome == "FAILED"} == set(failed)
+
+
+def test_what_fails_says_what_was_and_what_is_allowed(pytester):
+    result = run(pytester, "graph_budget(builds={'tf_graph': 1, 'tf': 0}, nodes=1, seconds={'tf_graph': 0})", [3, 4])
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines_random(
+        [
+            "2 builds, at most 1 allowed (tf_graph)",
+            "2 builds, at most 0 allowed (tf)",
+            "* nodes, at most 1 allowed",
+            "0.?? s spent building, at most 0 allowed (tf_graph)",
+            "       x changed shape ?3? -> ?4?: *",
+            "       an eager framework records a graph on every call*",
+        ]
+    )
+
+
+def test_plain_tests_are_held_to_limits_by_backend(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+
+        def twice():
+            graph = tf.function(lambda x: x + 1.0)
+            xla = tf.function(lambda x: x + 1.0, jit_compile=True)
+            for size in (1, 2, 3):
+                graph(tf.ones(size))
+            xla(tf.ones(1)), xla(tf.ones(2))
+
+        @pytest.mark.graph_rebuilds(3)
+        def test_all():
+            twice()
+
+        @pytest.mark.graph_rebuilds(tf_graph=2, tf_xla=1)
+        def test_each():
+            twice()
+
+        @pytest.mark.graph_rebuilds(2, tf_xla=1)
+        def test_the_rest():
+            twice()
+
+        @pytest.mark.graph_rebuilds(tf=2, tf_xla=1)
+        def test_the_rest_of_a_backend():
+            twice()
+
+        @pytest.mark.graph_rebuilds(tf=3, tf_xla=1)
+        def test_too_few():
+            twice()
+
+        @pytest.mark.graph_budget(builds={"tf_xla": 1, "tf": 3})
+        def test_too_many():
+            twice()
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(passed=4, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "2 rebuilds, exactly 3 expected (tf): fewer than expected, write graph_rebuilds(2), or at_most=3",
+            "2 builds, at most 1 allowed (tf_xla)",
+        ]
+    )
+
+
+def test_a_block_inside_a_test_shares_the_tests_history(pytester):
+    pytester.makepyfile(
+        """
+        import numpy as np, pytest
+
+        @pytest.mark.graphmode(backends="tf:graph")
+        def test_block(graphmode):
+            step = graphmode.function(lambda x: x + 1.0)
+            with graphmode.watch() as first:
+                step(np.ones(3))
+            with graphmode.watch() as second:
+                step(np.ones(4))
+                step(np.ones(4))
+            assert (first.builds, first.rebuilds) == (1, 0)
+            assert (second.builds, second.rebuilds, second.calls) == (1, 1, 2)
+            assert second.events[0].cause.kind == "shape"
+            assert graphmode.ledger.rebuilds == 1
+        """
+    )
+    pytester.runpytest_inprocess("--graph-backends=tf").assert_outcomes(passed=1)
+
+
+def test_what_was_built_before_the_test_does_not_count(pytester):
+    pytester.makepyfile(
+        """
+        import numpy as np, pytest, tensorflow as tf
+
+        step = tf.function(lambda x: x + 1.0)
+        step(tf.ones(3))
+
+        @pytest.fixture
+        def warm(graphmode):
+            made = graphmode.function(lambda x: x * 2.0)
+            made(np.ones(3))
+            return made
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_of_a_module():
+            step(tf.ones(4))
+
+        @pytest.mark.graph_rebuilds(0)
+        @pytest.mark.graphmode(backends="tf:graph,torch:eager")
+        def test_of_a_fixture(graphmode, warm):
+            warm(np.ones(4))
+            assert graphmode.ledger.rebuilds == 0
+        """
+    )
+    pytester.runpytest_inprocess("--graph-backends=tf,torch").assert_outcomes(passed=3)
+
+
+def test_arguments_in_dataclasses_dicts_and_lists_are_named_by_their_paths(pytester):
+    pytester.makepyfile(
+        """
+        import dataclasses, numpy as np, pytest
+
+        @dataclasses.dataclass
+        class Batch:
+            x: object
+            y: object
+
+        @pytest.mark.graphmode(backends="tf:graph")
+        def test_paths(graphmode):
+            step = graphmode.function(lambda batch, rest, rate=0.5: batch.x)
+            step(Batch(np.ones(3), np.ones(1)), {"a": [np.ones(2)]})
+            step(Batch(np.ones(4), np.ones(1)), {"a": [np.ones(5)]}, rate=0.1)
+            step(Batch(np.ones(4), np.ones(1)), {"a": [np.ones(5)]}, rate=0.1)
+            first, second = graphmode.ledger.events
+            assert first.signature == (
+                "batch.x: float32[3], batch.y: float32[1], rest['a'][0]: float32[2], rate: 0.5"
+            )
+            assert [(cause.kind, cause.argument) for cause in second.causes] == [
+                ("shape", "batch.x"), ("shape", "rest['a'][0]"), ("python-value", "rate")
+            ]
+
+        @pytest.mark.graphmode(backends="tf:graph")
+        def test_gradients_have_the_names_of_the_function(graphmode):
+            step = graphmode.value_and_grad(lambda x, y: graphmode.xp.sum(x * y))
+            step(np.ones(3), np.ones(3))
+            step(np.ones(4), np.ones(4))
+            first, second = graphmode.ledger.events
+            assert first.function == "value_and_grad(<lambda>)"
+            assert first.signature == "x: float32[3], y: float32[3]"
+            assert [cause.argument for cause in second.causes] == ["x", "y"]
+        """
+    )
+    pytester.runpytest_inprocess("--graph-backends=tf").assert_outcomes(passed=2)
