@@ -1,0 +1,74 @@
+"""The README's tests print what the README says they print."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+_BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_VARYING = (
+    (re.compile(r"in \d+\.\d\d s"), "in N s"),
+    (re.compile(r"\s+"), " "),
+)
+FRAMEWORKS = {"tf": "tensorflow", "torch": "torch"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A test of the README, the arguments it is run with, and the lines it prints."""
+
+    name: str
+    code: str
+    arguments: list[str]
+    lines: list[str]
+
+    @property
+    def frameworks(self) -> list[str]:
+        imported = [module for module in FRAMEWORKS.values() if f"import {module}" in self.code]
+        selected = [part for argument in self.arguments if "backends=" in argument for part in _backends(argument)]
+        return imported + [FRAMEWORKS[name] for name in selected]
+
+
+def _backends(argument: str) -> list[str]:
+    return argument.partition("=")[2].split(",")
+
+
+def shown() -> list[Shown]:
+    found, code = [], ""
+    for kind, text in _BLOCK.findall(README.read_text()):
+        if kind == "python":
+            code = text
+            continue
+        command, *lines = text.splitlines()
+        *arguments, file = command.removeprefix("$ pytest").split()
+        assert code.startswith(f"# {file}\n"), f"the block before `{command}` is not {file}"
+        found.append(Shown(file.removesuffix(".py"), code.partition("\n")[2], [*arguments, file], lines))
+    return found
+
+
+def normal(line: str) -> str:
+    for pattern, replacement in _VARYING:
+        line = pattern.sub(replacement, line)
+    return line.strip()
+
+
+@pytest.mark.parametrize("example", shown(), ids=lambda example: example.name)
+def test_output(example: Shown, pytester: pytest.Pytester) -> None:
+    for module in example.frameworks:
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    pytester.makepyfile(**{example.name: example.code})
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--show-capture=no", *example.arguments)
+    printed = iter([normal(line) for line in result.outlines])
+    assert example.lines, "the README shows no output"
+    for line in example.lines:
+        assert any(normal(line) in found for found in printed), f"not printed, or not in this order: {line}"
+
+
+def test_all_are_found() -> None:
+    assert len(shown()) >= 6
