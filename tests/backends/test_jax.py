@@ -310,3 +310,26 @@ def test_a_float64_variant_and_a_float32_one_in_one_run(pytester):
     )
     result = pytester.runpytest_inprocess("--graph-backends=jax:jit+eager", "--graph-dtypes=float32,float64")
     result.assert_outcomes(passed=12)
+
+
+def test_a_second_device_gets_what_is_made_and_computed(pytester, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    pytester.makepyfile(
+        """
+        import numpy as np
+        import pytest
+        from pytest_graphmode import Variant
+
+        variants = [Variant("jax", mode, device).param() for mode in ("jit", "eager") for device in ("cpu", "cpu:1")]
+
+        @pytest.mark.parametrize("graphmode", variants, indirect=True)
+        def test_it(graphmode):
+            wanted = {"cpu": 0, "cpu:1": 1}[graphmode.device]
+            computed = graphmode.function(lambda x: (x * 2, graphmode.lib.numpy.ones(3), graphmode.tensor(1.0)))
+            made = [graphmode.tensor(1.0), graphmode.variable(1.0).value, graphmode.lib.numpy.ones(2), graphmode.xp.ones(2)]
+            for array in (*made, *computed(np.ones(3))):
+                assert {device.id for device in array.devices()} == {wanted}
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
@@ -12,6 +13,9 @@ import numpy as np
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.jax.eager import Eager
 from pytest_graphmode.backends.jax.jit import Jit
+
+# It warns of a GPU that the installed JAX can't use; `devices` says what there is.
+logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
 
 _MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"jit": Jit, "eager": Eager}
 _PLATFORMS: Final[Mapping[str, str]] = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu"}
