@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 REGISTRY: Final = pytest.StashKey[Registry]()
 BOUND: Final = pytest.StashKey["tuple[Variant, Handle]"]()
 RECORDER: Final = pytest.StashKey["Recorder"]()
-_LIMITING: Final = ("graph_rebuilds", "graph_budget")
-_MARKERS: Final = {*_LIMITING, "graphmode", "graph_agree", "graph_skip", "graph_xfail"}
+_MARKERS: Final = {"graphmode", "graph_rebuilds", "graph_budget", "graph_agree", "graph_skip", "graph_xfail"}
 
 
 def configure(config: pytest.Config) -> Registry:
@@ -129,12 +128,14 @@ def mark_parameter(item: pytest.Item, registry: Registry) -> None:
                 item.add_marker(entry.mark)
 
 
-def may_agree(obj: object, collected: Sequence[object]) -> bool:
+def may_agree(collector: pytest.Collector, obj: object, collected: Sequence[object]) -> bool:
     """Whether what was collected from an object needs a look by `agreement`; quick, since it is asked of everything."""
     if isinstance(obj, type):  # the mark may be on one method, where it would be silently without effect
         unittest = sys.modules.get("unittest")
         return unittest is not None and issubclass(obj, unittest.TestCase)
-    return any("graph_agree" in node.keywords for node in collected if isinstance(node, pytest.Item))
+    if "graph_agree" in collector.keywords:
+        return True
+    return any(mark.name == "graph_agree" for node in collected for mark in getattr(node, "own_markers", ()))
 
 
 def base_id(node: pytest.Item, variant: Variant) -> str:
@@ -244,7 +245,8 @@ def _restored_random() -> Iterator[None]:
 
 def limited(node: pytest.Item) -> bool:
     """Whether a marker asserts how often graphs are built in this test."""
-    return any(name in node.keywords for name in _LIMITING) and not _is_agreement(node)
+    keywords = node.keywords
+    return ("graph_rebuilds" in keywords or "graph_budget" in keywords) and not _is_agreement(node)
 
 
 def concerned(node: pytest.Item, registry: Registry) -> bool:

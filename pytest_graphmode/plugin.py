@@ -97,7 +97,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
                 graph_item.mark_parameter(item, collector.config.stash[REGISTRY])
             except (TypeError, ValueError) as error:
                 raise _failed(item, error) from None
-    if not graph_item.may_agree(obj, items):
+    if not graph_item.may_agree(collector, obj, items):
         return made
     from pytest_graphmode.agreement import collection
 
