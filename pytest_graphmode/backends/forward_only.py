@@ -54,6 +54,7 @@ class ForwardOnlyMode(NumPyEager):
 
     backend: ClassVar[str]
     static = True
+    differentiates_outside = True  # so that it is the missing reverse mode, not a Python function, that is refused
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
