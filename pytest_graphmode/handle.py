@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _COMPLEX = {"float64": "complex128"}
 _NUMBERS = (bool, int, float, complex)
+_NUMERIC = ("bool", "int", "uint", "float", "bfloat", "complex")
 
 
 class Handle:
@@ -136,11 +137,15 @@ class Handle:
             if keep:
                 return leaf
             leaf = self._mode.numpy(leaf)
-        kind = _python_kind(leaf)
-        if kind is not None:  # by type, since Dynamo can't trace the dtype of an array
-            return make(np.asarray(leaf), dtype or _dtype_of_numbers(kind, self._dtype))
-        array = _array(leaf)
-        return make(array, dtype or dtype_of(leaf, array, self._dtype))
+        array, numbers = np.asarray(leaf), _python_kind(leaf)
+        if numbers is not None:
+            return make(array, dtype or _dtype_of_numbers(numbers, self._dtype))
+        found = self._mode.dtype_of(array)
+        if not found.startswith(_NUMERIC):
+            what = f"{type(leaf).__name__} {leaf!r}"
+            raise TypeError(f"a tensor is made from numbers, NumPy arrays or trees of them, not from {what}")
+        of_numpy = isinstance(leaf, (np.ndarray, np.generic))
+        return make(array, dtype or _dtype_of_array(found, of_numpy, self._dtype))
 
     def assign(self, variable: Any, value: Any) -> None:
         """Set a variable: part of the graph in a static graph; in eager torch outside of autograd."""
@@ -166,13 +171,15 @@ class Handle:
 
         Tensors come back as the framework's own (NumPy arrays from a TensorFlow 1 session).
         """
-        run = self._mode.function(fn, **options)
-        if self._mode.static:
-            _ = self.xp  # made before a trace: Dynamo refuses to make it inside of a loop or branch
-        else:
+        run = self._compiled(fn, **options)
+        if not self._mode.static:
             counter = self.recorder.counter(identity.of(fn), self.backend, self.mode)
             run = calls.counted(run, counter, self._mode, self.recorder)
         return calls.converting(run, self._converted)
+
+    def _compiled(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        _ = self.xp  # made before a trace: Dynamo refuses to make it inside of a loop or branch
+        return self._mode.function(fn, **options)
 
     def grad(
         self, fn: Callable[..., Any], argnums: int | Sequence[int] = 0, variables: Any = None
@@ -220,10 +227,9 @@ class Handle:
             return compute
 
         def at_top_level() -> Callable[..., Any]:
-            runs = self._mode.differentiable(fn, 1) if self._mode.static else fn
-            if runs is fn:
-                return self.function(compute)
-            return calls.converting(computing(runs), self._converted)
+            if self._mode.differentiates_outside:
+                return calls.converting(computing(self._compiled(fn)), self._converted)
+            return self.function(compute)
 
         compute = identity.subject(computing(fn), fn, role)
         return self._at_top_level(compute, at_top_level)
@@ -374,15 +380,13 @@ class UntouchedHandle(Handle):
         return getattr(self, name)
 
 
-def dtype_of(leaf: object, array: np.ndarray[Any, Any], floating: str) -> str:
-    """The dtype the rule of `tensor` gives a value: see `Handle.tensor`."""
-    if array.dtype.kind == "c":
-        return _COMPLEX.get(floating, "complex64")
-    if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
-        return floating
-    if array.dtype.kind in "iu" and not isinstance(leaf, (np.ndarray, np.generic)):
+def _dtype_of_array(found: str, of_numpy: bool, floating: str) -> str:
+    """The dtype the rule of `tensor` gives an array of NumPy's, or one made of something else; see `Handle.tensor`."""
+    if "int" in found and not of_numpy:
         return "int32"
-    return array.dtype.name
+    if found.startswith("complex"):
+        return _COMPLEX.get(floating, "complex64")
+    return floating if "float" in found else found
 
 
 def _dtype_of_numbers(kind: type, floating: str) -> str:
@@ -396,16 +400,7 @@ def _python_kind(leaf: object) -> type | None:
     if not isinstance(leaf, (list, tuple)) or not leaf:
         return None
     kinds = [_python_kind(part) for part in leaf]
-    return None if None in kinds else max(kinds, key=_NUMBERS.index)  # type: ignore[arg-type]
-
-
-def _array(leaf: Any) -> np.ndarray[Any, Any]:
-    array = np.asarray(leaf)
-    if array.dtype == object or array.dtype.kind in "USMm":
-        raise TypeError(
-            f"a tensor is made from numbers, NumPy arrays or trees of them, not from {type(leaf).__name__} {leaf!r}"
-        )
-    return array
+    return None if None in kinds else max(kinds, key=_NUMBERS.index)
 
 
 def _is_numbers(value: Any) -> bool:

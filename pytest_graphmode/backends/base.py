@@ -1,7 +1,9 @@
 """What a backend is: plain data to list it by, and two Protocols it follows once a variant runs.
 
 Read by `variant.py` (the data) and `handle.py` (the Protocols). Authors of backends start here, and check their work
-with `pytest_graphmode.testing`.
+with `pytest_graphmode.testing`. `forward_only.py` beside this is a base for runtimes of ready-made models. Builds are
+reported as a `pytest_graphmode.ledger.BuildReport`, either by an event source (see `pytest_graphmode.watch`) or,
+where the framework has no event of its own, by `Mode.function` to `pytest_graphmode.watch.watcher`.
 """
 
 from __future__ import annotations
@@ -68,10 +70,13 @@ class Mode(Protocol):
     Attributes:
         name: as in `--graph-backends`.
         static: whether a function's graph is built once and run many times.
+        differentiates_outside: whether a gradient at top level compiles the function alone and is taken outside of its
+            graph; False where `value_and_grad` runs inside of one.
     """
 
     name: str
     static: bool
+    differentiates_outside: bool
 
     def scope(self) -> AbstractContextManager[None]:
         """Entered around a test: places what the test makes natively on the device, where that costs calls nothing."""
@@ -84,6 +89,9 @@ class Mode(Protocol):
 
     def is_tensor(self, value: object) -> bool:
         """Whether `value` is a tensor or variable of this framework, symbolic ones included."""
+
+    def dtype_of(self, array: np.ndarray[Any, Any]) -> str:
+        """The name of an array's dtype, also of what a compiler makes of an array that it traces."""
 
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         """A tensor of the array's values and shape with a dtype by its NumPy name (or `bfloat16`), on the device."""

@@ -21,6 +21,7 @@ class PythonMode:
 
     name = "eager"
     static = False
+    differentiates_outside = False
 
     def scope(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -84,6 +85,9 @@ class PythonMode:
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
         return branches[min(max(int(index), 0), len(branches) - 1)](*operands)
+
+    def dtype_of(self, array: np.ndarray[Any, Any]) -> str:
+        return str(array.dtype.name)
 
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         """See `Mode.tensor`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
@@ -11,10 +12,9 @@ import torch
 
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.torch import state
-from pytest_graphmode.backends.torch.compile import Compile
-from pytest_graphmode.backends.torch.eager import Eager
 
-_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"eager": Eager, "compile": Compile}
+# By name, because Dynamo, which the second needs, takes seconds to import.
+_MODES: Final[Mapping[str, str]] = {"eager": "Eager", "compile": "Compile"}
 
 
 class Torch:
@@ -31,7 +31,9 @@ class Torch:
         return found
 
     def mode(self, name: str, device: str) -> Mode:
-        return _MODES[name](device)
+        module = importlib.import_module(f"pytest_graphmode.backends.torch.{name}")
+        made: Mode = getattr(module, _MODES[name])(device)
+        return made
 
     def namespace(self, place: Callable[[np.ndarray[Any, Any], str], Any], dtype: Callable[[], str]) -> Any:
         from pytest_graphmode.backends.torch.namespace import TorchNamespace

@@ -1,7 +1,7 @@
 """What Dynamo traces in place of Python's loops, branches and gradients: torch's higher-order operators.
 
 Called by `compile.py` while a function is being traced, so everything here runs inside Dynamo, except for what is
-marked `assume_constant_result`: that runs for real at the moment when Dynamo meets it.
+marked `assume_constant_result`: that runs for real at the moment when Dynamo meets it. Importing this imports Dynamo.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import dataclasses
 import importlib
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Final, NoReturn
 
 import torch
+from torch._dynamo import config
+from torch._dynamo.exc import UnspecializeRestartAnalysis
 from torch._guards import TracingContext
 
 from pytest_graphmode import trees
@@ -24,7 +27,6 @@ from pytest_graphmode.errors import UnsupportedError
 
 def prepare() -> None:
     """What Dynamo needs to trace the plugin's trees; called before anything is compiled."""
-    importlib.import_module("torch._dynamo")  # before the test: what the test changes of it is noticed then
     trees.announce_dataclasses(_register_dataclass)
     try:
         polyfills = importlib.import_module("torch._dynamo.polyfills.pytree")
@@ -47,8 +49,6 @@ class Settings(threading.local):
 
     def require(self, *names: str) -> None:
         """Set what is not set yet and begin the trace under way again, as Dynamo does when it learns something late."""
-        from torch._dynamo import config
-
         missing = [name for name in names if getattr(config, name, True) is False]
         for name in missing:
             self.before.setdefault(name, False)
@@ -58,8 +58,6 @@ class Settings(threading.local):
 
     def restore(self) -> None:
         """Give the settings their old values, when the call that was traced is over."""
-        from torch._dynamo import config
-
         while self.before:
             setattr(config, *self.before.popitem())
 
@@ -69,8 +67,6 @@ settings = Settings()
 
 def _begin_again(reason: str) -> NoReturn:
     """Start the trace under way over, with nothing of it kept: no public way, but what Dynamo itself does."""
-    from torch._dynamo.exc import UnspecializeRestartAnalysis
-
     raise UnspecializeRestartAnalysis(restart_reason=reason)
 
 
@@ -88,24 +84,48 @@ def _trace_scalars() -> None:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _import_quietly() -> None:
-    """Import what the scan operator does, which warns of torch's own use of what torch has deprecated."""
+def import_quietly() -> None:
+    """Import what scan and inductor do, which warns of torch's own use of what torch has deprecated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         importlib.import_module("torch.fx.experimental.optimization")
 
 
-# Gradients.
+# Gradients. How deep they are nested is counted for real, by trace: Dynamo (2.13) loses what a function sets on objects
+# before and after a loop.
+
+_depths: Final[MutableMapping[TracingContext, int]] = weakref.WeakKeyDictionary()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _enter(within: bool) -> bool:
+    """Begin a differentiation, perhaps within one outside of the graph; returns whether it is inside of another one."""
+    trace = TracingContext.get()
+    _depths[trace] = _depths.get(trace, int(within)) + 1
+    return _depths[trace] > 1
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _leave() -> None:
+    trace = TracingContext.get()
+    _depths[trace] = _depths.get(trace, 1) - 1
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def twice() -> bool:
+    """Whether what is traced now will be differentiated twice."""
+    return _depths.get(TracingContext.get(), 0) > 1
 
 
 def value_and_grad(
-    fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any], *, again: bool
+    fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any], *, within: bool
 ) -> tuple[Any, list[Any], list[Any]]:
-    """`Mode.value_and_grad` as part of the graph, `again` where a derivative of the result is taken.
+    """`Mode.value_and_grad` as part of the graph, `within` where a function that calls it is differentiated outside.
 
     Before torch 2.10 Dynamo breaks the graph at the gradient.
     """
     _trace_autograd()
+    again = _enter(within)
     given = [leaf for position in argnums for leaf in trees.leaves(args[position])]
     again = again or any(differentiable(leaf) and not leaf.is_leaf for leaf in given)
     tracked = list(args)
@@ -116,6 +136,7 @@ def value_and_grad(
         require_scalar(fn, value, _is_tensor)
         wanted = [leaf for position in argnums for leaf in trees.leaves(tracked[position])]
         grads = _gradients(value, [*wanted, *variables], create_graph=again)
+    _leave()
     of_args = []
     for position in argnums:
         leaves, spec = trees.flatten(tracked[position])
@@ -150,19 +171,19 @@ def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> list
 def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, device: torch.device) -> Any:
     from torch._higher_order_ops.while_loop import while_loop as operator  # torch.while_loop is not public yet
 
-    if torch.is_grad_enabled():
-        _trace_scalars()  # the gradient reads the number of trips
-
     def holds(*carried: Any) -> Any:
         return torch.as_tensor(cond(carried), device=device).reshape(())
 
     def advance(*carried: Any) -> Any:
-        return _distinct(tuple(body(carried)))
+        return _clones(body(carried))
 
     def run(carried: tuple[Any, ...]) -> tuple[Any, Any]:
-        return tuple(operator(holds, advance, carried)), None
+        found = tuple(operator(holds, advance, carried))
+        if any(leaf.requires_grad for leaf in found):
+            _trace_scalars()  # the gradient reads the number of trips
+        return found, None
 
-    return _reached_by_gradients(run, _distinct(tuple(state)))[0]
+    return _reached_by_gradients(run, _clones(state))[0]
 
 
 def fori_loop(
@@ -183,17 +204,17 @@ def fori_loop(
 
 def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
     operator = _scan_operator()
-    _import_quietly()
+    import_quietly()
 
     def combine(carried: Any, row: Any) -> Any:
         carry, y = f(tuple(carried), tuple(row))
-        return list(_distinct(tuple(carry))), _without_none(_distinct(y))
+        return list(_clones(carry)), _result(y)
 
     def run(carried: tuple[Any, ...]) -> tuple[Any, Any]:
-        carry, ys = operator(combine, list(carried), list(_distinct(tuple(xs))))
+        carry, ys = operator(combine, list(carried), list(_clones(xs)))
         return tuple(carry), ys
 
-    carry, ys = _reached_by_gradients(run, _distinct(tuple(init)))
+    carry, ys = _reached_by_gradients(run, _clones(init))
     return carry, _with_none(ys)
 
 
@@ -211,9 +232,9 @@ def _scan_operator() -> Callable[..., Any]:
 
 def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: tuple[Any, ...]) -> Any:
     def branch(fn: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *given: _without_none(_distinct(fn(*given)))
+        return lambda *given: _result(fn(*given))
 
-    return _with_none(torch.cond(pred.reshape(()), branch(true_fn), branch(false_fn), _distinct(operands)))
+    return _with_none(torch.cond(pred.reshape(()), branch(true_fn), branch(false_fn), _clones(operands)))
 
 
 def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: tuple[Any, ...]) -> Any:
@@ -227,17 +248,18 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: tuple[A
     return cond(index <= 0, branches[0], others, operands)
 
 
-def _distinct(tree: Any) -> Any:
-    """A tree of tensors of their own: one tensor may stand twice in the user's tree, which the operators refuse."""
-    return trees.map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, tree)
+def _clones(tensors: Sequence[Any]) -> tuple[Any, ...]:
+    """Tensors of their own: one tensor may stand twice among the user's, which the operators refuse."""
+    return tuple([tensor.clone() for tensor in tensors])
+
+
+def _result(tree: Any) -> Any:
+    """A tree as an operator may return it: tensors of their own, and no None."""
+    return trees.map(lambda leaf: {_NONE: ()} if leaf is None else leaf.clone(), tree)
 
 
 # Stands for None in results, which the operators take for a tensor that is missing: a tree without leaves.
 _NONE: Final = "pytest_graphmode: None"
-
-
-def _without_none(tree: Any) -> Any:
-    return trees.map(lambda leaf: {_NONE: ()} if leaf is None else leaf, tree)
 
 
 def _with_none(tree: Any) -> Any:

@@ -7,6 +7,7 @@ function asks for another one.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -30,12 +31,13 @@ class Compile(TorchMode):
 
     name = "compile"
     static = True
+    differentiates_outside = True
 
     def __init__(self, device: str) -> None:
         super().__init__(device)
         capture.prepare()
-        self._depth = 0
-        self._again = False
+        self._differentiating = False
+        self._twice = False
 
     def scope(self) -> AbstractContextManager[None]:
         return state.fresh_graphs()
@@ -49,7 +51,10 @@ class Compile(TorchMode):
             raise TypeError(
                 f"torch.compile has no option {', '.join(unknown)}: graphmode.function takes {', '.join(OPTIONS)}"
             )
-        compiled = torch.compile(fn, **{"backend": DEFAULT_COMPILER, **options})
+        backend = options.setdefault("backend", DEFAULT_COMPILER)
+        if backend not in ("eager", "aot_eager"):
+            capture.import_quietly()
+        compiled = torch.compile(fn, **options)
 
         @functools.wraps(fn, updated=())
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -67,6 +72,11 @@ class Compile(TorchMode):
 
         return call
 
+    def dtype_of(self, array: np.ndarray[Any, Any]) -> str:
+        if not torch.compiler.is_compiling():
+            return super().dtype_of(array)
+        return str(torch.as_tensor(array).dtype).removeprefix("torch.")  # Dynamo traces NumPy as torch
+
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         if not torch.compiler.is_compiling():
             return super().tensor(array, dtype)
@@ -78,13 +88,17 @@ class Compile(TorchMode):
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
-        self._depth, again, self._again = self._depth + 1, self._again, self._depth > 0
+        if torch.compiler.is_compiling():
+            return capture.value_and_grad(fn, args, argnums, variables, within=self._differentiating)
+        kept = self._differentiating, self._twice
+        self._differentiating, self._twice = True, self._differentiating
         try:
-            if torch.compiler.is_compiling():
-                return capture.value_and_grad(fn, args, argnums, variables, again=self._again)
-            return super().value_and_grad(fn, args, argnums, variables)
+            with warnings.catch_warnings():
+                # Dynamo (2.13) asks tensors that are no leaves for their gradient, and hides the warning too late.
+                warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+                return super().value_and_grad(fn, args, argnums, variables)
         finally:
-            self._depth, self._again = self._depth - 1, again
+            self._differentiating, self._twice = kept
 
     def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
         """The compiled `fn`: autograd differentiates from outside, since Dynamo can't trace torch.func over loops."""
@@ -123,6 +137,7 @@ class Compile(TorchMode):
 
     def _in_graph(self, verb: str) -> bool:
         """Whether a verb becomes an operator; raises UnsupportedError where a second derivative would go through it."""
-        if self._again:
+        compiling = bool(torch.compiler.is_compiling())
+        if self._twice or (compiling and capture.twice()):
             raise second_order.unsupported(verb)
-        return bool(torch.compiler.is_compiling())
+        return compiling

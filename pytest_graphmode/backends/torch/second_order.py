@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torch._dynamo.exc import BackendCompilerFailed
+
+from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.errors import UnsupportedError
 
 
 def compiled(function: Callable[..., Callable[..., Any]], fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn` compiled so that it can be differentiated twice; a call raises UnsupportedError where it can't."""
-    from torch._dynamo.exc import BackendCompilerFailed
-
     run = function(fn, backend=_plain_operations)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -32,8 +33,6 @@ def compiled(function: Callable[..., Callable[..., Any]], fn: Callable[..., Any]
 
 def _plain_operations(module: Any, inputs: Any) -> Callable[..., Any]:
     """Dynamo's `eager` backend for graphs without control flow."""
-    from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
-
     found = GraphContents.of(module).control_flow
     if found:
         raise unsupported(", ".join(found))

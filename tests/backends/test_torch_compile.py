@@ -1,0 +1,351 @@
+"""torch.compile as a mode: functions and their options, verbs in the graph, gradients, what a test leaves behind."""
+
+from __future__ import annotations
+
+import shutil
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from pytest_graphmode import UnsupportedError
+
+pytest.importorskip("torch", exc_type=ImportError)
+compiled = pytest.mark.graphmode(backends="torch:compile")
+pytestmark = compiled
+
+
+# Functions.
+
+
+def test_a_function_is_compiled_once_and_runs_in_its_graph(graphmode):
+    double = graphmode.function(lambda x: {"y": x * 2, "none": None})
+    for start in (1.0, 2.0, 3.0):
+        np.testing.assert_array_equal(graphmode.numpy(double(np.full(3, start)))["y"], np.full(3, 2 * start))
+    (build,) = graphmode.ledger.events
+    assert (build.function, build.mode, build.nodes, build.number) == ("<lambda>", "compile", 1, 1)
+    assert build.signature == "x: float32[3]"
+    assert build.location.startswith("test_torch_compile.py:")
+    assert build.call_site.startswith("test_torch_compile.py:")
+    assert build.seconds > 0
+
+
+@pytest.mark.parametrize("options", [{"backend": "eager"}, {"fullgraph": True}, {"dynamic": True}, {"dynamic": False}])
+def test_options_go_to_torch_compile(graphmode, options):
+    double = graphmode.function(lambda x: x * 2, **options)
+    for size in (3, 4, 5):
+        assert double(np.ones(size)).shape == (size,)
+    assert graphmode.ledger.builds == {True: 1, False: 3}.get(options.get("dynamic"), 2)
+
+
+def test_the_compiler_can_be_inductor(graphmode):
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("inductor needs a C++ compiler")
+    double = graphmode.function(lambda x: graphmode.xp.sin(x) * 2, backend="inductor")
+    np.testing.assert_allclose(graphmode.numpy(double(np.ones(3))), np.full(3, 2 * np.sin(1)), rtol=1e-6)
+    assert graphmode.ledger.builds == 1
+
+
+def test_fullgraph_turns_a_break_into_an_error(graphmode):
+    import torch
+
+    def broken(x):
+        x = x * 2
+        print(end="")
+        return x * 2
+
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        graphmode.function(broken, fullgraph=True)(np.ones(3))
+    assert [build.failed for build in graphmode.ledger.events] == [True]
+    graphmode.function(broken)(np.ones(3))
+    assert graphmode.ledger.breaks == 1
+
+
+def test_an_unknown_option_is_a_clear_error(graphmode):
+    with pytest.raises(TypeError, match="torch.compile has no option jit: graphmode.function takes backend, fullgraph"):
+        graphmode.function(lambda x: x, jit=True)
+
+
+def test_a_function_called_in_another_is_part_of_its_graph(graphmode):
+    inner = graphmode.function(lambda x: x + 1)
+    outer = graphmode.function(lambda x: inner(x) * 2)
+    assert outer(np.float32(1)) == 4
+    assert (graphmode.ledger.builds, graphmode.ledger.breaks) == (1, 0)
+
+
+def test_code_that_a_break_left_outside_runs_as_python(graphmode):
+    import torch
+
+    trips = []
+
+    @torch.compiler.disable
+    def outside(x):
+        return graphmode.while_loop(lambda x: x < 3, lambda x: trips.append(1) or x + 1, x)
+
+    assert graphmode.function(lambda x: outside(x * 1) * 2)(np.float32(0)) == 6
+    assert len(trips) == 3
+    assert graphmode.ledger.breaks == 1
+
+
+def test_tensors_made_in_a_graph(graphmode):
+    def made(x):
+        return x + graphmode.tensor(1.5) + graphmode.tensor([1.0, 2.0]) + graphmode.tensor(True) * graphmode.tensor(2)
+
+    np.testing.assert_array_equal(graphmode.numpy(graphmode.function(made)(np.zeros(2))), [4.5, 5.5])
+    assert graphmode.ledger.breaks == 0
+
+
+# Control flow.
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+def _while(graphmode, x):
+    return graphmode.while_loop(lambda p: p.second < 3, lambda p: Pair(p.second + p.first, p.second + 1), Pair(x, x))
+
+
+VERBS = {
+    "while": _while,
+    "cond": lambda graphmode, x: graphmode.cond(x > 0, lambda: x, lambda: -x),
+    "switch": lambda graphmode, x: graphmode.switch(
+        graphmode.xp.astype(x, "int32"), [lambda y: y, lambda y: y * 2, lambda y: y * 3, lambda y: y * 4], x
+    ),
+    "scan": lambda graphmode, x: graphmode.scan(lambda c, y: (c + y, {"c": c, "none": None}), x, np.ones(3)),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verbs_are_operators_in_one_graph(graphmode, verb):
+    function = graphmode.function(lambda x: VERBS[verb](graphmode, x))
+    function(np.float32(1))
+    function(np.float32(2))
+    (build,) = graphmode.ledger.events
+    assert (dict(build.control_flow), graphmode.ledger.breaks) == ({verb: 1}, 0)
+
+
+def test_a_fori_loop_is_a_while_operator(graphmode):
+    total = graphmode.function(lambda n, x: graphmode.fori_loop(0, n, lambda i, x: x + i, x))
+    assert [total(np.int32(n), np.float32(1)).item() for n in (0, 1, 4)] == [1, 1, 7]
+    (build,) = graphmode.ledger.events
+    assert dict(build.control_flow) == {"while": 1}
+
+
+def test_one_tensor_may_stand_twice_and_come_back_unchanged(graphmode):
+    x = graphmode.tensor(2.0)
+    kept = graphmode.function(lambda x: graphmode.while_loop(lambda a, b: a < 0, lambda a, b: (b, a), (x, x)))
+    assert [leaf.item() for leaf in kept(x)] == [2, 2]
+
+
+# Gradients.
+
+
+def test_a_top_level_gradient_compiles_the_forward_pass_and_differentiates_outside(graphmode):
+    def cube(x, *, scale):
+        return scale * graphmode.xp.sum(x**3)
+
+    gradient = graphmode.grad(cube)
+    for _ in range(3):
+        np.testing.assert_allclose(graphmode.numpy(gradient(np.array([1.0, 2.0]), scale=2)), [6, 24])
+    (build,) = graphmode.ledger.events
+    assert (build.function.rpartition(".")[2], graphmode.ledger.breaks) == ("cube", 0)
+
+
+def test_value_and_grad_of_variables(graphmode):
+    weight = graphmode.variable([1.0, 2.0])
+    value, grad = graphmode.value_and_grad(lambda x: graphmode.xp.sum(weight * x), variables=weight)(np.array([3.0, 4.0]))
+    assert value == 11
+    np.testing.assert_array_equal(graphmode.numpy(grad), [3, 4])
+
+
+def _loss(graphmode, weight, verb):
+    """A loss that a weight reaches only through tensors which need no gradient themselves when the verb begins."""
+    xp = graphmode.xp
+    by_verb = {
+        "none": lambda x: xp.sin(xp.sin(xp.sin(x * weight) * weight) * weight),
+        "while_loop": lambda x: graphmode.while_loop(lambda x, i: i < 3, lambda x, i: (xp.sin(x * weight), i + 1), (x, 0))[0],
+        "fori_loop": lambda x: graphmode.fori_loop(0, 3, lambda i, x: xp.sin(x * weight), x),
+        "scan": lambda x: graphmode.scan(lambda c, i: (xp.sin(c * weight), c), x, np.zeros(3))[0],
+        "cond": lambda x: graphmode.cond(
+            xp.sum(x) > 0, lambda x: xp.sin(xp.sin(xp.sin(x * weight) * weight) * weight), lambda x: x, x
+        ),
+        "switch": lambda x: graphmode.switch(
+            np.int32(1), [lambda x: x, lambda x: xp.sin(xp.sin(xp.sin(x * weight) * weight) * weight), lambda x: -x], x
+        ),
+    }
+    return lambda x: xp.sum(by_verb[verb](x))
+
+
+def _expected(weight, x):
+    """Value and derivative of sin(w sin(w sin(w x))) by w, summed over both elements."""
+    value, slope = x, np.zeros_like(x)
+    for _ in range(3):
+        value, slope = np.sin(weight * value), np.cos(weight * value) * (value + weight * slope)
+    return value.sum(), slope
+
+
+WEIGHT, X = np.array([1.0, 1.5]), np.array([2.0, 0.5])
+
+
+@pytest.mark.parametrize("verb", ["none", "while_loop", "fori_loop", "scan", "cond", "switch"])
+def test_gradients_of_weights_reach_them_through_every_verb(graphmode, verb):
+    weight = graphmode.variable(WEIGHT)
+    value, grad = graphmode.value_and_grad(_loss(graphmode, weight, verb), variables=weight)(X)
+    expected, slope = _expected(WEIGHT, X)
+    np.testing.assert_allclose(graphmode.numpy(value), expected, rtol=1e-5)
+    np.testing.assert_allclose(graphmode.numpy(grad), slope, rtol=1e-5)
+    assert (graphmode.ledger.builds, graphmode.ledger.breaks) == (1, 0)
+
+
+def test_torch_drops_gradients_of_captured_tensors_in_loops(graphmode):
+    """Why loops are built anew with carried tensors that require gradients: without it torch gives a wrong one."""
+    import torch
+    from torch._higher_order_ops.while_loop import while_loop
+
+    weight = graphmode.variable(WEIGHT)
+
+    def native(x):
+        count = torch.zeros((), dtype=torch.int32)
+        return while_loop(lambda x, i: i < 3, lambda x, i: (torch.sin(x * weight), i + 1), (x, count))[0].sum()
+
+    with torch._dynamo.config.patch(capture_scalar_outputs=True):
+        (grad,) = torch.autograd.grad(torch.compile(native, backend="aot_eager")(graphmode.tensor(X)), [weight])
+    if np.allclose(graphmode.numpy(grad), _expected(WEIGHT, X)[1], rtol=1e-5):
+        pytest.fail("torch differentiates this loop rightly now: see capture._reached_by_gradients")
+
+
+@pytest.mark.parametrize("verb", ["none", "while_loop", "scan", "cond"])
+def test_a_training_step_is_one_graph(graphmode, verb):
+    import torch
+
+    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
+        pytest.skip("before torch 2.10 Dynamo breaks the graph at torch.autograd.grad")
+    weight = graphmode.variable(WEIGHT)
+    loss = _loss(graphmode, weight, verb)
+
+    @graphmode.function
+    def step(x):
+        value, grad = graphmode.value_and_grad(loss, variables=weight)(x)
+        graphmode.assign(weight, weight - 0.1 * grad)
+        return value
+
+    expected = WEIGHT
+    for _ in range(4):
+        value, slope = _expected(expected, X)
+        np.testing.assert_allclose(graphmode.numpy(step(X)), value, rtol=1e-4)
+        expected = expected - 0.1 * slope
+    np.testing.assert_allclose(graphmode.numpy(weight), expected, rtol=1e-4)
+    assert (graphmode.ledger.builds, graphmode.ledger.breaks) == (1, 0)
+
+
+def test_settings_that_hide_breaks_are_on_only_where_they_are_needed(graphmode):
+    import torch
+
+    config = torch._dynamo.config
+    names = [name for name in ("capture_scalar_outputs", "trace_autograd_ops") if hasattr(config, name)]
+    graphmode.function(graphmode.grad(lambda x: graphmode.xp.sum(x * x)))(np.ones(2))
+    assert [getattr(config, name) for name in names] == [False] * len(names)
+    assert graphmode.ledger.breaks == 0
+    graphmode.grad(lambda x: graphmode.xp.sum(x * x.sum().item()))(np.ones(2))
+    assert graphmode.ledger.breaks == 1
+
+
+def test_an_error_of_the_user_comes_through(graphmode):
+    def refuse(x):
+        raise ValueError(f"not with {x.shape[0]} rows")
+
+    with pytest.raises(ValueError, match="not with 3 rows"):
+        graphmode.function(refuse)(np.ones(3))
+    assert [build.failed for build in graphmode.ledger.events] == [True]
+
+
+def test_second_derivatives_of_plain_operations(graphmode):
+    inner = graphmode.grad(lambda x: graphmode.xp.sum(x**4))
+    outer = graphmode.grad(lambda x: graphmode.xp.sum(inner(x)))
+    np.testing.assert_allclose(graphmode.numpy(outer(np.array([1.0, 2.0]))), [12, 48])
+    run = graphmode.function(lambda x: outer(x))
+    np.testing.assert_allclose(graphmode.numpy(run(np.array([1.0, 2.0]))), [12, 48])
+
+
+@pytest.mark.parametrize("verb", ["while_loop", "scan", "cond"])
+def test_second_derivatives_through_control_flow_are_refused_by_name(graphmode, verb):
+    weight = graphmode.variable(WEIGHT)
+    inner = graphmode.grad(_loss(graphmode, weight, verb))
+    outer = graphmode.grad(lambda x: graphmode.xp.sum(inner(x)))
+    with pytest.raises(UnsupportedError, match=f"torch:compile has no second derivatives through {verb}"):
+        outer(X)
+    with pytest.raises(UnsupportedError, match=f"torch:compile has no second derivatives through {verb}"):
+        graphmode.function(outer)(X)
+
+
+def test_torch_code_in_second_derivatives_is_refused_too(graphmode):
+    import torch
+
+    from pytest_graphmode.backends.torch import second_order
+
+    mode = graphmode._mode
+    run = second_order.compiled(mode.function, lambda x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,)))
+    with pytest.raises(UnsupportedError, match="no second derivatives through cond"):
+        run(graphmode.tensor(X))
+
+
+# Isolation.
+
+
+def test_what_a_test_changes_of_torch_ends_with_it(graphmode):
+    import torch
+
+    from pytest_graphmode.backends.torch import state
+
+    config = torch._dynamo.config
+    compiled = torch.compile(lambda x: x + 1, backend="eager")
+    with state.restored(), state.fresh_graphs():
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("cpu")
+        torch.set_grad_enabled(False)
+        torch.use_deterministic_algorithms(True)
+        torch.manual_seed(7)
+        config.cache_size_limit = config.cache_size_limit + 3
+        if hasattr(torch.compiler, "set_stance"):
+            torch.compiler.set_stance("force_eager")
+        changed = torch.rand(3)
+    assert torch.get_default_dtype() == torch.float32
+    assert state._default_device() is None
+    assert torch.is_grad_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.equal(torch.rand(3), changed.float())
+    compiled(torch.ones(2))
+    assert graphmode.ledger.builds == 1
+
+
+def test_every_variant_starts_without_graphs(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, torch
+
+        shared = torch.compile(lambda x: x * 2, backend="eager")
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_shared(graphmode, number):
+            shared(torch.ones(3))
+            assert graphmode.ledger.builds == 1
+        """
+    )
+    pytester.runpytest_inprocess("--graph-backends=torch:compile").assert_outcomes(passed=2)
+
+
+def test_an_eager_variant_does_not_import_dynamo(pytester):
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_eager(graphmode):
+            graphmode.function(graphmode.grad(lambda x: (x * x).sum()))(graphmode.tensor([1.0, 2.0]))
+
+        def test_dynamo_was_not_imported():
+            assert "torch._dynamo" not in sys.modules
+        """
+    )
+    pytester.runpytest_subprocess("--graph-backends=torch").assert_outcomes(passed=2)
