@@ -37,10 +37,14 @@ class _Bound:
     def kept(self) -> bool:
         return self.actual == self.value if self.exact else self.actual <= self.value
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was there that could have broken the limit; that no graph is built may be the point."""
-        return not (self.ledger.builds or self.ledger.calls) and not (self.name == "builds" and self.value == 0)
+    def is_empty(self, static: bool) -> bool:
+        """Whether nothing was there that could have broken the limit; that no graph is built may be the point.
+
+        Calls of eager code are nothing, and where a `static` mode was asked for, graphs that autograd records neither.
+        """
+        if self.name == "builds" and self.value == 0:
+            return False
+        return not (self.ledger.graph_calls or (self.ledger.graph_builds if static else self.ledger.builds))
 
     def __str__(self) -> str:
         actual = f"{self.actual:.2f} s spent building" if self.name == "seconds" else _counted(self.name, self.actual)
@@ -74,7 +78,7 @@ def verdict(
     fallen = [bound for bound in bounds if bound.name == "rebuilds" and bound.ledger.fallbacks]
     if fallen:
         return f"{_FALLEN}\n{fallen[0].ledger.explain()}"
-    if static and bounds and all(bound.empty for bound in bounds):
+    if static and bounds and all(bound.is_empty(variant is not None) for bound in bounds):
         return _VACUOUS
     return None
 

@@ -21,6 +21,10 @@ BACKENDS = (
             SourceSpec(
                 ("tensorflow.python.client.session",), "pytest_graphmode.backends.tensorflow.growth:GrowthSource"
             ),
+            SourceSpec(
+                ("tensorflow.python.eager.record", "keras.src.layers.layer"),
+                "pytest_graphmode.backends.tensorflow.layers:LayerSource",
+            ),
         ),
     ),
     BackendSpec(

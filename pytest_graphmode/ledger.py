@@ -335,7 +335,7 @@ class GraphLedger:
     @property
     def builds(self) -> int:
         """How many graphs were traced, compiled or recorded."""
-        return sum(not event.recorded for event in self._events) + sum(window.built for window in self._windows)
+        return self.graph_builds + sum(window.built for window in self._windows)
 
     @property
     def rebuilds(self) -> int:
@@ -356,7 +356,17 @@ class GraphLedger:
     @property
     def calls(self) -> int:
         """How many calls of watched functions ran, with or without a build."""
-        return sum(self._calls.values()) + sum(window.called for window in self._windows)
+        return self.graph_calls + sum(window.called for window in self._windows)
+
+    @property
+    def graph_calls(self) -> int:
+        """How many of the calls were of a graph that is built once and run many times."""
+        return sum(self._calls.values())
+
+    @property
+    def graph_builds(self) -> int:
+        """How many of the builds were of such a graph, and not recorded by autograd."""
+        return sum(not event.recorded for event in self._events)
 
     @property
     def nodes(self) -> int:

@@ -165,6 +165,19 @@ def test_the_calls_must_be_of_what_the_limit_is_for():
     assert verdict(called, [exactly(tf=0, torch=0)], None) is None
 
 
+def test_calls_of_eager_code_are_no_calls_of_a_graph():
+    eager = Recorder()
+    eager.eager_call("torch", "eager", STEP, 0, lambda: None)
+    assert "no graph was built" in verdict(eager.ledger, [exactly(_=0)], None)
+
+
+def test_a_graph_that_autograd_records_serves_a_plain_test_and_no_static_variant():
+    eager = Recorder()
+    eager.eager_call("torch", "eager", STEP, 3, lambda: None)
+    assert verdict(eager.ledger, [exactly(_=0)], None) is None
+    assert "no graph was built" in verdict(eager.ledger, [exactly(_=0)], TF)
+
+
 def test_in_a_mode_without_static_graphs_nothing_need_be_built():
     assert verdict(ledger(), [exactly(_=0)], TORCH, static=False) is None
 

@@ -52,17 +52,31 @@ class TapeCounter:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Count in the block."""
-        undo = patched(
-            (tf.GradientTape, "__enter__", self._entering),
-            (tf.GradientTape, "__exit__", self._exiting),
-            (record, "record_operation", self._recording),
-            (record, "record_operation_backprop_only", self._recording),
+        """Count in the block, in every thread."""
+        undo_tapes = patched(
+            (tf.GradientTape, "__enter__", self._entering), (tf.GradientTape, "__exit__", self._exiting)
         )
+        undo_recording = self.hear_python()
         try:
             yield
         finally:
-            undo()
+            undo_recording()
+            undo_tapes()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Count what this thread runs in the block, whether or not tapes are opened in it; needs `hear_python`."""
+        context.context().add_op_callback(self._ran)
+        try:
+            yield
+        finally:
+            context.context().remove_op_callback(self._ran)
+
+    def hear_python(self) -> Callable[[], None]:
+        """Count the calls of graphs and custom gradients, which are told to tapes from Python, until undone."""
+        return patched(
+            (record, "record_operation", self._recording), (record, "record_operation_backprop_only", self._recording)
+        )
 
     def _entering(self, enter: Callable[..., Any]) -> Callable[..., Any]:
         def entering(tape: Any) -> Any:
@@ -90,8 +104,6 @@ class TapeCounter:
             self._count(kind, inputs, outputs)
 
     def _recording(self, record_operation: Callable[..., Any]) -> Callable[..., Any]:
-        """Calls of graphs and custom gradients are told to the tape by this one, from Python."""
-
         def recording(kind: Any, outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             if context.executing_eagerly() and record.should_record_backprop(inputs):
                 self._count(kind, inputs, outputs)
