@@ -30,6 +30,7 @@ class Carried:
     callback: str
     layout: Layout
     kinds: tuple[Kind, ...]
+    native: tuple[tuple[Any, ...], ...]
 
     def tensors(self, result: Any) -> tuple[Any, ...]:
         """The new values of the loop variables as a flat tuple; numbers and arrays get the variable's dtype.
@@ -38,6 +39,9 @@ class Carried:
             ValueError: a variable changed its shape, or all of them their structure.
             TypeError: a variable changed its dtype, or is no number any more.
         """
+        quickly = self._unchanged(result)
+        if quickly is not None:
+            return quickly
         leaves, spec = trees.flatten(result)
         if spec != self.layout.spec:
             raise ValueError(self._structure_changed(result))
@@ -46,6 +50,19 @@ class Carried:
         return tuple(
             [self._leaf(path, leaf, next(kinds)) for path, there, leaf in found if self._there(path, there, leaf)]
         )
+
+    def _unchanged(self, result: Any) -> tuple[Any, ...] | None:
+        """The tensors of the usual result, which has the types, dtypes and shapes that the loop began with."""
+        shortcut = self.layout.shortcut
+        if shortcut is None or (shortcut is tuple and type(result) is not tuple):
+            return None
+        tensors = result if shortcut is tuple else (result,)
+        if len(tensors) != len(self.native):
+            return None
+        for leaf, (kind, dtype, shape) in zip(tensors, self.native, strict=True):
+            if type(leaf) is not kind or leaf.dtype != dtype or leaf.shape != shape:
+                return None
+        return tuple(tensors)
 
     def _there(self, path: str, expected: bool, leaf: Any) -> bool:
         if expected == (leaf is not None):
@@ -88,7 +105,8 @@ class Carried:
 
 
 def carried(mode: Mode, verb: str, callback: str, layout: Layout, tensors: Sequence[Any]) -> Carried:
-    return Carried(mode, verb, callback, layout, tuple(Kind.of(tensor) for tensor in tensors))
+    native = tuple([(type(tensor), tensor.dtype, tensor.shape) for tensor in tensors])
+    return Carried(mode, verb, callback, layout, tuple([Kind.of(tensor) for tensor in tensors]), native)
 
 
 def same_kind(verb: str, callback: str, path: str, before: Kind, after: Kind) -> None:

@@ -16,16 +16,20 @@ from pytest_graphmode import trees
 class Layout:
     """Where the tensors of a tree stand; every other leaf is None.
 
-    `root` is the name that the paths begin with: `loop_vars`.
+    `root` is the name that the paths begin with: `loop_vars`. `shortcut` is the type of a tree that is nothing but a
+    tuple of tensors or a tensor, which loops need not walk on every trip; None for any other.
     """
 
     root: str
     spec: Any
     paths: tuple[str, ...]
     present: tuple[bool, ...]
+    shortcut: type | None = None
 
     def unpack(self, tensors: Sequence[Any]) -> Any:
         """The tree with these tensors in it."""
+        if self.shortcut is not None:
+            return tuple(tensors) if self.shortcut is tuple else tensors[0]
         rest = iter(tensors)
         return trees.unflatten(self.spec, [next(rest) if there else None for there in self.present])
 
@@ -37,10 +41,16 @@ class Layout:
 def pack(tree: Any, root: str, tensor: Callable[[Any], Any] = lambda leaf: leaf) -> tuple[Layout, tuple[Any, ...]]:
     """The layout of a tree and its leaves that are not None, each made a tensor by `tensor`."""
     leaves, spec = trees.flatten(tree)
-    layout = Layout(
-        root, spec, tuple(path for path, _ in trees.paths(tree, root)), tuple(leaf is not None for leaf in leaves)
-    )
-    return layout, tuple(tensor(leaf) for leaf in leaves if leaf is not None)
+    present = tuple([leaf is not None for leaf in leaves])
+    paths = tuple([path for path, _ in trees.paths(tree, root)])
+    layout = Layout(root, spec, paths, present, _shortcut(tree, leaves) if all(present) else None)
+    return layout, tuple([tensor(leaf) for leaf in leaves if leaf is not None])
+
+
+def _shortcut(tree: Any, leaves: Sequence[Any]) -> type | None:
+    if type(tree) is tuple and len(tree) == len(leaves):
+        return tuple if all(part is leaf for part, leaf in zip(tree, leaves, strict=True)) else None
+    return type(tree) if len(leaves) == 1 and leaves[0] is tree else None
 
 
 @dataclass(frozen=True)

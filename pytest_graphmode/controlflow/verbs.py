@@ -15,6 +15,7 @@ import numpy as np
 from pytest_graphmode import identity, trees
 from pytest_graphmode.controlflow.carried import carried
 from pytest_graphmode.controlflow.layout import Kind, Layout, pack
+from pytest_graphmode.controlflow.reuse import Snapshot
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
@@ -31,7 +32,7 @@ class Verbs:
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._functions: dict[Hashable, tuple[tuple[identity.Identity, ...], Callback]] = {}
+        self._functions: dict[Hashable, tuple[Snapshot, Callback]] = {}
 
     @property
     def _mode(self) -> Mode:
@@ -143,12 +144,13 @@ class Verbs:
 
     def _call(self, verb: str, callbacks: tuple[Callback, ...], again: Callback, *operands: Any) -> Any:
         """Call a verb once more, as one function of the mode, which is kept for calls with the same callbacks."""
-        identities = tuple(identity.of(callback) for callback in callbacks)
-        key = (verb, self._mode, self._handle.dtype, *((known.file, known.line) for known in identities))
+        place = tuple([identity.of(callback).location for callback in callbacks])
+        key = (verb, self._mode, self._handle.dtype, place)
+        read = Snapshot(callbacks, lambda value: value is self._handle or self._mode.is_tensor(value))
         kept = self._functions.get(key)
-        if kept is None or not all(map(_unchanged, kept[0], identities)):
-            function = self._handle.function(identity.subject(again, callbacks[-1], verb))
-            kept = self._functions[key] = identities, function
+        if kept is None or kept[0] != read:
+            kept = read, self._handle.function(identity.subject(again, callbacks[-1], verb))
+            self._functions[key] = kept
         return kept[1](*operands)
 
     # Arguments and results.
@@ -179,8 +181,10 @@ class Verbs:
     def _predicate(self, verb: str, what: str, value: Any) -> Any:
         if isinstance(value, (bool, np.bool_)) and not self._mode.is_tensor(value):
             return bool(value)
-        tensor = self._handle.tensor(value)
+        tensor = value if self._mode.is_tensor(value) else self._handle.tensor(value)
         kind = Kind.of(tensor)
+        if kind == _BOOL:
+            return tensor
         if kind.dtype != "bool":
             raise TypeError(f"{verb}: {what} has dtype {kind.dtype}, not bool: compare it with something, `x != 0`")
         if not kind.fits(_SCALAR):
@@ -212,7 +216,7 @@ class Verbs:
         return bounds[0], bounds[1]
 
 
-_SCALAR = Kind("", ())
+_SCALAR, _BOOL = Kind("", ()), Kind("bool", ())
 
 
 def _whole(callback: Callback, tree: Any) -> Any:
@@ -251,8 +255,3 @@ def _leading(layout: Layout, tensors: Sequence[Any]) -> None:
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{path} has {length}" for path, length in lengths.items())
         raise ValueError(f"scan: the leading axes of xs differ in length: {told}; cut or pad them to one length")
-
-
-def _unchanged(kept: identity.Identity, now: identity.Identity) -> bool:
-    """Whether a callback would build the same graph again: the same function with the same closure contents."""
-    return kept.same(now) and kept.contents == now.contents

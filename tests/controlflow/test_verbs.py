@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -69,28 +71,67 @@ def test_a_verb_inside_a_function_is_part_of_it(static):
     assert static.ledger.builds == 1
 
 
-def test_callbacks_that_close_over_other_values_are_another_function(static, mode):
+SCALE = 1
+
+
+class Model:
+    def __init__(self):
+        self.step = 1
+
+    def body(self, n):
+        return n + self.step
+
+
+MODEL = Model()
+
+
+def add_scale(n):
+    return n + SCALE
+
+
+def change(name, value):
+    globals()[name] = value
+
+
+CHANGES = {
+    "closure": lambda step, box: lambda n: n + step,
+    "default": lambda step, box: lambda n, step=step: n + step,
+    "keyword default": lambda step, box: lambda n, *, step=step: n + step,
+    "list": lambda step, box: (box.__setitem__(0, step), lambda n: n + box[0])[1],
+    "array": lambda step, box: (lambda array: lambda n: n + array[0])(np.full(1, step)),
+    "global": lambda step, box: (change("SCALE", step), lambda n: n + SCALE)[1],
+    "global of a function it calls": lambda step, box: (change("SCALE", step), lambda n: add_scale(n))[1],
+    "partial": lambda step, box: functools.partial(lambda step, n: n + step, step),
+    "function": lambda step, box: (lambda inner: lambda n: inner(n))(lambda n: n + step),
+    "attribute": lambda step, box: (setattr(MODEL, "step", step), lambda n: n + MODEL.step)[1],
+    "attribute of a method's object": lambda step, box: (setattr(MODEL, "step", step), MODEL.body)[1],
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_callbacks_that_read_another_value_are_another_function(static, mode, kind):
+    """The miniature's graphs hold the first value they saw, as real ones do."""
     mode.frozen = True
-    for step in (1, 2, 2):
-        (result,) = static.while_loop(lambda n: n < 10, lambda n: n + step, (0,))  # noqa: B023
-        assert result == 10
+    box = [None]
+    for step in (1, 2, 2, 3):
+        body = CHANGES[kind](step, box)
+        assert static.fori_loop(0, 3, lambda i, n: body(n), 0) == 3 * step  # noqa: B023
+    assert static.ledger.builds == (4 if "attribute" in kind else 3)
+
+
+def test_callbacks_that_read_the_same_are_kept(static):
+    weights, array = static.variable(np.ones(2)), np.ones(2)
+    for _ in range(3):
+        static.fori_loop(0, 3, lambda i, x: static.xp.add(x * weights, array[0]) + np.sqrt(4.0) + SCALE, np.zeros(2))
+        static.cond(True, abs, lambda x: x, np.zeros(2))
     assert static.ledger.builds == 2
 
 
-def test_a_closed_over_value_that_changed_makes_another_function(static, mode):
-    """The function object is the same; a graph kept for it would hold the old value."""
-    mode.frozen = True
-    step = 1
+def test_a_function_that_calls_itself_is_walked_once(static):
+    def factorial(n):
+        return static.cond(n > 0, lambda n: n * factorial(n - 1), lambda n: n * 0 + 1, n)
 
-    def body(n):
-        return n + step
-
-    assert static.fori_loop(0, 3, lambda i, n: body(n), 0) == 3
-    step = 2
-    assert static.fori_loop(0, 3, lambda i, n: body(n), 0) == 6
-    assert [static.cond(True, body, body, 1), static.cond(False, body, body, 1)] == [3, 3]
-    step = 3
-    assert static.cond(True, body, body, 1) == 4
+    assert [factorial(static.tensor(4)), factorial(static.tensor(3))] == [24, 6]
 
 
 def test_python_values_decide_while_a_graph_is_built_and_tensors_in_it(static, mode):
