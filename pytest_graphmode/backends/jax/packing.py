@@ -116,13 +116,22 @@ class Statics:
         names = _set(options.get("static_argnames"), str)
         self.numbers = given | {number for number, name in enumerate(self.parameters) if name in names}
         self.names = names | {self.parameters[number] for number in given if number < count}
+        self._plain: set[type] = set()
 
-    def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """The arguments as jax.jit takes them."""
+        if all(type(arg) in self._plain for arg in args) and not kwargs:
+            return args, {}
         return (
-            [arg if number in self.numbers else pack(arg) for number, arg in enumerate(args)],
-            {name: arg if name in self.names else pack(arg) for name, arg in kwargs.items()},
+            [arg if number in self.numbers else self._packed(arg) for number, arg in enumerate(args)],
+            {name: arg if name in self.names else self._packed(arg) for name, arg in kwargs.items()},
         )
+
+    def _packed(self, arg: Any) -> Any:
+        """An argument as jax.jit takes it; types that need nothing are not looked at again."""
+        if isinstance(arg, _PLAIN):
+            self._plain.add(type(arg))
+        return pack(arg)
 
 
 def _set(value: Any, kind: type) -> set[Any]:

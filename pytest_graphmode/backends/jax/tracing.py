@@ -11,7 +11,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
@@ -21,6 +22,7 @@ import jax
 from pytest_graphmode import identity
 from pytest_graphmode.backends.jax import description
 from pytest_graphmode.backends.jax.variables import Signal
+from pytest_graphmode.causes import RECENT
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
 from pytest_graphmode.watch import Sink
@@ -55,7 +57,7 @@ class TracingSource:
 
     def __init__(self) -> None:
         self._open = _Open()
-        self._past: dict[int, list[_Past]] = {}
+        self._past: dict[int, deque[_Past]] = {}
         self._latest: tuple[Condition, ...] = ()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
@@ -109,14 +111,14 @@ class TracingSource:
 
         @functools.wraps(step)
         def watched(*inputs: Any) -> Any:
-            trace = _Trace(*_call(inputs), identity.call_site(), time.perf_counter())
+            trace = _Trace(*_call(inputs), time.perf_counter())
             self._open.traces.append(trace)
             try:
                 found = step(*_explainable(inputs))
             except Signal:
                 raise
             except BaseException as error:
-                if trace.broke(error):
+                if trace.explanation is not None or trace.broke(error):
                     sink.build(self._report(trace, None))
                 raise
             finally:
@@ -132,8 +134,9 @@ class TracingSource:
         found = description.identity_of(trace.function)
         arguments, tree = description.arguments_of(trace.function, trace.args, trace.kwargs, trace.static)
         past = _Past(arguments, tree, self._conditions())
-        causes = past.causes(self._past.get(found.owner, ()), trace.explanation or "")
-        self._past.setdefault(found.owner, []).append(past)
+        earlier = self._past.setdefault(found.owner, deque(maxlen=RECENT))
+        causes = past.causes(earlier, trace.explanation or "")
+        earlier.append(past)
         return BuildReport(
             backend="jax",
             mode="jit",
@@ -141,7 +144,7 @@ class TracingSource:
             arguments=arguments,
             nodes=0 if graph is None else description.nodes(graph),
             seconds=seconds,
-            call_site=trace.call_site,
+            call_site=identity.call_site(),
             control_flow={} if graph is None else description.control_flow(graph),
             causes=causes,
             conditions=past.conditions,
@@ -166,7 +169,6 @@ class _Trace:
     statics: tuple[Sequence[int], Sequence[str]]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
-    call_site: str | None
     started: float
     explanation: str | None = None
 
@@ -193,7 +195,7 @@ class _Past:
     tree: str
     conditions: tuple[Condition, ...]
 
-    def causes(self, earlier: Sequence[_Past], explanation: str) -> tuple[Cause, ...]:
+    def causes(self, earlier: Iterable[_Past], explanation: str) -> tuple[Cause, ...]:
         """What changed since an earlier trace with the same leaves."""
         same = [past for past in earlier if past.arguments == self.arguments]
         if not same:
