@@ -50,6 +50,16 @@ def only_cpu() -> None:
         pytest.skip("a machine with an accelerator asks the frameworks which devices there are")
 
 
+def test_every_public_name_is_there() -> None:
+    import pytest_graphmode.watch  # the module, whose place in the package the function has taken
+
+    for name in pytest_graphmode.__all__:
+        assert getattr(pytest_graphmode, name).__name__ == name
+    assert callable(pytest_graphmode.watch)
+    with pytest.raises(AttributeError, match="module 'pytest_graphmode' has no attribute 'nothing'"):
+        pytest_graphmode.nothing  # noqa: B018
+
+
 def test_unused_the_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "test_plain.py").write_text("def test_plain(): pass\n")
     assert imported(tmp_path) == set()
