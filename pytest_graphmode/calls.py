@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from pytest_graphmode.backends.base import Mode
-from pytest_graphmode.ledger import EagerCounter
 from pytest_graphmode.recorder import Recorder
+from pytest_graphmode.tally import EagerCounter
 
 _CONTAINERS = (dict, list, tuple, np.ndarray, np.generic)
 

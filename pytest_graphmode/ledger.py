@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from pytest_graphmode.arguments import Argument, root_of, tensor_argument, value_argument
 from pytest_graphmode.identity import Identity
+from pytest_graphmode.tally import EagerCounter, Window
 
 __all__ = [
     "CAUSE_KINDS",
@@ -19,7 +20,6 @@ __all__ = [
     "Cause",
     "CauseKind",
     "Condition",
-    "EagerCounter",
     "Fallback",
     "GraphBreak",
     "GraphBuild",
@@ -194,75 +194,6 @@ class Fallback:
     reason: str
 
 
-@dataclass(slots=True)
-class EagerCounter:
-    """Tallies of one eagerly run function; nothing in it grows with the number of calls.
-
-    `structures` has the builds, and `sizes` the nodes of each, by the fingerprint of the recorded graph (or by its
-    number of nodes).
-    """
-
-    backend: str
-    mode: str
-    function: str
-    location: str
-    group: int = 0
-    calls: int = 0
-    structures: dict[object, int] = field(default_factory=dict)
-    sizes: dict[object, int] = field(default_factory=dict)
-
-    @property
-    def builds(self) -> int:
-        return sum(self.structures.values())
-
-    def clear(self) -> None:
-        self.calls = 0
-        self.structures.clear()
-        self.sizes.clear()
-
-
-@dataclass(frozen=True)
-class _Window:
-    """An eager counter and what it had counted when the ledger began."""
-
-    counter: EagerCounter
-    calls: int = 0
-    structures: Mapping[object, int] = field(default_factory=dict)
-
-    @classmethod
-    def opened(cls, counter: EagerCounter) -> _Window:
-        return cls(counter, counter.calls, dict(counter.structures))
-
-    def closed(self) -> _Window:
-        """With a copy of the counter, which may go on counting."""
-        counter = self.counter
-        structures, sizes = dict(counter.structures), dict(counter.sizes)
-        return replace(self, counter=replace(counter, structures=structures, sizes=sizes))
-
-    @property
-    def since(self) -> Mapping[object, int]:
-        """The builds in the window by structure."""
-        counts = {key: count - self.structures.get(key, 0) for key, count in self.counter.structures.items()}
-        return {key: count for key, count in counts.items() if count}
-
-    @property
-    def called(self) -> int:
-        return self.counter.calls - self.calls
-
-    @property
-    def built(self) -> int:
-        return sum(self.since.values())
-
-    @property
-    def rebuilt(self) -> int:
-        """All builds in the window but the first there ever was."""
-        return max(self.built - (not self.structures), 0)
-
-    @property
-    def nodes(self) -> int:
-        return sum(count * self.counter.sizes[key] for key, count in self.since.items())
-
-
 class GraphLedger:
     """The record of a test or of a `watch` block; it grows while it watches and keeps its contents afterwards.
 
@@ -276,7 +207,7 @@ class GraphLedger:
         self._breaks: list[GraphBreak] = []
         self._fallbacks: list[Fallback] = []
         self._calls: dict[tuple[str, str], int] = {}
-        self._windows: list[_Window] = []
+        self._windows: list[Window] = []
 
     # What event sources write, through `watch.Recorder`.
 
@@ -298,7 +229,7 @@ class GraphLedger:
             self._calls[key] += 1
 
     def add_counter(self, counter: EagerCounter) -> None:
-        self._windows.append(_Window.opened(counter))
+        self._windows.append(Window.opened(counter))
 
     def clear(self) -> None:
         """Forget everything: the test proper begins."""

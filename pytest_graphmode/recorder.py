@@ -11,7 +11,8 @@ from typing import Final
 
 from pytest_graphmode.causes import History
 from pytest_graphmode.identity import Identity, call_site
-from pytest_graphmode.ledger import BuildReport, Cause, EagerCounter, Fallback, GraphBreak, GraphBuild, GraphLedger
+from pytest_graphmode.ledger import BuildReport, Cause, Fallback, GraphBreak, GraphBuild, GraphLedger
+from pytest_graphmode.tally import EagerCounter
 
 _NEW_STRUCTURE: Final = "accept one graph per structure, or fix what the structure depends on"
 
@@ -80,12 +81,14 @@ class Recorder:
                     self.recorded(counter, nodes, structure)
 
     def graph_break(self, graph_break: GraphBreak) -> None:
-        for ledger in self._ledgers:
-            ledger.add_break(graph_break)
+        with self._lock:
+            for ledger in self._ledgers:
+                ledger.add_break(graph_break)
 
     def fallback(self, fallback: Fallback) -> None:
-        for ledger in self._ledgers:
-            ledger.add_fallback(fallback)
+        with self._lock:
+            for ledger in self._ledgers:
+                ledger.add_fallback(fallback)
 
     def counter(self, identity: Identity, backend: str, mode: str) -> EagerCounter:
         """The counter of an eagerly run function; equal functions share one."""

@@ -5,6 +5,7 @@ Attached by `watch.py` once both TensorFlow and Keras are imported.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ class LayerSource:
 def _calling(call: Callable[..., Any], tapes: TapeCounter, sink: Sink) -> Callable[..., Any]:
     executing_eagerly, could_possibly_record = context.executing_eagerly, record.could_possibly_record
 
+    @functools.wraps(call)
     def calling(layer: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         if depth.inside or not could_possibly_record() or not executing_eagerly():
