@@ -83,7 +83,8 @@ def parametrize(metafunc: pytest.Metafunc, registry: Registry) -> None:
 
 def _names_variants(node: pytest.Item) -> bool:
     """Whether a test names its variants itself: `parametrize("graphmode", [variant.param()], indirect=True)`."""
-    return any(mark.args and "graphmode" in mark.args[0] for mark in node.iter_markers("parametrize"))
+    given = (mark.args[0] for mark in node.iter_markers("parametrize") if mark.args)
+    return any("graphmode" in (names.replace(",", " ").split() if isinstance(names, str) else names) for names in given)
 
 
 def _params(registry: Registry, marks: Sequence[pytest.Mark]) -> list[ParameterSet]:

@@ -95,6 +95,26 @@ def test_ids_begin_with_the_variant(toy: pytest.Pytester) -> None:
     ]
 
 
+def test_a_test_may_name_its_variants_itself(toy: pytest.Pytester) -> None:
+    toy.makepyfile(
+        """
+        import pytest
+        from pytest_graphmode import Variant
+
+        own = [Variant("numpy", "eager").param(), Variant("toy", "eager").param()]
+
+        @pytest.mark.parametrize("graphmode", own, indirect=True)
+        def test_own(graphmode): graphmode.variant
+
+        @pytest.mark.parametrize("graphmode_like", [1])
+        def test_like(graphmode, graphmode_like): graphmode.variant
+        """
+    )
+    result = toy.runpytest_inprocess("--graph-backends=toy", "-v")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["*test_own[[]numpy-eager-cpu]*", "*test_own[[]toy-eager-cpu]*", "*toy-graph-cpu-1]*"])
+
+
 def test_markers_narrow_functions_classes_and_modules(toy: pytest.Pytester) -> None:
     toy.makepyfile(
         test_module="""
