@@ -64,8 +64,8 @@ class Mode(Protocol):
 
     The control-flow primitives are called inside a function only (in a mode that is not `static` also outside). What
     the handle gives them is simple: `state`, `init`, `xs` and `operands` are flat tuples of tensors, callbacks that
-    return a state return a flat tuple of tensors of the same dtypes and shapes, and predicates are checked. What a branch
-    and what a scan returns as `y` may be any tree of tensors and None.
+    return a state return a flat tuple of tensors of the same dtypes and shapes, and predicates are checked. What a
+    branch and what a scan returns as `y` may be any tree of tensors and None.
 
     Attributes:
         name: as in `--graph-backends`.
@@ -137,6 +137,9 @@ class Mode(Protocol):
     def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """A user's function as a primitive may call it: as it is, or with its Python control flow made traceable."""
 
+    def plain_modes(self, eager: Mode) -> Sequence[Mode]:
+        """Modes in which Python runs as it is on this mode's values, the best first; `eager` is the backend's own."""
+
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """The state after `state = body(state)` while `cond(state)`, a bool tensor or Python bool, holds."""
 
@@ -147,7 +150,7 @@ class Mode(Protocol):
         """
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
-        """`carry, ys` of `f(carry, x) -> (carry, y)` over the leading axis of every leaf of `xs`, which may be empty."""
+        """`carry, ys` of `f(carry, x) -> (carry, y)` over the leading axis of every leaf of `xs`; it may be empty."""
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
         """What the branch of a bool scalar returns; `pred` is a tensor in a static mode."""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pytest_graphmode import calls, trees
 from pytest_graphmode.controlflow.carried import same_steps
 from pytest_graphmode.controlflow.layout import Kind
+
+if TYPE_CHECKING:
+    from pytest_graphmode.backends.base import Mode
 
 
 class PythonMode:
@@ -48,6 +51,9 @@ class PythonMode:
 
     def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         return fn
+
+    def plain_modes(self, eager: Mode) -> Sequence[Mode]:
+        return (eager,)
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         while bool(cond(state)):

@@ -9,7 +9,7 @@ from pytest_graphmode import calls, identity, trees
 from pytest_graphmode.compare import first_leaf_mismatch
 from pytest_graphmode.controlflow.cases import Case, cases_of
 from pytest_graphmode.controlflow.journal import BRANCHES, LOOPS, Journal, Place, observed
-from pytest_graphmode.controlflow.plain import run_plainly
+from pytest_graphmode.controlflow.plain import native_worlds, numpy_world, run_plainly
 from pytest_graphmode.watch import recording, watcher
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ class _Check:
     def failure(self, reference: Callable[..., Any] | None, coverage: bool, in_graph: bool) -> str | None:
         """What is wrong, None if nothing is."""
         graph = _GraphRun(self._handle, self._fn, self._cases)
+        worlds = [numpy_world(), *native_worlds(self._handle)]
         if reference is None or coverage or in_graph:
-            journal, expected = run_plainly(self._handle, lambda mode: self._journaled(mode))
+            _, (journal, expected) = run_plainly(self._handle, worlds, self._journaled)
         if reference is not None:
-            expected = run_plainly(self._handle, lambda mode: self._results(reference, mode))
+            _, expected = run_plainly(self._handle, worlds, lambda mode: self._results(reference, mode))
         static = self._handle._mode.static
         return (
             self._difference(graph.results, expected)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pytest_graphmode import calls, identity, trees
 from pytest_graphmode.controlflow.clock import Clock
-from pytest_graphmode.controlflow.plain import eager_world, running_plainly
+from pytest_graphmode.controlflow.plain import native_worlds, run_plainly
 from pytest_graphmode.watch import watcher
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class _Check:
         self._fn = fn
         self._args = args
         self._function = handle.function(fn)
+        self._worlds = native_worlds(handle)
         self._seed = 0
         self.clock = Clock()
 
@@ -111,7 +112,13 @@ class _Check:
             yield _Source(f"vary ({identity.of(vary).name}) was called", _KEEP, (vary,))
 
     def _python(self) -> _Run:
-        with running_plainly(self._handle, *eager_world(self._handle)), self.clock.stopped():
+        run: _Run
+        world, run = run_plainly(self._handle, self._worlds, lambda _: self._plain_run())
+        self._worlds = [world]
+        return run
+
+    def _plain_run(self) -> _Run:
+        with self.clock.stopped():
             return self._run(self._fn)
 
     def _graph(self) -> _Run:

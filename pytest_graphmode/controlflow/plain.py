@@ -5,8 +5,8 @@ The reference that `check.py` and `frozen.py` hold a graph against.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,40 +18,44 @@ if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
 
-def numpy_world() -> tuple[Backend, Mode]:
+World = tuple["Backend", "Mode"]
+
+
+def numpy_world() -> World:
     from pytest_graphmode.backends.numpy import NumPy
 
     backend = NumPy()
     return backend, backend.mode("eager", "cpu")
 
 
-def eager_world(handle: Handle) -> tuple[Backend, Mode]:
-    """The variant's own framework, running Python as it is."""
+def native_worlds(handle: Handle) -> Sequence[World]:
+    """The variant's own framework, running Python as it is; the best first where there are several ways."""
     backend, mode = handle._framework, handle._mode
-    return backend, backend.mode("eager", handle.device) if mode.static else mode
+    if not mode.static:
+        return [(backend, mode)]
+    return [(backend, plain) for plain in mode.plain_modes(backend.mode("eager", handle.device))]
 
 
 @contextmanager
-def running_plainly(handle: Handle, backend: Backend, mode: Mode) -> Iterator[None]:
+def running_plainly(handle: Handle, world: World) -> Iterator[None]:
     """In the block the handle is that of plain Python, and nothing that runs counts as a call of the test's.
 
     NumPy warns of what frameworks compute in silence, such as a division by zero; so here it doesn't.
     """
-    with calls.uncounted(), handle.running_as(backend, mode), np.errstate(all="ignore"):
+    backend, mode = world
+    scope = nullcontext() if mode is handle._mode else mode.scope()
+    with scope, calls.uncounted(), handle.running_as(backend, mode), np.errstate(all="ignore"):
         yield
 
 
-def run_plainly(handle: Handle, run: Callable[[Mode], Any]) -> Any:
-    """What `run(mode)` returns over NumPy, or where that raises, over the variant's framework run eagerly.
+def run_plainly(handle: Handle, worlds: Sequence[World], run: Callable[[Mode], Any]) -> tuple[World, Any]:
+    """The first of the worlds in which `run(mode)` works, and what it returns.
 
-    The function may hold operations of the framework that take no NumPy arrays, or take them for something else; only
-    the second run's errors are the function's own.
+    A function may hold operations of its framework that take no NumPy arrays, say; only the last world's errors are
+    the function's own.
     """
-    try:
-        backend, mode = numpy_world()
-        with running_plainly(handle, backend, mode):
-            return run(mode)
-    except Exception:
-        backend, mode = eager_world(handle)
-        with running_plainly(handle, backend, mode):
-            return run(mode)
+    for world in worlds[:-1]:
+        with suppress(Exception), running_plainly(handle, world):
+            return world, run(world[1])
+    with running_plainly(handle, worlds[-1]):
+        return worlds[-1], run(worlds[-1][1])

@@ -172,6 +172,28 @@ def test_eager_frameworks_freeze_nothing(graphmode):
     graphmode.check_not_frozen(lambda x: x * random.random() * (time.time() % 100), np.ones(2))
 
 
+@variants("tf:session")
+def test_plain_python_beside_a_session(graphmode):
+    """Symbolic tensors are run at once, or TensorFlow runs eagerly: NumPy alone knows neither."""
+    tf, weight = graphmode.lib, graphmode.variable(2.0)
+
+    def with_operations(x, n):
+        x = graphmode.while_loop(lambda x, i: i < n, lambda x, i: (tf.nn.relu(x) * weight - 1, i + 1), (x, 0))[0]
+        return tf.reduce_sum(x)
+
+    def with_python(x):
+        if tf.reduce_sum(x) > 0:
+            return tf.nn.relu(x)
+        return x * 2
+
+    graphmode.check_control_flow(with_operations, [(np.ones(3), 0), (np.arange(3.0), 4)])
+    message = failure(graphmode.check_control_flow, with_operations, [(np.arange(3.0), 4)])
+    assert "never ran zero times, it ran 4 times" in message
+    graphmode.check_control_flow(with_python, [(np.ones(3),), (-np.ones(3),)])
+    message = failure(graphmode.check_not_frozen, lambda x: tf.nn.relu(x) * weight * random.random(), np.ones(3))
+    assert "random and numpy.random were reseeded" in message
+
+
 @variants("tf:graph", "tf:eager")
 def test_random_numbers_of_the_framework(graphmode):
     graphmode.check_not_frozen(lambda x: x * graphmode.lib.random.uniform([]), np.ones(2))

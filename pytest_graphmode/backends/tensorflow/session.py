@@ -20,12 +20,14 @@ from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
 from tensorflow.python.framework.auto_control_deps import AutomaticControlDependencies
 
 from pytest_graphmode import trees
+from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.tensorflow import tape
 from pytest_graphmode.backends.tensorflow.autograph import converted
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
 from pytest_graphmode.backends.tensorflow.session_function import SessionFunction
+from pytest_graphmode.backends.tensorflow.session_plain import EagerBesideSession, PlainSession
 
 
 class _Building(threading.local):
@@ -39,6 +41,7 @@ class Session(Graph):
 
     def __init__(self, device: str) -> None:
         super().__init__(device)
+        self._device_name = device
         self.graph = tf.Graph()
         self.session = tf.compat.v1.Session(graph=self.graph)
         self._building = _Building()
@@ -104,6 +107,9 @@ class Session(Graph):
         if options:
             raise TypeError(f"a function in a TensorFlow 1 session takes no options, got {', '.join(options)}")
         return SessionFunction(self, fn)
+
+    def plain_modes(self, eager: Mode) -> Sequence[Mode]:
+        return PlainSession(self), EagerBesideSession(self._device_name)
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
         return self.function(compute)
