@@ -4,12 +4,15 @@ import collections
 import dataclasses
 import functools
 import gc
+import importlib
+import pkgutil
 import sys
 import weakref
 
 import pytest
 
-from pytest_graphmode import watch
+from pytest_graphmode import UnsupportedError, watch
+from pytest_graphmode.watch import watcher
 
 tf = pytest.importorskip("tensorflow")
 
@@ -119,16 +122,39 @@ def test_nothing_stays_patched():
     assert patched() == before
 
 
-def test_a_tensorflow_without_the_hooks_is_a_clear_error(monkeypatch):
-    from tensorflow.python.eager.polymorphic_function import tracing_compilation
-
-    from pytest_graphmode import UnsupportedError
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        ("tensorflow.python.eager.polymorphic_function.tracing_compilation", "_create_concrete_function"),
+        ("tensorflow.core.function.polymorphism.function_cache:FunctionCache", "generalize"),
+        ("tensorflow.python.eager.polymorphic_function.polymorphic_function:Function", "_call"),
+        ("tensorflow.python.eager.polymorphic_function.concrete_function:ConcreteFunction", "_call_impl"),
+        ("tensorflow.python.framework.ops:Graph", "_get_function"),
+    ],
+)
+def test_a_tensorflow_without_the_hooks_is_a_clear_error(monkeypatch, owner, name):
     from pytest_graphmode.backends.tensorflow.tracing import TracingSource
-    from pytest_graphmode.watch import watcher
 
-    monkeypatch.delattr(tracing_compilation, "_create_concrete_function")
-    with pytest.raises(UnsupportedError, match=r"has no .*_create_concrete_function.*use TensorFlow 2\.16 to"):
+    monkeypatch.delattr(pkgutil.resolve_name(owner), name)
+    with pytest.raises(
+        UnsupportedError, match=rf"has no .*\.{name}, by which graphs are counted: use TensorFlow 2\.16 to"
+    ):
         TracingSource().attach(watcher)
+
+
+def test_a_tensorflow_without_the_modules_is_a_clear_error(monkeypatch):
+    name = "pytest_graphmode.backends.tensorflow.internals"
+    monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorflow.core.function.polymorphism.function_cache", None)
+    with pytest.raises(UnsupportedError, match=r"is not as it was \(.*function_cache.*use TensorFlow 2\.16 to"):
+        importlib.import_module(name)
+
+
+def test_a_function_may_have_an_argument_of_any_name():
+    step = tf.function(lambda function, layer, cls: function)
+    with watch() as ledger:
+        step(function=ones(1), layer=1, cls=2)
+    assert ledger.calls == 1
 
 
 def test_nothing_is_kept_alive():

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from tensorflow.python.eager import context, record
 
 from pytest_graphmode import identity
+from pytest_graphmode.backends.tensorflow.internals import context, record
 from pytest_graphmode.backends.tensorflow.patching import patched
 from pytest_graphmode.backends.tensorflow.recording import TapeCounter
 from pytest_graphmode.calls import depth
@@ -38,7 +38,7 @@ def _calling(call: Callable[..., Any], tapes: TapeCounter, sink: Sink) -> Callab
     executing_eagerly, could_possibly_record = context.executing_eagerly, record.could_possibly_record
 
     @functools.wraps(call)
-    def calling(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    def calling(layer: Any, /, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         if depth.inside or not could_possibly_record() or not executing_eagerly():
             return call(layer, *args, **kwargs)

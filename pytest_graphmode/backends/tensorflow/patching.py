@@ -21,7 +21,7 @@ def patched(*replacements: tuple[Any, str, Wrap]) -> Callable[[], None]:
     Raises:
         UnsupportedError: this version of TensorFlow lacks one of the attributes; none is replaced then.
     """
-    originals = [(owner, name, _existing(owner, name)) for owner, name, _ in replacements]
+    originals = [(owner, name, existing(owner, name)) for owner, name, _ in replacements]
     for (owner, name, original), (_, _, wrap) in zip(originals, replacements, strict=True):
         setattr(owner, name, wrap(original))
 
@@ -32,7 +32,12 @@ def patched(*replacements: tuple[Any, str, Wrap]) -> Callable[[], None]:
     return undo
 
 
-def _existing(owner: Any, name: str) -> Callable[..., Any]:
+def existing(owner: Any, name: str) -> Callable[..., Any]:
+    """An attribute of TensorFlow's.
+
+    Raises:
+        UnsupportedError: this version of TensorFlow has no such attribute.
+    """
     found: Callable[..., Any] | None = getattr(owner, name, None)
     if found is None:
         raise UnsupportedError(

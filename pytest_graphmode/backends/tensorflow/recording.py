@@ -14,9 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-# Private: neither the op callbacks that tf.debugging is made of nor whether a tape records has a public name.
-from tensorflow.python.eager import context, record
-
+from pytest_graphmode.backends.tensorflow.internals import context, record
 from pytest_graphmode.backends.tensorflow.patching import patched
 from pytest_graphmode.watch import watcher
 

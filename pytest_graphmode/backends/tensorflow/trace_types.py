@@ -11,11 +11,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-# Private: TensorFlow publishes the protocol of a trace type, but not the containers it builds them from.
-from tensorflow.core.function.trace_type import default_types as trace_types
-from tensorflow.core.function.trace_type.custom_nest_trace_type import CustomNestTraceType
-from tensorflow.python.ops.resource_variable_ops import VariableSpec
-
+from pytest_graphmode.backends.tensorflow.internals import CustomNestTraceType, VariableSpec, trace_types
 from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
 
 

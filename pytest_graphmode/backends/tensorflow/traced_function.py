@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import tensorflow as tf
-from tensorflow.python.data.ops.structured_function import StructuredFunctionWrapper
-from tensorflow.python.eager.polymorphic_function.tf_method_target import TfMethodTarget
-from tensorflow.python.util import tf_decorator
 
 from pytest_graphmode import identity
+from pytest_graphmode.backends.tensorflow.internals import StructuredFunctionWrapper, TfMethodTarget, tf_decorator
 
 _TENSORFLOW: Final = str(Path(tf.__file__).parent)
 

@@ -12,14 +12,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tensorflow.core.function.polymorphism.function_cache import FunctionCache
-from tensorflow.python.eager import context
-from tensorflow.python.eager.polymorphic_function import function_context, tracing_compilation
-from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
-from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
+import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow import graph_nodes, trace_types, traced_function
-from pytest_graphmode.backends.tensorflow.patching import patched
+from pytest_graphmode.backends.tensorflow.internals import (
+    ConcreteFunction,
+    Function,
+    FunctionCache,
+    context,
+    function_context,
+    tracing_compilation,
+)
+from pytest_graphmode.backends.tensorflow.patching import existing, patched
 from pytest_graphmode.identity import call_site
 from pytest_graphmode.ledger import BuildReport, Cause, Condition
 from pytest_graphmode.watch import Sink
@@ -60,6 +64,7 @@ class TracingSource:
         self._thread = _Thread()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
+        existing(tf.__internal__.FuncGraph, "_get_function")  # what `graph_nodes.py` follows calls by
         return patched(
             (tracing_compilation, "_create_concrete_function", lambda trace: self._tracing(trace, sink)),
             (FunctionCache, "generalize", self._generalizing),
@@ -100,7 +105,7 @@ def _calling(call: Callable[..., Any], sink: Sink, mode: Callable[[Any], str]) -
     """Report the calls that Python makes, not those inside a graph under construction."""
     executing_eagerly = context.executing_eagerly
 
-    def calling(function: Any, *args: Any, **kwargs: Any) -> Any:
+    def calling(function: Any, /, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         if executing_eagerly():
             sink.call("tf", mode(function))
