@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_graphmode.builtin import BACKENDS
@@ -62,17 +61,7 @@ class _Attachment:
         self.detach: Callable[[], None] | None = None
 
     def ready(self, finishing: str) -> bool:
-        return (
-            self.detach is None and self._written and all(complete(anchor, finishing) for anchor in self.spec.anchors)
-        )
-
-    @property
-    def _written(self) -> bool:
-        """Whether the source's module exists yet; to be removed once all are written."""
-        module = self.spec.target.partition(":")[0]
-        if not module.startswith("pytest_graphmode."):
-            return True
-        return Path(__file__).parent.parent.joinpath(*module.split(".")).with_suffix(".py").exists()
+        return self.detach is None and all(complete(anchor, finishing) for anchor in self.spec.anchors)
 
 
 class _Heard(threading.local):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+import pytest_graphmode
 from pytest_graphmode import BackendSpec
 from pytest_graphmode.backends.base import SourceSpec
 from pytest_graphmode.builtin import BACKENDS
@@ -21,6 +23,10 @@ GOOD = {
     "distributions": ("mine-dist",),
     "target": "mine:Mine",
 }
+
+
+def targets(spec: BackendSpec) -> list[str]:
+    return [spec.target, *(source.target for source in spec.sources)]
 
 
 def test_a_spec_says_what_installs_it() -> None:
@@ -74,9 +80,17 @@ def test_the_version_is_that_of_the_first_distribution_there_is() -> None:
     assert BackendSpec(**GOOD).version == "unknown"
 
 
-def test_every_builtin_backend_names_its_modes_and_sources() -> None:
-    assert [spec.name for spec in BACKENDS][:2] == ["tf", "torch"]
-    assert {spec.name for spec in BACKENDS} >= {"tf", "torch", "numpy"}
+def test_the_builtin_backends() -> None:
+    assert [spec.name for spec in BACKENDS] == ["tf", "torch", "jax", "numpy"]
+
+
+@pytest.mark.parametrize("target", [target for spec in BACKENDS for target in targets(spec)])
+def test_what_a_builtin_backend_names_is_there(target: str) -> None:
+    # Read, not imported: most of it needs a framework.
+    module, _, name = target.partition(":")
+    path = Path(pytest_graphmode.__file__).parent.joinpath(*module.split(".")[1:])
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    assert re.search(rf"^(class {name}\b|from .* import .*\b{name}\b)", file.read_text(), re.MULTILINE)
 
 
 # gather
