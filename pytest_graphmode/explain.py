@@ -65,7 +65,7 @@ def _rows(builds: Sequence[GraphBuild]) -> Iterator[str]:
     for position, (build, signature) in enumerate(zip(shown, signatures, strict=True)):
         if skipped and position == half:
             yield f"    ... {skipped} more builds"
-        yield f"    {build.number:<{digits}}  {signature}{_size(build)}{_where(build)}"
+        yield f"    {build.number:<{digits}}  {signature}{_size(build)}{_where(build)}".rstrip()
         for cause in build.causes:
             yield f"       {cause}"
 
@@ -86,7 +86,9 @@ def _aligned(rows: Sequence[list[str]]) -> list[str]:
 
 
 def _size(build: GraphBuild) -> str:
-    return "             failed" if build.failed else f"{build.nodes:>13} nodes"
+    if build.failed:
+        return f"{'failed':>19}"
+    return f"{build.nodes:>13} {'node ' if build.nodes == 1 else 'nodes'}"
 
 
 def _where(build: GraphBuild) -> str:

@@ -165,16 +165,15 @@ class _Layers:
         return True
 
     def _enter(self, instance: Any) -> bool:
-        """A callable object: the method that its user wrote, else the object by its class."""
-        if isinstance(instance, type):
-            return False
+        """A callable object: the method that its user wrote, else the one that does its work, else its class."""
         entries = [getattr(type(instance), name, None) for name in _ENTRIES]
-        own = next((entry for entry in entries if _written_by_user(entry)), None)
-        if own is None and not isinstance(entries[0], types.FunctionType):
+        functions = [entry for entry in entries if isinstance(entry, types.FunctionType) or _written_by_user(entry)]
+        if isinstance(instance, type) or not functions:
             return False
+        entry = next(filter(_written_by_user, functions), functions[-1])
         self.bound = token(instance)
-        self._class = "" if own is not None else type(instance).__qualname__
-        self._replace(entries[0] if own is None else own)
+        self._class = type(instance).__qualname__ if entry is entries[0] and not _written_by_user(entry) else ""
+        self._replace(entry)
         return True
 
 

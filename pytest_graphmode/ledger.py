@@ -131,8 +131,11 @@ class BuildReport:
 class GraphBuild:
     """One construction of a graph. `causes` is empty for the first build of a function in the test.
 
-    `seconds` is wall-clock time of the build; `nodes` the operations of the graph (for a TensorFlow 1 session:
-    added since the last run; for eager modes: the autograd nodes recorded).
+    `seconds` is wall-clock time of the build without the builds nested in it, which have their own. `nodes` is the
+    number of operations of the graph and of all that it calls or loops over, each once (for a TensorFlow 1 session:
+    added since the last run; for eager modes: the autograd nodes recorded). `control_flow` counts the `while`,
+    `cond`, `scan` and `switch` operations among them. `number` counts the builds of one function, whose events have
+    the same `group`.
     """
 
     function: str

@@ -64,6 +64,13 @@ def test_a_build_without_arguments_nodes_or_call_site_has_no_stray_spaces():
     assert ledger.explain().splitlines()[1] == "    1              0 nodes"
 
 
+def test_one_node_is_no_plural():
+    ledger = recorded(built((3,), True, 1, 17), BuildReport("tf", "graph", STEP, nodes=1))
+    rows = [line for line in ledger.explain().splitlines() if " node" in line]
+    assert rows[0].endswith("            1 node    called from test_model.py:17")
+    assert rows[1].endswith("            1 node")
+
+
 def test_a_failed_build_is_marked():
     ledger = recorded(built((3,), True, 0, 17, failed=True), built((3,), True, 4, 18))
     lines = ledger.explain().splitlines()

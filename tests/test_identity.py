@@ -237,9 +237,15 @@ def test_an_object_is_found_by_the_method_its_user_wrote(monkeypatch):
     class Plain(Base):
         pass
 
+    class Working(Base):
+        def forward(self, x):
+            return x
+
+    monkeypatch.setattr(Working.forward, "__code__", Working.forward.__code__.replace(co_filename="<string>"))
     net, plain, other = Net(), Plain(), Plain()
     assert identity.of(net).line == Net.forward.__code__.co_firstlineno
     assert identity.of(plain).name.endswith("Plain")
+    assert identity.of(Working()).name.endswith("Working.forward")
     assert identity.of(plain).library
     assert same(plain, plain)
     assert not same(plain, other)

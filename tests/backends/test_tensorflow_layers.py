@@ -41,7 +41,7 @@ def test_a_training_step_in_plain_code_is_a_build(model):
     assert ledger.backends == (("tf", "eager"),)
     assert (ledger.calls, ledger.builds, ledger.rebuilds) == (3, 3, 2)
     (event,) = ledger.events
-    assert event.function == "Sequential"
+    assert event.function == "Sequential.call"
     assert event.nodes >= 7  # two products, two sums, a relu, and the reads of variables
     assert event.call_site.startswith("test_tensorflow_layers.py:")
 

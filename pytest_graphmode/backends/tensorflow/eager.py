@@ -76,6 +76,7 @@ class Eager(TensorFlowMode):
             yield
 
     def recorded_nodes(self) -> int:
+        """See `Mode`; `fingerprint` is of what was recorded between the last two calls of this."""
         return self._tapes.look()
 
     def fingerprint(self, outputs: Any) -> str | None:
