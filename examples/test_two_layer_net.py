@@ -26,3 +26,24 @@ def test_two_layer_net(graphmode):
 
     for _ in range(STEPS):
         graphmode.agree(loss=step())
+
+
+@pytest.mark.graphmode(backends="tf:session")
+@pytest.mark.graph_rebuilds(0)
+def test_two_layer_net_with_placeholders(graphmode):
+    """The same in TensorFlow 1's own words: placeholders, a session, the updates as operations of the graph."""
+    tf, rng = graphmode.lib, graphmode.rng
+    x, y = tf.compat.v1.placeholder("float32", [64, 1000]), tf.compat.v1.placeholder("float32", [64, 10])
+    w1, w2 = (
+        tf.Variable(rng.standard_normal((1000, 100), "float32")),
+        tf.Variable(rng.standard_normal((100, 10), "float32")),
+    )
+    loss = tf.reduce_sum((tf.matmul(tf.maximum(tf.matmul(x, w1), 0), w2) - y) ** 2)
+    grad1, grad2 = tf.gradients(loss, [w1, w2])
+    with tf.control_dependencies([grad1, grad2]):
+        updates = tf.group(w1.assign_sub(1e-6 * grad1), w2.assign_sub(1e-6 * grad2))
+    values = {x: rng.standard_normal((64, 1000)), y: rng.standard_normal((64, 10))}
+    graphmode.session.run(tf.compat.v1.global_variables_initializer())
+    losses = [graphmode.session.run([loss, updates], values)[0] for _ in range(STEPS)]
+    assert losses[-1] < losses[0] / 1000
+    assert (graphmode.ledger.builds, graphmode.ledger.calls) == (1, STEPS + 1)
