@@ -144,9 +144,9 @@ class Mode(Protocol):
         """The state after `state = body(state)` while `cond(state)`, a bool tensor or Python bool, holds."""
 
     def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
-        """The state after `state = body(i, state)` for i from `lower` up to `upper`.
+        """The state after `state = body(i, state)` for i from `lower` up to `upper`, each i an int32 scalar.
 
-        The bounds are two Python ints (i is then int32) or two integer scalars of one dtype, which i has too.
+        The bounds are two Python ints or two integer scalars of one dtype.
         """
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:

@@ -132,6 +132,16 @@ def test_fori_loop_takes_bounds_that_are_tensors(graphmode, run, lower, upper, t
 
 
 @every_mode
+def test_the_index_of_a_fori_loop_is_int32(graphmode, run):
+    def last(lower, upper):
+        return graphmode.fori_loop(lower, upper, lambda i, last: i, 0)
+
+    for dtype in ("int32", "int64"):
+        result = run(last, np.array(1, dtype), np.array(3, dtype))
+        assert (result, result.dtype.name) == (2, "int32")
+
+
+@every_mode
 def test_fori_loop_passes_a_tuple_whole(graphmode, run):
     result = run(lambda x: graphmode.fori_loop(0, 3, lambda i, pair: (pair[1], pair[0] + 1), (x, x)), 1.0)
     assert result == (2.0, 3.0)
@@ -228,6 +238,37 @@ def test_loops_close_over_tensors(graphmode, run):
         return graphmode.fori_loop(0, n, lambda i, y: y * x, x * 0 + 1)
 
     assert run(power, 3.0, 4) == 81.0
+
+
+@variants("tf:graph", "tf:session", "tf:xla", "torch:compile", "jax:jit")
+def test_verbs_at_top_level_are_nodes_of_a_graph(graphmode):
+    graphmode.while_loop(lambda n: n < 3, lambda n: n + 1, (0,))
+    graphmode.scan(lambda c, x: (c + x, c), 0.0, np.ones(3))
+    graphmode.cond(True, lambda x: x * 2, lambda x: x * 3, 1.0)
+    graphmode.switch(1, [lambda x: x * 2, lambda x: x * 3, lambda x: x * 4], 1.0)
+    names = [event.function for event in graphmode.ledger.events]
+    assert [name.partition("(")[0] for name in names] == ["while_loop", "scan", "cond", "switch"]
+    loops = [
+        event.control_flow.get("while", 0) + event.control_flow.get("scan", 0) for event in graphmode.ledger.events
+    ]
+    branches = [
+        event.control_flow.get("cond", 0) + event.control_flow.get("switch", 0) for event in graphmode.ledger.events
+    ]
+    assert (loops, [count > 0 for count in branches]) == ([1, 1, 0, 0], [False, False, True, True])
+
+
+@variants("tf:graph", "tf:session", "tf:xla", "torch:compile", "jax:jit")
+def test_verbs_in_a_function_are_no_reason_to_build_it_again(graphmode):
+    @graphmode.function
+    def everything(x, n):
+        x = graphmode.fori_loop(0, n, lambda i, x: x * 2, x)
+        x = graphmode.scan(lambda x, y: (x + y, None), x, np.arange(3.0))[0]
+        x = graphmode.switch(n, [lambda x: x, lambda x: -x], x)
+        return graphmode.cond(x > 0, lambda x: x + 1, lambda x: x - 1, x)
+
+    for n in range(4):
+        everything(np.float32(n), np.int32(n))
+    assert (graphmode.ledger.builds, graphmode.ledger.rebuilds) == (1, 0)
 
 
 # Gradients.

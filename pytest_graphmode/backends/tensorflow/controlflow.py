@@ -33,7 +33,7 @@ class GraphControlFlow:
 
         def advance(state: Tensors) -> Tensors:
             index, *rest = state
-            return (index + 1, *body(index, tuple(rest)))
+            return (index + 1, *body(tf.cast(index, tf.int32), tuple(rest)))
 
         return _while(lambda state: state[0] < end, advance, (start, *state), most)[1:]
 

@@ -41,7 +41,7 @@ def _describe(cls: type) -> None:
 def known(fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn`, by AutoGraph, with the dataclasses in its results described to TensorFlow before it sees them."""
 
-    @functools.wraps(fn)
+    @functools.wraps(fn, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
         result = converted(fn)(*args, **kwargs)
         trees.leaves(result)
