@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ _RESUMED: Final = re.compile(r"torch_dynamo_resume_in_(?P<name>.+)_at_(?P<line>\
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 _MOST_LEAVES: Final = 100
 _TORCH: Final = str(torch.__path__[0])
+_MODULES: Final = str(Path(__file__).parents[1] / "modules.py")
 _EVAL_FRAME: Final = str(Path(_TORCH) / "_dynamo" / "eval_frame.py")
 
 
@@ -93,40 +94,42 @@ class Frame:
     @functools.cached_property
     def leaves(self) -> tuple[Leaf, ...]:
         """The leaves of all arguments and closed-over variables, `self` apart."""
-        return tuple(leaf for name, source, value in self._arguments() for leaf in _leaves(name, source, value))
+        return tuple(leaf for name, source, value in self._arguments() for leaf in leaves(name, source, value))
 
     def _arguments(self) -> Iterator[tuple[str, str, Any]]:
         if self._subject is not None:
-            yield from self._arguments_of_subject()
+            yield from arguments_of(self._subject, self.locals.get("args", ()), self.locals.get("kwargs", {}))
             return
         names = _parameters(self.code)[0 if self._owner is None else 1 :] + self.code.co_freevars
         for name in names:
             if name in self.locals and not name.startswith("__"):
                 yield name, f"L[{name!r}]", self.locals[name]
 
-    def _arguments_of_subject(self) -> Iterator[tuple[str, str, Any]]:
-        """The arguments of a wrapped callable, which its wrapper has as `*args, **kwargs`, by its own names."""
-        args, kwargs = self.locals.get("args", ()), self.locals.get("kwargs", {})
-        names = _positional(self._subject)
-        for position, value in enumerate(args):
-            name = names[position] if position < len(names) else f"args[{position}]"
-            yield name, f"L['args'][{position}]", value
-        for name, value in kwargs.items():
-            yield name, f"L['kwargs'][{name!r}]", value
+
+def arguments_of(subject: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """What a callable is called with, by its own names: name, how Dynamo's wrapper spells it, and value."""
+    names = _positional(subject)
+    for position, value in enumerate(args):
+        yield names[position] if position < len(names) else f"args[{position}]", f"L['args'][{position}]", value
+    for name, value in kwargs.items():
+        yield name, f"L['kwargs'][{name!r}]", value
 
 
 def _subject(code: types.CodeType, scope: Mapping[str, Any]) -> Any:
     """What a wrapper of torch's own stands for: a module's forward, a partial; None for a frame of its own.
 
     Every `torch.compile(module)` and every compiled partial shares the code of one wrapper in torch, whose closure
-    holds what was compiled; `module.compile()` compiles `nn.Module._call_impl`.
+    holds what was compiled; `module.compile()` compiles `nn.Module._call_impl`. A module that is called from code which
+    a graph break left over may be met in the plugin's own wrapper of such calls.
     """
-    if not code.co_filename.startswith(_TORCH):
+    if not code.co_filename.startswith((_TORCH, _MODULES)):
         return None
     if code.co_name == "inner" and "fn" in code.co_freevars:
         found = scope.get("fn")
     elif code.co_name in ("_call_impl", "_wrapped_call_impl"):
         found = scope.get("self")
+    elif code.co_filename == _MODULES and code.co_name == "calling":
+        found = scope.get("module")
     else:
         return None
     owner = getattr(found, "__self__", None)
@@ -170,7 +173,7 @@ def _positional(subject: Any) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.kind <= parameter.POSITIONAL_OR_KEYWORD]
 
 
-def _leaves(name: str, source: str, value: Any) -> Iterator[Leaf]:
+def leaves(name: str, source: str, value: Any) -> Iterator[Leaf]:
     paths, sources = trees.paths(value, name), trees.paths(value, source)
     for (path, leaf), (guarded, _) in list(zip(paths, sources, strict=True))[:_MOST_LEAVES]:
         yield Leaf(guarded, describe(path, leaf))

@@ -9,13 +9,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from torch._ops import HigherOrderOperator
 from torch.fx import GraphModule, Node
 
-from pytest_graphmode.backends.torch import capture
-
+_CAPTURE: Final = str(Path(__file__).parents[1] / "capture.py")
 _CALLS: Final = ("call_function", "call_method", "call_module")
 _FRAME: Final = re.compile(r'File "([^"]*)", line \d+, in (\S+)')
 
@@ -75,7 +75,7 @@ def _name(node: Node) -> str | None:
         return name
     # The handle's switch is a chain of torch.cond, the first of which stands for all.
     frames = _FRAME.findall(str(node.meta.get("stack_trace", "")))
-    callers = [function for file, function in frames if file == capture.__file__]
+    callers = [function for file, function in frames if file == _CAPTURE]
     if callers[-2:-1] != ["switch"]:
         return name
     return None if callers[-3:-2] == ["others"] else "switch"

@@ -19,10 +19,12 @@ from typing import Any
 import torch
 from torch._dynamo import convert_frame, output_graph
 
+from pytest_graphmode.backends.patching import patched
+from pytest_graphmode.backends.torch import modules
 from pytest_graphmode.backends.torch.dynamo import breaks, guards
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
-from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.backends.torch.versions import SUPPORTED
 from pytest_graphmode.identity import call_site, token
 from pytest_graphmode.ledger import BuildReport, Cause, Fallback, GraphBreak
 from pytest_graphmode.watch import Sink
@@ -46,27 +48,26 @@ class DynamoSource:
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         codes = _Codes()
-        patches = [
-            Patch(convert_frame, "_compile", lambda compile: self._compiling(compile, sink, codes)),
-            Patch(output_graph.OutputGraph, "call_user_compiler", self._compiling_graph),
-        ]
-
-        def detach() -> None:
-            for patch in reversed(patches):
-                patch.undo()
-
-        return detach
+        modules.known_to_dynamo()
+        return patched(
+            SUPPORTED,
+            (convert_frame, "_compile", lambda compile: self._compiling(compile, sink, codes)),
+            (output_graph.OutputGraph, "call_user_compiler", self._compiling_graph),
+        )
 
     def _compiling(self, compile: Callable[..., Any], sink: Sink, codes: _Codes) -> Callable[..., Any]:
         parameters = inspect.signature(compile)
 
         def compiling(*args: Any, **kwargs: Any) -> Any:
             given = parameters.bind(*args, **kwargs).arguments
+            if given.get("export"):
+                return compile(*args, **kwargs)  # a part of what `export.py` reports
             compilation = _Compilation(given, codes)
             self._thread.running.append(compilation)
             error = None
             try:
-                return compile(*args, **kwargs)
+                with modules.unwatched():
+                    return compile(*args, **kwargs)
             except BaseException as raised:
                 error = raised
                 raise
@@ -186,24 +187,3 @@ def _entries(given: dict[str, Any]) -> list[Any]:
         linked.append(entry)
         entry = entry.next
     return linked
-
-
-class Patch:
-    """One attribute of torch's, replaced until undone.
-
-    Raises:
-        UnsupportedError: this version of torch has no such attribute.
-    """
-
-    def __init__(self, owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        self._owner, self._name = owner, name
-        self._original = getattr(owner, name, None)
-        if self._original is None:
-            raise UnsupportedError(
-                f"this torch has no {owner.__name__}.{name}, by which builds are counted: "
-                "pytest-graphmode knows torch 2.4 to 2.13; look for a newer release of it"
-            )
-        setattr(owner, name, wrap(self._original))
-
-    def undo(self) -> None:
-        setattr(self._owner, self._name, self._original)

@@ -1,0 +1,118 @@
+"""Sees the modules that record autograd graphs when they are called eagerly, in code that nobody wrapped.
+
+Attached by `watch.py`. `torch.nn.Module.__call__` is replaced for it: a global forward hook, the public way, is a thing
+that Dynamo builds its graphs for, and it builds them again once the hook is removed.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from pytest_graphmode import identity, trees
+from pytest_graphmode.backends.torch import topology
+from pytest_graphmode.calls import depth
+from pytest_graphmode.identity import Identity
+from pytest_graphmode.watch import Sink
+
+_ORIGINAL: Final = "__graphmode_original__"
+
+
+class ModuleSource:
+    """Reports outermost calls of modules; see `watch.EventSource`."""
+
+    def __init__(self) -> None:
+        self._identities: weakref.WeakKeyDictionary[nn.Module, Identity] = weakref.WeakKeyDictionary()
+        self._calling: Callable[..., Any] | None = None
+        self._sink: Sink | None = None
+
+    def attach(self, sink: Sink) -> Callable[[], None]:
+        self._sink = sink
+        original = nn.Module.__call__
+        if getattr(self._calling, _ORIGINAL, None) is not original:
+            # One function for all times, because Dynamo would compile again for another one.
+            self._calling = self._wrapper(original)
+        calling = self._calling
+        nn.Module.__call__ = calling
+
+        def detach() -> None:
+            self._sink = None
+            if nn.Module.__call__ is calling:
+                nn.Module.__call__ = original
+
+        return detach
+
+    def _wrapper(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        recorded = torch.autograd._get_sequence_nr  # see `TorchMode.recorded_nodes`
+
+        @functools.wraps(call)
+        def calling(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            if torch.compiler.is_compiling() or depth.inside or _in_compiled_code():
+                return call(module, *args, **kwargs)
+            depth.inside = True
+            before = recorded()
+            try:
+                result = call(module, *args, **kwargs)
+            finally:
+                depth.inside = False
+            nodes = recorded() - before
+            if nodes and not _compiled(module):
+                self._report(module, nodes, result)
+            return result
+
+        setattr(calling, _ORIGINAL, call)
+        return calling
+
+    def _report(self, module: nn.Module, nodes: int, result: Any) -> None:
+        if self._sink is not None:
+            known = self._identities.get(module)
+            if known is None:
+                known = self._identities[module] = identity.of(module.forward, owner=module)
+            self._sink.eager_call("torch", "eager", known, nodes, lambda: topology.fingerprint(trees.leaves(result)))
+
+
+def _compiled(module: nn.Module) -> bool:
+    """Whether a module is what torch.compile made of one, or was compiled in place."""
+    return "_orig_mod" in module._modules or module._compiled_call_impl is not None
+
+
+def _in_compiled_code() -> bool:
+    """Whether the caller's caller is a part of a compiled function, in a graph or left outside by a graph break."""
+    eval_frame = sys.modules.get("torch._C._dynamo.eval_frame")
+    callback = getattr(eval_frame, "get_eval_frame_callback", None)
+    if callback is not None:
+        return callback() not in (None, False)
+    # torch 2.4 does not tell; its graphs call modules in code that torch.fx has written.
+    return sys._getframe(2).f_code.co_filename.startswith("<eval_with_key>")
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Modules as torch made them in a block: what Dynamo traces must not depend on whether somebody watches."""
+    calling = nn.Module.__call__
+    original = getattr(calling, _ORIGINAL, None)
+    if original is None:
+        yield
+        return
+    nn.Module.__call__ = original
+    try:
+        yield
+    finally:
+        nn.Module.__call__ = calling
+
+
+def known_to_dynamo() -> None:
+    """Undo it where Dynamo, imported while somebody watches, took the replaced `nn.Module.__call__` for torch's own."""
+    for name in ("torch._dynamo.utils", "torch._dynamo.variables.nn_module"):
+        taken = getattr(sys.modules.get(name), "unpatched_nn_module_call", None)
+        original = getattr(taken, _ORIGINAL, None)
+        if original is not None:
+            setattr(sys.modules[name], "unpatched_nn_module_call", original)  # noqa: B010
