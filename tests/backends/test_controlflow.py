@@ -82,6 +82,11 @@ def test_a_lone_tensor_is_a_loop_variable(graphmode, run):
     assert run(lambda x: graphmode.while_loop(lambda x: x < 100.0, lambda x: x * 3, x), 1.0) == 243.0
 
 
+@even_slow_modes
+def test_a_condition_may_be_a_python_bool(graphmode, run):
+    assert run(lambda x: graphmode.while_loop(lambda x: False, lambda x: x + 1, (x,)), 1.0) == (1.0,)
+
+
 @every_mode
 def test_numbers_and_arrays_become_tensors_by_the_rule_of_tensor(graphmode, run):
     def loop():
@@ -374,3 +379,44 @@ def test_assignments_in_bodies_and_branches_happen(graphmode):
     assert graphmode.numpy(count) == 30
     step(graphmode.tensor(-1.0))
     assert graphmode.numpy(count) == 33
+
+
+# What only TensorFlow's graphs have: shapes that are not known while tracing.
+
+
+@variants("tf:graph")
+def test_a_shape_that_tracing_lost_is_checked_by_the_graph(graphmode):
+    tf = graphmode.lib
+
+    @graphmode.function
+    def keep(x, least):
+        return graphmode.fori_loop(0, 3, lambda i, x: tf.boolean_mask(x, x > least) + 1, x)
+
+    result = keep(np.arange(3.0), np.float32(-1))
+    assert result.shape == (3,)
+    np.testing.assert_array_equal(graphmode.numpy(result), [3, 4, 5])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="is not compatible with expected shape"):
+        keep(np.arange(3.0), np.float32(1))
+
+
+@variants("tf:graph")
+@pytest.mark.parametrize("shape", [[None, 2], None])
+def test_loops_over_tensors_of_unknown_shape(graphmode, shape):
+    tf = graphmode.lib
+
+    def loops(x):
+        x = graphmode.while_loop(lambda x, n: n < 2, lambda x, n: (x * 2, n + 1), (x, 0))[0]
+        if shape is None:
+            return x
+        total, ys = graphmode.scan(lambda total, row: (total + tf.reduce_sum(row), row[0]), 0.0, x)
+        return total, ys
+
+    function = graphmode.function(loops, input_signature=[tf.TensorSpec(shape, tf.float32)])
+    for rows in (3, 1):
+        found = graphmode.numpy(function(np.ones((rows, 2))))
+        if shape is None:
+            np.testing.assert_array_equal(found, np.full((rows, 2), 4))
+        else:
+            assert found[0] == rows * 8
+            np.testing.assert_array_equal(found[1], np.full(rows, 4))
+    assert graphmode.ledger.builds == 1
