@@ -13,8 +13,8 @@ from pytest_graphmode import calls, identity, trees
 from pytest_graphmode.backends.base import Backend, Mode
 from pytest_graphmode.backends.differentiation import positions_of, require_arguments
 from pytest_graphmode.controlflow import Verbs
-from pytest_graphmode.variant import Variant
 from pytest_graphmode.recorder import Recorder
+from pytest_graphmode.variant import Variant
 from pytest_graphmode.watch import watch as watch_block
 
 if TYPE_CHECKING:
@@ -194,9 +194,9 @@ class Handle:
         """A function that returns `(value, grads)` of the scalar function `fn`.
 
         Returns:
-            `grads` is one gradient (a tree like the argument) for an int `argnums`, a tuple for a tuple, and a tree like
-            `variables` where these are given. A leaf from which no path leads to the value, and an integer leaf, has
-            the gradient None. Gradients of complex arguments follow TensorFlow's and torch's convention on every
+            `grads` is one gradient (a tree like the argument) for an int `argnums`, a tuple for a tuple, and a tree
+            like `variables` where these are given. A leaf from which no path leads to the value, and an integer leaf,
+            has the gradient None. Gradients of complex arguments follow TensorFlow's and torch's convention on every
             backend: dL/dRe + i dL/dIm.
 
         Raises:
@@ -336,10 +336,6 @@ class Handle:
         """Each function the test built, with the builds' causes and cures."""
         return self.ledger.explain()
 
-    def begin(self) -> None:
-        """The test's body begins: what was built before does not count."""
-        self.recorder.restart()
-
     # What the checks need.
 
     @contextmanager
@@ -374,7 +370,7 @@ class UntouchedHandle(Handle):
     touched = False
 
     def __getattribute__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("touched", "begin", "recorder"):
+        if name.startswith("__") or name in ("touched", "recorder"):
             return object.__getattribute__(self, name)
         self.__class__ = Handle  # type: ignore[assignment]
         return getattr(self, name)
