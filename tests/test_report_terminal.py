@@ -90,8 +90,8 @@ def test_the_table() -> None:
         "a.py::test_b[3]",
         "  tf-graph-cpu         2        0      0         0     0 123456 12.5 s      -",
         "test_a.py::test_net",
-        "  torch-eager-cpu    500      499      0         0   500   3000      - 238 us",
         "  tf-graph-cpu         1        0      0         0   500     41 314 ms 238 us",
+        "  torch-eager-cpu    500      499      0         0   500   3000      - 238 us",
         "build: seconds spent building; call: seconds per call, the rest of the test's time by its calls",
         "1 watched test built and called no graph",
     ]
