@@ -35,7 +35,7 @@ _COLUMNS: Final[Sequence[tuple[str, Callable[[Row], str]]]] = (
 
 
 def table(rows: Iterable[Row]) -> list[str]:
-    """The lines of the report, in the order of tests and variants; tests that built and called nothing are only counted."""
+    """The lines of the report, by test and variant; tests that built and called nothing are only counted."""
     rows = sorted(rows, key=lambda row: (row.test, row.variant))  # xdist's workers report in any order
     if not rows:
         return ["no test was watched: use graphmode or graph_ledger, or run with --graph-watch"]
