@@ -45,7 +45,7 @@ def wrong(maker: Maker) -> Maker:
 
 def custom(g: Handle, forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
     """An operation with a gradient of its own: `backward(upstream, *inputs)` returns one gradient per input."""
-    return g.pick(tf=_custom_tf, torch=_custom_torch)(g, forward, backward)
+    return g.pick(tf=_custom_tf, torch=_custom_torch, jax=_custom_jax)(g, forward, backward)
 
 
 def _custom_tf(g: Handle, forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,9 +70,23 @@ def _custom_torch(g: Handle, forward: Callable[..., Any], backward: Callable[...
     return Operation.apply
 
 
+def _custom_jax(g: Handle, forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
+    def pulled_back(inputs, upstream):
+        conj = g.lib.numpy.conj  # JAX's cotangents are the conjugates of the others'
+        grads = backward(conj(upstream), *inputs)
+        return tuple(map(conj, grads if isinstance(grads, (tuple, list)) else (grads,)))
+
+    operation = g.lib.custom_vjp(forward)
+    operation.defvjp(lambda *inputs: (forward(*inputs), inputs), pulled_back)
+    return operation
+
+
 def detached(g: Handle, tensor: Any) -> Any:
     """A tensor without its path."""
-    return g.lib.stop_gradient(tensor) if g.backend == "tf" else tensor.detach()
+    stop = g.pick(
+        tf=lambda: g.lib.stop_gradient, torch=lambda: g.lib.Tensor.detach, jax=lambda: g.lib.lax.stop_gradient
+    )
+    return stop()(tensor)
 
 
 def normal(g: Handle, *shape: int) -> np.ndarray:

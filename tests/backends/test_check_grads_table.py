@@ -7,7 +7,7 @@ import pytest
 from tests.backends.gradient_cases import RIGHT, WRONG
 from tests.backends.variants import variants
 
-everywhere = variants("torch:eager", "tf:eager", "tf:graph")
+everywhere = variants("torch:eager", "tf:eager", "tf:graph", "jax:jit")
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def one_thread(graphmode):
 
 def draws(graphmode) -> range:
     """How often a case is drawn: a static graph is built anew each time, which takes most of its time."""
-    return range(2 if graphmode.mode == "graph" else 20)
+    return range({"graph": 2, "jit": 1}.get(graphmode.mode, 20))
 
 
 @everywhere
