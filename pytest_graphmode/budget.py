@@ -71,7 +71,7 @@ def verdict(
     A test that built no graph and called none fails too, unless its variant's mode is not `static` and has no graphs:
     nothing that could have broken its limits was there.
     """
-    bounds = list(_of_variant(ledger, limits, variant) if variant else _of_parts(ledger, limits))
+    bounds = list(_bounds(ledger, limits, variant))
     broken = [bound for bound in bounds if not bound.kept]
     if broken:
         return "\n".join(_explained(broken))
@@ -81,6 +81,15 @@ def verdict(
     if static and bounds and all(bound.is_empty(variant is not None) for bound in bounds):
         return _VACUOUS
     return None
+
+
+def _bounds(ledger: GraphLedger, limits: Sequence[Limit], variant: Variant | None) -> Iterator[_Bound]:
+    """What the limits mean for a ledger, and those that count plumbing too for all of it."""
+    for plumbing in (False, True):
+        chosen = [limit for limit in limits if limit.plumbing is plumbing]
+        if chosen:
+            counted = ledger.with_plumbing() if plumbing else ledger
+            yield from _of_variant(counted, chosen, variant) if variant else _of_parts(counted, chosen)
 
 
 def _explained(broken: Sequence[_Bound]) -> Iterator[str]:

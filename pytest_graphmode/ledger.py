@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
 from pytest_graphmode.arguments import Argument, root_of, tensor_argument, value_argument
@@ -337,6 +337,13 @@ class GraphLedger:
         part._windows = [window for window in self._windows if kept(window.counter)]
         part._calls = {key: count for key, count in self._calls.items() if wanted(*key)}
         return part
+
+    def with_plumbing(self) -> GraphLedger:
+        """A ledger in which the framework's own machinery counts like the user's code."""
+        whole = self.part(lambda backend, mode: True)
+        whole._events += [replace(build, internal=False) for build in whole._plumbing]
+        whole._plumbing = []
+        return whole
 
     def built(self, group: int) -> int:
         """How often one function (the `group` of its events) was built."""

@@ -34,11 +34,15 @@ class GraphmodeRequest:
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound on one count of a ledger, by `backend`, `backend_mode` or "" for any; `exact` for an exact count."""
+    """A bound on one count of a ledger, by `backend`, `backend_mode` or "" for any; `exact` for an exact count.
+
+    With `plumbing` the framework's own machinery counts too.
+    """
 
     name: str
     values: Mapping[str, float]
     exact: bool = False
+    plumbing: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,11 +172,16 @@ def _rebuild_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
 
 
 def _budget_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
-    arguments = _bound(mark, BUDGETS, positional=0)
+    arguments = _bound(mark, (*BUDGETS, "plumbing"), positional=0)
+    plumbing = arguments.pop("plumbing", False)
+    if not isinstance(plumbing, bool):
+        raise TypeError(
+            f"plumbing must be True, to count the framework's own machinery too, or False; not {plumbing!r}"
+        )
     given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
         raise TypeError(f"it needs one of {', '.join(BUDGETS)}")
-    return [Limit(name, _by_key(name, value, specs)) for name, value in given.items()]
+    return [Limit(name, _by_key(name, value, specs), plumbing=plumbing) for name, value in given.items()]
 
 
 _LIMITS: Final[Mapping[str, Callable[[pytest.Mark, Specs], list[Limit]]]] = {

@@ -36,8 +36,8 @@ _MARKERS: Final = (
     "graphmode(backends=None, devices=None, dtypes=None): narrow the variants of a test, class or module",
     """graph_rebuilds(count=None, *, at_most=None, **by_backend): how often graphs may be built again during the test,
     e.g. graph_rebuilds(0), graph_rebuilds(tf=0, torch=499, torch_compile=0)""",
-    """graph_budget(*, builds=None, rebuilds=None, breaks=None, nodes=None, seconds=None): upper limits, each a number
-    or a dict by backend or backend_mode""",
+    """graph_budget(*, builds=None, rebuilds=None, breaks=None, nodes=None, seconds=None, plumbing=False): upper limits,
+    each a number or a dict by backend or backend_mode; with plumbing=True on the framework's own machinery too""",
     """graph_agree(*, rtol=None, atol=None, reference=None): adds an item that compares what the variants recorded
     with graphmode.agree""",
     "graph_skip(variants, *, reason): skip the variants matching 'tf', 'tf:session', 'torch:compile@gpu'",

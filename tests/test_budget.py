@@ -186,6 +186,21 @@ def test_that_no_graph_is_built_can_be_asserted():
     assert verdict(ledger(), [at_most("builds", _=0)], None) is None
 
 
+# The framework's own machinery.
+
+
+def test_plumbing_is_held_against_a_budget_only_where_that_is_asked():
+    recorder = Recorder()
+    for internal in (False, True, True):
+        identity = Identity("machinery" if internal else "step", "dataset.py" if internal else "model.py", 3)
+        recorder.build(BuildReport("tf", "graph", identity, internal=internal))
+    assert verdict(recorder.ledger, [at_most("builds", _=1)], None) is None
+    failure = verdict(recorder.ledger, [Limit("builds", {"": 1}, plumbing=True)], None)
+    assert first_line(failure) == "3 builds, at most 1 allowed"
+    assert "machinery (dataset.py:3) built 2 times" in failure
+    assert verdict(recorder.ledger, [Limit("builds", {"": 3}, plumbing=True)], None) is None
+
+
 # Fallbacks.
 
 
