@@ -181,7 +181,7 @@ def test_refused_in_a_function(graphmode, case):
         graphmode.function(lambda: attempt(graphmode))()
 
 
-@every_mode
+@variants("tf:graph", "jax:jit")
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_at_top_level(graphmode, case):
     attempt, error, message = REFUSED[case]
