@@ -75,8 +75,8 @@ class ExportSource:
 class _Builder:
     """One of torch's functions that build a graph of a function, their first parameter.
 
-    `role` names it, `thread` knows whether one of them is at work, `inputs` finds the example inputs among the arguments,
-    `contents` says what is in the graph that was returned.
+    `role` names it, `thread` knows whether one of them is at work, `inputs` finds the example inputs among the
+    arguments, `contents` says what is in the graph that was returned.
     """
 
     role: str

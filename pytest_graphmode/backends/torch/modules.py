@@ -41,6 +41,7 @@ class ModuleSource:
             self._calling = self._wrapper(original)
         calling = self._calling
         nn.Module.__call__ = calling
+        hide_from_dynamo()
 
         def detach() -> None:
             self._sink = None
@@ -109,10 +110,19 @@ def unwatched() -> Iterator[None]:
         nn.Module.__call__ = calling
 
 
-def known_to_dynamo() -> None:
-    """Undo it where Dynamo, imported while somebody watches, took the replaced `nn.Module.__call__` for torch's own."""
+def hide_from_dynamo() -> None:
+    """Let Dynamo, where it is imported, treat the watched calls of modules as it does torch's own.
+
+    It runs the frames of torch's `Module.__call__` as they are, and compiles what they call. And where it was imported
+    while somebody watched, it took the replaced `Module.__call__` for torch's own.
+    """
+    calling = nn.Module.__call__
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")
+    if not hasattr(calling, _ORIGINAL) or dynamo is None:
+        return
+    dynamo.skip_code(calling.__code__)
     for name in ("torch._dynamo.utils", "torch._dynamo.variables.nn_module"):
-        taken = getattr(sys.modules.get(name), "unpatched_nn_module_call", None)
-        original = getattr(taken, _ORIGINAL, None)
-        if original is not None:
-            setattr(sys.modules[name], "unpatched_nn_module_call", original)  # noqa: B010
+        module = sys.modules.get(name)
+        original = getattr(getattr(module, "unpatched_nn_module_call", None), _ORIGINAL, None)
+        if module is not None and original is not None:
+            vars(module)["unpatched_nn_module_call"] = original

@@ -24,6 +24,7 @@ from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
 
 _RESUMED: Final = re.compile(r"torch_dynamo_resume_in_(?P<name>.+)_at_(?P<line>\d+)$")
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
+_CODE: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 _MOST_LEAVES: Final = 100
 _TORCH: Final = str(torch.__path__[0])
 _MODULES: Final = str(Path(__file__).parents[1] / "modules.py")
@@ -100,8 +101,9 @@ class Frame:
         if self._subject is not None:
             yield from arguments_of(self._subject, self.locals.get("args", ()), self.locals.get("kwargs", {}))
             return
-        names = _parameters(self.code)[0 if self._owner is None else 1 :] + self.code.co_freevars
-        for name in names:
+        parameters = _parameters(self.code)[0 if self._owner is None else 1 :]
+        free = [name for name in self.code.co_freevars if not isinstance(self.locals.get(name), _CODE)]
+        for name in (*parameters, *free):
             if name in self.locals and not name.startswith("__"):
                 yield name, f"L[{name!r}]", self.locals[name]
 
@@ -174,26 +176,34 @@ def _positional(subject: Any) -> list[str]:
 
 
 def leaves(name: str, source: str, value: Any) -> Iterator[Leaf]:
-    paths, sources = trees.paths(value, name), trees.paths(value, source)
+    """The leaves of one argument; what a user's own class of tree or tensor refuses to tell is left out."""
+    try:
+        paths, sources = trees.paths(value, name), trees.paths(value, source)
+    except Exception:  # the user's own code, met in the middle of a compilation that must go on
+        paths, sources = [(name, value)], [(source, value)]
     for (path, leaf), (guarded, _) in list(zip(paths, sources, strict=True))[:_MOST_LEAVES]:
         yield Leaf(guarded, describe(path, leaf))
 
 
 def describe(name: str, value: Any) -> Argument:
     """A leaf as the reports show it; objects by their type, since their text may be long, slow or never the same."""
-    if isinstance(value, torch.Tensor):
-        return tensor_argument(
-            name,
-            str(value.dtype).removeprefix("torch."),
-            tuple(value.shape),
-            device=str(value.device),
-            layout=_layout(value),
-            requires_grad=value.requires_grad,
-        )
+    if isinstance(value, torch.Tensor) and not value.is_nested:
+        return _tensor(name, value)
     if isinstance(value, _PLAIN):
         return value_argument(name, value)
     text = getattr(value, "__qualname__", None) or f"<{type(value).__name__}>"
     return Argument(name, text.rpartition("<locals>.")[2], name.partition("[")[0], type_name=type(value).__name__)
+
+
+def _tensor(name: str, tensor: torch.Tensor) -> Argument:
+    return tensor_argument(
+        name,
+        str(tensor.dtype).removeprefix("torch."),
+        tuple(tensor.shape),
+        device=str(tensor.device),
+        layout=_layout(tensor),
+        requires_grad=tensor.requires_grad,
+    )
 
 
 def _layout(tensor: torch.Tensor) -> str:

@@ -6,6 +6,7 @@ in its log; so the guards are read from the text of a guard manager, which names
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,22 +47,21 @@ _SOURCE: Final = re.compile(r"(?:getattr\()*[LG]\['[^']*'\](?:, '[^']*'\)|\.\w+\
 _ALIASES: Final = re.compile(r"^check_no_aliasing\((.*)\)$")
 _EMPTIED: Final = "TORCH_FUNCTION_MODE_STACK"  # Dynamo has taken the modes off the stack when a function is compiled
 _ZERO_ONE: Final = "torch builds graphs of their own for sizes 0 and 1; pad, or accept one build for each"
-_SCALAR_TYPES: Final[Mapping[object, str]] = {
-    5: "float16",
-    6: "float32",
-    7: "float64",
-    15: "bfloat16",
-}  # c10::ScalarType
+# The numbers of c10::ScalarType, by which guards name the default dtype.
+_SCALAR_TYPES: Final[Mapping[object, str]] = {5: "float16", 6: "float32", 7: "float64", 15: "bfloat16"}
 _STRUCTURE: Final = re.compile(r"^(?:not )?(?:len\(|___dict_contains|list\(|dict\.keys|set\(|L\['[^']*'\]$)")
 
 
 def causes(entries: Sequence[Any], frame: Frame) -> tuple[Cause, ...]:
     """What fails in the nearest of the graphs that a frame's function has; empty where it has none."""
-    graphs = [EarlierGraph(entry, frame) for entry in entries]  # the latest first
-    if not graphs:
+    if not entries:
         return ()
-    nearest = min(graphs, key=lambda graph: len(graph.causes))
-    return nearest.causes or (nearest.first_failure(),)
+    try:
+        graphs = [EarlierGraph(entry, frame) for entry in entries]  # the latest first
+        nearest = min(graphs, key=lambda graph: len(graph.causes))
+        return nearest.causes or (nearest.first_failure(),)
+    except Exception as error:  # guards look into the user's own objects, and the compilation must go on
+        return (Cause("guard", f"what its guards ask for (they can't be read: {error!r})"),)
 
 
 class EarlierGraph:
@@ -116,7 +116,7 @@ class EarlierGraph:
         expression = re.split(r", type=<|\s+\(HINT", guard)[0]
         try:
             return bool(eval(expression, dict(self._scope)))
-        except (KeyError, IndexError, AttributeError):
+        except (KeyError, IndexError, AttributeError, RuntimeError):  # RuntimeError: a number is a tensor now
             return False
         except Exception:
             return True
@@ -141,6 +141,8 @@ class EarlierGraph:
             return self._of_shape(guard, source, name, value)
         if " is " in guard and len(sources) > 1:
             return self._of_alias(sources)
+        if isinstance(value, torch.Tensor) and " == " in guard and guard.startswith(f"{source} "):
+            return Cause("structure", name, _python(_before(guard, value)), self._text(value))
         if isinstance(value, torch.Tensor) or "hasattr" in guard:
             return Cause("guard", self._readable(guard))
         if _STRUCTURE.match(guard) or isinstance(value, (dict, list, tuple, set)):
@@ -230,6 +232,14 @@ def _before(guard: str, value: object) -> str:
     if asked is not None and asked[1] != type(value).__name__:
         return f"of type {asked[1]}"
     return str(not value) if isinstance(value, bool) else "another one"
+
+
+def _python(text: str) -> str:
+    """`Python int 2` for `2`."""
+    try:
+        return f"Python {type(ast.literal_eval(text)).__name__} {text}"
+    except (SyntaxError, ValueError):
+        return f"Python {text}"
 
 
 def _structures(guard: str, value: Any) -> tuple[str, str]:

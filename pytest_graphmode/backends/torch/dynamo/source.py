@@ -48,7 +48,7 @@ class DynamoSource:
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         codes = _Codes()
-        modules.known_to_dynamo()
+        modules.hide_from_dynamo()
         return patched(
             SUPPORTED,
             (convert_frame, "_compile", lambda compile: self._compiling(compile, sink, codes)),
@@ -142,9 +142,10 @@ class _Compilation:
             sink.build(self._built(seconds, failed))
 
     def _breaks(self, error: BaseException | None) -> Iterator[GraphBreak]:
-        yield from self._trail.breaks()
+        placed = list(self._trail.breaks())
+        yield from placed
         if error is None:
-            reason = self._trail.unplaced() if self.contents is None else None
+            reason = self._trail.unplaced() if self.contents is None and not placed else None
             if reason is not None:
                 yield self._placed(breaks.unplaced(reason))
         elif breaks.is_silent(error, self._one_graph) and not breaks.is_limit(error) and not breaks.raised(error):

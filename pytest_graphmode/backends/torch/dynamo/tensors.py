@@ -79,7 +79,7 @@ class ExpectedTensor:
         yield from self._places(name, value)
         yield from self._devices(name, value)
         yield from self._gradients(name, value, mode)
-        if self._autocast != torch.is_autocast_enabled(value.device.type):
+        if value.device.type == self.keys[0].lower() and self._autocast != torch.is_autocast_enabled(value.device.type):
             yield autocast_changed(self._autocast)
 
     def _places(self, name: str, value: torch.Tensor) -> Iterator[Cause]:
