@@ -167,7 +167,7 @@ def container(torch, compiled):
     f = compiled(lambda xs: xs[0] * 2)
     f([torch.ones(4)])
     f((torch.ones(4),))
-    return "xs changed structure list -> tuple"
+    return "-> tuple: pass xs with the same keys, length and types each time"
 
 
 def field(torch, compiled):
@@ -384,7 +384,7 @@ def test_objects_that_tell_nothing_do_not_disturb_a_compilation(torch, compiled)
     with watch() as ledger:
         f(torch.ones(3), Silent())
         f(torch.ones(4), Silent())
-        f(torch.ones(4), [Silent(), torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])])
+        f(torch.ones(4), [Silent(), torch.ones(3).to_sparse()])
     assert "silent: <Silent>" in ledger.explain()
     assert ledger.builds == 2
 
@@ -608,6 +608,8 @@ def test_a_break_counts_once_for_all_shapes_and_its_resumption_is_no_rebuild(tor
 def test_a_break_in_a_loop_leaves_the_whole_function_to_python(torch, compiled):
     with watch() as ledger:
         compiled(looping)(torch.ones(3))
+    if not hasattr(torch._dynamo.config, "recompile_limit"):
+        pytest.skip("torch 2.4 keeps it to itself")
     assert (ledger.builds, ledger.breaks) == (0, 1)
     assert "(the whole function runs eagerly)" in ledger.graph_breaks[0].reason
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from torch._dynamo import config
 from torch._dynamo.exc import Unsupported, UserError
-from torch._dynamo.utils import counters, graph_break_reasons
+from torch._dynamo.utils import graph_break_reasons
 
 from pytest_graphmode.identity import is_library
 from pytest_graphmode.ledger import GraphBreak
@@ -39,7 +39,6 @@ class Trail:
 
     def __init__(self) -> None:
         self._reasons = len(graph_break_reasons)
-        self._counts = dict(counters["graph_break"])
 
     def breaks(self) -> Iterator[GraphBreak]:
         """The breaks since then at which a graph ended and the function went on."""
@@ -48,30 +47,16 @@ class Trail:
             if getattr(reason, "graph_break", True):
                 yield _graph_break(reason.user_stack, reason.reason)
 
-    def unplaced(self) -> str | None:
-        """A reason that torch counted since then without saying where: torch 2.4 skips loops with a break so."""
-        found = (text for text, count in counters["graph_break"].items() if count > self._counts.get(text, 0))
-        return next(found, None)
-
 
 def skipped(error: BaseException) -> GraphBreak:
     """The break for which Dynamo runs a whole function eagerly; without a line where torch kept none."""
-    return _whole(getattr(error, "real_stack", None) or (), str(error))
-
-
-def unplaced(reason: str) -> GraphBreak:
-    """A break of which torch says only the reason."""
-    return _whole((), reason)
+    found = _graph_break(getattr(error, "real_stack", None) or (), str(error))
+    return replace(found, reason=f"{found.reason} (the whole function runs eagerly)")
 
 
 def raised(error: BaseException) -> bool:
     """Whether the user's own code raised while it was traced."""
     return isinstance(error, Unsupported) and str(error).startswith("Observed exception")
-
-
-def _whole(stack: Iterable[FrameSummary], reason: str) -> GraphBreak:
-    found = _graph_break(stack, reason)
-    return replace(found, reason=f"{found.reason} (the whole function runs eagerly)")
 
 
 def is_limit(error: BaseException) -> bool:

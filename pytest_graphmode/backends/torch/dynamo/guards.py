@@ -247,6 +247,8 @@ def _structures(guard: str, value: Any) -> tuple[str, str]:
     asked = re.search(r"type=<class '(?:\w+\.)*(\w+)'>", guard)
     if asked is not None and asked[1] != type(value).__name__:
         return asked[1], type(value).__name__
+    if "___check_type_id" in guard:  # before torch 2.9 guards do not name the type
+        return "another type", type(value).__name__
     length = re.search(r"^len\(.*\) == (\d+)$", guard)
     before = f"length {length[1]}" if length else "empty" if guard.startswith("not ") else "other keys"
     return before, f"length {len(value)}" if hasattr(value, "__len__") else type(value).__name__

@@ -142,13 +142,10 @@ class _Compilation:
             sink.build(self._built(seconds, failed))
 
     def _breaks(self, error: BaseException | None) -> Iterator[GraphBreak]:
-        placed = list(self._trail.breaks())
-        yield from placed
-        if error is None:
-            reason = self._trail.unplaced() if self.contents is None and not placed else None
-            if reason is not None:
-                yield self._placed(breaks.unplaced(reason))
-        elif breaks.is_silent(error, self._one_graph) and not breaks.is_limit(error) and not breaks.raised(error):
+        yield from self._trail.breaks()
+        if error is None or breaks.is_limit(error) or breaks.raised(error):
+            return
+        if breaks.is_silent(error, self._one_graph):
             yield self._placed(breaks.skipped(error))
 
     def _placed(self, graph_break: GraphBreak) -> GraphBreak:
