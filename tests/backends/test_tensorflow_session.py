@@ -132,6 +132,25 @@ def test_python_control_flow_is_converted(graphmode):
     assert graphmode.ledger.events[0].control_flow["while"] == 1
 
 
+def test_tensors_compare_by_value_in_functions_as_in_other_modes(graphmode):
+    variable = graphmode.variable(3.0)
+
+    @graphmode.function
+    def parity(n):
+        branch = graphmode.cond(n % 2 == 0, lambda: 0, lambda: 1)
+        return branch, n == 4, n != 4, variable == 3.0
+
+    assert [int(value) for value in parity(np.int32(4))] == [0, 1, 0, 1]
+    assert [int(value) for value in parity(np.int32(5))] == [1, 0, 1, 1]
+
+
+def test_native_code_keeps_the_equality_of_tensorflow_1(graphmode):
+    tf = graphmode.lib
+    one, other = tf.constant(1), tf.constant(1)
+    assert (one == one) is True
+    assert (one == other) is False
+
+
 def test_a_build_that_raises_is_marked_failed(graphmode):
     with pytest.raises(ValueError, match="planted"):
         graphmode.function(_planted)(np.ones(2))
@@ -207,9 +226,7 @@ class TestXla:
 
     def test_what_xla_cannot_compile_is_named_with_its_line(self, graphmode):
         text = graphmode.function(lambda x: graphmode.lib.strings.as_string(x))
-        with pytest.raises(
-            UnsupportedError, match=r"compile AsString \(made at test_tensorflow_session.py:\d+\)"
-        ):
+        with pytest.raises(UnsupportedError, match=r"compile AsString \(made at test_tensorflow_session.py:\d+\)"):
             text(np.ones(2))
 
     def test_the_gradient_of_a_loop_of_unknown_length_names_the_cure(self, graphmode):

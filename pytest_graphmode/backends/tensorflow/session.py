@@ -24,6 +24,7 @@ from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.tensorflow import tape
 from pytest_graphmode.backends.tensorflow.autograph import converted
+from pytest_graphmode.backends.tensorflow.equality import elementwise
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
 from pytest_graphmode.backends.tensorflow.session_function import SessionFunction
@@ -50,7 +51,7 @@ class Session(Graph):
     @contextmanager
     def _scope(self) -> Iterator[None]:
         try:
-            with self.graph.as_default(), tf.device(self.device):
+            with self.graph.as_default(), tf.device(self.device), elementwise(self.graph, self.inside):
                 yield
         finally:
             self.session.close()
