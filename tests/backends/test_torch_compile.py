@@ -14,7 +14,7 @@ pytestmark = pytest.mark.graphmode(backends="torch:compile")
 
 
 @pytest.fixture(autouse=True)
-def torch():
+def torch(dynamo):
     return pytest.importorskip("torch")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import inspect
 import threading
 
@@ -14,12 +13,10 @@ from pytest_graphmode import UnsupportedError, watch
 
 
 @pytest.fixture(autouse=True)
-def torch():
-    torch = pytest.importorskip("torch")
-    importlib.import_module("torch._dynamo")
-    torch._dynamo.reset()
-    yield torch
-    torch._dynamo.reset()
+def torch(dynamo):
+    dynamo.reset()
+    yield pytest.importorskip("torch")
+    dynamo.reset()
 
 
 @pytest.fixture

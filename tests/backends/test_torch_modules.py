@@ -1,0 +1,206 @@
+"""Modules that record autograd graphs eagerly are builds, once each, and watching them changes nothing for Dynamo."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import weakref
+
+import pytest
+
+from pytest_graphmode import watch
+from pytest_graphmode.calls import depth
+
+
+# Dynamo (2.13) asks what a graph break left between two graphs for its gradient.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+
+
+@pytest.fixture(autouse=True)
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def net(torch):
+    return torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+
+
+@pytest.fixture(autouse=True)
+def fresh(dynamo):
+    dynamo.reset()
+    yield
+    dynamo.reset()
+
+
+def test_an_outermost_call_that_records_a_graph_is_a_build(torch, net):
+    x = torch.ones(4, 3)
+    with watch() as ledger:
+        for _ in range(5):
+            net(x).sum().backward()
+        with torch.no_grad():
+            net(x)
+    assert (ledger.builds, ledger.rebuilds, ledger.structures) == (5, 4, 1)
+    assert ledger.select("torch", "eager").builds == 5
+    (event,) = ledger.events
+    assert (event.function, event.recorded) == ("Sequential.forward", True)
+    assert event.call_site.startswith("test_torch_modules.py:")
+    assert event.nodes >= 3
+    assert ledger.nodes == 5 * event.nodes
+
+
+def test_modules_are_counted_one_by_one(torch):
+    x = torch.ones(4, 3)
+    with watch() as ledger:
+        for width in (1, 2, 3):
+            torch.nn.Linear(3, width)(x)
+    assert (ledger.builds, ledger.rebuilds) == (3, 0)
+
+
+def test_a_graph_of_another_structure_is_an_event(torch):
+    class Deep(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 3)
+
+        def forward(self, x, depth):
+            for _ in range(depth):
+                x = self.layer(x)
+            return x
+
+    deep, x = Deep(), torch.ones(4, 3)
+    with watch(structures=True) as ledger:
+        for depth_ in (1, 2, 1, 2, 2):
+            deep(x, depth_)
+    assert (ledger.builds, ledger.structures, len(ledger.events)) == (5, 2, 2)
+
+
+def test_a_module_that_raises_is_called_as_ever(torch):
+    with watch() as ledger, pytest.raises(RuntimeError):
+        torch.nn.Linear(3, 3)(torch.ones(4, 2))
+    assert (ledger.builds, depth.inside) == (0, False)
+
+
+def test_a_module_inside_a_graphmode_function_is_counted_once(pytester):
+    pytester.makepyfile(
+        """
+        import torch
+
+        def test_step(graphmode):
+            net = torch.nn.Linear(3, 1)
+            step = graphmode.function(lambda x: net(x).sum())
+            for _ in range(3):
+                step(torch.ones(2, 3))
+            assert graphmode.ledger.builds == {"eager": 3, "compile": 1}[graphmode.mode]
+        """
+    )
+    pytester.runpytest_inprocess("--graph-backends=torch:eager+compile").assert_outcomes(passed=2)
+
+
+def test_a_compiled_module_is_no_eager_build(torch, net, dynamo):
+    x = torch.ones(4, 3)
+    compiled = torch.compile(net, backend="eager")
+    function = torch.compile(lambda x: net(x) + 1, backend="eager")
+
+    @functools.partial(torch.compile, backend="eager")
+    def broken(x):
+        y = net(x)
+        print(end="")
+        return y + net(x)
+
+    with watch() as ledger:
+        for _ in range(3):
+            compiled(x)
+            function(x)
+            broken(x)
+    assert ledger.select("torch", "eager").builds == 0
+    assert ledger.select("torch", "compile").rebuilds == 0
+
+
+def _frames(dynamo):
+    return dict(dynamo.utils.counters["frames"])
+
+
+@pytest.mark.parametrize("first", ["alone", "watched"])
+def test_watching_makes_dynamo_build_nothing_again(torch, net, dynamo, first):
+    x = torch.ones(4, 3)
+    compiled, function = torch.compile(net, backend="eager"), torch.compile(lambda x: net(x) + 1, backend="eager")
+
+    def run():
+        compiled(x)
+        function(x)
+
+    dynamo.utils.counters.clear()
+    if first == "alone":
+        run()
+    for _ in range(3):
+        with watch():
+            run()
+        run()
+    assert _frames(dynamo) == {"total": 2, "ok": 2}
+    assert not dynamo.utils.counters["graph_break"]
+
+
+def test_dynamo_sees_the_same_code_whether_somebody_watches_or_not(torch, net, dynamo):
+    x = torch.ones(4, 3)
+
+    def broken(x):
+        y = net(x)
+        print(end="")
+        return net(y.repeat(1, 3))
+
+    seen = []
+    for watched in (False, True):
+        dynamo.reset()
+        dynamo.utils.counters.clear()
+        if watched:
+            with watch():
+                torch.compile(broken, backend="eager")(x)
+        else:
+            torch.compile(broken, backend="eager")(x)
+        seen.append((_frames(dynamo), dict(dynamo.utils.counters["graph_break"]), dict(dynamo.utils.counters["stats"])))
+    assert seen[0] == seen[1]
+
+
+def test_dynamo_imported_while_somebody_watches_knows_torchs_own_call(pytester):
+    pytester.makepyfile(
+        """
+        import sys
+
+        import torch
+        from pytest_graphmode import watch
+
+        def test_import():
+            assert "torch._dynamo" not in sys.modules
+            own = torch.nn.Module.__call__
+            with watch():
+                assert torch.nn.Module.__call__ is not own
+                torch.compile(torch.nn.Linear(3, 3), backend="eager")(torch.ones(2, 3))
+            assert torch.nn.Module.__call__ is own
+            assert torch._dynamo.utils.unpatched_nn_module_call is own
+            assert torch._dynamo.variables.nn_module.unpatched_nn_module_call is own
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_a_call_that_somebody_else_replaced_is_left_to_them(torch, monkeypatch):
+    own = torch.nn.Module.__call__
+    with watch():
+        watched = torch.nn.Module.__call__
+        monkeypatch.setattr(torch.nn.Module, "__call__", lambda module, *args: watched(module, *args))
+    assert torch.nn.Module.__call__ not in (own, watched)
+    assert torch.nn.Linear(3, 3)(torch.ones(2, 3)).shape == (2, 3)
+    monkeypatch.undo()
+    torch.nn.Module.__call__ = own
+
+
+def test_no_module_is_kept_alive(torch):
+    with watch() as ledger:
+        layer = torch.nn.Linear(3, 3)
+        layer(torch.ones(2, 3))
+        gone = weakref.ref(layer)
+        del layer
+        gc.collect()
+        assert gone() is None
+    assert ledger.builds == 1
