@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from pytest_graphmode.watch import watcher
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
+
+__tracebackhide__ = True  # in failures, the user's frames are of interest
 
 _log = logging.getLogger("pytest_graphmode")
 
@@ -49,7 +51,7 @@ def check_grads(
     """
     __tracebackhide__ = True
     _require_legal(order, rtol, atol, eps)
-    with watcher.paused(), _as_inside(handle):
+    with watcher.paused(), calls.uncounted(not handle._mode.static):
         failure = _failure(handle, fn, args, order, (rtol, atol, eps))
     if failure is not None:
         raise failure
@@ -65,17 +67,6 @@ def _require_legal(order: int, rtol: float | None, atol: float | None, eps: floa
         raise ValueError(f"check_grads: eps must be a step between 0 and 1, relative to each argument, not {eps!r}")
 
 
-@contextmanager
-def _as_inside(handle: Handle) -> Iterator[None]:
-    """Functions that `fn` calls run as part of the check, and eager ones are not counted."""
-    kept = calls.depth.inside
-    calls.depth.inside = kept or not handle._mode.static
-    try:
-        yield
-    finally:
-        calls.depth.inside = kept
-
-
 def _failure(
     handle: Handle,
     fn: Callable[..., Any],
@@ -87,10 +78,12 @@ def _failure(
     setting = Setting(fn, str(handle.variant), precision_of("float64", *wanted))
     try:
         return _Check(handle, setting, args, order).failure()
-    except _NotInFloat64Error as reason:
-        setting = replace(setting, precision=precision_of(handle.variant.dtype, *wanted), note=str(reason))
-        _log.warning("check_grads of %s ran in %s: %s", setting.name, handle.variant.dtype, reason)
-    return _Check(handle, setting, args, order).failure()
+    except _NotInFloat64Error as error:
+        reason = str(error)
+    setting = replace(setting, precision=precision_of(handle.variant.dtype, *wanted), note=reason)
+    failure = _Check(handle, setting, args, order).failure()
+    _log.warning("check_grads of %s ran in %s, with a larger tolerance: %s", setting.name, handle.variant.dtype, reason)
+    return failure
 
 
 class _NotInFloat64Error(Exception):
@@ -128,7 +121,7 @@ class _Check:
             except Exception as error:
                 if self._last_resort:
                     raise
-                raise _NotInFloat64Error(f"in float64 it raised {_first_line(error)}") from None
+                raise _NotInFloat64Error(f"in float64 it raised {_summary(error)}") from None
 
     def _enter_dtype(self, stack: ExitStack) -> None:
         try:
@@ -151,6 +144,8 @@ class _Check:
         return None
 
 
-def _first_line(error: Exception) -> str:
-    line = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {line[:200]}"
+def _summary(error: Exception) -> str:
+    """An exception in one line; of those that AutoGraph writes anew the original one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    text = lines[-1] if lines[0] == "in user code:" else f"{type(error).__name__}: {lines[0]}"
+    return text if len(text) <= 200 else text[:197] + "..."

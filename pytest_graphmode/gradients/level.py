@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import Final
 
 import numpy as np
 
 from pytest_graphmode.gradients import directions, messages
 from pytest_graphmode.gradients.arguments import Arguments, Leaf, Vector
 from pytest_graphmode.gradients.messages import Setting
-from pytest_graphmode.gradients.mismatch import agrees, coarse, roughness
+from pytest_graphmode.gradients.mismatch import agrees, coarse, measure
 from pytest_graphmode.gradients.program import Program
 from pytest_graphmode.gradients.search import Search
 from pytest_graphmode.gradients.slopes import Estimate, Slopes
+
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
+
+_LEAST: Final = 1e4
+"""What a leaf contributes at least, in units of rounding, to be told from it and to be shrunk for."""
 
 
 class LowPrecisionError(Exception):
@@ -38,32 +46,35 @@ class Level:
         Raises:
             LowPrecisionError: the function computes in less than the precision of the check.
         """
-        leaves, point = self._arguments.leaves, self._arguments.point
-        value, grads = self._program.gradient(self._level, point)
+        value, grads = self._program.gradient(self._level, self._arguments.point)
         self._require_precision()
-        fault = self._obvious(value, grads)
-        if fault is not None:
-            return fault
-        gradient = _joined(leaves, grads)
-        precision = self._setting.precision
-        slopes = Slopes(self._evaluate, self._arguments.rounded, point, value, gradient, precision)
-        least = 1e4 * slopes.noise(precision.step)
-        pair = directions.pair(self._rng, leaves, point, gradient, least)
-        if self._level + 1 < self._program.order:
-            self._prepare_next(gradient)
-        failing = [
-            (direction, first)
-            for direction in pair
-            if not ((first := slopes.central(direction)).agrees and first.sensitive)
-        ]
-        for direction, first in failing:
-            text = self._mismatch(slopes, direction, first)
-            if text is not None:
-                return text
-        return None
+        return self._obvious(value, grads) or self._compared(
+            self._slopes(value, _joined(self._arguments.leaves, grads))
+        )
 
-    def _evaluate(self, point: Vector) -> float:
-        return self._program.value(self._level, point)
+    def _slopes(self, value: float, gradient: Vector) -> Slopes:
+        return Slopes(
+            functools.partial(self._program.value, self._level),
+            self._arguments.rounded,
+            self._arguments.point,
+            value,
+            gradient,
+            self._setting.precision,
+        )
+
+    def _compared(self, slopes: Slopes) -> str | None:
+        """The comparison along two directions."""
+        least = _LEAST * slopes.noise(slopes.precision.step)
+        pair = directions.pair(self._rng, self._arguments.leaves, slopes.point, slopes.gradient, least)
+        if self._level + 1 < self._program.order:
+            self._prepare_next(slopes.gradient)
+        estimates = [slopes.central(direction) for direction in pair]
+        for direction, first in zip(pair, estimates, strict=True):
+            if not (first.agrees and first.sensitive):
+                text = self._mismatch(slopes, direction, first)
+                if text is not None:
+                    return text
+        return None
 
     def _prepare_next(self, gradient: Vector) -> None:
         """Choose the direction of the slope whose gradient is the second derivative."""
@@ -95,15 +106,7 @@ class Level:
         direction = np.zeros_like(self._arguments.point)
         direction[leaf.span] = directions.signed(self._rng, leaf.size)
         direction = directions.scaled(direction, self._arguments.leaves, self._arguments.point)
-        slopes = Slopes(
-            self._evaluate,
-            self._arguments.rounded,
-            self._arguments.point,
-            value,
-            np.zeros_like(direction),
-            self._setting.precision,
-        )
-        first = slopes.central(direction)
+        first = self._slopes(value, np.zeros_like(direction)).central(direction)
         return messages.no_path(self._setting, self._arguments, leaf, None if first.agrees else first.numeric)
 
     def _mismatch(self, slopes: Slopes, direction: Vector, first: Estimate) -> str | None:
@@ -114,11 +117,9 @@ class Level:
             return messages.not_deterministic(self._setting, values)
         if agrees(slopes, direction, by_element, first):
             return None
-        measured = roughness(slopes, direction)
-        slopes.roughness = max(slopes.roughness, 3 * measured)
-        if agrees(slopes, direction, by_element):
+        if measure(slopes, direction) and agrees(slopes, direction, by_element):
             return None
-        if not self._last_resort and coarse(slopes, measured):
+        if coarse(slopes) and not self._last_resort:
             raise LowPrecisionError("it computes in less than float64 inside")
         fault = Search(slopes, self._arguments.leaves, direction, by_element).fault()
         return None if fault is None else messages.wrong(self._setting, self._arguments, fault, slopes)

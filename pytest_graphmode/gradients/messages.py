@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pytest_graphmode import trees
 from pytest_graphmode.backends.differentiation import describe, name_of
 from pytest_graphmode.gradients.arguments import Arguments, Leaf
+from pytest_graphmode.gradients.hints import hint
 from pytest_graphmode.gradients.search import Fault
 from pytest_graphmode.gradients.slopes import Precision, Slopes
 
@@ -33,6 +33,13 @@ class Setting:
         """What is checked: `gradient of loss`."""
         return f"{'gradient' if self.level == 0 else 'second derivative'} of {self.name}"
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """What the two values are, where that needs saying."""
+        if self.level == 0:
+            return ()
+        return ("compared is the derivative of the gradient's slope along a fixed random direction",)
+
     def text(self, headline: str, *lines: str) -> str:
         """A failure's text; every line under the headline is indented."""
         where = f"checked in {self.precision.dtype}" + (f" ({self.note})" if self.note else "")
@@ -41,72 +48,53 @@ class Setting:
 
 def wrong(setting: Setting, arguments: Arguments, fault: Fault, slopes: Slopes) -> str:
     """A gradient that disagrees: where, both values, what was allowed, and what it looks like."""
-    leaf, estimate = fault.leaf, fault.estimate
     if len(fault.coordinates) > 1:
-        return _spread(setting, arguments, fault)
-    coordinate = int(fault.coordinates[0])
-    along = abs(float(fault.direction[coordinate]))
-    analytic, numeric = (
-        math.copysign(1.0, fault.direction[coordinate]) * value / along
-        for value in (float(slopes.gradient[coordinate] * fault.direction[coordinate]), estimate.numeric)
+        return _wrong_in_many(setting, arguments, fault)
+    leaf, estimate, coordinate = fault.leaf, fault.estimate, int(fault.coordinates[0])
+    along = float(fault.direction[coordinate])
+    analytic, numeric, allowed = (
+        float(slopes.gradient[coordinate]),
+        estimate.numeric / along,
+        estimate.tolerance / abs(along),
     )
-    part = (" (imaginary part)" if (coordinate - leaf.span.start) % 2 else " (real part)") if leaf.is_complex else ""
-    allowed = estimate.tolerance / along
-    where = f"{arguments.element(leaf, coordinate)}, in argument {arguments.argument(leaf)}"
+    where = f"{arguments.element(leaf, coordinate)}{_part(leaf, coordinate)}, in argument {arguments.argument(leaf)}"
     return setting.text(
-        f"the {setting.subject} is wrong at {where}{part}",
+        f"the {setting.subject} is wrong at {where}",
+        *setting.compared,
         f"analytic {analytic:.8g}",
-        f"numeric  {numeric:.8g}, by central difference with a step of {estimate.step * along:.2g}",
+        f"numeric  {numeric:.8g}, by central difference with a step of {estimate.step * abs(along):.2g}",
         f"they differ by {abs(analytic - numeric):.3g}, allowed {allowed:.2g} (rtol={setting.precision.rtol:g})",
-        hint(analytic, numeric, allowed),
+        hint(slopes, leaf, coordinate, analytic, numeric, allowed),
     )
 
 
-def _spread(setting: Setting, arguments: Arguments, fault: Fault) -> str:
+def _part(leaf: Leaf, coordinate: int) -> str:
+    if not leaf.is_complex:
+        return ""
+    return " (imaginary part)" if (coordinate - leaf.span.start) % 2 else " (real part)"
+
+
+def _wrong_in_many(setting: Setting, arguments: Arguments, fault: Fault) -> str:
     first, last = (arguments.element(fault.leaf, int(fault.coordinates[end])) for end in (0, -1))
     estimate = fault.estimate
     where = f"{arguments.name(fault.leaf)}, argument {arguments.argument(fault.leaf)}"
     return setting.text(
         f"the {setting.subject} is wrong in many elements of {where}",
-        f"along a direction through {first} to {last} ({len(fault.coordinates)} numbers)",
+        *setting.compared,
         f"analytic {estimate.analytic:.8g}",
-        f"numeric  {estimate.numeric:.8g}",
+        f"numeric  {estimate.numeric:.8g}, along a direction from {first} to {last} ({len(fault.coordinates)} numbers)",
         f"they differ by {estimate.error:.3g}, allowed {estimate.tolerance:.2g} (rtol={setting.precision.rtol:g})",
         "no single element stands out: a small error in all of them, or a function less accurate than its dtype; "
         "pass a larger rtol if that is expected",
     )
 
 
-def hint(analytic: float, numeric: float, allowed: float) -> str:
-    """What the two values look like, and where to look."""
-    if not math.isfinite(numeric):
-        return "the function is not finite a step away: move the arguments away from the edge of its domain"
-    if abs(analytic) <= allowed:
-        return (
-            "the analytic value is zero: a path is cut; look for detach, stop_gradient, .item(), .numpy(), a cast to "
-            "integers, or a custom gradient that leaves a term out"
-        )
-    if abs(numeric) <= allowed:
-        return "the function does not move with this element: its gradient should be zero here"
-    ratio = analytic / numeric
-    if math.isclose(ratio, -1, rel_tol=1e-3):
-        return "the sign is flipped"
-    return f"the analytic value is {ratio:.5g} times the numeric one{_factor(ratio)}"
-
-
-def _factor(ratio: float) -> str:
-    if math.isclose(ratio, 2, rel_tol=1e-3):
-        return ": is a term counted twice, or the 1/2 of a square lost?"
-    if math.isclose(ratio, 0.5, rel_tol=1e-3):
-        return ": is one of two equal terms missing?"
-    return ": look at the custom gradient or the branch that computes this element"
-
-
 def no_leaf(setting: Setting, args: Sequence[Any]) -> str:
     """No argument can be differentiated."""
-    found = ", ".join(describe(leaf) for leaf in trees.leaves(tuple(args))[:5]) or "no arguments"
+    leaves = trees.leaves(tuple(args))
+    found = f"only {', '.join(describe(leaf) for leaf in leaves[:5])}" if leaves else "none at all"
     return setting.text(
-        f"{setting.name} has no argument to differentiate by: there is no floating or complex tensor among {found}",
+        f"{setting.name} has no argument to differentiate by: a floating or complex tensor is needed, it got {found}",
         "Python numbers stay Python values: pass NumPy arrays or graphmode.tensor(...)",
     )
 

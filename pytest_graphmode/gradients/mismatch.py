@@ -10,13 +10,17 @@ import numpy as np
 from pytest_graphmode.gradients.arguments import Vector
 from pytest_graphmode.gradients.slopes import Estimate, Slopes
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 OTHER_STEPS: Final = (1 / 30, 1e-3, 30.0, 300.0, 1e-5)
 """Steps tried after a disagreement, relative to the first."""
 
+_MEASURED_STEPS: Final = (1 / 10, 1 / 30, 1 / 100, 30.0, 300.0)
 LARGER_STEPS: Final = (30.0, 300.0)
 COARSE: Final = 1e5
 """Roughness, in machine epsilons of the value, from which a function must compute in a lower precision inside."""
 
+_ROUNDING: Final = 3
 _ROUNDED: Final = 1e3
 _SINGLE: Final = 2.0**-24
 _SMALL: Final = 1e-3
@@ -48,19 +52,25 @@ def _contradicted(slopes: Slopes, direction: Vector) -> bool:
 
 
 def _agrees_at_other_steps(slopes: Slopes, direction: Vector, first: Estimate) -> bool:
-    allowed = slopes.precision.rtol * max(first.size, abs(first.numeric) if math.isfinite(first.numeric) else 0.0)
-    for factor in OTHER_STEPS:
-        if slopes.noise(first.step * factor) <= allowed:
-            found = slopes.central(direction, factor)
-            if found.agrees and found.noise <= 2 * allowed:
+    measured = slopes.roughness is not None
+    estimate = slopes.averaged if measured else slopes.central
+    for factor in _MEASURED_STEPS if measured else OTHER_STEPS:
+        if slopes.noise(first.step * factor) <= _allowed(slopes, first) * (5 if measured else 1):
+            found = estimate(direction, factor)
+            if found.agrees and found.noise <= _allowed(slopes, found):
                 return True
     return False
+
+
+def _allowed(slopes: Slopes, estimate: Estimate) -> float:
+    """The rounding of a difference up to which its agreement is a verdict."""
+    return _ROUNDING * slopes.precision.rtol * estimate.size
 
 
 def _agrees_by_element(slopes: Slopes, direction: Vector) -> bool:
     """With steps that follow each element, for leaves whose elements differ by orders of magnitude."""
     found = slopes.central(direction)
-    return found.agrees and found.noise <= slopes.precision.rtol * found.size
+    return found.agrees and found.noise <= _allowed(slopes, found)
 
 
 def _vanishes(slopes: Slopes, direction: Vector, first: Estimate) -> bool:
@@ -72,15 +82,26 @@ def _vanishes(slopes: Slopes, direction: Vector, first: Estimate) -> bool:
 
 
 def kinked(slopes: Slopes, direction: Vector, first: Estimate) -> bool:
-    """Whether the function has a kink here in this direction and the gradient lies between the two slopes."""
+    """Whether a kink explains the disagreement.
+
+    At a kink the gradient may be anything between the slopes of the two sides; with one within the first step it is
+    the slope of the other side. A function that only bends has slopes that come together as the step gets shorter.
+    """
     gap = abs(first.right - first.left)
-    if not gap > 10 * first.tolerance:
+    if not 2 * first.tolerance < gap < math.inf:
         return False
-    nearer = slopes.central(direction, 1 / 30)
-    if not abs(nearer.right - nearer.left) > 0.5 * gap:
+    lower, upper = min(first.left, first.right), max(first.left, first.right)
+    if _gap(slopes, direction, 1 / 30) > 0.5 * gap:
+        return lower - first.tolerance - 0.01 * gap <= first.analytic <= upper + first.tolerance + 0.01 * gap
+    if all(abs(_gap(slopes, direction, factor) / gap - factor) < 0.1 for factor in (1 / 2, 1 / 3)):
         return False
-    slack = first.tolerance + 0.01 * gap
-    return min(first.left, first.right) - slack <= first.analytic <= max(first.left, first.right) + slack
+    return min(abs(first.analytic - lower), abs(first.analytic - upper)) <= first.tolerance
+
+
+def _gap(slopes: Slopes, direction: Vector, factor: float) -> float:
+    """How far the slopes of the two sides are apart over a shorter step."""
+    found = slopes.central(direction, factor)
+    return abs(found.right - found.left)
 
 
 def roughness(slopes: Slopes, direction: Vector) -> float:
@@ -103,6 +124,19 @@ def roughness(slopes: Slopes, direction: Vector) -> float:
     return max(departure, missing, _SINGLE * abs(slopes.value)) if rounded else departure
 
 
-def coarse(slopes: Slopes, measured: float) -> bool:
-    """Whether a measured roughness is that of a lower precision than the one the check runs in."""
-    return measured > COARSE * slopes.precision.eps * abs(slopes.value)
+def measure(slopes: Slopes, direction: Vector) -> bool:
+    """Let slopes know how rough the function is, where that is news; says whether it was.
+
+    In float64 the usual guess, which is a large one, is good enough; in a lower precision it hides errors.
+    """
+    measured = 3 * roughness(slopes, direction)
+    usual = slopes.noise(1.0)
+    if slopes.precision.dtype == "float64" and measured <= usual:
+        return False
+    slopes.roughness = max(measured, slopes.precision.eps * abs(slopes.value), slopes.roughness or 0.0)
+    return True
+
+
+def coarse(slopes: Slopes) -> bool:
+    """Whether a function is as rough as a lower precision than that of the check."""
+    return (slopes.roughness or 0.0) > COARSE * slopes.precision.eps * abs(slopes.value)

@@ -20,6 +20,8 @@ from pytest_graphmode.gradients.arguments import Arguments, Vector, is_inexact, 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 
 _COMPLEX: Final = ("complex64", "complex128")
 
@@ -55,15 +57,27 @@ class Projection:
 
     def _term(self, number: int, output: Any, name: str) -> Any:
         xp = self._handle.xp
-        if number not in self._weights:
+        if not _is_known(output.shape):
+            weights = self._computed(output)
+        elif number in self._weights:
+            weights = self._handle._mode.tensor(self._weights[number], name)
+        else:
             self._weights[number] = self._drawn(tuple(output.shape), name)
-        weighted = xp.sum(output * self._handle._mode.tensor(self._weights[number], name))
+            weights = self._handle._mode.tensor(self._weights[number], name)
+        weighted = xp.sum(output * weights)
         return xp.real(weighted) if name in _COMPLEX else weighted
 
     def _drawn(self, shape: tuple[int, ...], name: str) -> np.ndarray[Any, Any]:
         size = math.prod(shape)
         weights = directions.signed(self._rng, size).reshape(shape)
         return weights + 1j * directions.signed(self._rng, size).reshape(shape) if name in _COMPLEX else weights
+
+    def _computed(self, output: Any) -> Any:
+        """Weights of about the same kind for a shape that a static graph does not know: from the places in it."""
+        xp = self._handle.xp
+        places = xp.reshape(xp.cumsum(xp.reshape(xp.real(xp.ones_like(output)), (-1,))), xp.shape(output))
+        weights = xp.where(xp.cos(2.4 * places) > 0, 1.0, -1.0) * (1 + xp.sin(13.0 * places) / 2)
+        return xp.astype(weights, dtype_name(output))
 
 
 class Program:
@@ -82,10 +96,12 @@ class Program:
         self._arguments = arguments
         self._count = len(arguments.leaves)
         self.projection = Projection(handle, fn, rng)
+        if handle._mode.static:
+            _ = handle.xp  # made before a trace: Dynamo refuses to make it inside of a loop or branch
         self._constants = arguments.constants
-        self._along = arguments.tensors(arguments.point)
+        self._along = arguments.tensors(arguments.point) if order == 2 else []
         run = self._mode.differentiable(fn, order)
-        scalar = functools.partial(_projected, handle, run, arguments, self.projection)
+        scalar: Callable[..., Any] = functools.partial(_projected, handle, run, arguments, self.projection)
         self.order = order
         self._levels: list[Callable[..., Any]] = [scalar, self._slope_of(scalar)][:order]
         self._joint: Callable[..., Any] | None = None
@@ -114,7 +130,7 @@ class Program:
 
     def _inputs(self, point: Vector) -> list[Any]:
         inputs = self._arguments.tensors(point) + self._constants
-        return inputs + self._along if self.order == 2 else inputs
+        return inputs + self._along
 
     def _built(self, inputs: Sequence[Any]) -> Callable[..., Any] | None:
         """The one graph of a mode that puts gradients into graphs."""
@@ -162,6 +178,10 @@ def _projected(
     count, passed = len(arguments.leaves), arguments.passed
     args = arguments.rebuilt(inputs[:count], inputs[count : count + passed])
     return projection(handle._mode.callback(fn)(*args))
+
+
+def _is_known(shape: Any) -> bool:
+    return getattr(shape, "rank", 0) is not None and all(size is not None for size in shape)
 
 
 def _described(outputs: Any) -> str:

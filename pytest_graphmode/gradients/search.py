@@ -15,6 +15,8 @@ from pytest_graphmode.gradients.arguments import Leaf, Vector
 from pytest_graphmode.gradients.mismatch import agrees, kinked
 from pytest_graphmode.gradients.slopes import Estimate, Slopes
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 EVALUATIONS: Final = 4000
 """How many evaluations a search may take before kinks are judged by whole blocks."""
 

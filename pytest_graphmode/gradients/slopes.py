@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,22 +16,32 @@ import numpy as np
 from pytest_graphmode.gradients.arguments import Vector
 from pytest_graphmode.gradients.directions import norm
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 SENSITIVE: Final = 1e-4
 """The rounding of a difference, relative to the slope, up to which agreement means something."""
+
+_AVERAGED: Final = 25
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What a dtype can resolve: its machine epsilon, the relative step, and the tolerances on a slope."""
+    """What a dtype can resolve: its machine epsilon, the relative step, and the tolerances on a slope.
+
+    `share` is the part of a slope that counts where it is larger than the 2-norm of its terms, as it is by far where
+    many of them have one sign: a low precision can't resolve an error in one of them there.
+    """
 
     dtype: str
     eps: float
     step: float
     rtol: float
     atol: float
+    share: float
 
 
 _EPS: Final = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+_SHARE: Final = 0.1
 _RTOL: Final = {"float64": 1e-6, "float32": 1e-3, "float16": 5e-2, "bfloat16": 2e-1}
 
 
@@ -44,6 +54,7 @@ def precision_of(dtype: str, rtol: float | None, atol: float | None, eps: float 
         eps if eps is not None else epsilon ** (1 / 3),
         rtol if rtol is not None else _RTOL[dtype],
         atol if atol is not None else 0.0,
+        0.0 if dtype == "float64" else _SHARE,
     )
 
 
@@ -51,8 +62,9 @@ def precision_of(dtype: str, rtol: float | None, atol: float | None, eps: float 
 class Estimate:
     """One central difference and what the gradient says it should be.
 
-    `left` and `right` are the slopes on the two sides; `size` is the 2-norm of gradient times direction, which
-    `tolerance` is relative to; `noise` the part of the tolerance that is due to rounding.
+    `left` and `right` are the slopes on the two sides; `size` is what `tolerance` is relative to: the 2-norm of
+    gradient times direction, or a share of its sum where that is more; `noise` is the part of the tolerance that is
+    due to rounding.
     """
 
     step: float
@@ -88,7 +100,7 @@ class Slopes:
     """Slopes of `evaluate` at `point`, where it has this value and gradient.
 
     `rounded` gives the point that is really evaluated when one is asked for, in the dtype of the check; `roughness` is
-    what the function was measured to be off by, beyond what its value suggests.
+    what the function was measured to be off by; until then that is taken from its dtype.
     """
 
     def __init__(
@@ -105,7 +117,7 @@ class Slopes:
         self.gradient = gradient
         self.precision = precision
         self.evaluations = 0
-        self.roughness = 0.0
+        self.roughness: float | None = None
         self._evaluate = evaluate
         self._rounded = rounded
         self._finite = bool(np.isfinite(point).all())
@@ -120,17 +132,33 @@ class Slopes:
         upper, lower = self._rounded(self.point + step * direction), self._rounded(self.point - step * direction)
         above, below = self._at(upper), self._at(lower)
         terms = self.gradient * (taken := self._taken(upper, lower) / (2 * step))
-        size = norm(terms)
+        analytic = float(terms.sum())
+        size = max(norm(terms), self.precision.share * abs(analytic))
         noise = self.noise(step, max(abs(above), abs(below)))
         tolerance = self.precision.rtol * size + noise
         if self.precision.atol:
             tolerance += self.precision.atol * norm(taken)
         left, right = (self.value - below) / step, (above - self.value) / step
-        return Estimate(step, left, right, float(terms.sum()), size, noise, tolerance)
+        return Estimate(step, left, right, analytic, size, noise, tolerance)
+
+    def averaged(self, direction: Vector, factor: float) -> Estimate:
+        """The mean of differences over several steps of about this length, which rounding disturbs less."""
+        found = [self.central(direction, factor * spread) for spread in np.linspace(0.7, 1.3, _AVERAGED)]
+        middle = found[_AVERAGED // 2]
+        noise = middle.noise / math.sqrt(_AVERAGED)
+        return replace(
+            middle,
+            left=sum(estimate.left for estimate in found) / _AVERAGED,
+            right=sum(estimate.right for estimate in found) / _AVERAGED,
+            noise=noise,
+            tolerance=middle.tolerance - middle.noise + noise,
+        )
 
     def noise(self, step: float, magnitude: float = 0.0) -> float:
         """What rounding of the function can do to a slope over a step, where its values are of this magnitude."""
-        return (10 * self.precision.eps * max(abs(self.value), magnitude) + self.roughness) / step
+        if self.roughness is not None:
+            return self.roughness / step
+        return 10 * self.precision.eps * max(abs(self.value), magnitude) / step
 
     def _at(self, vector: Vector) -> float:
         self.evaluations += 1
