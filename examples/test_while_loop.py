@@ -5,6 +5,8 @@ Two counters start at 0 and 10; the first grows by 2 and the second by 1 while t
 
 import pytest
 
+pytestmark = pytest.mark.graphmode(backends="tf:graph+eager+session+xla,torch:eager+compile,jax:jit+eager,numpy")
+
 
 def race_with_verb(graphmode, first, second):
     return graphmode.while_loop(

@@ -7,6 +7,8 @@ import pytest
 from tests.backends.gradient_cases import RIGHT, WRONG
 from tests.backends.variants import variants
 
+pytestmark = pytest.mark.table
+
 everywhere = variants("torch:eager", "tf:eager", "tf:graph", "jax:jit")
 
 

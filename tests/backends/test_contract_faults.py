@@ -8,6 +8,8 @@ import pytest
 
 from tests.backends.variants import imported_jax
 
+pytestmark = pytest.mark.table
+
 CONTRACT = """
 from contextlib import contextmanager, nullcontext
 

@@ -14,6 +14,7 @@ import pytest
 from tests.backends.xp_table import TABLE, Row
 
 pytestmark = [
+    pytest.mark.table,
     # tf.cast and Tensor.to warn when the imaginary part of zero is dropped, as NumPy does.
     pytest.mark.filterwarnings("ignore:Casting complex values to real discards:UserWarning"),
 ]
