@@ -101,7 +101,7 @@ def test_its_builds_are_counted_and_explained(project: pytest.Pytester) -> None:
         [
             "*2 rebuilds, at most 0 allowed",
             "  model (test_its_builds_are_counted_and_explained.py:6) built 3 times in * s",
-            "    1  x: float32[[]?]*1 nodes   called from test_its_builds_are_counted_and_explained.py:6",
+            "    1  x: float32[[]?]*1 node    called from test_its_builds_are_counted_and_explained.py:6",
             "*make it once, outside the loop, and call that",
         ]
     )
