@@ -113,6 +113,27 @@ def python_type(torch, compiled):
     return "n changed structure Python int 2 -> float32[4]"
 
 
+def any_int(torch, compiled):
+    f = compiled(lambda x, n: x * n)
+    for n in (2, 3, 2.5):
+        f(torch.ones(4), n)
+    return "n is a Python float that changed any int -> 2.5"
+
+
+def tensor_for_any_int(torch, compiled):
+    f = compiled(lambda x, n: x * n)
+    for n in (2, 3, torch.ones(4)):
+        f(torch.ones(4), n)
+    return "n changed structure Python int -> float32[4]"
+
+
+def number_for_tensor(torch, compiled):
+    f = compiled(lambda x, n: x * n)
+    for n in (torch.ones(4), 2):
+        f(torch.ones(4), n)
+    return "n changed structure float32[4] -> Python int 2"
+
+
 def attribute(torch, compiled):
     class Scaled:
         def __init__(self):
@@ -285,8 +306,17 @@ CASES = {
     "dtype": (dtype,),
     "layout": (layout,),
     "device": (device,),
-    "structure": (subclass, python_type, length, container, one_tensor_twice, no_tensor_twice),
-    "python-value": (python_bool, python_int, python_text, attribute, global_value, closed_over_value, field),
+    "structure": (
+        subclass,
+        python_type,
+        tensor_for_any_int,
+        number_for_tensor,
+        length,
+        container,
+        one_tensor_twice,
+        no_tensor_twice,
+    ),
+    "python-value": (python_bool, python_int, any_int, python_text, attribute, global_value, closed_over_value, field),
     "grad-mode": (requires_grad, no_grad, inference_mode, out_of_inference_mode),
     "train-eval": (train_eval,),
     "global-state": (default_dtype, autocast, default_device),

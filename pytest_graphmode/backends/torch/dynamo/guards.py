@@ -141,10 +141,10 @@ class EarlierGraph:
             return self._of_shape(guard, source, name, value)
         if " is " in guard and len(sources) > 1:
             return self._of_alias(sources)
-        if isinstance(value, torch.Tensor) and " == " in guard and guard.startswith(f"{source} "):
-            return Cause("structure", name, _python(_before(guard, value)), self._text(value))
-        if isinstance(value, torch.Tensor) or "hasattr" in guard:
+        if "hasattr" in guard:
             return Cause("guard", self._readable(guard))
+        if isinstance(value, torch.Tensor):
+            return Cause("structure", name, _python(_before(guard, value)), self._text(value))
         if _STRUCTURE.match(guard) or isinstance(value, (dict, list, tuple, set)):
             return Cause("structure", name, *_structures(guard, value))
         return Cause("python-value", name, _before(guard, value), self._text(value), type_name=type(value).__name__)
@@ -230,16 +230,16 @@ def _before(guard: str, value: object) -> str:
         return right
     asked = re.search(r"type=<class '(?:\w+\.)*(\w+)'>", guard)
     if asked is not None and asked[1] != type(value).__name__:
-        return f"of type {asked[1]}"
+        return f"any {asked[1]}"
     return str(not value) if isinstance(value, bool) else "another one"
 
 
 def _python(text: str) -> str:
-    """`Python int 2` for `2`."""
+    """`Python int 2` for `2`, `Python int` for `any int`."""
     try:
         return f"Python {type(ast.literal_eval(text)).__name__} {text}"
     except (SyntaxError, ValueError):
-        return f"Python {text}"
+        return f"Python {text.removeprefix('any ')}"
 
 
 def _structures(guard: str, value: Any) -> tuple[str, str]:

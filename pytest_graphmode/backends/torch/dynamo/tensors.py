@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import torch
 
+from pytest_graphmode.backends.torch.dynamo.frames import describe
 from pytest_graphmode.ledger import Cause
 
 _GUARD: Final = re.compile(
@@ -70,7 +71,8 @@ class ExpectedTensor:
     def differences(self, name: str, value: Any, mode: str) -> Iterator[Cause]:
         """What a guard asks and a value is not; `mode` is the grad mode of the graph where it was no inference mode."""
         if not isinstance(value, torch.Tensor):
-            yield Cause("structure", name, f"{self.dtype}{self.shape}", f"Python {type(value).__name__}")
+            now = f"Python {type(value).__name__} {describe(name, value).text}"
+            yield Cause("structure", name, f"{self.dtype}{self.shape}", now)
             return
         if type(value).__name__ != self.type_name:
             yield Cause("structure", name, self.type_name, type(value).__name__)

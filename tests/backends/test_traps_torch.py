@@ -1,0 +1,418 @@
+"""What fooled every other way to count torch's compilations must not fool the ledger.
+
+Each test shows first how a naive counter is fooled, where it is: `CompileCounter` (a compiler backend that counts its
+calls), the counters and metrics of `torch._dynamo.utils`, callbacks at the start of a compilation.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import threading
+
+import pytest
+
+from pytest_graphmode import watch
+
+
+@pytest.fixture(autouse=True)
+def torch(dynamo):
+    dynamo.reset()
+    yield pytest.importorskip("torch")
+    dynamo.reset()
+
+
+@pytest.fixture
+def compiled(torch):
+    return functools.partial(torch.compile, backend="eager")
+
+
+@pytest.fixture
+def naive(torch):
+    from torch._dynamo.testing import CompileCounter
+
+    return CompileCounter()
+
+
+# The recompile limit.
+
+
+def test_past_the_recompile_limit_counters_freeze(torch, naive):
+    f = torch.compile(lambda x, text: x * len(text), backend=naive)
+    with watch() as ledger:
+        for length in range(12):
+            f(torch.ones(2), "a" * length)
+    assert naive.frame_count == 8  # for 12 graphs: it looks as if the last four calls reused one
+    assert (ledger.builds, ledger.fallbacks) == (8, 1)
+    (fallback,) = ledger.fallback_reasons
+    assert (
+        "torch has 8 graphs of it (torch._dynamo.config.recompile_limit), runs it eagerly from now on"
+        in fallback.reason
+    )
+    assert "fell back to eager execution" in ledger.explain()
+
+
+LIMIT = """
+    import pytest
+    import torch
+
+    @pytest.mark.graph_rebuilds(at_most=100)
+    def test_length():
+        f = torch.compile(lambda x, text: x * len(text), backend="eager")
+        for length in range({lengths}):
+            f(torch.ones(2), "a" * length)
+"""
+
+
+@pytest.mark.parametrize(("lengths", "outcome"), [(8, {"passed": 1}), (9, {"failed": 1})])
+def test_a_fallback_fails_an_assertion_of_rebuilds(pytester, lengths, outcome):
+    pytester.makepyfile(LIMIT.format(lengths=lengths))
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(**outcome)
+    if "failed" in outcome:
+        result.stdout.fnmatch_lines(
+            ["*rebuilds can't be asserted*fell back to eager execution*", "*make it compile less*"]
+        )
+
+
+def test_twelve_different_modules_share_one_limit(torch, compiled):
+    with watch() as ledger:
+        for width in range(1, 13):
+            compiled(torch.nn.Linear(3, width))(torch.ones(2, 3))
+    limited = hasattr(torch._dynamo.config, "recompile_limit")  # torch 2.4 keeps a cache for each module
+    assert (ledger.builds, ledger.rebuilds, ledger.fallbacks) == ((8, 0, 1) if limited else (12, 0, 0))
+
+
+# What a test does to Dynamo's records.
+
+
+def test_a_reset_deletes_callbacks_and_not_the_ledger(torch, compiled):
+    starts = []
+    callbacks = torch._dynamo.callback
+    callbacks.on_compile_start(lambda *args: starts.append(args))
+    f = compiled(lambda x: x * 2)
+    with watch() as ledger:
+        f(torch.ones(2))
+        torch._dynamo.reset()
+        f(torch.ones(2))
+    assert len(starts) == 1
+    assert (ledger.builds, ledger.rebuilds) == (2, 1)
+    assert [cause.kind for cause in ledger.events[-1].causes] == ["cache-reset"]
+
+
+def test_explain_deletes_graphs_and_not_the_ledger(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    with watch() as ledger:
+        f(torch.ones(2))
+        torch._dynamo.explain(lambda x: x * 4)(torch.ones(2))
+        f(torch.ones(2))
+    assert (ledger.builds, ledger.rebuilds) == (3, 1)
+    assert [cause.kind for cause in ledger.events[-1].causes] == ["cache-reset"]
+
+
+def test_metrics_forget_all_but_the_last_64(torch, compiled):
+    metrics = torch._dynamo.utils.get_compilation_metrics
+    with watch() as ledger:
+        for number in range(70):
+            scope = {}
+            exec(f"def f{number}(x): return x + {number}", scope)
+            compiled(scope[f"f{number}"])(torch.ones(2))
+    assert len(metrics()) == 64
+    assert ledger.builds == 70
+
+
+def test_callbacks_and_metrics_mix_in_the_backward(torch):
+    starts = []
+    torch._dynamo.callback.on_compile_start(lambda *args: starts.append(args))
+    before = len(torch._dynamo.utils.get_compilation_metrics())
+    weight = torch.ones(2, requires_grad=True)
+    with watch() as ledger:
+        torch.compile(lambda x: (x * weight).sum(), backend="aot_eager")(torch.ones(2)).backward()
+    if hasattr(torch._dynamo.config, "recompile_limit"):  # torch 2.4 compiles this backward along with the forward
+        assert len(starts) == 2
+        assert before == 64 or len(torch._dynamo.utils.get_compilation_metrics()) - before == 2
+    assert ledger.builds == 1
+
+
+# Nothing is built.
+
+
+SWITCHED_OFF = {
+    "config": "torch._dynamo.config.disable = True",
+    "stance": "torch.compiler.set_stance('force_eager')",
+    "nothing": "pass",
+}
+
+DISABLED = """
+    import pytest
+    import torch
+    import torch._dynamo
+
+    @pytest.fixture(autouse=True)
+    def switched_off():
+        {switch}
+        yield
+        torch._dynamo.config.disable = False
+        if hasattr(torch.compiler, "set_stance"):
+            torch.compiler.set_stance("default")
+
+    def test_naive():
+        from torch._dynamo.testing import CompileCounter
+
+        counter = CompileCounter()
+        torch.compile(lambda x: x * 2, backend=counter)(torch.ones(2))
+        assert counter.frame_count <= 1  # "no recompilation"
+
+    @pytest.mark.graph_rebuilds(0)
+    def test_ours():
+        torch.compile(lambda x: x * 2, backend="eager")(torch.ones(2))
+"""
+
+
+@pytest.mark.parametrize("switch", SWITCHED_OFF)
+def test_switched_off_compilation_fails_as_vacuous(torch, pytester, switch):
+    if switch == "stance" and not hasattr(torch.compiler, "set_stance"):
+        pytest.skip("torch before 2.6 has no stance")
+    pytester.makepyfile(DISABLED.format(switch=SWITCHED_OFF[switch]))
+    result = pytester.runpytest_inprocess()
+    on = switch == "nothing"
+    result.assert_outcomes(passed=1 + on, failed=1 - on)
+    if not on:
+        result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*TORCHDYNAMO_DISABLE*"])
+
+
+def test_the_environment_switches_compilation_off_too(pytester, monkeypatch):
+    pytester.makepyfile(DISABLED.format(switch="pass"))
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*TORCHDYNAMO_DISABLE*"])
+
+
+def test_a_compiled_variant_without_a_graph_fails_as_vacuous(torch, pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+        import torch
+
+        @pytest.mark.parametrize("disable", [False, True])
+        @pytest.mark.graph_rebuilds(0)
+        def test_step(graphmode, disable):
+            torch._dynamo.config.disable = disable
+            graphmode.function(lambda x: x * 2)(torch.ones(2))
+        """
+    )
+    result = pytester.runpytest_inprocess("--graph-backends=torch:compile")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*"])
+
+
+# Caches that outlive tests.
+
+
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
+def test_the_order_of_tests_changes_no_verdict(pytester, order):
+    pytester.makepyfile(
+        """
+        import pytest
+        import torch
+        from torch._dynamo.testing import CompileCounter
+
+        counter = CompileCounter()
+        shared = torch.compile(lambda x: x * 2, backend=counter)
+        seen = []
+
+        @pytest.mark.graph_rebuilds(1)
+        def test_first():
+            before = counter.frame_count
+            shared(torch.ones(2, 2))
+            shared(torch.ones(3, 2))
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_second():
+            shared(torch.ones(4, 2))
+        """
+    )
+    names = [f"test_the_order_of_tests_changes_no_verdict.py::test_{name}" for name in order]
+    pytester.runpytest_inprocess(*names).assert_outcomes(passed=2)
+
+
+# The same function, and others.
+
+
+def test_wrapping_again_uses_the_graph_again_and_new_code_does_not(torch, compiled):
+    def f(x):
+        return x * 2
+
+    def made():
+        scope = {}
+        exec(compile("def f(x): return x * 2", __file__, "exec"), scope)
+        return scope["f"]
+
+    with watch() as ledger:
+        for _ in range(3):
+            compiled(f)(torch.ones(2))
+    assert (ledger.builds, ledger.rebuilds) == (1, 0)
+    with watch() as ledger:
+        for _ in range(3):
+            compiled(made())(torch.ones(2))
+    assert (ledger.builds, ledger.rebuilds) == (3, 2)
+    assert {cause.kind for build in ledger.events for cause in build.causes} == {"new-function-object"}
+
+
+def test_a_backend_of_ones_own_misses_what_a_library_compiles(torch, naive, pytester, monkeypatch):
+    pytester.makepyfile(
+        otherlibrary="import torch\n\n@torch.compile(backend='eager')\ndef inner(x):\n    return x * 2\n"
+    )
+    monkeypatch.syspath_prepend(pytester.path)
+    import otherlibrary
+
+    @functools.partial(torch.compile, backend=naive)
+    def outer(x):
+        return x + 1
+
+    with watch() as ledger:
+        outer(otherlibrary.inner(torch.ones(2)))
+    assert naive.frame_count == 1
+    assert [build.function for build in ledger.events] == ["inner", "outer"]
+
+
+def test_grad_modes_compile_separately(torch, naive):
+    f, x = torch.compile(lambda x: x * 2, backend=naive), torch.ones(2)
+    with watch() as ledger:
+        f(x)
+        with torch.no_grad():
+            f(x)
+        with torch.inference_mode():
+            f(x)
+    assert naive.frame_count == 3  # and nothing says why
+    assert [cause.after for build in ledger.events[1:] for cause in build.causes] == ["no_grad", "inference_mode"]
+    assert {cause.kind for build in ledger.events[1:] for cause in build.causes} == {"grad-mode"}
+
+
+# Breaks and failures.
+
+
+def test_one_break_under_three_shapes_is_one_break(torch, compiled):
+    def f(x):
+        x = x + 1
+        print(end="")
+        return x * 2
+
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    with watch() as ledger:
+        for shape in ((2,), (2, 2), (2, 2, 2)):
+            compiled(f)(torch.ones(shape))
+    assert sum(counters["graph_break"].values()) == 3
+    assert counters["frames"]["total"] >= 6
+    assert (ledger.breaks, ledger.rebuilds) == (1, 2)
+
+
+def test_a_frame_that_breaks_before_any_operation_is_no_graph(torch, naive):
+    @functools.partial(torch.compile, backend=naive)
+    def f(x):
+        print(end="")
+        return x * 2
+
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    with watch() as ledger:
+        f(torch.ones(2))
+    assert counters["frames"]["total"] >= 2
+    assert ledger.builds == naive.frame_count == 1
+
+
+def _raising(module, inputs):
+    raise RuntimeError("no such luck")
+
+
+def test_a_compilation_that_raises_is_counted(torch):
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    with watch() as ledger, pytest.raises(torch._dynamo.exc.BackendCompilerFailed):
+        torch.compile(lambda x: x * 2, backend=_raising)(torch.ones(2))
+    assert counters["frames"]["ok"] == 0
+    assert [build.failed for build in ledger.events] == [True]
+
+
+def test_builds_of_many_threads_are_counted(torch, naive):
+    functions = []
+    for number in range(6):
+        scope = {}
+        exec(f"def f{number}(x): return x + {number}", scope)
+        functions.append(torch.compile(scope[f"f{number}"], backend="eager"))
+    with watch() as ledger:
+        threads = [threading.Thread(target=function, args=(torch.ones(2),)) for function in functions]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert naive.frame_count == 0
+    assert (ledger.builds, ledger.rebuilds) == (6, 0)
+
+
+def test_torchs_loops_compile_even_where_nothing_is_compiled(torch, pytester):
+    from torch._higher_order_ops.while_loop import while_loop
+
+    with watch() as ledger:
+        while_loop(lambda x: x.sum() < 3, lambda x: (x + 1,), (torch.zeros(2),))
+    assert ledger.select("torch", "compile").builds >= 1
+    pytester.makepyfile(
+        """
+        def test_eager(graphmode):
+            graphmode.while_loop(lambda x: x < 3, lambda x: x + 1, graphmode.tensor(0.0))
+            assert graphmode.ledger.builds == 0
+        """
+    )
+    pytester.runpytest_inprocess("--graph-backends=torch").assert_outcomes(passed=1)
+
+
+# Generated sequences of calls.
+
+
+def _plain(torch):
+    return lambda x, n, flag: x * n if flag else x + n
+
+
+def _broken(torch):
+    def f(x, n, flag):
+        x = x * n
+        print(end="")
+        return x + 1 if flag else x - 1
+
+    return f
+
+
+def _module(torch):
+    class Net(torch.nn.Module):
+        def forward(self, x, n, flag):
+            return x * n if flag and self.training else x + n
+
+    return Net()
+
+
+def _call(torch, f, choice):
+    shape = choice.choice([(2,), (3,), (4,), (2, 3), (1, 3)])
+    x = torch.ones(shape, dtype=choice.choice([torch.float32, torch.float64]))
+    mode = choice.choice([torch.enable_grad, torch.no_grad, torch.inference_mode])
+    with mode():
+        f(x, choice.choice([1, 2, 2.5, torch.ones(())]), choice.random() < 0.5)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_the_ledger_agrees_with_dynamos_own_counters(torch, compiled, seed):
+    """On what both can count: graphs of functions that are within the recompile limit."""
+    choice = random.Random(seed)
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    f = compiled(choice.choice([_plain, _broken, _module])(torch))
+    with watch() as ledger, torch._dynamo.config.patch(cache_size_limit=64):
+        for _ in range(8):
+            _call(torch, f, choice)
+    assert ledger.builds == counters["stats"]["unique_graphs"]
+    assert ledger.breaks == min(1, sum(counters["graph_break"].values()))
+    assert not any(build.failed for build in ledger.events)
+    assert all(build.causes for build in ledger.events if build.rebuild)
+    assert not any(cause.kind in ("cache-reset", "guard") for build in ledger.events for cause in build.causes)
+    assert ledger.fallbacks == 0
