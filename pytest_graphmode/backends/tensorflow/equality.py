@@ -1,4 +1,4 @@
-"""`==` and `!=` in TensorFlow 1 graphs, where TensorFlow compares tensors by identity: element by element, as elsewhere.
+"""`==` and `!=` in TensorFlow 1 graphs, where TensorFlow compares tensors by identity: by element, as elsewhere.
 
 Entered by the session mode around a test. Only what is built by the plugin's functions is concerned; the test's own
 TensorFlow 1 code keeps TensorFlow 1's meaning.

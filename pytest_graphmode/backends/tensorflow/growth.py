@@ -27,6 +27,7 @@ _CURE: Final = (
     "graph.finalize() makes TensorFlow refuse new operations"
 )
 _NAMED_LINES: Final = 3
+_KEPT: Final = "_graphmode_growth"
 
 
 class _OwnRun(threading.local):
@@ -82,12 +83,13 @@ class Growth:
         ]
 
 
-_growths: weakref.WeakKeyDictionary[tf.Graph, Growth] = weakref.WeakKeyDictionary()
-
-
 def growth_of(graph: tf.Graph) -> Growth:
-    """The record of a graph, made on first use and gone with the graph."""
-    return _growths.setdefault(graph, Growth())
+    """The record of a graph, made on first use; the graph itself keeps it."""
+    growth: Growth | None = getattr(graph, _KEPT, None)
+    if growth is None:
+        growth = Growth()
+        setattr(graph, _KEPT, growth)
+    return growth
 
 
 @contextmanager
