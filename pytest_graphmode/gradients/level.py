@@ -121,8 +121,11 @@ class Level:
             return None
         if coarse(slopes) and not self._last_resort:
             raise LowPrecisionError("it computes in less than float64 inside")
-        fault = Search(slopes, self._arguments.leaves, direction, by_element).fault()
-        return None if fault is None else messages.wrong(self._setting, self._arguments, fault, slopes)
+        search = Search(slopes, self._arguments.leaves, direction, by_element)
+        fault = search.fault()
+        if fault is not None:
+            return messages.wrong(self._setting, self._arguments, fault, slopes)
+        return None if search.excused else messages.too_rough(self._setting, slopes, first)
 
 
 def _joined(leaves: list[Leaf], grads: list[Vector | None]) -> Vector:

@@ -11,7 +11,7 @@ from pytest_graphmode.backends.differentiation import describe, name_of
 from pytest_graphmode.gradients.arguments import Arguments, Leaf
 from pytest_graphmode.gradients.hints import hint
 from pytest_graphmode.gradients.search import Fault
-from pytest_graphmode.gradients.slopes import Precision, Slopes
+from pytest_graphmode.gradients.slopes import Estimate, Precision, Slopes
 
 
 @dataclass(frozen=True)
@@ -148,4 +148,14 @@ def not_deterministic(setting: Setting, values: Sequence[float]) -> str:
         f"{setting.name} is not deterministic, so the {setting.subject} can't be checked",
         f"its value at the same arguments was {shown}",
         "pass random numbers in as arguments, seed them inside the function, and switch dropout off",
+    )
+
+
+def too_rough(setting: Setting, slopes: Slopes, estimate: Estimate) -> str:
+    """The function is so rough that no difference says anything."""
+    return setting.text(
+        f"the {setting.subject} can't be checked: the function is too rough to be differentiated numerically",
+        f"its value of {slopes.value:.6g} is off by about {slopes.roughness or 0.0:.2g}, which hides slopes like the "
+        f"analytic {estimate.analytic:.6g} along a random direction (numeric {estimate.numeric:.6g})",
+        "it jumps near these arguments, or rounds large terms that cancel: try other arguments, or compute in float64",
     )

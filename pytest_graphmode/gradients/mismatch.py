@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Final
 
@@ -16,11 +17,12 @@ OTHER_STEPS: Final = (1 / 30, 1e-3, 30.0, 300.0, 1e-5)
 """Steps tried after a disagreement, relative to the first."""
 
 _MEASURED_STEPS: Final = (1 / 10, 1 / 30, 1 / 100, 30.0, 300.0)
-LARGER_STEPS: Final = (30.0, 300.0)
+LARGER_STEPS: Final = (30.0, 300.0, 3000.0)
 COARSE: Final = 1e5
 """Roughness, in machine epsilons of the value, from which a function must compute in a lower precision inside."""
 
 _ROUNDING: Final = 3
+_FAR_BETTER: Final = 1e-3
 _ROUNDED: Final = 1e3
 _SINGLE: Final = 2.0**-24
 _SMALL: Final = 1e-3
@@ -35,8 +37,10 @@ def agrees(slopes: Slopes, direction: Vector, by_element: Vector, first: Estimat
         first: the estimate at the first step, where it is known.
     """
     first = first or slopes.central(direction)
-    if first.agrees:
+    if first.agrees and slopes.roughness is None:
         return first.sensitive or not _contradicted(slopes, direction)
+    if first.agrees and first.noise <= _allowed(slopes, first):
+        return True
     return (
         _agrees_at_other_steps(slopes, direction, first)
         or _agrees_by_element(slopes, direction * by_element)
@@ -46,18 +50,22 @@ def agrees(slopes: Slopes, direction: Vector, by_element: Vector, first: Estimat
 
 def _contradicted(slopes: Slopes, direction: Vector) -> bool:
     """Whether larger steps, which rounding disturbs less, agree with each other and not with the gradient."""
-    near, far = (slopes.central(direction, factor) for factor in LARGER_STEPS)
-    apart = abs(near.numeric - far.numeric)
-    return not near.agrees and not far.agrees and apart < 0.1 * min(near.error, far.error)
+    found = [slopes.central(direction, factor) for factor in LARGER_STEPS]
+    return any(
+        not near.agrees and not far.agrees and abs(near.numeric - far.numeric) < 0.1 * min(near.error, far.error)
+        for near, far in itertools.pairwise(found)
+    )
 
 
 def _agrees_at_other_steps(slopes: Slopes, direction: Vector, first: Estimate) -> bool:
     measured = slopes.roughness is not None
     estimate = slopes.averaged if measured else slopes.central
+    # A gradient of zero sets no scale; there the step must be far better than the one that disagreed.
+    allowed = _allowed(slopes, first) or _FAR_BETTER * first.error
     for factor in _MEASURED_STEPS if measured else OTHER_STEPS:
-        if slopes.noise(first.step * factor) <= _allowed(slopes, first) * (5 if measured else 1):
+        if slopes.noise(first.step * factor) <= allowed * (3 if measured else 1):
             found = estimate(direction, factor)
-            if found.agrees and found.noise <= _allowed(slopes, found):
+            if found.agrees and found.noise <= allowed:
                 return True
     return False
 
@@ -119,6 +127,8 @@ def roughness(slopes: Slopes, direction: Vector) -> float:
     basis = np.stack([np.ones(_SAMPLES), distances / reach, np.abs(distances) / reach], axis=1)
     coefficients = np.linalg.lstsq(basis, moved, rcond=None)[0]
     departure = float(np.max(np.abs(basis @ coefficients - moved)))
+    if slopes.precision.dtype != "float64":
+        return departure
     missing = abs(float(coefficients[1]) - slopes.central(direction).numeric * reach)
     rounded = missing > _ROUNDED * slopes.precision.eps * abs(slopes.value)
     return max(departure, missing, _SINGLE * abs(slopes.value)) if rounded else departure

@@ -34,7 +34,10 @@ class Fault:
 
 
 class Search:
-    """A search along one direction that disagreed; `by_element` as for `mismatch.agrees`."""
+    """A search along one direction that disagreed; `by_element` as for `mismatch.agrees`.
+
+    `excused` says whether it met blocks that disagreed for another reason than a wrong gradient.
+    """
 
     def __init__(self, slopes: Slopes, leaves: Sequence[Leaf], direction: Vector, by_element: Vector) -> None:
         self._slopes = slopes
@@ -42,6 +45,7 @@ class Search:
         self._direction = direction
         self._by_element = by_element
         self._limit = slopes.evaluations + EVALUATIONS
+        self.excused = False
 
     def fault(self) -> Fault | None:
         """The worst wrong element; None where all that disagreed were kinks or needed other steps."""
@@ -68,6 +72,7 @@ class Search:
     def _verdict(self, block: Block, estimate: Estimate) -> Fault | None:
         direction = self._within(block)
         if kinked(self._slopes, direction, estimate) or agrees(self._slopes, direction, self._by_element, estimate):
+            self.excused = True
             return None
         leaf = next(leaf for leaf in self._leaves if leaf.span.start <= block[0] < leaf.span.stop)
         return Fault(leaf, block, direction, estimate)

@@ -1,0 +1,1 @@
+"""Tests of `check_grads` that need no framework."""
