@@ -63,14 +63,14 @@ def require_arguments(fn: Callable[..., Any], args: Sequence[Any], positions: Se
 def require_differentiable(
     fn: Callable[..., Any], argument: str, leaves: Sequence[Any], differentiable: Callable[[Any], bool]
 ) -> None:
-    """Raise TypeError where no leaf of an argument (`argument 0`) or variable can have a gradient."""
+    """Raise TypeError where no leaf of an argument (`argument 0`) or of `the variables` can have a gradient."""
     if any(differentiable(leaf) for leaf in leaves):
         return
-    found = ", ".join(describe(leaf) for leaf in leaves[:3]) or "empty"
-    more = ", ..." if len(leaves) > 3 else ""
+    found = ", ".join(describe(leaf) for leaf in leaves[:3]) + (", ..." if len(leaves) > 3 else "")
     raise TypeError(
-        f"{name_of(fn)} can't be differentiated by {argument}: it has no floating or complex tensor ({found}{more}). "
-        "Pass a floating array or graphmode.tensor(...), or choose another argument with argnums"
+        f"{name_of(fn)} can't be differentiated by {argument}: a floating or complex tensor is needed, there is only "
+        f"{found or 'an empty container'}. Pass a floating array or graphmode.tensor(...), or choose another argument "
+        "with argnums"
     )
 
 

@@ -40,7 +40,7 @@ def require_sources(
     for position in argnums:
         require_differentiable(fn, f"argument {position}", trees.leaves(args[position]), differentiable)
     if variables:
-        require_differentiable(fn, "variables", variables, differentiable)
+        require_differentiable(fn, "the variables", variables, differentiable)
 
 
 def differentiable(leaf: object) -> bool:

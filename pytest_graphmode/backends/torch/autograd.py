@@ -81,7 +81,7 @@ def _require_differentiable(
     for position in argnums:
         require_differentiable(fn, f"argument {position}", trees.leaves(args[position]), differentiable)
     if variables:
-        require_differentiable(fn, "variables", variables, differentiable)
+        require_differentiable(fn, "the variables", variables, differentiable)
 
 
 def _computed(leaf: object) -> bool:
