@@ -25,16 +25,21 @@ from pytest_graphmode.backends.torch.autograd import differentiable
 from pytest_graphmode.errors import UnsupportedError
 
 
-def prepare() -> None:
-    """What Dynamo needs to trace the plugin's trees; called before anything is compiled."""
+def prepare() -> bool:
+    """What Dynamo needs to trace the plugin's trees; called before anything is compiled.
+
+    Returns:
+        Whether it can: before torch 2.6 it breaks its graph at every use of optree.
+    """
     trees.announce_dataclasses(_register_dataclass)
     try:
         polyfills = importlib.import_module("torch._dynamo.polyfills.pytree")
-    except ImportError:  # before torch 2.6, which can't trace optree
-        return
+    except ImportError:
+        return False
     # torch 2.13 runs optree's own function for a dict of numbers, whose result (optree 0.18) it can't trace then.
     for name in ("dict_flatten", "dict_unflatten"):
         vars(getattr(polyfills, name, prepare))["__torch_dynamo_can_constant_fold_through__"] = False
+    return True
 
 
 class Settings(threading.local):

@@ -26,7 +26,8 @@ OPTIONS: Final = ("backend", "fullgraph", "dynamic", "mode", "options", "disable
 class Compile(TorchMode):
     """torch.compile, with the control-flow verbs as torch's higher-order operators.
 
-    Code that a graph break left outside of a graph runs as eager Python, and so do the verbs in it.
+    Code that a graph break left outside of a graph runs as eager Python, and so do the verbs in it; before torch 2.6,
+    which can't trace the plugin's trees, all verbs do.
     """
 
     name = "compile"
@@ -35,7 +36,7 @@ class Compile(TorchMode):
 
     def __init__(self, device: str) -> None:
         super().__init__(device)
-        capture.prepare()
+        self._traces_trees = capture.prepare()
         self._differentiating = False
         self._twice = False
 
@@ -140,4 +141,4 @@ class Compile(TorchMode):
         compiling = bool(torch.compiler.is_compiling())
         if self._twice or (compiling and capture.twice()):
             raise second_order.unsupported(verb)
-        return compiling
+        return compiling and self._traces_trees

@@ -56,7 +56,7 @@ class ModuleSource:
         @functools.wraps(call)
         def calling(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            if torch.compiler.is_compiling() or depth.inside or _in_compiled_code():
+            if depth.inside or torch.compiler.is_compiling() or _in_compiled_code():
                 return call(module, *args, **kwargs)
             depth.inside = True
             before = recorded()

@@ -47,6 +47,9 @@ _SOURCE: Final = re.compile(r"(?:getattr\()*[LG]\['[^']*'\](?:, '[^']*'\)|\.\w+\
 _ALIASES: Final = re.compile(r"^check_no_aliasing\((.*)\)$")
 _EMPTIED: Final = "TORCH_FUNCTION_MODE_STACK"  # Dynamo has taken the modes off the stack when a function is compiled
 _ZERO_ONE: Final = "torch builds graphs of their own for sizes 0 and 1; pad, or accept one build for each"
+_TYPES: Final = {
+    id(kind): kind.__name__ for kind in (bool, int, float, complex, str, bytes, type(None), list, tuple, dict, set)
+}
 # The numbers of c10::ScalarType, by which guards name the default dtype.
 _SCALAR_TYPES: Final[Mapping[object, str]] = {5: "float16", 6: "float32", 7: "float64", 15: "bfloat16"}
 _STRUCTURE: Final = re.compile(r"^(?:not )?(?:len\(|___dict_contains|list\(|dict\.keys|set\(|L\['[^']*'\]$)")
@@ -78,7 +81,10 @@ class EarlierGraph:
         self._scope = {"L": frame.locals, "G": frame.globals, "torch": torch, "utils_device": _device, **known}
         self._tensors: dict[str, ExpectedTensor] = {}
         self._mode = "grad" if torch.is_grad_enabled() else "no_grad"  # of the graph, but for inference mode
-        found = {(cause.kind, cause.argument): cause for cause in self._failures()}
+        found: dict[tuple[str, str], Cause] = {}
+        for cause in self._failures():
+            if cause.kind != "structure" or (cause.kind, cause.argument) not in found:
+                found[cause.kind, cause.argument] = cause  # the later guards are the more precise ones
         self.causes = tuple(_once(found.values(), "train-eval"))
 
     def first_failure(self) -> Cause:
@@ -115,8 +121,9 @@ class EarlierGraph:
         """Whether a guard is true; one that can't be tried here is taken for true."""
         expression = re.split(r", type=<|\s+\(HINT", guard)[0]
         try:
-            return bool(eval(expression, dict(self._scope)))
-        except (KeyError, IndexError, AttributeError, RuntimeError):  # RuntimeError: a number is a tensor now
+            found = eval(expression, dict(self._scope))
+            return not isinstance(found, torch.Tensor) and bool(found)  # a tensor where a number was
+        except (KeyError, IndexError, AttributeError):
             return False
         except Exception:
             return True
@@ -228,10 +235,16 @@ def _before(guard: str, value: object) -> str:
     left, equals, right = guard.partition(" == ")
     if equals and not left.startswith("___"):
         return right
-    asked = re.search(r"type=<class '(?:\w+\.)*(\w+)'>", guard)
-    if asked is not None and asked[1] != type(value).__name__:
-        return f"any {asked[1]}"
+    asked = _type_asked(guard)
+    if asked not in (None, type(value).__name__):
+        return f"any {asked}"
     return str(not value) if isinstance(value, bool) else "another one"
+
+
+def _type_asked(guard: str) -> str | None:
+    """The type that a guard asks for, by its name, or by what names most types where only its `id` is told."""
+    match = re.search(r"___check_type_id\(.*, (\d+)\)(?:, type=<class '(?:\w+\.)*(\w+)'>)?", guard)
+    return None if match is None else match[2] or _TYPES.get(int(match[1]), "another type")
 
 
 def _python(text: str) -> str:
@@ -244,11 +257,9 @@ def _python(text: str) -> str:
 
 def _structures(guard: str, value: Any) -> tuple[str, str]:
     """What a guard asks of a container, and what the container is."""
-    asked = re.search(r"type=<class '(?:\w+\.)*(\w+)'>", guard)
-    if asked is not None and asked[1] != type(value).__name__:
-        return asked[1], type(value).__name__
-    if "___check_type_id" in guard:  # before torch 2.9 guards do not name the type
-        return "another type", type(value).__name__
+    asked = _type_asked(guard)
+    if asked is not None:
+        return asked, type(value).__name__
     length = re.search(r"^len\(.*\) == (\d+)$", guard)
     before = f"length {length[1]}" if length else "empty" if guard.startswith("not ") else "other keys"
     return before, f"length {len(value)}" if hasattr(value, "__len__") else type(value).__name__
