@@ -1,0 +1,333 @@
+"""`check_grads` on TensorFlow and torch: cost, dtypes, fallbacks and failures; its tables have a file of their own."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from pytest_graphmode.errors import UnsupportedError
+from tests.backends.gradient_cases import WRONG, custom, detached
+from tests.backends.variants import variants
+
+everywhere = variants("torch:eager", "tf:eager", "tf:graph")
+eager = variants("torch:eager", "tf:eager")
+torch_eager = variants("torch:eager")
+tensorflow = variants("tf:eager", "tf:graph")
+graph = variants("tf:graph")
+static = variants("tf:graph", "tf:session", "tf:xla", "jax:jit")
+
+X = np.array([[0.5, -1.0], [2.0, 0.25]])
+
+
+def failure(graphmode, fn, *args, **options) -> str:
+    with pytest.raises(AssertionError) as caught:
+        graphmode.check_grads(fn, *args, **options)
+    return str(caught.value)
+
+
+def counted(fn):
+    def call(*args):
+        call.times += 1
+        return fn(*args)
+
+    call.times = 0
+    return call
+
+
+# Cost, and what is counted.
+
+
+@eager
+def test_it_costs_one_gradient_and_four_evaluations(graphmode):
+    loss = counted(lambda x: graphmode.xp.sum(graphmode.xp.sin(x)))
+    graphmode.check_grads(loss, X)
+    assert loss.times == 5
+
+
+@eager
+def test_the_second_order_costs_as_much_again(graphmode):
+    loss = counted(lambda x: graphmode.xp.sum(graphmode.xp.sin(x)))
+    graphmode.check_grads(loss, X, order=2)
+    assert loss.times == 10
+
+
+@static
+@pytest.mark.parametrize("order", [1, 2])
+def test_one_graph_serves_the_whole_check(graphmode, order):
+    loss = counted(lambda x, y: graphmode.xp.sum(graphmode.xp.sin(x) * y))
+    graphmode.check_grads(loss, X, X, order=order)
+    assert loss.times == order
+
+
+@graph
+def test_one_graph_serves_a_check_that_fails(graphmode):
+    loss = counted(WRONG["one_percent"](graphmode).fn)
+    failure(graphmode, loss, X)
+    assert loss.times == 1
+
+
+@everywhere
+def test_the_graphs_of_a_check_are_not_the_test_s(graphmode):
+    loss = graphmode.function(lambda x: graphmode.xp.sum(x**2))
+    graphmode.check_grads(loss, X)
+    graphmode.check_grads(lambda x: graphmode.xp.sum(graphmode.grad(loss)(x) ** 2), X)
+    assert (graphmode.ledger.builds, graphmode.ledger.calls, graphmode.ledger.rebuilds) == (0, 0, 0)
+    graphmode.grad(loss)(X)
+    assert graphmode.ledger.builds >= 1
+
+
+@graph
+def test_many_checks_print_no_warnings_of_retracing(graphmode, caplog):
+    with caplog.at_level(logging.WARNING):
+        for size in range(1, 9):
+            graphmode.check_grads(lambda x: graphmode.xp.sum(x**2), np.ones(size))
+    assert caplog.text == ""
+
+
+@everywhere
+def test_the_same_test_draws_the_same_directions(graphmode):
+    seen = []
+    loss = WRONG["one_percent"](graphmode).fn
+    for _ in range(2):
+        graphmode.rng = np.random.default_rng(0)
+        seen.append(failure(graphmode, loss, X))
+    assert seen[0] == seen[1]
+
+
+# Arguments.
+
+
+@everywhere
+def test_native_tensors_are_checked_in_float64_too(graphmode):
+    dtypes = set()
+
+    def loss(x, w):
+        dtypes.update((x.dtype, w.dtype, graphmode.tensor(1.0).dtype, graphmode.xp.ones(2).dtype))
+        return graphmode.xp.sum(x * w)
+
+    graphmode.check_grads(loss, graphmode.tensor(X), graphmode.variable(X))
+    assert {str(dtype).rpartition(".")[2] for dtype in dtypes} <= {"float64", "<dtype: 'float64'>"}
+    assert graphmode.dtype == "float32"
+
+
+@everywhere
+def test_empty_leaves_are_left_alone(graphmode):
+    graphmode.check_grads(lambda x, y: graphmode.xp.sum(x**2) + graphmode.xp.sum(y), X, np.ones((0, 3)))
+
+
+@everywhere
+def test_python_values_stay_python_values(graphmode):
+    def loss(x, power, name):
+        assert isinstance(power, int)
+        assert name == "cube"
+        return graphmode.xp.sum(x**power)
+
+    graphmode.check_grads(loss, X, 3, "cube")
+
+
+@graph
+def test_integers_are_symbolic_in_a_graph(graphmode):
+    def loss(x, n):
+        assert not hasattr(n, "numpy")
+        return graphmode.xp.sum(x) * graphmode.xp.astype(n, x.dtype)
+
+    graphmode.check_grads(loss, X, np.int32(3))
+
+
+@graph
+def test_python_control_flow_is_converted(graphmode):
+    def loss(x):
+        if graphmode.xp.sum(x) > 0:
+            while graphmode.xp.sum(x) < 100.0:
+                x = x * 2.0
+        return graphmode.xp.sum(x**2)
+
+    graphmode.check_grads(loss, X)
+
+
+@tensorflow
+def test_outputs_of_unknown_shape_are_projected(graphmode):
+    def positive(x):
+        return graphmode.lib.boolean_mask(x, x > 0) ** 2
+
+    graphmode.check_grads(positive, X)
+    operation = custom(graphmode, lambda x: x**2, lambda up, x: up * 2.02 * x)
+    failure(graphmode, lambda x: operation(graphmode.lib.boolean_mask(x, x > 0)), X)
+
+
+@torch_eager
+def test_a_function_may_differentiate_by_its_arguments_itself(graphmode):
+    torch = graphmode.lib
+
+    def residual(x):
+        (slope,) = torch.autograd.grad(torch.sin(x).sum(), x, create_graph=True)
+        return (slope**2).sum()
+
+    graphmode.check_grads(residual, X)
+
+
+@torch_eager
+def test_grad_mode_and_parameters_are_left_as_they_were(graphmode):
+    torch = graphmode.lib
+    parameter = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+    with torch.no_grad():
+        graphmode.check_grads(lambda x: (x @ parameter).sum(), X)
+        assert not torch.is_grad_enabled()
+    assert parameter.grad is None
+    assert torch.get_default_dtype() == torch.float32
+
+
+# Precision.
+
+
+@everywhere
+def test_captured_float32_tensors_are_checked_in_float32_and_that_is_said(graphmode, caplog):
+    weight = graphmode.tensor(X)
+    wrong = custom(graphmode, lambda x: graphmode.xp.sin(x), lambda up, x: 1.02 * up * graphmode.xp.cos(x))
+
+    def loss(x):
+        return graphmode.lib.matmul(weight, x)
+
+    with caplog.at_level(logging.WARNING):
+        graphmode.check_grads(loss, X)
+    assert "check_grads of loss ran in float32, with a larger tolerance: in float64 it raised" in caplog.text
+    text = failure(graphmode, lambda x: wrong(loss(x)), X)
+    assert "(rtol=0.001)" in text
+    assert "checked in float32 (in float64 it raised" in text
+    assert "in user code" not in text
+
+
+@everywhere
+def test_a_relu_network_with_captured_float32_weights_raises_no_false_alarm(graphmode):
+    weights, biases = graphmode.variable(graphmode.rng.normal(size=(20, 30))), graphmode.variable(np.zeros(30))
+
+    def loss(x):
+        hidden = graphmode.lib.matmul(x, weights) + biases
+        return graphmode.xp.sum(graphmode.xp.maximum(hidden, 0.0) ** 2)
+
+    for _ in range(5):
+        graphmode.check_grads(loss, graphmode.rng.normal(size=(16, 20)))
+
+
+@everywhere
+def test_a_result_in_float32_is_noticed(graphmode):
+    wrong = custom(graphmode, lambda x: graphmode.xp.sin(x), lambda up, x: 1.02 * up * graphmode.xp.cos(x))
+    text = failure(graphmode, lambda x: wrong(graphmode.xp.astype(x, "float32")), X)
+    assert text.endswith("checked in float32 (it returns float32 for float64 arguments)")
+
+
+@torch_eager
+def test_a_module_in_float32_is_checked_in_float32(graphmode, caplog):
+    torch = graphmode.lib
+    module = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    graphmode.check_grads(module, X)
+    assert "ran in float32" in caplog.text
+    assert module[0].weight.grad is None
+    graphmode.check_grads(module.double(), X)
+
+
+# Failures.
+
+
+@everywhere
+def test_a_path_that_leads_nowhere_is_named(graphmode):
+    text = failure(graphmode, lambda x, tree: graphmode.xp.sum(x), X, {"unused": X})
+    assert text.startswith("no path leads from tree['unused'], argument 1, to the value of <lambda>")
+
+
+@everywhere
+def test_a_path_that_is_cut_is_named(graphmode):
+    text = failure(graphmode, lambda x, y: graphmode.xp.sum(x * detached(graphmode, y)), X, X)
+    assert text.startswith("the gradient of <lambda> by y, argument 1, is None, yet its value changes with y")
+
+
+@everywhere
+def test_a_function_without_any_path_is_named(graphmode):
+    text = failure(graphmode, lambda x: graphmode.xp.sum(detached(graphmode, x) ** 2), X)
+    assert text.startswith("the gradient of <lambda> by x, argument 0, is None, yet its value changes with x")
+
+
+@everywhere
+def test_a_random_function_is_named(graphmode):
+    noise = graphmode.pick(
+        tf=lambda: lambda x: graphmode.lib.random.normal((2, 2), dtype=x.dtype), torch=lambda: graphmode.lib.randn_like
+    )()
+    text = failure(graphmode, lambda x: graphmode.xp.sum(x * noise(x)), X)
+    assert text.startswith("<lambda> is not deterministic")
+
+
+@everywhere
+def test_values_and_gradients_that_are_not_finite_are_named(graphmode):
+    assert "its value is nan at the given arguments" in failure(graphmode, lambda x: graphmode.xp.sum(x**0.5), X)
+    text = failure(graphmode, lambda x: graphmode.xp.sum(graphmode.xp.sqrt(x)), np.array([1.0, 0.0]))
+    assert "is inf at x[1], in argument 0, though its value is finite" in text
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("args", "found"), [((np.arange(3),), "only int64[3]"), ((2.5, [1, 2]), "only the Python float 2.5"), ((), "none")]
+)
+def test_arguments_without_a_floating_leaf_are_named(graphmode, args, found):
+    text = failure(graphmode, lambda *args: graphmode.tensor(1.0), *args)
+    assert f"a floating or complex tensor is needed, it got {found}" in text
+
+
+@everywhere
+@pytest.mark.parametrize("make", [lambda g, x: g.xp.argmax(x), lambda g, x: 1.0, lambda g, x: None, lambda g, x: []])
+def test_outputs_without_a_floating_leaf_are_named(graphmode, make):
+    assert "there is nothing to differentiate: loss returned" in failure(graphmode, _named(graphmode, make), X)
+
+
+def _named(graphmode, make):
+    def loss(x):
+        return make(graphmode, x)
+
+    return loss
+
+
+@everywhere
+def test_what_the_function_raises_is_raised(graphmode):
+    def broken(x):
+        raise ValueError("of the user's own")
+
+    with pytest.raises(ValueError, match="of the user's own"):
+        graphmode.check_grads(broken, X)
+
+
+@everywhere
+def test_a_second_derivative_that_is_wrong_is_named_as_one(graphmode):
+    case = WRONG["second_derivative_missing"](graphmode)
+    graphmode.check_grads(case.fn, *case.args)
+    text = failure(graphmode, case.fn, *case.args, order=2)
+    assert text.startswith("the second derivative of <lambda> is wrong at x[")
+    assert "compared is the derivative of the gradient's slope along a fixed random direction" in text
+
+
+@everywhere
+def test_a_wrong_gradient_fails_at_order_two_as_well(graphmode):
+    case = WRONG["sign_flipped"](graphmode)
+    assert failure(graphmode, case.fn, *case.args, order=2).startswith("the gradient of <lambda> is wrong")
+
+
+@variants("numpy:eager")
+def test_numpy_has_no_gradients(graphmode):
+    with pytest.raises(UnsupportedError) as caught:
+        graphmode.check_grads(lambda x: np.sum(x**2), X)
+    assert isinstance(caught.value, AssertionError)
+    assert "the gradient of <lambda> can't be checked [numpy-eager-cpu]" in str(caught.value)
+    assert "numpy has no reverse-mode gradients: run this test under tf, torch or jax" in str(caught.value)
+
+
+@variants("torch:compile")
+def test_second_derivatives_of_compiled_control_flow_are_unsupported(graphmode):
+    def loss(x):
+        return graphmode.cond(
+            graphmode.xp.sum(x) > 0, lambda x: graphmode.xp.sum(x**3), lambda x: graphmode.xp.sum(x), x
+        )
+
+    graphmode.check_grads(loss, X)
+    with pytest.raises(UnsupportedError, match="torch:compile has no second derivatives through"):
+        graphmode.check_grads(loss, X, order=2)
+    graphmode.check_grads(lambda x: graphmode.xp.sum(x**3), X, order=2)
