@@ -25,6 +25,7 @@ def test_a_function_is_compiled_once_and_runs_in_its_graph(graphmode):
     double = graphmode.function(lambda x: {"y": x * 2, "none": None})
     for start in (1.0, 2.0, 3.0):
         np.testing.assert_array_equal(graphmode.numpy(double(np.full(3, start)))["y"], np.full(3, 2 * start))
+    assert graphmode.ledger.calls == 3
     (build,) = graphmode.ledger.events
     assert (build.function, build.mode, build.nodes, build.number) == ("<lambda>", "compile", 1, 1)
     assert build.signature == "x: float32[3]"
@@ -136,6 +137,25 @@ def test_one_tensor_may_stand_twice_and_come_back_unchanged(graphmode):
     x = graphmode.tensor(2.0)
     kept = graphmode.function(lambda x: graphmode.while_loop(lambda a, b: a < 0, lambda a, b: (b, a), (x, x)))
     assert [leaf.item() for leaf in kept(x)] == [2, 2]
+
+
+@pytest.mark.parametrize("trips", [0, 3])
+def test_an_assignment_in_a_loop_makes_it_a_loop_of_python(graphmode, trips):
+    """torch's operators allow no assignment; the loop runs outside of the graphs then, and every trip assigns."""
+    count = graphmode.variable(0.0)
+
+    def body(x):
+        graphmode.assign(count, count + 1)
+        return x + 1
+
+    run = graphmode.function(lambda x: graphmode.while_loop(lambda x: x < trips, body, x * 1))
+    for calls in (1, 2):
+        assert run(np.float32(0)) == trips
+        assert count == calls * trips
+    assert graphmode.ledger.breaks >= 1
+    assert not any(build.control_flow for build in graphmode.ledger.events)
+    graphmode.function(lambda x: graphmode.while_loop(lambda x: x < trips, lambda x: x + 1, x))(np.float32(0))
+    assert dict(graphmode.ledger.events[-1].control_flow) == {"while": 1}
 
 
 # Gradients.
@@ -344,3 +364,55 @@ def test_an_eager_variant_does_not_import_dynamo(pytester):
         """
     )
     pytester.runpytest_subprocess("--graph-backends=torch").assert_outcomes(passed=2)
+
+
+# Budgets and assertions.
+
+STEP = """
+    import numpy as np
+    import pytest
+
+    @pytest.mark.graph_rebuilds(0)
+    @pytest.mark.graph_budget(breaks=0)
+    def test_step(graphmode):
+        def step(x, training):
+            x = x * 2
+            {line}
+            return x * 3 if training else x
+
+        run = graphmode.function(step)
+        run(np.ones(3), True)
+        run(np.ones(3), {training})
+"""
+
+
+def _run(pytester, **parts):
+    pytester.makepyfile(STEP.format(**parts))
+    return pytester.runpytest_inprocess("--graph-backends=torch:compile")
+
+
+def test_a_test_that_keeps_to_its_budget_passes(pytester):
+    _run(pytester, line="pass", training="True").assert_outcomes(passed=1)
+
+
+def test_a_rebuild_fails_with_its_cause_and_cure(pytester):
+    result = _run(pytester, line="pass", training="False")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*1 rebuild, at most 0 allowed*",
+            "*step (test_a_rebuild_fails_with_its_cause_and_cure.py:*) built 2 times in *",
+            "*training is a Python bool that changed True -> False: pass a tensor, or accept one build per value",
+        ]
+    )
+
+
+def test_a_failure_is_not_buried_under_torchs_own_log(pytester):
+    result = _run(pytester, line="pass", training="False")
+    result.stdout.no_fnmatch_line("*torch.__trace*")
+
+
+def test_a_graph_break_fails_a_budget_of_none_with_its_line(pytester):
+    result = _run(pytester, line="print(end='')", training="True")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*1 break, at most 0 allowed*", "*graph break at test_a_graph_break*.py:*: *print*"])

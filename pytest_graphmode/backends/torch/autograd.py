@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pytest_graphmode import trees
-from pytest_graphmode.backends.differentiation import require_differentiable, require_scalar
+from pytest_graphmode.backends.differentiation import Sources, require_scalar
 
 
 class Nesting(threading.local):
@@ -38,19 +38,15 @@ def value_and_grad(
     nesting: Nesting,
 ) -> tuple[Any, list[Any], list[Any]]:
     """The value of `fn(*args)`, gradients of the arguments at `argnums`, and of `variables`; see `Mode`."""
-    args = list(args)
-    _require_differentiable(fn, args, argnums, variables)
-    leaves = [leaf for position in argnums for leaf in trees.leaves(args[position])]
-    outer = nesting.depth > 0 or any(map(_computed, (*leaves, *variables)))
-    with torch.inference_mode(False), torch.enable_grad(), nesting.entered(), _tracking(variables):
-        for position in argnums:
-            args[position] = trees.map(_tracked, args[position])
-        value = fn(*args)
-        require_scalar(fn, value, _is_tensor)
-        wanted = [leaf for position in argnums for leaf in trees.leaves(args[position])]
-        grads = iter(_gradients(value, [*wanted, *variables], create_graph=outer))
-    of_args = [trees.map(lambda _: next(grads), args[position]) for position in argnums]
-    return value if outer else value.detach(), of_args, list(grads)
+    with torch.inference_mode(False), torch.enable_grad(), _unfrozen(variables):
+        tracking = _Tracking()
+        sources = Sources(fn, args, argnums, variables, differentiable, tracking)
+        outer = nesting.depth > 0 or tracking.computed or any(map(_computed, variables))
+        with nesting.entered():
+            value = fn(*sources.args)
+            require_scalar(fn, value, _is_tensor)
+            grads = _gradients(value, sources.tensors, create_graph=outer)
+    return value if outer else value.detach(), *sources.arranged(grads)
 
 
 def differentiable(leaf: object) -> bool:
@@ -75,22 +71,13 @@ def _is_tensor(value: object) -> bool:
     return isinstance(value, torch.Tensor)
 
 
-def _require_differentiable(
-    fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
-) -> None:
-    for position in argnums:
-        require_differentiable(fn, f"argument {position}", trees.leaves(args[position]), differentiable)
-    if variables:
-        require_differentiable(fn, "the variables", variables, differentiable)
-
-
 def _computed(leaf: object) -> bool:
     """Whether a leaf is part of a graph that someone else differentiates."""
     return isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None
 
 
 @contextmanager
-def _tracking(variables: Sequence[Any]) -> Iterator[None]:
+def _unfrozen(variables: Sequence[Any]) -> Iterator[None]:
     """Autograd tracks these variables in the block, frozen ones too, and the frozen ones are frozen again after it."""
     frozen = [leaf for leaf in variables if differentiable(leaf) and not leaf.requires_grad]
     for leaf in frozen:
@@ -102,18 +89,23 @@ def _tracking(variables: Sequence[Any]) -> Iterator[None]:
             leaf.requires_grad_(False)
 
 
-def _tracked(leaf: Any) -> Any:
-    """A leaf that gradients reach, told apart where one tensor is two arguments: a node of its own graph, or new."""
-    if not differentiable(leaf):
-        return leaf
-    if leaf.requires_grad:
-        return leaf.view_as(leaf)
-    return (leaf.clone() if leaf.is_inference() else leaf.detach()).requires_grad_()
+class _Tracking:
+    """Makes leaves that gradients reach, and remembers whether one was computed in a graph of someone else's.
+
+    One tensor passed as two arguments becomes two: nodes of its own graph, or new leaves.
+    """
+
+    computed = False
+
+    def __call__(self, leaf: Any) -> Any:
+        if leaf.requires_grad:
+            self.computed = self.computed or _computed(leaf)
+            return leaf.view_as(leaf)
+        return (leaf.clone() if leaf.is_inference() else leaf.detach()).requires_grad_()
 
 
-def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> list[Any]:
-    inputs = [leaf for leaf in wanted if differentiable(leaf)]
-    if not inputs or not value.requires_grad:
+def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> Sequence[Any]:
+    if not wanted or not value.requires_grad:
         return [None] * len(wanted)
-    found = iter(torch.autograd.grad(value, inputs, create_graph=create_graph, allow_unused=True))
-    return [next(found) if differentiable(leaf) else None for leaf in wanted]
+    found: Sequence[Any] = torch.autograd.grad(value, wanted, create_graph=create_graph, allow_unused=True)
+    return found

@@ -51,6 +51,7 @@ class Settings(threading.local):
 
     def __init__(self) -> None:
         self.before: dict[str, Any] = {}
+        self.verbs_as_python = False
 
     def require(self, *names: str) -> None:
         """Set what is not set yet and begin the trace under way again, as Dynamo does when it learns something late."""
@@ -63,6 +64,7 @@ class Settings(threading.local):
 
     def restore(self) -> None:
         """Give the settings their old values, when the call that was traced is over."""
+        self.verbs_as_python = False
         while self.before:
             setattr(config, *self.before.popitem())
 
@@ -96,30 +98,66 @@ def import_quietly() -> None:
         importlib.import_module("torch.fx.experimental.optimization")
 
 
-# Gradients. How deep they are nested is counted for real, by trace: Dynamo (2.13) loses what a function sets on objects
-# before and after a loop.
+class _Trace:
+    """How deep in gradients and in operators a trace is. It is counted for real, by functions that Dynamo calls.
 
-_depths: Final[MutableMapping[TracingContext, int]] = weakref.WeakKeyDictionary()
+    Dynamo (2.13) loses what a function that it traces sets on objects before and after a loop.
+    """
+
+    differentiations = 0
+    operators = 0
+
+
+_traces: Final[MutableMapping[TracingContext, _Trace]] = weakref.WeakKeyDictionary()
+
+
+def _trace() -> _Trace:
+    return _traces.setdefault(TracingContext.get(), _Trace())
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _enter(within: bool) -> bool:
+def _enter_gradient(within: bool) -> bool:
     """Begin a differentiation, perhaps within one outside of the graph; returns whether it is inside of another one."""
-    trace = TracingContext.get()
-    _depths[trace] = _depths.get(trace, int(within)) + 1
-    return _depths[trace] > 1
+    trace = _trace()
+    trace.differentiations = max(trace.differentiations, int(within)) + 1
+    return trace.differentiations > 1
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _leave() -> None:
-    trace = TracingContext.get()
-    _depths[trace] = _depths.get(trace, 1) - 1
+def _leave_gradient() -> None:
+    _trace().differentiations -= 1
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def twice() -> bool:
     """Whether what is traced now will be differentiated twice."""
-    return _depths.get(TracingContext.get(), 0) > 1
+    return _trace().differentiations > 1
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _enter_operator() -> None:
+    _trace().operators += 1
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _leave_operator() -> None:
+    _trace().operators -= 1
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def assigning() -> None:
+    """Note an assignment. torch's operators allow none, so a trace that has one in a loop or branch begins again."""
+    if _trace().operators:
+        settings.verbs_as_python = True
+        _begin_again("a variable is assigned in a loop or branch")
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def verbs_as_python() -> bool:
+    return settings.verbs_as_python
+
+
+# Gradients.
 
 
 def value_and_grad(
@@ -130,7 +168,7 @@ def value_and_grad(
     Before torch 2.10 Dynamo breaks the graph at the gradient.
     """
     _trace_autograd()
-    again = _enter(within)
+    again = _enter_gradient(within)
     given = [leaf for position in argnums for leaf in trees.leaves(args[position])]
     again = again or any(differentiable(leaf) and not leaf.is_leaf for leaf in given)
     tracked = list(args)
@@ -141,7 +179,7 @@ def value_and_grad(
         require_scalar(fn, value, _is_tensor)
         wanted = [leaf for position in argnums for leaf in trees.leaves(tracked[position])]
         grads = _gradients(value, [*wanted, *variables], create_graph=again)
-    _leave()
+    _leave_gradient()
     of_args = []
     for position in argnums:
         leaves, spec = trees.flatten(tracked[position])
@@ -180,7 +218,7 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], state: An
         return torch.as_tensor(cond(carried), device=device).reshape(())
 
     def advance(*carried: Any) -> Any:
-        return _clones(body(carried))
+        return _clones(_inside(body, carried))
 
     def run(carried: tuple[Any, ...]) -> tuple[Any, Any]:
         found = tuple(operator(holds, advance, carried))
@@ -212,7 +250,7 @@ def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[
     import_quietly()
 
     def combine(carried: Any, row: Any) -> Any:
-        carry, y = f(tuple(carried), tuple(row))
+        carry, y = _inside(f, tuple(carried), tuple(row))
         return list(_clones(carry)), _result(y)
 
     def run(carried: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -237,7 +275,7 @@ def _scan_operator() -> Callable[..., Any]:
 
 def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: tuple[Any, ...]) -> Any:
     def branch(fn: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *given: _result(fn(*given))
+        return lambda *given: _result(_inside(fn, *given))
 
     return _with_none(torch.cond(pred.reshape(()), branch(true_fn), branch(false_fn), _clones(operands)))
 
@@ -251,6 +289,14 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: tuple[A
         return switch(index - 1, branches[1:], given)
 
     return cond(index <= 0, branches[0], others, operands)
+
+
+def _inside(callback: Callable[..., Any], *args: Any) -> Any:
+    """What a callback returns, called as a part of an operator."""
+    _enter_operator()
+    result = callback(*args)
+    _leave_operator()
+    return result
 
 
 def _clones(tensors: Sequence[Any]) -> tuple[Any, ...]:

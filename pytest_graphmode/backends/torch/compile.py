@@ -14,10 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch._dynamo import eval_frame, external_utils
 
 from pytest_graphmode import calls
 from pytest_graphmode.backends.torch import autograd, capture, second_order, state
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
+from pytest_graphmode.watch import watcher
 
 DEFAULT_COMPILER: Final = "aot_eager"
 OPTIONS: Final = ("backend", "fullgraph", "dynamic", "mode", "options", "disable")
@@ -56,6 +58,7 @@ class Compile(TorchMode):
         if backend not in ("eager", "aot_eager"):
             capture.import_quietly()
         compiled = torch.compile(fn, **options)
+        has_graph = _graph_finder(fn)
 
         @functools.wraps(fn, updated=())
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -68,8 +71,9 @@ class Compile(TorchMode):
                 return compiled(*args, **kwargs)
             finally:
                 calls.depth.inside = False
-                if capture.settings.before:
-                    capture.settings.restore()
+                capture.settings.restore()
+                if has_graph():
+                    watcher.call("torch", "compile")
 
         return call
 
@@ -83,6 +87,11 @@ class Compile(TorchMode):
             return super().tensor(array, dtype)
         # Dynamo traces NumPy as torch: the array is a tensor, of which torch.tensor would warn.
         return torch.as_tensor(array).to(native_dtype(dtype)).to(self.device)
+
+    def assign(self, variable: Any, value: Any) -> None:
+        if torch.compiler.is_compiling():
+            capture.assigning()
+        super().assign(variable, value)
 
     # Gradients.
 
@@ -141,4 +150,19 @@ class Compile(TorchMode):
         compiling = bool(torch.compiler.is_compiling())
         if self._twice or (compiling and capture.twice()):
             raise second_order.unsupported(verb)
-        return compiling and self._traces_trees
+        return compiling and self._traces_trees and not capture.verbs_as_python()
+
+
+def _graph_finder(fn: Callable[..., Any]) -> Callable[[], bool]:
+    """Tells whether a call of `fn`, compiled, runs a graph: one is in Dynamo's cache, and Dynamo is not switched off.
+
+    Nothing public tells. A module or partial is compiled as a wrapper of torch's own.
+    """
+    code = getattr(fn, "__code__", None) or external_utils.wrap_inline(fn).__code__
+    entries = torch._C._dynamo.eval_frame._debug_get_cache_entry_list
+
+    def has_graph() -> bool:
+        stance = getattr(eval_frame, "_stance", None)
+        return bool(entries(code)) and getattr(stance, "stance", "") != "force_eager"
+
+    return has_graph

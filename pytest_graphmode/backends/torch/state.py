@@ -6,6 +6,8 @@ since importing it takes seconds.
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,12 +101,19 @@ def _stance() -> Any:
 
 @contextmanager
 def fresh_graphs() -> Iterator[None]:
-    """Dynamo without graphs at the beginning of a block, and at its end."""
+    """Dynamo without graphs at the beginning of a block, and at its end; its structured log is off unless asked for.
+
+    It is for torch's own tools (TORCH_TRACE=folder). pytest would show hundreds of its records, which have no message,
+    with each test that fails.
+    """
+    log = logging.getLogger("torch.__trace")
+    disabled, log.disabled = log.disabled, log.disabled or "TORCH_TRACE" not in os.environ
     _reset()
     try:
         yield
     finally:
         _reset()
+        log.disabled = disabled
 
 
 def _reset() -> None:
