@@ -5,9 +5,10 @@ Called by the `value_and_grad` of each mode, and by the handle for the positions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from pytest_graphmode import trees
 from pytest_graphmode.ledger import tensor_argument
 
 
@@ -60,12 +61,65 @@ def require_arguments(fn: Callable[..., Any], args: Sequence[Any], positions: Se
             )
 
 
+class Sources:
+    """What a function is differentiated by: the floating leaves of some of its arguments, and variables.
+
+    `args` are the arguments with those leaves prepared for it, `tensors` the leaves and variables that can have a
+    gradient.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        argnums: Sequence[int],
+        variables: Sequence[Any],
+        differentiable: Callable[[Any], bool],
+        prepared: Callable[[Any], Any],
+    ) -> None:
+        """Take the arguments apart.
+
+        Raises:
+            TypeError: an argument, or the variables, have nothing to differentiate by.
+        """
+        self.args = list(args)
+        self.tensors: list[Any] = []
+        self._specs: list[Any] = []
+        self._flags: list[list[bool]] = []
+        for position in argnums:
+            leaves, spec = trees.flatten(args[position])
+            flags = require_differentiable(fn, f"argument {position}", leaves, differentiable)
+            leaves = [prepared(leaf) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)]
+            self.args[position] = trees.unflatten(spec, leaves)
+            self._add(leaves, flags, spec)
+        if variables:
+            self._add(variables, require_differentiable(fn, "the variables", variables, differentiable), None)
+
+    def _add(self, leaves: Sequence[Any], flags: list[bool], spec: Any) -> None:
+        self.tensors += [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
+        self._flags.append(flags)
+        self._specs.append(spec)
+
+    def arranged(self, gradients: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+        """Gradients of `tensors` as trees like the arguments, and as a list like the variables; None elsewhere."""
+        found = iter(gradients)
+        of_args, of_variables = [], []
+        for spec, flags in zip(self._specs, self._flags, strict=True):
+            leaves = [next(found) if flag else None for flag in flags]
+            if spec is None:
+                of_variables = leaves
+            else:
+                of_args.append(trees.unflatten(spec, leaves))
+        return of_args, of_variables
+
+
 def require_differentiable(
     fn: Callable[..., Any], argument: str, leaves: Sequence[Any], differentiable: Callable[[Any], bool]
-) -> None:
-    """Raise TypeError where no leaf of an argument (`argument 0`) or of `the variables` can have a gradient."""
-    if any(differentiable(leaf) for leaf in leaves):
-        return
+) -> list[bool]:
+    """Which leaves of `argument 0`, or of `the variables`, can have a gradient; TypeError where none can."""
+    flags = [differentiable(leaf) for leaf in leaves]
+    if True in flags:
+        return flags
     found = ", ".join(describe(leaf) for leaf in leaves[:3]) + (", ..." if len(leaves) > 3 else "")
     raise TypeError(
         f"{name_of(fn)} can't be differentiated by {argument}: a floating or complex tensor is needed, there is only "

@@ -19,7 +19,6 @@ import tensorflow as tf
 from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
 from tensorflow.python.framework.auto_control_deps import AutomaticControlDependencies
 
-from pytest_graphmode import trees
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.tensorflow import tape
@@ -136,15 +135,7 @@ class Session(Graph):
     ) -> tuple[Any, list[Any], list[Any]]:
         """By tf.gradients, TensorFlow 1's own way."""
         fn = converted(fn)
-        args, variables = list(args), list(map(tape.native, variables))
-        tape.require_sources(fn, args, argnums, variables)
-        for position in argnums:
-            args[position] = trees.map(tape.told_apart, args[position])
-        wanted = [leaf for position in argnums for leaf in trees.leaves(args[position])] + list(variables)
-        sources = [leaf for leaf in wanted if tape.differentiable(leaf)]
-        value = fn(*args)
+        sources = tape.sources_of(fn, args, argnums, variables)
+        value = fn(*sources.args)
         require_scalar(fn, value, super().is_tensor)
-        grads = iter(map(tape.dense, tf.gradients(value, sources)))
-        found = [next(grads) if tape.differentiable(leaf) else None for leaf in wanted]
-        of_args = [trees.map(lambda _: found.pop(0), args[position]) for position in argnums]
-        return value, of_args, found
+        return value, *sources.arranged(map(tape.dense, tf.gradients(value, sources.tensors)))

@@ -10,37 +10,26 @@ from typing import Any
 
 import tensorflow as tf
 
-from pytest_graphmode import trees
-from pytest_graphmode.backends.differentiation import require_differentiable, require_scalar
+from pytest_graphmode.backends.differentiation import Sources, require_scalar
 
 
 def value_and_grad(
     fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
 ) -> tuple[Any, list[Any], list[Any]]:
     """The value of `fn(*args)`, gradients of the arguments at `argnums`, and of `variables`; see `Mode`."""
-    args, variables = list(args), list(map(native, variables))
-    require_sources(fn, args, argnums, variables)
+    sources = sources_of(fn, args, argnums, variables)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        for position in argnums:
-            args[position] = trees.map(told_apart, args[position])
-        wanted = [leaf for position in argnums for leaf in trees.leaves(args[position])] + list(variables)
-        sources = [leaf for leaf in wanted if differentiable(leaf)]
-        tape.watch(sources)
-        value = fn(*args)
+        tape.watch(sources.tensors)
+        value = fn(*sources.args)
         require_scalar(fn, value, _is_tensor)
-    grads = iter(map(dense, tape.gradient(value, sources)))
-    of_args = [trees.map(lambda leaf: next(grads) if differentiable(leaf) else None, args[p]) for p in argnums]
-    return value, of_args, [next(grads) if differentiable(leaf) else None for leaf in variables]
+    return value, *sources.arranged(map(dense, tape.gradient(value, sources.tensors)))
 
 
-def require_sources(
+def sources_of(
     fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
-) -> None:
-    """Raise TypeError where an argument or the variables hold nothing that can have a gradient."""
-    for position in argnums:
-        require_differentiable(fn, f"argument {position}", trees.leaves(args[position]), differentiable)
-    if variables:
-        require_differentiable(fn, "the variables", variables, differentiable)
+) -> Sources:
+    """What TensorFlow differentiates a function by, tensors passed twice told apart."""
+    return Sources(fn, args, argnums, [native(variable) for variable in variables], differentiable, told_apart)
 
 
 def differentiable(leaf: object) -> bool:
@@ -56,7 +45,7 @@ def native(variable: Any) -> Any:
 
 def told_apart(leaf: Any) -> Any:
     """A tensor of its own, so that one tensor passed as two arguments has two gradients; variables stay."""
-    return tf.identity(leaf) if isinstance(leaf, tf.Tensor) and differentiable(leaf) else leaf
+    return tf.identity(leaf) if isinstance(leaf, tf.Tensor) else leaf
 
 
 def dense(grad: Any) -> Any:

@@ -39,9 +39,9 @@ def value_and_grad(
 ) -> tuple[Any, list[Any], list[Any]]:
     """The value of `fn(*args)`, gradients of the arguments at `argnums`, and of `variables`; see `Mode`."""
     with torch.inference_mode(False), torch.enable_grad(), _unfrozen(variables):
-        tracking = _Tracking()
-        sources = Sources(fn, args, argnums, variables, differentiable, tracking)
-        outer = nesting.depth > 0 or tracking.computed or any(map(_computed, variables))
+        track = _Tracking()
+        sources = Sources(fn, args, argnums, variables, differentiable, track)
+        outer = nesting.depth > 0 or track.computed or any(map(_computed, variables))
         with nesting.entered():
             value = fn(*sources.args)
             require_scalar(fn, value, _is_tensor)
