@@ -121,7 +121,7 @@ def test_every_gap_is_told(static, mode):
     mode.control_flow = {"switch": 1, "while": 1}
 
     def fn(k, n):
-        k = static.switch(k, [lambda k: k, lambda k: k + 1, lambda k: k - 1, lambda k: k], k)
+        k = static.switch(k, [lambda k: k, lambda k: k + k, lambda k: -k, lambda k: k], k)
         return static.fori_loop(k, n, lambda i, total: total + i, 0)
 
     message = failure(static, fn, [(1, 3)])
