@@ -42,9 +42,10 @@ def test_a_variant_that_is_off_fails_the_item_and_not_itself(project):
 
 
 def test_the_marker_widens_the_tolerance(project):
+    # Of different lengths: Python takes a file of the same second and size for the one it has compiled.
     text = NET.replace("@agree", "@pytest.mark.graph_agree(rtol={})")
-    project.check(text.format(1.01e-3), backends="ref,off").assert_outcomes(passed=3)
-    project.check(text.format(0.99e-3), backends="ref,off").assert_outcomes(passed=2, failed=1)
+    project.check(text.format(1.1e-3), backends="ref,off").assert_outcomes(passed=3)
+    project.check(text.format(0.95e-3), backends="ref,off").assert_outcomes(passed=2, failed=1)
 
 
 def test_the_marker_chooses_the_reference(project):

@@ -83,7 +83,7 @@ REFUSED = {
         "while_loop: loop_vars holds no tensor: carry what the condition depends on",
     ),
     "a condition is no bool": (
-        lambda g: g.while_loop(lambda n: 3 - n, lambda n: n + 1, (0,)),
+        lambda g: g.while_loop(lambda n: -n, lambda n: n + 1, (0,)),
         TypeError,
         "while_loop: the result of cond has dtype int32, not bool: compare it with something, `x != 0`",
     ),
