@@ -17,7 +17,7 @@ import torch
 from torch._dynamo import eval_frame, external_utils
 
 from pytest_graphmode import calls
-from pytest_graphmode.backends.torch import autograd, capture, second_order, state
+from pytest_graphmode.backends.torch import autograd, capture, second_order, state, tracing
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
 from pytest_graphmode.watch import watcher
 
@@ -28,7 +28,7 @@ OPTIONS: Final = ("backend", "fullgraph", "dynamic", "mode", "options", "disable
 class Compile(TorchMode):
     """torch.compile, with the control-flow verbs as torch's higher-order operators.
 
-    Code that a graph break left outside of a graph runs as eager Python, and so do the verbs in it; before torch 2.6,
+    Code that a graph break left outside of a graph runs as eager Python, and so do the verbs in it; in torch 2.4,
     which can't trace the plugin's trees, all verbs do.
     """
 
@@ -38,7 +38,7 @@ class Compile(TorchMode):
 
     def __init__(self, device: str) -> None:
         super().__init__(device)
-        self._traces_trees = capture.prepare()
+        self._traces_trees = tracing.prepare()
         self._differentiating = False
         self._twice = False
 
@@ -56,7 +56,7 @@ class Compile(TorchMode):
             )
         backend = options.setdefault("backend", DEFAULT_COMPILER)
         if backend not in ("eager", "aot_eager"):
-            capture.import_quietly()
+            tracing.import_quietly()
         compiled = torch.compile(fn, **options)
         has_graph = _graph_finder(fn)
 
@@ -71,7 +71,7 @@ class Compile(TorchMode):
                 return compiled(*args, **kwargs)
             finally:
                 calls.depth.inside = False
-                capture.settings.restore()
+                tracing.settings.restore()
                 if has_graph():
                     watcher.call("torch", "compile")
 
@@ -90,7 +90,7 @@ class Compile(TorchMode):
 
     def assign(self, variable: Any, value: Any) -> None:
         if torch.compiler.is_compiling():
-            capture.assigning()
+            tracing.assigning()
         super().assign(variable, value)
 
     # Gradients.
@@ -148,9 +148,9 @@ class Compile(TorchMode):
     def _in_graph(self, verb: str) -> bool:
         """Whether a verb becomes an operator; raises UnsupportedError where a second derivative would go through it."""
         compiling = bool(torch.compiler.is_compiling())
-        if self._twice or (compiling and capture.twice()):
+        if self._twice or (compiling and tracing.twice()):
             raise second_order.unsupported(verb)
-        return compiling and self._traces_trees and not capture.verbs_as_python()
+        return compiling and self._traces_trees and not tracing.verbs_as_python()
 
 
 def _graph_finder(fn: Callable[..., Any]) -> Callable[[], bool]:

@@ -73,7 +73,7 @@ def _set_random(state: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
 class _Dynamo:
     """Dynamo's configuration and stance, as far as Dynamo is imported.
 
-    The stance is private to torch (`torch.compiler.set_stance` sets it, nothing tells it); torch before 2.6 has none.
+    The stance is private to torch (`torch.compiler.set_stance` sets it, nothing tells it); torch 2.4 has none.
     """
 
     def __init__(self) -> None:

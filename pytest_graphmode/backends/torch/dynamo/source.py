@@ -176,7 +176,7 @@ class _Compilation:
 
 
 def _entries(given: dict[str, Any]) -> list[Any]:
-    """The graphs that a function's code has in Dynamo's cache: a list, before torch 2.9 linked to each other."""
+    """The graphs that a function's code has in Dynamo's cache: a list, in torch 2.4 linked to each other."""
     entries = given.get("cache_entries_for_reasons", given.get("cache_entries"))
     if entries is not None:
         return list(entries)

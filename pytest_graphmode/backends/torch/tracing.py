@@ -1,0 +1,176 @@
+"""What happens for real while Dynamo traces: settings, how deep a trace is in gradients and operators, new beginnings.
+
+Called by `compile.py` and by `capture.py`, from code that Dynamo traces: `assume_constant_result` makes Dynamo call
+these functions at the moment when it meets them, and put nothing into the graph. Importing this imports Dynamo.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final, NoReturn, TypeVar
+
+import torch
+from torch._dynamo import config
+from torch._dynamo.exc import UnspecializeRestartAnalysis
+from torch._guards import TracingContext
+
+from pytest_graphmode import trees
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def for_real(function: F) -> F:
+    """Let Dynamo call a function instead of tracing it; its arguments must be constants."""
+    made: F = torch.compiler.assume_constant_result(function)
+    return made
+
+
+def prepare() -> bool:
+    """What Dynamo needs to trace the plugin's trees; called before anything is compiled.
+
+    Returns:
+        Whether it can: torch 2.4 breaks its graph at every use of optree.
+    """
+    for_real(trees._register)  # a class is made known for good, not in a graph
+    trees.announce_dataclasses(_register_dataclass)
+    try:
+        polyfills = importlib.import_module("torch._dynamo.polyfills.pytree")
+    except ImportError:
+        return False
+    # torch 2.13 runs optree's own function for a dict of numbers, whose result (optree 0.20) it can't trace then.
+    for name in ("dict_flatten", "dict_unflatten"):
+        if hasattr(polyfills, name):
+            getattr(polyfills, name).__torch_dynamo_can_constant_fold_through__ = False
+    return True
+
+
+def _register_dataclass(cls: type) -> None:
+    """Let the operators return instances of a dataclass, which `trees` has met."""
+    from torch.utils import _pytree  # private, but what the operators themselves take results apart with
+
+    if cls not in _pytree.SUPPORTED_NODES:
+        names = [field.name for field in dataclasses.fields(cls) if field.init]
+        _pytree.register_pytree_node(
+            cls,
+            lambda value: ([getattr(value, name) for name in names], None),
+            lambda children, _: cls(**dict(zip(names, children, strict=True))),
+        )
+    if TracingContext.try_get() is not None:
+        _begin_again(f"{cls.__qualname__} was made known as a tree")
+
+
+class Settings(threading.local):
+    """Dynamo settings that a trace asked for, with the values they had before it.
+
+    They are not set for every trace because they hide graph breaks: `capture_scalar_outputs` makes `Tensor.item` part
+    of the graph, `trace_autograd_ops`, which torch 2.4 lacks, `torch.autograd.grad` and `Tensor.backward`.
+    """
+
+    def __init__(self) -> None:
+        self.before: dict[str, Any] = {}
+        self.verbs_as_python = False
+
+    def require(self, *names: str) -> None:
+        """Set what is not set yet and begin the trace under way again, as Dynamo does when it learns something late."""
+        missing = [name for name in names if getattr(config, name, True) is False]
+        for name in missing:
+            self.before.setdefault(name, False)
+            setattr(config, name, True)
+        if missing:
+            _begin_again(f"{', '.join(missing)} was set")
+
+    def restore(self) -> None:
+        """Give the settings their old values, when the call that was traced is over."""
+        self.verbs_as_python = False
+        while self.before:
+            setattr(config, *self.before.popitem())
+
+
+settings = Settings()
+
+
+def _begin_again(reason: str) -> NoReturn:
+    """Start the trace under way over, with nothing of it kept: no public way, but what Dynamo itself does."""
+    raise UnspecializeRestartAnalysis(restart_reason=reason)
+
+
+@for_real
+def trace_autograd() -> None:
+    settings.require("trace_autograd_ops", "capture_scalar_outputs")
+
+
+@for_real
+def trace_scalars() -> None:
+    settings.require("capture_scalar_outputs")
+
+
+@for_real
+def import_quietly() -> None:
+    """Import what scan and inductor do, which warns of torch's own use of what torch has deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        importlib.import_module("torch.fx.experimental.optimization")
+
+
+class _Trace:
+    """How deep in gradients and in operators a trace is. It is counted for real, by functions that Dynamo calls.
+
+    Dynamo (2.13) loses what a function that it traces sets on objects before and after a loop.
+    """
+
+    differentiations = 0
+    operators = 0
+
+
+_traces: Final[MutableMapping[TracingContext, _Trace]] = weakref.WeakKeyDictionary()
+
+
+def _trace() -> _Trace:
+    return _traces.setdefault(TracingContext.get(), _Trace())
+
+
+@for_real
+def enter_gradient(within: bool) -> bool:
+    """Begin a differentiation, perhaps within one outside of the graph; returns whether it is inside of another one."""
+    trace = _trace()
+    trace.differentiations = max(trace.differentiations, int(within)) + 1
+    return trace.differentiations > 1
+
+
+@for_real
+def leave_gradient() -> None:
+    _trace().differentiations -= 1
+
+
+@for_real
+def twice() -> bool:
+    """Whether what is traced now will be differentiated twice."""
+    return _trace().differentiations > 1
+
+
+@for_real
+def enter_operator() -> None:
+    _trace().operators += 1
+
+
+@for_real
+def leave_operator() -> None:
+    _trace().operators -= 1
+
+
+@for_real
+def assigning() -> None:
+    """Note an assignment. torch's operators allow none, so a trace that has one in a loop or branch begins again."""
+    if _trace().operators:
+        settings.verbs_as_python = True
+        _begin_again("a variable is assigned in a loop or branch")
+
+
+@for_real
+def verbs_as_python() -> bool:
+    return settings.verbs_as_python

@@ -1,0 +1,414 @@
+"""Every cause of a compilation that Dynamo can have, with its words and its cure."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import pytest
+
+from pytest_graphmode import watch
+
+
+@pytest.fixture(autouse=True)
+def torch(dynamo):
+    dynamo.reset()
+    yield pytest.importorskip("torch")
+    dynamo.reset()
+
+
+@pytest.fixture
+def compiled(torch):
+    """torch.compile with Dynamo's own, quick backend."""
+    return functools.partial(torch.compile, backend="eager")
+
+
+# Causes. Each case makes calls of which the last builds a function again, and says why that is.
+
+
+def shape(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4, 3))
+    f(torch.ones(5, 3))
+    return "x changed shape [4, 3] -> [5, 3]: torch.compile(dynamic=True), or torch._dynamo.mark_dynamic(x, dimension)"
+
+
+def size_one(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4, 3))
+    f(torch.ones(5, 3))
+    f(torch.ones(1, 3))
+    return "x changed shape [None, 3] -> [1, 3]: torch builds graphs of their own for sizes 0 and 1"
+
+
+def rank(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4, 3))
+    f(torch.ones(4))
+    return "x changed rank [4, 3] -> [4]: pass tensors of one rank"
+
+
+def dtype(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    f(torch.ones(4, dtype=torch.float64))
+    return "x changed dtype float32 -> float64: cast x before the call"
+
+
+def layout(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4, 3))
+    f(torch.ones(3, 4).T)
+    return "x changed layout strides [3, 1] -> strides [1, 4]: call .contiguous()"
+
+
+def requires_grad(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    f(torch.ones(4, requires_grad=True))
+    return "x.requires_grad changed False -> True: call the function under one grad mode"
+
+
+def device(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    f(torch.ones(4, device="meta"))
+    return "x changed device cpu -> meta: call the function on one device"
+
+
+def subclass(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    f(torch.nn.Parameter(torch.ones(4), requires_grad=False))
+    return "x changed structure Tensor -> Parameter: pass x with the same keys, length and types"
+
+
+def python_bool(torch, compiled):
+    f = compiled(lambda x, training: x * 2 if training else x + 1)
+    f(torch.ones(4), True)
+    f(torch.ones(4), False)
+    return "training is a Python bool that changed True -> False: pass a tensor, or accept one build per value"
+
+
+def python_int(torch, compiled):
+    f = compiled(lambda x, n: x * n)
+    f(torch.ones(4), 2)
+    f(torch.ones(4), 3)
+    return "n is a Python int that changed 2 -> 3: pass a tensor"
+
+
+def python_text(torch, compiled):
+    f = compiled(lambda x, *, how: x * 2 if how == "double" else x + 1)
+    f(torch.ones(4), how="double")
+    f(torch.ones(4), how="single")
+    return "how is a Python str that changed 'double' -> 'single': pass the same one each time"
+
+
+def python_type(torch, compiled):
+    f = compiled(lambda x, n: x * n)
+    f(torch.ones(4), 2)
+    f(torch.ones(4), torch.ones(4))
+    return "n changed structure Python int 2 -> float32[4]"
+
+
+def any_int(torch, compiled):
+    f = compiled(lambda x, n: x * n)
+    for n in (2, 3, 2.5):
+        f(torch.ones(4), n)
+    return "n is a Python float that changed any int -> 2.5"
+
+
+def tensor_for_any_int(torch, compiled):
+    f = compiled(lambda x, n: x * n)
+    for n in (2, 3, torch.ones(4)):
+        f(torch.ones(4), n)
+    return "n changed structure Python int -> float32[4]"
+
+
+def number_for_tensor(torch, compiled):
+    f = compiled(lambda x, n: x * n)
+    for n in (torch.ones(4), 2):
+        f(torch.ones(4), n)
+    return "n changed structure float32[4] -> Python int 2"
+
+
+def attribute(torch, compiled):
+    class Scaled:
+        def __init__(self):
+            self.scale = 2.0
+
+        def run(self, x):
+            return x * self.scale
+
+    scaled = Scaled()
+    f = compiled(scaled.run)
+    f(torch.ones(4))
+    scaled.scale = 3.0
+    f(torch.ones(4))
+    return "self.scale is a Python float that changed 2.0 -> 3.0: pass a tensor"
+
+
+SETTING = {"scale": 2.0}
+
+
+def global_value(torch, compiled):
+    f = compiled(lambda x: x * SETTING["scale"])
+    f(torch.ones(4))
+    SETTING["scale"] += 1.0
+    f(torch.ones(4))
+    return "SETTING['scale'] is a Python float that changed"
+
+
+def closed_over_value(torch, compiled):
+    scale = 2.0
+
+    def f(x):
+        return x * scale
+
+    f = compiled(f)
+    f(torch.ones(4))
+    scale = 3.0
+    f(torch.ones(4))
+    return "scale is a Python float that changed 2.0 -> 3.0: pass a tensor"
+
+
+def length(torch, compiled):
+    f = compiled(lambda xs: sum(xs))
+    f([torch.ones(4)])
+    f([torch.ones(4), torch.ones(4)])
+    return "xs changed structure length 1 -> length 2: pass xs with the same keys, length and types each time"
+
+
+def container(torch, compiled):
+    f = compiled(lambda xs: xs[0] * 2)
+    f([torch.ones(4)])
+    f((torch.ones(4),))
+    return "-> tuple: pass xs with the same keys, length and types each time"
+
+
+def field(torch, compiled):
+    @dataclasses.dataclass
+    class Batch:
+        x: object
+        times: int
+
+    f = compiled(lambda batch: batch.x * batch.times)
+    f(Batch(torch.ones(4), 2))
+    f(Batch(torch.ones(4), 3))
+    return "batch.times is a Python int that changed 2 -> 3"
+
+
+def one_tensor_twice(torch, compiled):
+    f = compiled(lambda x, y: x * y)
+    x = torch.ones(4)
+    f(x, torch.ones(4))
+    f(x, x)
+    return "y changed structure a tensor of its own -> the same tensor as x"
+
+
+def no_tensor_twice(torch, compiled):
+    f = compiled(lambda x, y: x * y)
+    x = torch.ones(4)
+    f(x, x)
+    f(x, torch.ones(4))
+    return "y changed structure the same tensor as x -> a tensor of its own"
+
+
+def no_grad(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    with torch.no_grad():
+        f(torch.ones(4))
+    return "grad-mode changed grad -> no_grad: call the function under one grad mode, or accept one build for each"
+
+
+def inference_mode(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    x = torch.ones(4)
+    with torch.no_grad():
+        f(x)
+    with torch.inference_mode():
+        f(x)
+    return "grad-mode changed no_grad -> inference_mode"
+
+
+def out_of_inference_mode(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    x = torch.ones(4)
+    with torch.inference_mode():
+        f(x)
+    f(x)
+    return "grad-mode changed inference_mode -> grad"
+
+
+def train_eval(torch, compiled):
+    net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Dropout())
+    f = compiled(net)
+    f(torch.ones(4, 3))
+    net.eval()
+    f(torch.ones(4, 3))
+    return "training changed True -> False: accept one build for train() and one for eval()"
+
+
+def default_dtype(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    torch.set_default_dtype(torch.float64)
+    try:
+        f(torch.ones(4, dtype=torch.float32))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return "-> float64: set it before the first call, and leave it"
+
+
+def autocast(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    with torch.autocast("cpu"):
+        f(torch.ones(4))
+    return "autocast changed False -> True: set it before the first call"
+
+
+def default_device(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    torch.set_default_device("cpu")
+    try:
+        f(torch.ones(4))
+    finally:
+        torch.set_default_device(None)
+    return "the default device changed None -> cpu: set it before the first call"
+
+
+def cache_reset(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    torch._dynamo.reset()
+    f(torch.ones(4))
+    return "the graph built before was not there: leave out torch._dynamo.reset()"
+
+
+def new_function_object(torch, compiled):
+    for _ in range(2):
+        scope = {}
+        exec(compile("def double(x): return x * 2", __file__, "exec"), scope)
+        compiled(scope["double"])(torch.ones(4))
+    return (
+        "the same code was wrapped again, in a new function object without the graphs of the last: define the function"
+    )
+
+
+CASES = {
+    "shape": (shape, size_one),
+    "rank": (rank,),
+    "dtype": (dtype,),
+    "layout": (layout,),
+    "device": (device,),
+    "structure": (
+        subclass,
+        python_type,
+        tensor_for_any_int,
+        number_for_tensor,
+        length,
+        container,
+        one_tensor_twice,
+        no_tensor_twice,
+    ),
+    "python-value": (python_bool, python_int, any_int, python_text, attribute, global_value, closed_over_value, field),
+    "grad-mode": (requires_grad, no_grad, inference_mode, out_of_inference_mode),
+    "train-eval": (train_eval,),
+    "global-state": (default_dtype, autocast, default_device),
+    "cache-reset": (cache_reset,),
+    "new-function-object": (new_function_object,),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "case"), [pytest.param(kind, case, id=case.__name__) for kind, cases in CASES.items() for case in cases]
+)
+def test_a_cause_is_named_with_before_after_and_cure(torch, compiled, kind, case):
+    with watch() as ledger:
+        message = case(torch, compiled)
+    last = ledger.events[-1]
+    assert last.rebuild
+    assert [cause.kind for cause in last.causes] == [kind]
+    assert message in str(last.causes[0])
+    assert message in ledger.explain()
+    assert last.causes[0].cure
+
+
+def test_all_that_changed_is_named(torch, compiled):
+    f = compiled(lambda x, y, flag: x * y.sum() if flag else x + y)
+    with watch() as ledger:
+        f(torch.ones(4), torch.ones(4), True)
+        f(torch.ones(5, dtype=torch.float64), torch.ones(5), False)
+    assert {(cause.kind, cause.argument) for cause in ledger.events[-1].causes} == {
+        ("dtype", "x"),
+        ("shape", "x"),
+        ("shape", "y"),
+        ("python-value", "flag"),
+    }
+
+
+def test_an_argument_that_no_guard_looks_at_is_not_blamed(torch, compiled):
+    f = compiled(lambda x, unused, also=None: x * 2)
+    with watch() as ledger:
+        f(torch.ones(4), torch.ones(2), 1)
+        f(torch.ones(4), torch.ones(3), 2)
+        f(torch.ones(5), torch.ones(4), 3)
+    assert ledger.builds == 2
+    assert [(cause.kind, cause.argument) for cause in ledger.events[-1].causes] == [("shape", "x")]
+
+
+def test_a_dimension_that_is_dynamic_is_not_blamed(torch, compiled):
+    f = compiled(lambda x, flag: x * 2 if flag else x + 1)
+    with watch() as ledger:
+        f(torch.ones(4), True)
+        f(torch.ones(5), True)
+        f(torch.ones(6), False)
+    assert [(cause.kind, cause.argument) for cause in ledger.events[-1].causes] == [("python-value", "flag")]
+
+
+def test_a_build_is_compared_with_the_nearest_graph(torch, compiled):
+    f = compiled(lambda x, how: x * len(how))
+    with watch() as ledger:
+        f(torch.ones(4), "a")
+        f(torch.ones(4, dtype=torch.float64), "ab")
+        f(torch.ones(4, dtype=torch.float64), "abc")
+    assert [str(cause) for cause in ledger.events[-1].causes] == [
+        "how is a Python str that changed 'ab' -> 'abc': pass the same one each time, or accept one build for each"
+    ]
+
+
+def test_a_compiler_backend_of_its_own_is_a_cause(torch):
+    def f(x):
+        return x * 2
+
+    with watch() as ledger:
+        for _ in range(2):
+            torch.compile(f, backend=_Backend())(torch.ones(4))
+    assert "the compiler backend: compile with one backend object, or name it by a string" in ledger.explain()
+
+
+class _Backend:
+    def __call__(self, module, inputs):
+        return module.forward
+
+
+def test_objects_that_tell_nothing_do_not_disturb_a_compilation(torch, compiled):
+    class Silent:
+        def __repr__(self):
+            raise RuntimeError("not telling")
+
+        def __eq__(self, other):
+            raise RuntimeError("not comparing")
+
+        __hash__ = object.__hash__
+
+    f = compiled(lambda x, silent: x * 2)
+    with watch() as ledger:
+        f(torch.ones(3), Silent())
+        f(torch.ones(4), Silent())
+        f(torch.ones(4), [Silent(), torch.ones(3).to_sparse()])
+    assert "silent: <Silent>" in ledger.explain()
+    assert ledger.builds == 2
