@@ -136,6 +136,25 @@ def test_builds_in_threads_are_seen(torch, compiled):
 # Failures.
 
 
+def test_objects_that_tell_nothing_do_not_disturb_a_compilation(torch, compiled):
+    class Silent:
+        def __repr__(self):
+            raise RuntimeError("not telling")
+
+        def __eq__(self, other):
+            raise RuntimeError("not comparing")
+
+        __hash__ = object.__hash__
+
+    f = compiled(lambda x, silent: x * 2)
+    with watch() as ledger:
+        f(torch.ones(3), Silent())
+        f(torch.ones(4), Silent())
+        f(torch.ones(4), [Silent(), torch.ones(3).to_sparse()])
+    assert "silent: <Silent>" in ledger.explain()
+    assert ledger.builds == 2
+
+
 def _cannot_compile(module, inputs):
     raise RuntimeError("no such luck")
 
