@@ -14,6 +14,7 @@ from pytest_graphmode.backends.base import Backend, Mode
 from pytest_graphmode.backends.differentiation import positions_of, require_arguments
 from pytest_graphmode.controlflow import Verbs
 from pytest_graphmode.recorder import Recorder
+from pytest_graphmode.tensor_rule import dtype_of_array, dtype_of_numbers, is_numbers, python_kind
 from pytest_graphmode.variant import Variant
 from pytest_graphmode.watch import watch as watch_block
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from pytest_graphmode.ledger import GraphLedger
     from pytest_graphmode.records import Recording
 
-_COMPLEX = {"float64": "complex128"}
-_NUMBERS = (bool, int, float, complex)
 _NUMERIC = ("bool", "int", "uint", "float", "bfloat", "complex")
 
 
@@ -130,22 +129,22 @@ class Handle:
         return self._place(value, dtype, self._mode.variable, keep=False)
 
     def _place(self, value: Any, dtype: str | None, make: Callable[[Any, str], Any], *, keep: bool) -> Any:
-        return trees.map(lambda leaf: self._place_leaf(leaf, dtype, make, keep), value, is_leaf=_is_numbers)
+        return trees.map(lambda leaf: self._place_leaf(leaf, dtype, make, keep), value, is_leaf=is_numbers)
 
     def _place_leaf(self, leaf: Any, dtype: str | None, make: Callable[[Any, str], Any], keep: bool) -> Any:
         if self._mode.is_tensor(leaf) and not isinstance(leaf, (np.ndarray, np.generic)):
             if keep:
                 return leaf
             leaf = self._mode.numpy(leaf)
-        array, numbers = np.asarray(leaf), _python_kind(leaf)
+        array, numbers = np.asarray(leaf), python_kind(leaf)
         if numbers is not None:
-            return make(array, dtype or _dtype_of_numbers(numbers, self._dtype))
+            return make(array, dtype or dtype_of_numbers(numbers, self._dtype))
         found = self._mode.dtype_of(array)
         if not found.startswith(_NUMERIC):
             what = f"{type(leaf).__name__} {leaf!r}"
             raise TypeError(f"a tensor is made from numbers, NumPy arrays or trees of them, not from {what}")
         of_numpy = isinstance(leaf, (np.ndarray, np.generic))
-        return make(array, dtype or _dtype_of_array(found, of_numpy, self._dtype))
+        return make(array, dtype or dtype_of_array(found, of_numpy, self._dtype))
 
     def assign(self, variable: Any, value: Any) -> None:
         """Set a variable: part of the graph in a static graph; in eager torch outside of autograd."""
@@ -338,6 +337,11 @@ class Handle:
 
     # What the checks need.
 
+    @functools.cached_property
+    def rng_of_checks(self) -> np.random.Generator:
+        """What checks draw from, so that they leave `rng` to the test."""
+        return self.rng.spawn(1)[0]
+
     @contextmanager
     def using_dtype(self, dtype: str) -> Iterator[None]:
         """Make tensors of another floating dtype in a block.
@@ -374,33 +378,3 @@ class UntouchedHandle(Handle):
             return object.__getattribute__(self, name)
         self.__class__ = Handle  # type: ignore[assignment]
         return getattr(self, name)
-
-
-def _dtype_of_array(found: str, of_numpy: bool, floating: str) -> str:
-    """The dtype the rule of `tensor` gives an array of NumPy's, or one made of something else; see `Handle.tensor`."""
-    if "int" in found and not of_numpy:
-        return "int32"
-    if found.startswith("complex"):
-        return _COMPLEX.get(floating, "complex64")
-    return floating if "float" in found else found
-
-
-def _dtype_of_numbers(kind: type, floating: str) -> str:
-    return {bool: "bool", int: "int32", float: floating, complex: _COMPLEX.get(floating, "complex64")}[kind]
-
-
-def _python_kind(leaf: object) -> type | None:
-    """The widest type of a Python number or of a list of them, nested at will; None for anything else."""
-    if type(leaf) in _NUMBERS:
-        return type(leaf)
-    if not isinstance(leaf, (list, tuple)) or not leaf:
-        return None
-    kinds = [_python_kind(part) for part in leaf]
-    return None if None in kinds else max(kinds, key=_NUMBERS.index)
-
-
-def _is_numbers(value: Any) -> bool:
-    """Whether a list or tuple holds nothing but Python numbers, nested at will: an array as people write it."""
-    if type(value) not in (list, tuple):
-        return False
-    return bool(value) and all(isinstance(part, (bool, int, float, complex)) or _is_numbers(part) for part in value)
