@@ -98,7 +98,7 @@ class _Check:
         self._setting = setting
         self._args = args
         self._order = order
-        self._rng = handle.rng.spawn(1)[0]
+        self._rng = handle.rng_of_checks
 
     @property
     def _last_resort(self) -> bool:
@@ -137,7 +137,7 @@ class _Check:
             return AssertionError(messages.no_leaf(self._setting, self._args))
         program = Program(self._handle, self._setting.fn, arguments, self._order, self._rng)
         for level in range(self._order):
-            setting = replace(self._setting, level=level)
+            setting = replace(self._setting, level=level) if level else self._setting
             text = Level(program, arguments, setting, self._rng, self._last_resort).failure()
             if text is not None:
                 return AssertionError(text)

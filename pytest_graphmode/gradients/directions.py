@@ -27,8 +27,7 @@ def scaled(direction: Vector, leaves: Sequence[Leaf], point: Vector) -> Vector:
     """The direction with the scale of each leaf; elements that are not finite stay where they are."""
     for leaf in leaves:
         direction[leaf.span] *= leaf.scale
-    finite = np.isfinite(point)
-    return direction if finite.all() else np.where(finite, direction, 0.0)
+    return direction if np.isfinite(point).all() else np.where(np.isfinite(point), direction, 0.0)
 
 
 def pair(

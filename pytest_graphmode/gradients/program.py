@@ -38,9 +38,12 @@ class Projection:
         self._fn = fn
         self._rng = rng
         self._weights: dict[int, np.ndarray[Any, Any]] = {}
+        self._scalar = False
         self.dtypes: set[str] = set()
 
     def __call__(self, outputs: Any) -> Any:
+        if self._scalar:
+            return outputs
         mode = self._handle._mode
         leaves = [outputs] if mode.is_tensor(outputs) else trees.leaves(outputs)
         found = [leaf for leaf in leaves if mode.is_tensor(leaf) and is_inexact(leaf)]
@@ -48,7 +51,8 @@ class Projection:
             raise NothingToDifferentiateError(f"{name_of(self._fn)} returned {_described(outputs)}")
         names = [dtype_name(leaf) for leaf in found]
         self.dtypes.update(names)
-        if found[0] is outputs and len(outputs.shape) == 0 and names[0] not in _COMPLEX:
+        self._scalar = found[0] is outputs and _is_scalar(outputs) and names[0] not in _COMPLEX
+        if self._scalar:
             return outputs
         total = self._term(0, found[0], names[0])
         for number in range(1, len(found)):
@@ -57,15 +61,15 @@ class Projection:
 
     def _term(self, number: int, output: Any, name: str) -> Any:
         xp = self._handle.xp
-        if not _is_known(output.shape):
-            weights = self._computed(output)
-        elif number in self._weights:
-            weights = self._handle._mode.tensor(self._weights[number], name)
-        else:
-            self._weights[number] = self._drawn(tuple(output.shape), name)
-            weights = self._handle._mode.tensor(self._weights[number], name)
-        weighted = xp.sum(output * weights)
+        weighted = xp.sum(output * self._weight(number, output, name))
         return xp.real(weighted) if name in _COMPLEX else weighted
+
+    def _weight(self, number: int, output: Any, name: str) -> Any:
+        if not _is_known(output.shape):
+            return self._computed(output)
+        if number not in self._weights:
+            self._weights[number] = self._drawn(tuple(output.shape), name)
+        return self._handle._mode.tensor(self._weights[number], name)
 
     def _drawn(self, shape: tuple[int, ...], name: str) -> np.ndarray[Any, Any]:
         size = math.prod(shape)
@@ -178,6 +182,10 @@ def _projected(
     count, passed = len(arguments.leaves), arguments.passed
     args = arguments.rebuilt(inputs[:count], inputs[count : count + passed])
     return projection(handle._mode.callback(fn)(*args))
+
+
+def _is_scalar(tensor: Any) -> bool:
+    return _is_known(tensor.shape) and len(tensor.shape) == 0
 
 
 def _is_known(shape: Any) -> bool:

@@ -129,7 +129,8 @@ class Slopes:
     def central(self, direction: Vector, factor: float = 1.0) -> Estimate:
         """The difference over a step of `factor` times the usual one, divided by the step really taken."""
         step = self.precision.step * factor
-        upper, lower = self._rounded(self.point + step * direction), self._rounded(self.point - step * direction)
+        shift = step * direction
+        upper, lower = self._rounded(self.point + shift), self._rounded(self.point - shift)
         above, below = self._at(upper), self._at(lower)
         terms = self.gradient * (taken := self._taken(upper, lower) / (2 * step))
         analytic = float(terms.sum())

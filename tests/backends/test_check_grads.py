@@ -86,16 +86,6 @@ def test_many_checks_print_no_warnings_of_retracing(graphmode, caplog):
     assert caplog.text == ""
 
 
-@everywhere
-def test_the_same_test_draws_the_same_directions(graphmode):
-    seen = []
-    loss = WRONG["one_percent"](graphmode).fn
-    for _ in range(2):
-        graphmode.rng = np.random.default_rng(0)
-        seen.append(failure(graphmode, loss, X))
-    assert seen[0] == seen[1]
-
-
 # Arguments.
 
 

@@ -36,7 +36,8 @@ class TensorFlowMode(PythonMode):
         return isinstance(value, (tf.Tensor, tf.Variable, tf.RaggedTensor, tf.SparseTensor, tf.IndexedSlices))
 
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
-        return tf.constant(array, dtype=tf.as_dtype(dtype)) if array.dtype.name == dtype else tf.cast(array, dtype)
+        wanted = tf.as_dtype(dtype)
+        return tf.constant(array, wanted) if array.dtype == wanted.as_numpy_dtype else tf.cast(array, wanted)
 
     def variable(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         return tf.Variable(self.tensor(array, dtype))
