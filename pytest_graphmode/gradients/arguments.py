@@ -25,7 +25,7 @@ class Leaf:
     """One differentiated leaf; a complex one is twice as many real numbers of the vector.
 
     `index` is its place among all leaves of the arguments, `span` its place in the vector, `scale` the root mean square
-    of its finite elements (1 where that is 0), which steps are relative to.
+    of its finite numbers (1 where that is 0), which steps are relative to.
     """
 
     index: int
@@ -76,7 +76,7 @@ class Arguments:
         part = _reals(array)
         start = self.leaves[-1].span.stop if self.leaves else 0
         span = slice(start, start + part.size)
-        self.leaves.append(Leaf(index, array.shape, array.dtype.kind == "c", span, _scale(array)))
+        self.leaves.append(Leaf(index, array.shape, array.dtype.kind == "c", span, _scale(part)))
         return part
 
     def name(self, leaf: Leaf) -> str:
@@ -157,16 +157,16 @@ def reals(gradient: np.ndarray[Any, Any], leaf: Leaf) -> Vector:
     return _reals(gradient.astype(np.complex128) if leaf.is_complex else gradient.real)
 
 
-def _scale(array: np.ndarray[Any, Any]) -> float:
-    """The root mean square of the finite elements, computed so that it can't overflow; 1 where it is 0."""
-    sizes = np.abs(array)
+def _scale(part: Vector) -> float:
+    """The root mean square of the finite numbers, computed so that it can't overflow; 1 where it is 0."""
+    sizes = np.abs(part)
     finite = np.isfinite(sizes)
     if not finite.all():
         sizes = sizes[finite]
     largest = float(sizes.max()) if sizes.size else 0.0
     if largest == 0:
         return 1.0
-    relative = (sizes / largest).reshape(-1)
+    relative = sizes / largest
     return largest * math.sqrt(float(relative @ relative) / relative.size)
 
 

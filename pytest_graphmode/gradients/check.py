@@ -36,19 +36,7 @@ def check_grads(
     atol: float | None = None,
     eps: float | None = None,
 ) -> None:
-    """Fail unless the gradients of `fn` at `args` agree with central differences.
-
-    Args:
-        order: 1 for gradients, 2 for second derivatives as well.
-        rtol: error allowed, relative to the 2-norm of gradient times direction; 1e-6, or 1e-3 in float32.
-        atol: error allowed in addition, relative to the 2-norm of the direction; 0.
-        eps: the step, relative to the root mean square of each leaf; the cube root of the machine epsilon.
-
-    Raises:
-        AssertionError: the gradients are wrong, or there is nothing to compare; also an `UnsupportedError` where the
-            mode can't differentiate.
-        ValueError: `order`, `rtol`, `atol` or `eps` is not one of the legal values.
-    """
+    """What `Handle.check_grads` does, and documents."""
     __tracebackhide__ = True
     _require_legal(order, rtol, atol, eps)
     with watcher.paused(), calls.uncounted(not handle._mode.static):

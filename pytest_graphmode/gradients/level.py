@@ -11,13 +11,12 @@ import numpy as np
 from pytest_graphmode.gradients import directions, messages
 from pytest_graphmode.gradients.arguments import Arguments, Leaf, Vector
 from pytest_graphmode.gradients.messages import Setting
-from pytest_graphmode.gradients.mismatch import agrees, coarse, measure
+from pytest_graphmode.gradients.mismatch import LARGER_STEPS, agrees, coarse, measure
 from pytest_graphmode.gradients.program import Program
 from pytest_graphmode.gradients.search import Search
 from pytest_graphmode.gradients.slopes import Estimate, Slopes
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
-
 
 _LEAST: Final = 1e4
 """What a leaf contributes at least, in units of rounding, to be told from it and to be shrunk for."""
@@ -67,7 +66,7 @@ class Level:
         least = _LEAST * slopes.noise(slopes.precision.step)
         pair = directions.pair(self._rng, self._arguments.leaves, slopes.point, slopes.gradient, least)
         if self._level + 1 < self._program.order:
-            self._prepare_next(slopes.gradient)
+            self._prepare_next(slopes.gradient, least)
         estimates = [slopes.central(direction) for direction in pair]
         for direction, first in zip(pair, estimates, strict=True):
             if not (first.agrees and first.sensitive):
@@ -76,11 +75,11 @@ class Level:
                     return text
         return None
 
-    def _prepare_next(self, gradient: Vector) -> None:
+    def _prepare_next(self, gradient: Vector, least: float) -> None:
         """Choose the direction of the slope whose gradient is the second derivative."""
         leaves, point = self._arguments.leaves, self._arguments.point
         along = directions.scaled(directions.signed(self._rng, point.size), leaves, point)
-        self._program.along(directions.balanced(along, leaves, gradient, 0.0))
+        self._program.along(directions.balanced(along, leaves, gradient, least))
 
     def _require_precision(self) -> None:
         found = self._program.projection.dtypes - {"float64", "complex128"}
@@ -117,7 +116,9 @@ class Level:
             return messages.not_deterministic(self._setting, values)
         if agrees(slopes, direction, by_element, first):
             return None
-        if measure(slopes, direction) and agrees(slopes, direction, by_element):
+        if first.agrees:  # by its rounding only: a longer step is what told that it does not
+            slopes = slopes.with_steps(LARGER_STEPS[1])
+        elif measure(slopes, direction) and agrees(slopes, direction, by_element):
             return None
         if coarse(slopes) and not self._last_resort:
             raise LowPrecisionError("it computes in less than float64 inside")

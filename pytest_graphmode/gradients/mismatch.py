@@ -16,12 +16,18 @@ __tracebackhide__ = True  # in failures, the user's frames are of interest
 OTHER_STEPS: Final = (1 / 30, 1e-3, 30.0, 300.0, 1e-5)
 """Steps tried after a disagreement, relative to the first."""
 
-_MEASURED_STEPS: Final = (1 / 10, 1 / 30, 1 / 100, 30.0, 300.0)
+MEASURED_STEPS: Final = (1 / 10, 1 / 30, 1 / 100, 30.0, 300.0)
+"""The same for a function whose roughness is measured: with averages, which allow shorter steps."""
+
 LARGER_STEPS: Final = (30.0, 300.0, 3000.0)
+"""Steps that rounding disturbs less, for slopes that are small against the value."""
+
 COARSE: Final = 1e5
 """Roughness, in machine epsilons of the value, from which a function must compute in a lower precision inside."""
 
 _ROUNDING: Final = 3
+"""How much rounding a verdict may rest on, in relative tolerances."""
+
 _FAR_BETTER: Final = 1e-3
 _ROUNDED: Final = 1e3
 _SINGLE: Final = 2.0**-24
@@ -62,7 +68,7 @@ def _agrees_at_other_steps(slopes: Slopes, direction: Vector, first: Estimate) -
     estimate = slopes.averaged if measured else slopes.central
     # A gradient of zero sets no scale; there the step must be far better than the one that disagreed.
     allowed = _allowed(slopes, first) or _FAR_BETTER * first.error
-    for factor in _MEASURED_STEPS if measured else OTHER_STEPS:
+    for factor in MEASURED_STEPS if measured else OTHER_STEPS:
         if slopes.noise(first.step * factor) <= allowed * (3 if measured else 1):
             found = estimate(direction, factor)
             if found.agrees and found.noise <= allowed:
@@ -130,8 +136,8 @@ def roughness(slopes: Slopes, direction: Vector) -> float:
     if slopes.precision.dtype != "float64":
         return departure
     missing = abs(float(coefficients[1]) - slopes.central(direction).numeric * reach)
-    rounded = missing > _ROUNDED * slopes.precision.eps * abs(slopes.value)
-    return max(departure, missing, _SINGLE * abs(slopes.value)) if rounded else departure
+    rounded = missing > _ROUNDED * slopes.precision.eps * slopes.magnitude
+    return max(departure, missing, _SINGLE * slopes.magnitude) if rounded else departure
 
 
 def measure(slopes: Slopes, direction: Vector) -> bool:
@@ -143,10 +149,10 @@ def measure(slopes: Slopes, direction: Vector) -> bool:
     usual = slopes.noise(1.0)
     if slopes.precision.dtype == "float64" and measured <= usual:
         return False
-    slopes.roughness = max(measured, slopes.precision.eps * abs(slopes.value), slopes.roughness or 0.0)
+    slopes.roughness = max(measured, slopes.precision.eps * slopes.magnitude, slopes.roughness or 0.0)
     return True
 
 
 def coarse(slopes: Slopes) -> bool:
     """Whether a function is as rough as a lower precision than that of the check."""
-    return (slopes.roughness or 0.0) > COARSE * slopes.precision.eps * abs(slopes.value)
+    return (slopes.roughness or 0.0) > COARSE * slopes.precision.eps * slopes.magnitude

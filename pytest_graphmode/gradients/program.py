@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
-
 _COMPLEX: Final = ("complex64", "complex128")
 
 

@@ -18,10 +18,8 @@ from pytest_graphmode.gradients.directions import norm
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
-SENSITIVE: Final = 1e-4
-"""The rounding of a difference, relative to the slope, up to which agreement means something."""
-
 _AVERAGED: Final = 25
+"""How many differences an average is made of."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,8 @@ class Precision:
     """What a dtype can resolve: its machine epsilon, the relative step, and the tolerances on a slope.
 
     `share` is the part of a slope that counts where it is larger than the 2-norm of its terms, as it is by far where
-    many of them have one sign: a low precision can't resolve an error in one of them there.
+    many of them have one sign: a low precision can't resolve an error in one of them there. `sensitive` is the rounding
+    of a difference, relative to the slope, up to which agreement needs no second look, which only float64 affords.
     """
 
     dtype: str
@@ -38,10 +37,12 @@ class Precision:
     rtol: float
     atol: float
     share: float
+    sensitive: float
 
 
 _EPS: Final = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 _SHARE: Final = 0.1
+# Wide enough for right networks with kinks, narrow enough for errors of 1 % (float16 and bfloat16: of their own size).
 _RTOL: Final = {"float64": 1e-6, "float32": 1e-3, "float16": 5e-2, "bfloat16": 2e-1}
 
 
@@ -54,7 +55,7 @@ def precision_of(dtype: str, rtol: float | None, atol: float | None, eps: float 
         eps if eps is not None else epsilon ** (1 / 3),
         rtol if rtol is not None else _RTOL[dtype],
         atol if atol is not None else 0.0,
-        0.0 if dtype == "float64" else _SHARE,
+        *((0.0, 1e-4) if dtype == "float64" else (_SHARE, math.inf)),
     )
 
 
@@ -64,7 +65,7 @@ class Estimate:
 
     `left` and `right` are the slopes on the two sides; `size` is what `tolerance` is relative to: the 2-norm of
     gradient times direction, or a share of its sum where that is more; `noise` is the part of the tolerance that is
-    due to rounding.
+    due to rounding; `sensitive` says whether that is small against the slope, so that an error would show.
     """
 
     step: float
@@ -74,6 +75,7 @@ class Estimate:
     size: float
     noise: float
     tolerance: float
+    sensitive: bool
 
     @property
     def numeric(self) -> float:
@@ -90,17 +92,13 @@ class Estimate:
     def agrees(self) -> bool:
         return self.error <= self.tolerance
 
-    @property
-    def sensitive(self) -> bool:
-        """Whether rounding is small against the slope, so that an error would show."""
-        return self.noise <= SENSITIVE * self.size or self.size == 0
-
 
 class Slopes:
     """Slopes of `evaluate` at `point`, where it has this value and gradient.
 
-    `rounded` gives the point that is really evaluated when one is asked for, in the dtype of the check; `roughness` is
-    what the function was measured to be off by; until then that is taken from its dtype.
+    `rounded` gives the point that is really evaluated when one is asked for, in the dtype of the check; `magnitude` is
+    the largest value met within the first step; `roughness` is what the function was measured to be off by (until then
+    that is taken from its dtype).
     """
 
     def __init__(
@@ -116,11 +114,17 @@ class Slopes:
         self.value = value
         self.gradient = gradient
         self.precision = precision
+        self.magnitude = abs(value)
         self.evaluations = 0
         self.roughness: float | None = None
         self._evaluate = evaluate
         self._rounded = rounded
         self._finite = bool(np.isfinite(point).all())
+
+    def with_steps(self, factor: float) -> Slopes:
+        """The same slopes over steps that many times as long."""
+        precision = replace(self.precision, step=self.precision.step * factor)
+        return Slopes(self._evaluate, self._rounded, self.point, self.value, self.gradient, precision)
 
     def at(self, direction: Vector, distance: float) -> float:
         """The value at a distance along a direction."""
@@ -132,6 +136,8 @@ class Slopes:
         shift = step * direction
         upper, lower = self._rounded(self.point + shift), self._rounded(self.point - shift)
         above, below = self._at(upper), self._at(lower)
+        if factor <= 1:
+            self.magnitude = max(self.magnitude, abs(above), abs(below))
         terms = self.gradient * (taken := self._taken(upper, lower) / (2 * step))
         analytic = float(terms.sum())
         size = max(norm(terms), self.precision.share * abs(analytic))
@@ -140,7 +146,8 @@ class Slopes:
         if self.precision.atol:
             tolerance += self.precision.atol * norm(taken)
         left, right = (self.value - below) / step, (above - self.value) / step
-        return Estimate(step, left, right, analytic, size, noise, tolerance)
+        sensitive = size == 0 or noise <= self.precision.sensitive * size
+        return Estimate(step, left, right, analytic, size, noise, tolerance, sensitive)
 
     def averaged(self, direction: Vector, factor: float) -> Estimate:
         """The mean of differences over several steps of about this length, which rounding disturbs less."""
