@@ -305,7 +305,22 @@ class Handle:
         atol: float | None = None,
         eps: float | None = None,
     ) -> None:
-        """Fail unless the gradient of `fn` at `args` agrees with central differences; see `gradients.py`."""
+        """Fail unless the gradients of `fn` at `args` agree with central differences along random directions.
+
+        Every floating and complex leaf of the arguments is checked, in float64 where `fn` runs in it, else in the
+        variant's dtype. Outputs that are no real scalar are projected on fixed random weights.
+
+        Args:
+            order: 1 for gradients, 2 for second derivatives as well.
+            rtol: error allowed, relative to the 2-norm of gradient times direction; 1e-6, or 1e-3 in float32.
+            atol: error allowed in addition, relative to the 2-norm of the direction; 0.
+            eps: the step, relative to the root mean square of each leaf; the cube root of the machine epsilon.
+
+        Raises:
+            AssertionError: the gradients are wrong, or there is nothing to compare; it is also an `UnsupportedError`
+                where the mode can't differentiate.
+            ValueError: `order`, `rtol`, `atol` or `eps` is not one of the legal values.
+        """
         __tracebackhide__ = True
         from pytest_graphmode.gradients import check_grads
 
