@@ -17,16 +17,16 @@ DOMINANCE = 30.0
 """How many times the contribution of the least leaf another one may have before it is shrunk."""
 
 
-def signed(rng: np.random.Generator, size: int) -> Vector:
+def signed(rng: np.random.Generator, size: int | tuple[int, ...]) -> Vector:
     """Numbers of 0.5 to 1.5 with random signs."""
     drawn = rng.uniform(-1.0, 1.0, size)
     return drawn + np.copysign(0.5, drawn)
 
 
 def scaled(direction: Vector, leaves: Sequence[Leaf], point: Vector) -> Vector:
-    """The direction with the scale of each leaf; elements that are not finite stay where they are."""
+    """Directions, along the last axis, with the scale of each leaf; elements that are not finite do not move."""
     for leaf in leaves:
-        direction[leaf.span] *= leaf.scale
+        direction[..., leaf.span] *= leaf.scale
     return direction if np.isfinite(point).all() else np.where(np.isfinite(point), direction, 0.0)
 
 
@@ -41,7 +41,7 @@ def pair(
     Args:
         least: a contribution below which rounding of the function hides a leaf anyway.
     """
-    first, second = (scaled(signed(rng, point.size), leaves, point) for _ in range(2))
+    first, second = scaled(signed(rng, (2, point.size)), leaves, point)
     aligned = np.where(gradient == 0, second, np.copysign(second, gradient))
     if len(leaves) > 1:
         unseen = any(not gradient[leaf.span].any() for leaf in leaves)

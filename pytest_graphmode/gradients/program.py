@@ -30,45 +30,59 @@ class NothingToDifferentiateError(Exception):
 
 
 class Projection:
-    """Outputs reduced to one real number: a real scalar as it is, anything else by fixed random weights."""
+    """Outputs reduced to one real number: a real scalar as it is, anything else by fixed random weights.
+
+    What the outputs are is looked at once: a function that returns another kind of thing at another point is not
+    differentiable anyway.
+    """
 
     def __init__(self, handle: Handle, fn: Callable[..., Any], rng: np.random.Generator) -> None:
         self._handle = handle
         self._fn = fn
         self._rng = rng
-        self._weights: dict[int, np.ndarray[Any, Any]] = {}
-        self._scalar = False
+        self._weights: dict[int, Any] = {}
+        self._reduce: Callable[[Any], Any] | None = None
         self.dtypes: set[str] = set()
 
     def __call__(self, outputs: Any) -> Any:
-        if self._scalar:
-            return outputs
+        if self._reduce is None:
+            self._reduce = self._reduction(outputs)
+        return self._reduce(outputs)
+
+    def _reduction(self, outputs: Any) -> Callable[[Any], Any]:
+        """How outputs of this kind become one number."""
         mode = self._handle._mode
         leaves = [outputs] if mode.is_tensor(outputs) else trees.leaves(outputs)
-        found = [leaf for leaf in leaves if mode.is_tensor(leaf) and is_inexact(leaf)]
-        if not found:
+        numbers = [n for n, leaf in enumerate(leaves) if mode.is_tensor(leaf) and is_inexact(leaf)]
+        if not numbers:
             raise NothingToDifferentiateError(f"{name_of(self._fn)} returned {_described(outputs)}")
-        names = [dtype_name(leaf) for leaf in found]
+        names = [dtype_name(leaves[number]) for number in numbers]
         self.dtypes.update(names)
-        self._scalar = found[0] is outputs and _is_scalar(outputs) and names[0] not in _COMPLEX
-        if self._scalar:
-            return outputs
-        total = self._term(0, found[0], names[0])
-        for number in range(1, len(found)):
-            total = total + self._term(number, found[number], names[number])
-        return total
+        if leaves[0] is not outputs:
+            return functools.partial(self._sum, numbers, names)
+        if _is_scalar(outputs) and names[0] not in _COMPLEX:
+            return _itself
+        return functools.partial(self._term, 0, names[0])
 
-    def _term(self, number: int, output: Any, name: str) -> Any:
+    def _sum(self, numbers: Sequence[int], names: Sequence[str], outputs: Any) -> Any:
+        leaves = trees.leaves(outputs)
+        terms = [self._term(number, name, leaves[number]) for number, name in zip(numbers, names, strict=True)]
+        return functools.reduce(lambda total, term: total + term, terms)
+
+    def _term(self, number: int, name: str, output: Any) -> Any:
         xp = self._handle.xp
-        weighted = xp.sum(output * self._weight(number, output, name))
+        weighted = xp.sum(output * self._weight(number, name, output))
         return xp.real(weighted) if name in _COMPLEX else weighted
 
-    def _weight(self, number: int, output: Any, name: str) -> Any:
+    def _weight(self, number: int, name: str, output: Any) -> Any:
         if not _is_known(output.shape):
             return self._computed(output)
+        mode = self._handle._mode
         if number not in self._weights:
-            self._weights[number] = self._drawn(tuple(output.shape), name)
-        return self._handle._mode.tensor(self._weights[number], name)
+            drawn = self._drawn(tuple(output.shape), name)
+            self._weights[number] = drawn if mode.static else mode.tensor(drawn, name)
+        # A tensor made while a graph is traced is of use in that graph only.
+        return mode.tensor(self._weights[number], name) if mode.static else self._weights[number]
 
     def _drawn(self, shape: tuple[int, ...], name: str) -> np.ndarray[Any, Any]:
         size = math.prod(shape)
@@ -181,6 +195,10 @@ def _projected(
     count, passed = len(arguments.leaves), arguments.passed
     args = arguments.rebuilt(inputs[:count], inputs[count : count + passed])
     return projection(handle._mode.callback(fn)(*args))
+
+
+def _itself(output: Any) -> Any:
+    return output
 
 
 def _is_scalar(tensor: Any) -> bool:

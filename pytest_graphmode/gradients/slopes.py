@@ -6,6 +6,7 @@ machine epsilon, which balances truncation and rounding of a central difference 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -46,6 +47,7 @@ _SHARE: Final = 0.1
 _RTOL: Final = {"float64": 1e-6, "float32": 1e-3, "float16": 5e-2, "bfloat16": 2e-1}
 
 
+@functools.lru_cache(maxsize=64)
 def precision_of(dtype: str, rtol: float | None, atol: float | None, eps: float | None) -> Precision:
     """The steps and tolerances of a dtype, or those asked for."""
     epsilon = _EPS[dtype]
