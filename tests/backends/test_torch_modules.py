@@ -161,6 +161,30 @@ def test_dynamo_sees_the_same_code_whether_somebody_watches_or_not(torch, net, d
     assert seen[0] == seen[1]
 
 
+@pytest.mark.parametrize("way", ["super", "by name"])
+def test_watching_compiles_nothing_again_where_code_names_the_call_of_modules(torch, dynamo, way):
+    """Keras' layers do: their own `__call__` calls that of torch, and Dynamo guards by the function it finds there."""
+
+    class Own(torch.nn.Linear):
+        def __call__(self, x):
+            return super().__call__(x) + 1
+
+    net, x = Own(3, 3), torch.ones(2, 3)
+    calls = {"super": lambda x: net(x), "by name": lambda x: torch.nn.Module.__call__(net, x)}
+    function = torch.compile(calls[way], backend="eager")
+    dynamo.utils.counters.clear()
+    with watch() as ledger:
+        for _ in range(3):
+            function(x)
+    assert (ledger.select("torch", "compile").builds, ledger.fallbacks) == (1, 0)
+    for _ in range(3):  # a graph without the watched call, and no more
+        function(x)
+        with watch() as ledger:
+            function(x)
+        assert ledger.builds == 0
+    assert _frames(dynamo) == {"total": 2, "ok": 2}
+
+
 def test_dynamo_imported_while_somebody_watches_knows_torchs_own_call(pytester):
     pytester.makepyfile(
         """

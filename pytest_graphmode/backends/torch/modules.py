@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import types
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ class ModuleSource:
         @functools.wraps(call)
         def calling(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            if depth.inside or torch.compiler.is_compiling() or _in_compiled_code():
+            if torch.compiler.is_compiling() or depth.inside or _in_compiled_code():
                 return call(module, *args, **kwargs)
             depth.inside = True
             before = recorded()
@@ -96,18 +97,25 @@ def _in_compiled_code() -> bool:
 
 
 @contextmanager
-def unwatched() -> Iterator[None]:
-    """Modules as torch made them in a block: what Dynamo traces must not depend on whether somebody watches."""
+def as_torchs_own() -> Iterator[None]:
+    """While Dynamo traces it takes the watched `Module.__call__` for torch's own, and inlines what torch's own does.
+
+    Putting torch's own back meanwhile would not do: code that names `Module.__call__`, as a `super().__call__` does, is
+    guarded by the function found there, and that guard would fail as soon as the trace is over, in every call.
+    """
     calling = nn.Module.__call__
-    original = getattr(calling, _ORIGINAL, None)
-    if original is None:
+    if not hasattr(calling, _ORIGINAL):
         yield
         return
-    nn.Module.__call__ = original
+    homes = [vars(module) for module in _dynamo_modules() if "unpatched_nn_module_call" in vars(module)]
+    kept = [home["unpatched_nn_module_call"] for home in homes]
+    for home in homes:
+        home["unpatched_nn_module_call"] = calling
     try:
         yield
     finally:
-        nn.Module.__call__ = calling
+        for home, own in zip(homes, kept, strict=True):
+            home["unpatched_nn_module_call"] = own
 
 
 def hide_from_dynamo() -> None:
@@ -121,8 +129,14 @@ def hide_from_dynamo() -> None:
     if not hasattr(calling, _ORIGINAL) or dynamo is None:
         return
     dynamo.skip_code(calling.__code__)
-    for name in ("torch._dynamo.utils", "torch._dynamo.variables.nn_module"):
-        module = sys.modules.get(name)
+    for module in _dynamo_modules():
         original = getattr(getattr(module, "unpatched_nn_module_call", None), _ORIGINAL, None)
-        if module is not None and original is not None:
+        if original is not None:
             vars(module)["unpatched_nn_module_call"] = original
+
+
+def _dynamo_modules() -> Iterator[types.ModuleType]:
+    """Those that keep torch's own `Module.__call__`, to know whether it was replaced; torch 2.4 has none."""
+    for name in ("torch._dynamo.utils", "torch._dynamo.variables.nn_module"):
+        if name in sys.modules:
+            yield sys.modules[name]

@@ -66,7 +66,7 @@ class DynamoSource:
             self._thread.running.append(compilation)
             error = None
             try:
-                with modules.unwatched():
+                with modules.as_torchs_own():
                     return compile(*args, **kwargs)
             except BaseException as raised:
                 error = raised
