@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pytest_graphmode.backends.numpy import NumPy, NumPyEager
 from pytest_graphmode.gradients.slopes import Slopes, precision_of
@@ -36,6 +37,13 @@ def handle(gradient: Callable[..., tuple[Any, ...]], dtype: str = "float32", see
 
 def _no_skip(reason: str):
     raise AssertionError(reason)
+
+
+def failure(g: Handle, fn: Callable[..., Any], *args: Any, **options: Any) -> str:
+    """What a check that must fail says."""
+    with pytest.raises(AssertionError) as caught:
+        g.check_grads(fn, *args, **options)
+    return str(caught.value)
 
 
 def slopes(

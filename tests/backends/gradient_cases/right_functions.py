@@ -1,0 +1,295 @@
+"""Right gradients of single operations, at kinks, and over many orders of magnitude."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.backends.gradient_cases.case import case, detached, normal, positive, right
+
+# Elementwise functions and reductions.
+
+
+@right
+def polynomial(g):
+    return case(lambda x: g.xp.sum(3 * x**3 - x**2 + x), normal(g, 5))
+
+
+@right
+def sine_of_a_scalar(g):
+    return case(lambda x: g.xp.sin(x), np.float64(g.rng.normal()))
+
+
+@right
+def exponentials(g):
+    return case(lambda x: g.xp.sum(g.xp.exp(x) * g.xp.tanh(x)), normal(g, 4, 3))
+
+
+@right
+def logarithms(g):
+    return case(lambda x: g.xp.sum(g.xp.log(x) / g.xp.sqrt(x)), positive(g, 20))
+
+
+@right
+def powers_of_two_arguments(g):
+    return case(lambda x, y: g.xp.sum(x**y), positive(g, 6), normal(g, 6))
+
+
+@right
+def angle(g):
+    return case(lambda y, x: g.xp.sum(g.xp.arctan2(y, x)), normal(g, 7), positive(g, 7))
+
+
+@right
+def mean_of_squares(g):
+    return case(lambda x: g.xp.mean(x**2), normal(g, 1000))
+
+
+@right
+def big_sum(g):
+    return case(lambda x: g.xp.sum(x**2), normal(g, 20_000))
+
+
+@right
+def standard_deviation(g):
+    return case(lambda x: g.xp.std(x), normal(g, 50))
+
+
+@right
+def product_with_a_small_factor(g):
+    x = positive(g, 6)
+    x[2] = 1e-3
+    return case(lambda x: g.xp.prod(x), x)
+
+
+@right
+def running_sums_and_products(g):
+    return case(lambda x: g.xp.sum(g.xp.cumsum(x) * g.xp.cumprod(x)), positive(g, 8))
+
+
+@right
+def norm_of_a_vector(g):
+    return case(lambda x: g.xp.sqrt(g.xp.sum(x**2)), normal(g, 30))
+
+
+@right
+def log_sum_exp(g):
+    return case(lambda x: g.xp.log(g.xp.sum(g.xp.exp(x))), normal(g, 10) * 5)
+
+
+@right
+def softmax_cross_entropy(g):
+    labels = g.rng.integers(0, 10, size=16)
+
+    def loss(logits):
+        shifted = logits - g.xp.max(logits, axis=1, keepdims=True)
+        logs = shifted - g.xp.log(g.xp.sum(g.xp.exp(shifted), axis=1, keepdims=True))
+        return -g.xp.mean(g.xp.sum(logs * g.tensor(np.eye(10)[labels]), axis=1))
+
+    return case(loss, normal(g, 16, 10))
+
+
+@right
+def layer_normalisation(g):
+    def loss(x, gain, bias):
+        centred = x - g.xp.mean(x, axis=-1, keepdims=True)
+        scale = g.xp.sqrt(g.xp.mean(centred**2, axis=-1, keepdims=True) + 1e-5)
+        return g.xp.sum(g.xp.sin(centred / scale * gain + bias))
+
+    return case(loss, normal(g, 8, 16), np.ones(16), np.zeros(16))
+
+
+@right
+def broadcasting(g):
+    return case(lambda x, y: g.xp.sum((x + y) * x), normal(g, 5, 1, 3), normal(g, 4, 1))
+
+
+# Linear algebra.
+
+
+@right
+def matrix_product(g):
+    return case(lambda a, b: g.xp.sum(g.xp.sin(g.xp.matmul(a, b))), normal(g, 5, 6), normal(g, 6, 4))
+
+
+@right
+def tensor_contraction(g):
+    return case(lambda a, b: g.xp.einsum("bij,bjk->bik", a, b), normal(g, 3, 2, 4), normal(g, 3, 4, 2))
+
+
+@right
+def linear_solve(g):
+    matrix = normal(g, 5, 5) + 5 * np.eye(5)
+    return case(lambda a, b: g.xp.sum(g.xp.linalg.solve(a, b)), matrix, normal(g, 5, 2))
+
+
+@right
+def inverse(g):
+    return case(lambda a: g.xp.linalg.inv(a), normal(g, 4, 4) + 4 * np.eye(4))
+
+
+@right
+def log_determinant(g):
+    return case(lambda a: g.xp.linalg.slogdet(a)[1], normal(g, 4, 4) + 4 * np.eye(4))
+
+
+@right
+def cholesky_factor(g):
+    def loss(a):
+        return g.xp.sum(g.xp.linalg.cholesky(g.xp.matmul(a, g.xp.transpose(a)) + g.tensor(4 * np.eye(4))) ** 2)
+
+    return case(loss, normal(g, 4, 4))
+
+
+@right
+def singular_values(g):
+    return case(
+        lambda a: g.xp.sum(g.xp.linalg.svd(a, full_matrices=False)[1] ** 3),
+        normal(g, 5, 3) + np.eye(5, 3) * np.arange(1, 4),
+    )
+
+
+@right
+def eigenvalues(g):
+    def loss(a):
+        return g.xp.sum(g.xp.linalg.eigvalsh(a + g.xp.transpose(a)) ** 3)
+
+    return case(loss, normal(g, 4, 4) + np.diag(np.arange(4.0)))
+
+
+# Order, choice and kinks.
+
+
+@right
+def relu_network(g):
+    def loss(x, w1, w2):
+        return g.xp.sum(g.xp.matmul(g.xp.maximum(g.xp.matmul(x, w1), 0.0), w2) ** 2)
+
+    return case(loss, normal(g, 16, 20), normal(g, 20, 30), normal(g, 30, 4))
+
+
+@right
+def relu_network_with_zero_bias(g):
+    def loss(p):
+        hidden = g.xp.maximum(g.xp.matmul(p["x"], p["w"]) + p["b"], 0.0)
+        return g.xp.mean((hidden - 1.0) ** 2)
+
+    return case(loss, {"x": normal(g, 8, 5), "w": normal(g, 5, 7), "b": np.zeros(7)})
+
+
+@right
+def relu_at_its_kink(g):
+    x = normal(g, 12)
+    x[::4] = 0.0
+    return case(lambda x: g.xp.sum(g.xp.maximum(x, 0.0)), x)
+
+
+@right
+def absolute_value_at_zero(g):
+    x = normal(g, 9)
+    x[3] = 0.0
+    return case(lambda x: g.xp.sum(g.xp.abs(x) * 2), x)
+
+
+@right
+def all_inputs_at_a_kink(g):
+    return case(lambda x: g.xp.sum(g.xp.maximum(x, 0.0) + 0.5 * x), np.zeros(40))
+
+
+@right
+def relu_of_a_product_that_is_zero(g):
+    return case(lambda x, w: g.xp.sum(g.xp.maximum(g.xp.matmul(w, x), 0.0)), np.zeros(6), normal(g, 5, 6))
+
+
+@right
+def maximum_of_equal_arguments(g):
+    x = normal(g, 5)
+    return case(lambda x, y: g.xp.sum(g.xp.maximum(x, y)), x, x.copy())
+
+
+@right
+def maximum_along_an_axis(g):
+    return case(lambda x: g.xp.sum(g.xp.max(x, axis=1) ** 2), normal(g, 6, 9))
+
+
+@right
+def sorted_values(g):
+    return case(lambda x: g.xp.sum(g.xp.sort(x) * g.tensor(np.arange(1.0, 31))), normal(g, 30))
+
+
+@right
+def chosen_by_sign(g):
+    return case(lambda x: g.xp.sum(g.xp.where(x > 0, x**2, g.xp.sin(x))), normal(g, 25))
+
+
+@right
+def clipped(g):
+    return case(lambda x: g.xp.sum(g.xp.clip(x, -0.5, 0.5) * x), normal(g, 25))
+
+
+@right
+def rounded_away(g):
+    return case(lambda x: g.xp.sum(x * detached(g, g.xp.floor(x))), normal(g, 25) + 0.1)
+
+
+# Scales.
+
+
+@right
+def tiny_inputs(g):
+    return case(lambda x: g.xp.sum(g.xp.sin(x * 1e6)), normal(g, 12) * 1e-6)
+
+
+@right
+def tiny_inputs_of_a_square(g):
+    return case(lambda x: g.xp.sum(x**2), normal(g, 12) * 1e-6)
+
+
+@right
+def large_inputs(g):
+    return case(lambda x: g.xp.sum(g.xp.log(1 + x**2)), normal(g, 12) * 1e4)
+
+
+@right
+def tiny_and_large_leaves(g):
+    def loss(p):
+        return g.xp.sum(g.xp.sin(p["tiny"] * 1e6)) * 1e-3 + g.xp.sum(p["large"] ** 2)
+
+    return case(loss, {"tiny": normal(g, 5) * 1e-6, "large": normal(g, 5) * 1e4})
+
+
+@right
+def tiny_and_large_elements(g):
+    x = positive(g, 8) * np.logspace(-6, 4, 8)
+    return case(lambda x: g.xp.sum(g.xp.log(x)), x)
+
+
+@right
+def large_offset(g):
+    return case(lambda x: g.xp.sum(g.xp.sin(x)) + 1e6, normal(g, 10))
+
+
+@right
+def saturated_sigmoid(g):
+    return case(lambda x: g.xp.sum(1 / (1 + g.xp.exp(-x))), normal(g, 6) + 30)
+
+
+@right
+def cube_at_zero(g):
+    return case(lambda x: g.xp.sum(x**3), np.zeros(4))
+
+
+@right
+def cancelling_sum(g):
+    return case(lambda x: g.xp.sum((x + 1e5) ** 2) - g.xp.sum(x**2 + 1e10), normal(g, 5))
+
+
+@right
+def masked_with_infinity(g):
+    mask = np.where(g.rng.uniform(size=(4, 4)) < 0.3, -np.inf, 0.0)
+    np.fill_diagonal(mask, 0.0)
+
+    def loss(scores, mask):
+        weights = g.xp.exp(scores + mask)
+        return g.xp.sum((weights / g.xp.sum(weights, axis=1, keepdims=True)) ** 2)
+
+    return case(loss, normal(g, 4, 4), mask)

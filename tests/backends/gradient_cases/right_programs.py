@@ -1,0 +1,199 @@
+"""Right gradients through dtypes, trees, control flow and to second order."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tests.backends.gradient_cases.case import case, cnormal, custom, normal, right
+
+# Dtypes.
+
+
+@right
+def captured_float32(g):
+    weight = g.tensor(normal(g, 4, 6), dtype="float32")
+
+    def loss(x):
+        return g.xp.sum(g.pick(tf=lambda: g.lib.matmul(weight, x), torch=lambda: weight @ x)() ** 2)
+
+    return case(loss, normal(g, 6, 2))
+
+
+@right
+def cast_to_float32(g):
+    def loss(x):
+        return g.xp.sum(g.xp.astype(x, "float32") ** 2)
+
+    return case(loss, normal(g, 6))
+
+
+@right
+def float32_inside(g):
+    def loss(x):
+        return g.xp.sum(g.xp.astype(g.xp.sin(g.xp.astype(x, "float32")), "float64")) * 1.0
+
+    return case(loss, normal(g, 6))
+
+
+@right
+def complex_magnitude(g):
+    return case(lambda z: g.xp.sum(g.xp.abs(z) ** 3), cnormal(g, 6))
+
+
+@right
+def complex_exponential(g):
+    return case(lambda z: g.xp.exp(z * 1j) * z, cnormal(g, 4))
+
+
+@right
+def complex_and_real(g):
+    return case(lambda z, x: g.xp.real(g.xp.sum(g.xp.multiply(z * z, g.xp.exp(x)))), cnormal(g, 5), normal(g, 5))
+
+
+@right
+def complex_matrix_product(g):
+    return case(lambda a, b: g.xp.matmul(a, b), cnormal(g, 3, 4), cnormal(g, 4, 2))
+
+
+# Structure and control flow.
+
+
+class Batch(NamedTuple):
+    values: Any
+    index: Any
+
+
+@right
+def trees_with_integers(g):
+    batch = Batch(normal(g, 6, 3), g.rng.integers(0, 6, size=9))
+    return case(
+        lambda batch, scale: g.xp.sum(g.xp.take(batch.values, batch.index, axis=0) * scale), batch, normal(g, 3)
+    )
+
+
+@right
+def trees_of_outputs(g):
+    def both(x):
+        return {"sine": g.xp.sin(x), "sum": (g.xp.sum(x**2), g.xp.argmax(x))}
+
+    return case(both, normal(g, 7))
+
+
+@right
+def joined_and_split(g):
+    def loss(x, y):
+        joined = g.xp.concatenate([x, g.xp.flip(y)])
+        return g.xp.sum(joined[1:] * joined[:-1])
+
+    return case(loss, normal(g, 4), normal(g, 5))
+
+
+@right
+def scalar_arguments(g):
+    return case(lambda a, b: a * g.xp.exp(b), np.float64(g.rng.normal()), np.asarray(g.rng.normal()))
+
+
+@right
+def python_loop(g):
+    def loss(x):
+        for step in range(4):
+            x = g.xp.sin(x) + step * x
+        return g.xp.sum(x)
+
+    return case(loss, normal(g, 5))
+
+
+@right
+def counted_loop(g):
+    return case(lambda x: g.xp.sum(g.fori_loop(0, 5, lambda i, x: g.xp.sin(x) * 1.5, x)), normal(g, 5))
+
+
+@right
+def conditional_loop(g):
+    def loss(x):
+        _, total = g.while_loop(lambda n, t: n < 4, lambda n, t: (n + 1, g.xp.tanh(t) * 1.5), (g.tensor(0), x))
+        return g.xp.sum(total)
+
+    return case(loss, normal(g, 5))
+
+
+@right
+def recurrent_network(g):
+    def loss(xs, w, u):
+        def step(h, x):
+            h = g.xp.tanh(g.xp.matmul(w, h) + g.xp.matmul(u, x))
+            return h, g.xp.sum(h)
+
+        h, sums = g.scan(step, g.tensor(np.zeros(4)), xs)
+        return g.xp.sum(h**2) + g.xp.sum(sums)
+
+    return case(loss, normal(g, 6, 3), normal(g, 4, 4) / 2, normal(g, 4, 3))
+
+
+@right
+def branch(g):
+    def loss(x):
+        return g.cond(g.xp.sum(x) > 0, lambda x: g.xp.sum(x**2), lambda x: g.xp.sum(g.xp.sin(x)), x)
+
+    return case(loss, normal(g, 5))
+
+
+@right
+def chosen_branch(g):
+    def loss(x, n):
+        return g.switch(n, [lambda x: g.xp.sum(x**2), lambda x: g.xp.sum(g.xp.sin(x))], x)
+
+    return case(loss, normal(g, 5), np.int32(g.rng.integers(0, 2)))
+
+
+@right
+def custom_gradient(g):
+    operation = custom(g, lambda x: g.xp.sin(x), lambda up, x: up * g.xp.cos(x))
+    return case(lambda x: g.xp.sum(operation(x) ** 2), normal(g, 8))
+
+
+@right
+def gradient_inside(g):
+    def penalty(x):
+        return g.xp.sum(g.grad(lambda x: g.xp.sum(g.xp.sin(x) * x))(x) ** 2)
+
+    return case(penalty, normal(g, 5))
+
+
+# Second order.
+
+
+@right
+def second_order_polynomial(g):
+    return case(lambda x, y: g.xp.sum(x**3 * y), normal(g, 4), normal(g, 4), order=2)
+
+
+@right
+def second_order_network(g):
+    def loss(p):
+        return g.xp.mean(g.xp.matmul(g.xp.tanh(g.xp.matmul(p["x"], p["w"])), p["v"]) ** 2)
+
+    return case(loss, {"x": normal(g, 5, 3), "w": normal(g, 3, 4), "v": normal(g, 4, 2)}, order=2)
+
+
+@right
+def second_order_of_a_linear_function(g):
+    weight = normal(g, 5)
+    return case(lambda x: g.xp.sum(x * g.tensor(weight)), normal(g, 5), order=2)
+
+
+@right
+def second_order_linear_in_one_argument(g):
+    return case(lambda x, y: g.xp.sum(x**2) + g.xp.sum(y), normal(g, 5), normal(g, 5), order=2)
+
+
+@right
+def second_order_complex(g):
+    return case(lambda z: g.xp.sum(g.xp.real(z * z * z)), cnormal(g, 4), order=2)
+
+
+@right
+def second_order_many_outputs(g):
+    return case(lambda x: {"a": g.xp.sin(x), "b": x[:2] ** 3}, normal(g, 4), order=2)
