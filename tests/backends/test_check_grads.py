@@ -61,6 +61,16 @@ def test_one_graph_serves_the_whole_check(graphmode, order):
     assert loss.times == order
 
 
+@variants("torch:compile")
+@pytest.mark.parametrize("order", [1, 2])
+def test_one_compilation_serves_the_whole_check(graphmode, order):
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    graphmode.check_grads(lambda x, y: {"sine": graphmode.xp.sin(x) * y, "x": x}, X, X, order=order)
+    assert dict(counters["frames"]) == {"total": 1, "ok": 1}
+
+
 @graph
 def test_one_graph_serves_a_check_that_fails(graphmode):
     loss = counted(WRONG["one_percent"](graphmode).fn)
