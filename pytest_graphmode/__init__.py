@@ -5,15 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# At once, since the function takes the place of its module as an attribute of this package.
-from pytest_graphmode.watch import watch
-
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, BackendSpec, Mode, SourceSpec
     from pytest_graphmode.errors import UnsupportedError
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger import Argument, Cause, GraphBreak, GraphBuild, GraphLedger
     from pytest_graphmode.variant import Variant
+    from pytest_graphmode.watcher import watch
 
 __all__ = [
     "Argument",
@@ -39,6 +37,7 @@ _HOMES = {
     "handle": ("Handle",),
     "ledger": ("Argument", "Cause", "GraphBreak", "GraphBuild", "GraphLedger"),
     "variant": ("Variant",),
+    "watcher": ("watch",),
 }
 
 

@@ -50,10 +50,10 @@ class _Bound:
         actual = f"{self.actual:.2f} s spent building" if self.name == "seconds" else _counted(self.name, self.actual)
         allowed = f"exactly {self.value:g} expected" if self.exact and self.value else f"at most {self.value:g} allowed"
         where = f" ({self.key})" if self.key else ""
-        return f"{actual}, {allowed}{where}{self._cure}"
+        return f"{actual}, {allowed}{where}{self._hint}"
 
     @property
-    def _cure(self) -> str:
+    def _hint(self) -> str:
         if self.exact and self.actual < self.value:
             return f": fewer than expected, write graph_rebuilds({self.actual:g}), or at_most={self.value:g}"
         return ""
@@ -84,11 +84,11 @@ def verdict(
 
 
 def _bounds(ledger: GraphLedger, limits: Sequence[Limit], variant: Variant | None) -> Iterator[_Bound]:
-    """What the limits mean for a ledger, and those that count plumbing too for all of it."""
-    for plumbing in (False, True):
-        chosen = [limit for limit in limits if limit.plumbing is plumbing]
+    """What the limits mean for a ledger, and those that count the framework's own machinery too for all of it."""
+    for internal in (False, True):
+        chosen = [limit for limit in limits if limit.internal is internal]
         if chosen:
-            counted = ledger.with_plumbing() if plumbing else ledger
+            counted = ledger.with_internal() if internal else ledger
             yield from _of_variant(counted, chosen, variant) if variant else _of_parts(counted, chosen)
 
 

@@ -1,6 +1,6 @@
 """Why a graph was built again: compares a build with the nearest earlier build of the same function.
 
-Called by `recorder.py` for every build; event sources only describe arguments and name cures.
+Called by `recorder.py` for every build; event sources only describe arguments and name hints.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class History:
             return ()
         earlier = self._by_owner.get(report.identity.owner)
         if earlier is None:
-            return (_cured(Cause("new-function-object"), report),)
-        return tuple(_cured(cause, report) for cause in _causes(report, earlier.nearest(report)))
+            return (_hinted(Cause("new-function-object"), report),)
+        return tuple(_hinted(cause, report) for cause in _causes(report, earlier.nearest(report)))
 
     def add(self, report: BuildReport) -> None:
         self.count += 1
@@ -76,15 +76,15 @@ def _causes(report: BuildReport, nearest: BuildReport) -> list[Cause]:
     return [*report.causes, *found] or [Cause("cache-reset", before=raised)]
 
 
-def _cured(cause: Cause, report: BuildReport) -> Cause:
-    """With the cure that the event source names: for the kind, or for values that a tensor can't stand for."""
-    if cause.cure:
+def _hinted(cause: Cause, report: BuildReport) -> Cause:
+    """With the hint that the event source names: for the kind, or for values that a tensor can't stand for."""
+    if cause.hint:
         return cause
-    cures = report.cures
-    general = cures.get(cause.kind, "")
+    hints = report.hints
+    general = hints.get(cause.kind, "")
     constant = cause.kind == "python-value" and cause.type_name not in _NUMBERS
-    cure = cures.get("python-object", general) if constant else general
-    return replace(cause, cure=cure.replace("{argument}", cause.argument))
+    hint = hints.get("python-object", general) if constant else general
+    return replace(cause, hint=hint.replace("{argument}", cause.argument))
 
 
 def changes(before: BuildReport, after: BuildReport) -> list[Cause]:

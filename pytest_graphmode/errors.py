@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UnsupportedError(NotImplementedError):
-    """A mode was asked for something its framework can't do; the message names the mode, the thing and the cure."""
+    """A mode was asked for something its framework can't do; the message names the mode, the thing and the hint."""
 
 
 class UnsupportedCheckError(UnsupportedError, AssertionError):

@@ -1,4 +1,4 @@
-"""The text of a ledger: each function with its builds, their causes and cures, the same for every framework.
+"""The text of a ledger: each function with its builds, their causes and hints, the same for every framework.
 
 Called by `GraphLedger.explain`, the failing assertions of `budget.py` and the terminal report.
 """
@@ -35,10 +35,10 @@ def _fallback(entry: Fallback) -> str:
 
 def _machinery(ledger: GraphLedger) -> Iterator[str]:
     """What was built besides, so that nobody misses it in the counts."""
-    names = dict.fromkeys(f"{build.function} ({build.location})" for build in ledger.plumbing)
+    names = dict.fromkeys(f"{build.function} ({build.location})" for build in ledger.internal)
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        count = "1 build" if len(ledger.plumbing) == 1 else f"{len(ledger.plumbing)} builds"
+        count = "1 build" if len(ledger.internal) == 1 else f"{len(ledger.internal)} builds"
         yield f"  not counted: {count} of the framework's own machinery, {', '.join(list(names)[:3])}{more}"
 
 

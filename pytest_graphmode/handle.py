@@ -16,7 +16,7 @@ from pytest_graphmode.controlflow import Verbs
 from pytest_graphmode.recorder import Recorder
 from pytest_graphmode.tensor_rule import dtype_of_array, dtype_of_numbers, is_numbers, python_kind
 from pytest_graphmode.variant import Variant
-from pytest_graphmode.watch import watch as watch_block
+from pytest_graphmode.watcher import watch as watch_block
 
 if TYPE_CHECKING:
     from pytest_graphmode.ledger import GraphLedger
@@ -347,7 +347,7 @@ class Handle:
         return watch_block(structures=structures)
 
     def explain(self) -> str:
-        """Each function the test built, with the builds' causes and cures."""
+        """Each function the test built, with the builds' causes and hints."""
         return self.ledger.explain()
 
     # What the checks need.

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_graphmode import options
 from pytest_graphmode.registry import Registry, accelerator_present, gather
-from pytest_graphmode.watch import recording, watcher
+from pytest_graphmode.watcher import recording, watcher
 
 if TYPE_CHECKING:
     from _pytest.mark import ParameterSet
@@ -52,10 +52,10 @@ def configure(config: pytest.Config) -> Registry:
 def header(registry: Registry) -> str:
     """The line of `pytest_report_header`; it imports nothing, so devices that only a framework can tell are `all`."""
     settings, specs = registry.settings, registry.specs
-    cures = " or ".join(specs[name].cure for name in options.DEFAULT_BACKENDS if name in specs)
+    hints = " or ".join(specs[name].hint for name in options.DEFAULT_BACKENDS if name in specs)
     backends = ", ".join(f"{choice} {specs[choice.name].version}" for choice in settings.backends)
     devices = ", ".join(settings.devices or (["all"] if accelerator_present() else ["cpu"]))
-    return f"graphmode: {backends or f'no framework installed ({cures})'}; devices: {devices}; seed: {settings.seed}"
+    return f"graphmode: {backends or f'no framework installed ({hints})'}; devices: {devices}; seed: {settings.seed}"
 
 
 # Collection.

@@ -1,6 +1,6 @@
 """What was built, called, broken and why: the plain records that event sources fill and every report reads.
 
-`watch.py` writes into a `GraphLedger`; `budget.py`, the handle and the reports read it.
+`watcher.py` writes into a `GraphLedger`; `budget.py`, the handle and the reports read it.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ class Cause:
     argument: str = ""
     before: str = ""
     after: str = ""
-    cure: str = ""
+    hint: str = ""
     type_name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.cure}" if self.cure else self.what
+        return f"{self.what}: {self.hint}" if self.hint else self.what
 
     @property
     def what(self) -> str:
-        """The change without its cure: `x changed shape [32, 3] -> [7, 3]`."""
+        """The change without its hint: `x changed shape [32, 3] -> [7, 3]`."""
         if self.kind in _TOLD:
             return _TOLD[self.kind] + (f" (the earlier one {self.before})" if self.before else "")
         change = f"changed {self.before} -> {self.after}"
@@ -104,8 +104,8 @@ class BuildReport:
     """One build as an event source saw it, before it is compared with earlier ones.
 
     `causes` holds what only the framework can know (a failed guard, variable creation); `considered` the names
-    of the arguments that can cause a rebuild, None for all; `cures` a text by cause kind, in which
-    `{argument}` stands for the argument's name. `internal` marks a framework's own plumbing, `resumed` the rest of
+    of the arguments that can cause a rebuild, None for all; `hints` a text by cause kind, in which
+    `{argument}` stands for the argument's name. `internal` marks a framework's own machinery, `resumed` the rest of
     a function after a graph break. `conditions` are compared like arguments, and not shown.
     """
 
@@ -119,7 +119,7 @@ class BuildReport:
     control_flow: Mapping[str, int] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
     considered: frozenset[str] | None = None
-    cures: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
     failed: bool = False
     internal: bool = False
     structure: str | None = None
@@ -200,22 +200,22 @@ class Fallback:
 class GraphLedger:
     """The record of a test or of a `watch` block; it grows while it watches and keeps its contents afterwards.
 
-    Counts leave out the framework's own machinery, which is in `plumbing`. Eager modes add to the counts
+    Counts leave out the framework's own machinery, which is in `internal`. Eager modes add to the counts
     through counters, and have an event only for each new structure.
     """
 
     def __init__(self) -> None:
         self._events: list[GraphBuild] = []
-        self._plumbing: list[GraphBuild] = []
+        self._internal: list[GraphBuild] = []
         self._breaks: list[GraphBreak] = []
         self._fallbacks: list[Fallback] = []
         self._calls: dict[tuple[str, str], int] = {}
         self._windows: list[Window] = []
 
-    # What event sources write, through `watch.Recorder`.
+    # What event sources write, through `watcher.Recorder`.
 
     def add_build(self, build: GraphBuild) -> None:
-        (self._plumbing if build.internal else self._events).append(build)
+        (self._internal if build.internal else self._events).append(build)
 
     def add_break(self, graph_break: GraphBreak) -> None:
         if graph_break not in self._breaks:
@@ -236,7 +236,7 @@ class GraphLedger:
 
     def clear(self) -> None:
         """Forget everything: the test proper begins."""
-        for entries in (self._events, self._plumbing, self._breaks, self._fallbacks, self._windows):
+        for entries in (self._events, self._internal, self._breaks, self._fallbacks, self._windows):
             entries.clear()
         self._calls.clear()
 
@@ -252,9 +252,9 @@ class GraphLedger:
         return tuple(self._events)
 
     @property
-    def plumbing(self) -> tuple[GraphBuild, ...]:
+    def internal(self) -> tuple[GraphBuild, ...]:
         """Builds of the framework's own machinery (tf.data, variable initialisers), which no count includes."""
-        return tuple(self._plumbing)
+        return tuple(self._internal)
 
     @property
     def graph_breaks(self) -> tuple[GraphBreak, ...]:
@@ -331,18 +331,18 @@ class GraphLedger:
 
         part = GraphLedger()
         part._events = list(filter(kept, self._events))
-        part._plumbing = list(filter(kept, self._plumbing))
+        part._internal = list(filter(kept, self._internal))
         part._breaks = list(filter(kept, self._breaks))
         part._fallbacks = list(filter(kept, self._fallbacks))
         part._windows = [window for window in self._windows if kept(window.counter)]
         part._calls = {key: count for key, count in self._calls.items() if wanted(*key)}
         return part
 
-    def with_plumbing(self) -> GraphLedger:
+    def with_internal(self) -> GraphLedger:
         """A ledger in which the framework's own machinery counts like the user's code."""
         whole = self.part(lambda backend, mode: True)
-        whole._events += [replace(build, internal=False) for build in whole._plumbing]
-        whole._plumbing = []
+        whole._events += [replace(build, internal=False) for build in whole._internal]
+        whole._internal = []
         return whole
 
     def built(self, group: int) -> int:
@@ -360,7 +360,7 @@ class GraphLedger:
         return tuple(dict.fromkeys([*pairs, *self._calls]))
 
     def explain(self) -> str:
-        """Every function with its builds, what caused each, and the cure; the text of a failing assertion too."""
+        """Every function with its builds, what caused each, and the hint; the text of a failing assertion too."""
         from pytest_graphmode.explain import explain
 
         return explain(self)

@@ -36,13 +36,13 @@ class GraphmodeRequest:
 class Limit:
     """A bound on one count of a ledger, by `backend`, `backend_mode` or "" for any; `exact` for an exact count.
 
-    With `plumbing` the framework's own machinery counts too.
+    With `internal` the framework's own machinery counts too.
     """
 
     name: str
     values: Mapping[str, float]
     exact: bool = False
-    plumbing: bool = False
+    internal: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,16 +172,16 @@ def _rebuild_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
 
 
 def _budget_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
-    arguments = _bound(mark, (*BUDGETS, "plumbing"), positional=0)
-    plumbing = arguments.pop("plumbing", False)
-    if not isinstance(plumbing, bool):
+    arguments = _bound(mark, (*BUDGETS, "internal"), positional=0)
+    internal = arguments.pop("internal", False)
+    if not isinstance(internal, bool):
         raise TypeError(
-            f"plumbing must be True, to count the framework's own machinery too, or False; not {plumbing!r}"
+            f"internal must be True, to count the framework's own machinery too, or False; not {internal!r}"
         )
     given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
         raise TypeError(f"it needs one of {', '.join(BUDGETS)}")
-    return [Limit(name, _by_key(name, value, specs), plumbing=plumbing) for name, value in given.items()]
+    return [Limit(name, _by_key(name, value, specs), internal=internal) for name, value in given.items()]
 
 
 _LIMITS: Final[Mapping[str, Callable[[pytest.Mark, Specs], list[Limit]]]] = {

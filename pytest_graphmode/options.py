@@ -30,14 +30,14 @@ _VALUES: Final = {
 }
 _SWITCHES: Final = {
     "graph_watch": "keep a ledger for every test of the run, also those that never heard of this plugin",
-    "graph_report": "print a table of what each test built, and the worst rebuilders with cause and cure",
+    "graph_report": "print a table of what each test built, and the worst rebuilders with cause and hint",
 }
 _MARKERS: Final = (
     "graphmode(backends=None, devices=None, dtypes=None): narrow the variants of a test, class or module",
     """graph_rebuilds(count=None, *, at_most=None, **by_backend): how often graphs may be built again during the test,
     e.g. graph_rebuilds(0), graph_rebuilds(tf=0, torch=499, torch_compile=0)""",
-    """graph_budget(*, builds=None, rebuilds=None, breaks=None, nodes=None, seconds=None, plumbing=False): upper limits,
-    each a number or a dict by backend or backend_mode; with plumbing=True on the framework's own machinery too""",
+    """graph_budget(*, builds=None, rebuilds=None, breaks=None, nodes=None, seconds=None, internal=False): upper limits,
+    each a number or a dict by backend or backend_mode; with internal=True on the framework's own machinery too""",
     """graph_agree(*, rtol=None, atol=None, reference=None): adds an item that compares what the variants recorded
     with graphmode.agree""",
     "graph_skip(variants, *, reason): skip the variants matching 'tf', 'tf:session', 'torch:compile@gpu'",
@@ -96,7 +96,7 @@ def resolve(config: pytest.Config, specs: Mapping[str, BackendSpec]) -> Settings
     """The settings of a run.
 
     Raises:
-        pytest.UsageError: a value is not legal; the message has the legal ones and the cure.
+        pytest.UsageError: a value is not legal; the message has the legal ones and the hint.
     """
 
     def setting(name: str, parse: Callable[[str], T], default: T) -> T:
@@ -130,7 +130,7 @@ def parse_backends(text: str, specs: Mapping[str, BackendSpec]) -> tuple[Backend
     """`tf,torch:eager+compile` as choices, in the order given; `all` as every installed backend in every mode.
 
     Raises:
-        ValueError: an unknown or missing backend, or an unknown mode, with the legal values and the cure.
+        ValueError: an unknown or missing backend, or an unknown mode, with the legal values and the hint.
     """
     entries = split(text, "backends")
     if "all" in entries:
@@ -140,7 +140,7 @@ def parse_backends(text: str, specs: Mapping[str, BackendSpec]) -> tuple[Backend
         raise ValueError(f"names no backend: write one of {', '.join(specs)}, or all")
     for choice in choices:
         if not specs[choice.name].installed:
-            raise ValueError(f"{choice.name} is not installed: {specs[choice.name].cure}")
+            raise ValueError(f"{choice.name} is not installed: {specs[choice.name].hint}")
     return merged(choices, specs)
 
 

@@ -1,6 +1,6 @@
 """Turns what event sources report into a history: which builds belong together, which are rebuilds, and why.
 
-The outermost `watch`, or a test, is a recorder of its own, opened by `watch.py`: it decides what counts as a rebuild.
+The outermost `watch`, or a test, is a recorder of its own, opened by `watcher.py`: it decides what counts as a rebuild.
 """
 
 from __future__ import annotations

@@ -32,15 +32,15 @@ def reason_for_none(registry: Registry, request: GraphmodeRequest) -> str:
     """Why `select` found no variant, and what to do about it."""
     specs, settings = registry.specs, registry.settings
     if not settings.backends:
-        cures = " or ".join(specs[name].cure for name in ("tf", "torch") if name in specs)
-        return f"neither TensorFlow nor PyTorch is installed: {cures}"
+        hints = " or ".join(specs[name].hint for name in ("tf", "torch") if name in specs)
+        return f"neither TensorFlow nor PyTorch is installed: {hints}"
     ways = _ways(registry, request)
     if not ways and request.backends is not None:
         asked = ",".join(map(str, request.backends))
         selected = ",".join(map(str, settings.backends))
-        missing = [specs[choice.name].cure for choice in request.backends if not specs[choice.name].installed]
-        cure = " and ".join([*missing, f"run with --graph-backends={asked}"])
-        return _none_left(f"backends {asked}", selected, cure)
+        missing = [specs[choice.name].hint for choice in request.backends if not specs[choice.name].installed]
+        hint = " and ".join([*missing, f"run with --graph-backends={asked}"])
+        return _none_left(f"backends {asked}", selected, hint)
     if not _dtypes(registry, request) and request.dtypes is not None:
         asked = ",".join(request.dtypes)
         return _none_left(f"dtypes {asked}", ",".join(settings.dtypes), f"run with --graph-dtypes={asked}")
@@ -51,8 +51,8 @@ def reason_for_none(registry: Registry, request: GraphmodeRequest) -> str:
     return f"no variant is left of the selected ones: {f'{asked} ({there})' if asked else there}"
 
 
-def _none_left(asked: str, selected: str, cure: str) -> str:
-    return f"no variant is left of the selected ones: its marker asks for {asked}, not {selected}; {cure}"
+def _none_left(asked: str, selected: str, hint: str) -> str:
+    return f"no variant is left of the selected ones: its marker asks for {asked}, not {selected}; {hint}"
 
 
 def _ways(registry: Registry, request: GraphmodeRequest) -> list[tuple[str, str]]:

@@ -195,10 +195,10 @@ def test_plumbing_is_held_against_a_budget_only_where_that_is_asked():
         identity = Identity("machinery" if internal else "step", "dataset.py" if internal else "model.py", 3)
         recorder.build(BuildReport("tf", "graph", identity, internal=internal))
     assert verdict(recorder.ledger, [at_most("builds", _=1)], None) is None
-    failure = verdict(recorder.ledger, [Limit("builds", {"": 1}, plumbing=True)], None)
+    failure = verdict(recorder.ledger, [Limit("builds", {"": 1}, internal=True)], None)
     assert first_line(failure) == "3 builds, at most 1 allowed"
     assert "machinery (dataset.py:3) built 2 times" in failure
-    assert verdict(recorder.ledger, [Limit("builds", {"": 3}, plumbing=True)], None) is None
+    assert verdict(recorder.ledger, [Limit("builds", {"": 3}, internal=True)], None) is None
 
 
 # Fallbacks.

@@ -186,7 +186,7 @@ def test_builds_are_compared_with_those_of_their_own_owner():
 
 
 def test_what_the_framework_knows_comes_first_and_is_not_said_twice():
-    told = (Cause("guard", "", cure="look"), Cause("shape", "x", "3", "4", "mark it"))
+    told = (Cause("guard", "", hint="look"), Cause("shape", "x", "3", "4", "mark it"))
     second = report(tensor(shape=(4,)), value_argument("n", 2), causes=told)
     causes = found(report(tensor(shape=(3,)), value_argument("n", 1)), second)
     assert causes[:2] == told
@@ -221,10 +221,10 @@ def test_where_nothing_changed_since_a_failed_build_that_is_said():
     assert str(cause).endswith("was not there (the earlier one raised)")
 
 
-def test_cures_are_those_of_the_event_source_with_the_arguments_name():
-    cures = {"shape": "mark {argument}", "python-value": "pass a tensor", "python-object": "pass an equal one"}
-    first = report(tensor(), value_argument("n", 1), value_argument("mode", "a"), cures=cures)
-    second = report(tensor(shape=(4,)), value_argument("n", 2), value_argument("mode", "b"), cures=cures)
+def test_hint_are_those_of_the_event_source_with_the_arguments_name():
+    hints = {"shape": "mark {argument}", "python-value": "pass a tensor", "python-object": "pass an equal one"}
+    first = report(tensor(), value_argument("n", 1), value_argument("mode", "a"), hints=hints)
+    second = report(tensor(shape=(4,)), value_argument("n", 2), value_argument("mode", "b"), hints=hints)
     assert [str(cause) for cause in found(first, second)] == [
         "x changed shape [3] -> [4]: mark x",
         "n is a Python int that changed 1 -> 2: pass a tensor",
@@ -232,10 +232,10 @@ def test_cures_are_those_of_the_event_source_with_the_arguments_name():
     ]
 
 
-def test_without_a_cure_for_objects_that_for_numbers_serves():
-    cures = {"python-value": "pass a tensor"}
-    cause = only(report(value_argument("mode", "a")), report(value_argument("mode", "b"), cures=cures))
-    assert cause.cure == "pass a tensor"
+def test_without_a_hint_for_objects_that_for_numbers_serves():
+    hints = {"python-value": "pass a tensor"}
+    cause = only(report(value_argument("mode", "a")), report(value_argument("mode", "b"), hints=hints))
+    assert cause.hint == "pass a tensor"
 
 
 class Config:

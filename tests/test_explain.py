@@ -4,7 +4,7 @@ from pytest_graphmode.ledger import BuildReport, Fallback, GraphBreak, GraphLedg
 from pytest_graphmode.recorder import Recorder
 
 STEP = Identity("train_step", "/home/me/model.py", 42, owner=1)
-CURES = {
+HINTS = {
     "shape": "tf.function(reduce_retracing=True) or an input_signature with None",
     "python-value": "pass a tensor, or accept one build per value",
 }
@@ -19,7 +19,7 @@ def built(shape, training, nodes, line, seconds=0.1, identity=STEP, **more):
         nodes=nodes,
         seconds=seconds,
         call_site=f"test_model.py:{line}",
-        cures=CURES,
+        hints=HINTS,
         **more,
     )
 
@@ -31,7 +31,7 @@ def recorded(*reports):
     return recorder.ledger
 
 
-def test_the_text_lines_up_builds_with_causes_and_cures():
+def test_the_text_lines_up_builds_with_causes_and_hint():
     ledger = recorded(
         built((32, 3), True, 41, 17), built((32, 3), False, 39, 18), built((7, 3), False, 39, 21, seconds=0.11)
     )

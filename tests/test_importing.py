@@ -13,7 +13,7 @@ import pytest
 from pytest_graphmode.backends.base import SourceSpec
 from pytest_graphmode.importing import ImportWatch, complete, lineage
 from pytest_graphmode.recorder import Recorder
-from pytest_graphmode.watch import Sink, Watcher
+from pytest_graphmode.watcher import Sink, Watcher
 
 SPEC = SourceSpec(("madeup.inner",), "madeup_source:Source")
 

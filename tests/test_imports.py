@@ -51,11 +51,11 @@ def only_cpu() -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    import pytest_graphmode.watch  # the module, whose place in the package the function has taken
-
     for name in pytest_graphmode.__all__:
         assert getattr(pytest_graphmode, name).__name__ == name
-    assert callable(pytest_graphmode.watch)
+    import pytest_graphmode.watcher as module
+
+    assert module.watch is pytest_graphmode.watch
     with pytest.raises(AttributeError, match="module 'pytest_graphmode' has no attribute 'nothing'"):
         pytest_graphmode.nothing  # noqa: B018
 

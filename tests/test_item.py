@@ -187,7 +187,7 @@ def test_no_variant_left_is_one_skipped_item_that_says_so(toy: pytest.Pytester) 
     )
 
 
-def test_without_a_framework_tests_skip_with_the_cure(
+def test_without_a_framework_tests_skip_with_the_hint(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for framework in ("tensorflow", "torch"):

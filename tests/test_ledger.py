@@ -61,7 +61,7 @@ def test_failed_builds_count():
 def test_the_frameworks_own_builds_are_apart():
     ledger = recorded(built(internal=True), built((2,), internal=True), built((1,), LOSS))
     assert (ledger.builds, ledger.rebuilds, ledger.nodes) == (1, 0, 4)
-    assert [event.function for event in ledger.plumbing] == ["step", "step"]
+    assert [event.function for event in ledger.internal] == ["step", "step"]
 
 
 def test_one_function_in_two_modes_is_two():

@@ -160,11 +160,11 @@ WRONG = [
     (mark("graph_budget"), "it needs one of builds, rebuilds, breaks, nodes, seconds"),
     (
         mark("graph_budget", 1),
-        "it takes no positional arguments, and builds, rebuilds, breaks, nodes, seconds, plumbing by name",
+        "it takes no positional arguments, and builds, rebuilds, breaks, nodes, seconds, internal by name",
     ),
     (mark("graph_budget", build=1), "it has no argument build: it takes builds, rebuilds, breaks, nodes, seconds"),
     (mark("graph_budget", nodes={"keras": 1}), f"nodes has no key 'keras': the keys are {KEYS}"),
-    (mark("graph_budget", builds=1, plumbing=1), "plumbing must be True, to count the framework's own machinery too"),
+    (mark("graph_budget", builds=1, internal=1), "internal must be True, to count the framework's own machinery too"),
     (mark("graph_budget", nodes={"tf": -1}), "nodes must be a whole number from 0, not -1"),
     (mark("graph_budget", nodes={}), f"nodes is an empty dict: its keys may be {KEYS}"),
     (mark("graph_budget", seconds="1"), "seconds must be a number of seconds from 0, not '1'"),

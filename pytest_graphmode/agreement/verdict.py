@@ -53,17 +53,17 @@ def disagreement(runs: Sequence[Run], request: AgreeRequest) -> str | None:
     if not any(run.recording for run in ran):
         return _NOTHING
     reference = next(run for run in ran if request.reference is None or request.reference.matches(run.variant))
-    lines, cures = [], set()
+    lines, hints = [], set()
     for run in ran:
         faults = [] if run is reference else list(_faults(run, reference, request))
         if faults:
             lines.append(f"{run.variant} does not agree with the reference, {reference.variant}:")
             lines += [f"  {fault.text}" for fault in faults]
-            cures |= {fault.cure for fault in faults}
+            hints |= {fault.hint for fault in faults}
     if not lines:
         return None
     note = [f"Not compared: {_skipped(runs)}."] if _skipped(runs) else []
-    return "\n".join([*lines, *note, *(cure for cure in (_WIDEN, _ALIGN) if cure in cures)])
+    return "\n".join([*lines, *note, *(hint for hint in (_WIDEN, _ALIGN) if hint in hints)])
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class _Fault:
     """One difference between a variant and the reference, and what to do about it."""
 
     text: str
-    cure: str
+    hint: str
 
 
 def _faults(run: Run, reference: Run, request: AgreeRequest) -> Iterator[_Fault]:

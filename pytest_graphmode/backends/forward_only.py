@@ -19,10 +19,10 @@ from pytest_graphmode.arguments import Argument
 from pytest_graphmode.backends.numpy import NumPy, NumPyEager
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger import BuildReport
-from pytest_graphmode.watch import watcher
+from pytest_graphmode.watcher import watcher
 
 Array = np.ndarray[Any, Any]
-_CURES: Final = {"new-function-object": "make it once, outside the loop, and call that"}
+_HINTS: Final = {"new-function-object": "make it once, outside the loop, and call that"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class ForwardOnlyMode(NumPyEager):
                 seconds=time.perf_counter() - start,
                 call_site=identity.call_site(),
                 control_flow=program.control_flow,
-                cures=_CURES,
+                hints=_HINTS,
                 failed=failed,
             )
             watcher.build(report)
@@ -186,8 +186,8 @@ def _array(program: Program, argument: Argument, value: Any) -> Array:
         raise TypeError(f"{argument.name} of {program.name} is {type(value).__name__}: pass a NumPy array")
     where = f"{argument.name} of {program.name} is declared as {argument.text}, not {value.dtype}{list(value.shape)}"
     if value.dtype != argument.dtype:
-        cure = f"run with --graph-dtypes={argument.dtype}" if value.dtype.kind == "f" else f"cast to {argument.dtype}"
-        raise TypeError(f"{where}: {cure}, or declare {value.dtype} in the model")
+        hint = f"run with --graph-dtypes={argument.dtype}" if value.dtype.kind == "f" else f"cast to {argument.dtype}"
+        raise TypeError(f"{where}: {hint}, or declare {value.dtype} in the model")
     if argument.shape is not None and not _fits(argument.shape, value.shape):
         raise ValueError(f"{where}: pass that shape, or leave the dimension free in the model")
     return value

@@ -10,7 +10,7 @@ from pytest_graphmode.compare import first_leaf_mismatch
 from pytest_graphmode.controlflow.cases import Case, cases_of
 from pytest_graphmode.controlflow.journal import BRANCHES, LOOPS, Journal, Place, observed
 from pytest_graphmode.controlflow.plain import native_worlds, numpy_world, run_plainly
-from pytest_graphmode.watch import recording, watcher
+from pytest_graphmode.watcher import recording, watcher
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode

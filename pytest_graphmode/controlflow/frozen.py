@@ -13,7 +13,7 @@ import numpy as np
 from pytest_graphmode import calls, identity, trees
 from pytest_graphmode.controlflow.clock import Clock
 from pytest_graphmode.controlflow.plain import native_worlds, run_plainly
-from pytest_graphmode.watch import watcher
+from pytest_graphmode.watcher import watcher
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
@@ -28,10 +28,10 @@ _KEEP: Final = "pass it to the function as a tensor, or hold it in a graphmode.v
 
 @dataclass(frozen=True)
 class _Source:
-    """Python state that may change between calls: what to say of the change, the cure, and how it is made."""
+    """Python state that may change between calls: what to say of the change, the hint, and how it is made."""
 
     change: str
-    cure: str
+    hint: str
     attempts: tuple[Callable[[], object], ...]
 
 
@@ -80,7 +80,7 @@ class _Check:
                     continue
                 now = self._graph()
                 if now.same(graph):
-                    return _frozen(source.change, source.cure, (python, moved), (graph, now))
+                    return _frozen(source.change, source.hint, (python, moved), (graph, now))
                 break
             self._seed, self.clock.shift = 0, 0.0
         return None
@@ -165,12 +165,12 @@ def _short(leaf: Any) -> str:
     return f"{leaf:.6g}" if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind == "f" else str(leaf)
 
 
-def _frozen(change: str, cure: str, python: tuple[_Run, _Run], graph: tuple[_Run, _Run]) -> str:
+def _frozen(change: str, hint: str, python: tuple[_Run, _Run], graph: tuple[_Run, _Run]) -> str:
     return (
         f"Python's result moved when {change}; the graph's did not, so it holds what it read while it was built\n"
         f"  Python: {python[0].told(python[1])}\n"
         f"  graph:  {graph[0].told(graph[1])}\n"
-        f"{cure}"
+        f"{hint}"
     )
 
 

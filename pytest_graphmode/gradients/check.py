@@ -17,7 +17,7 @@ from pytest_graphmode.gradients.level import Level, LowPrecisionError
 from pytest_graphmode.gradients.messages import Setting
 from pytest_graphmode.gradients.program import NothingToDifferentiateError, Program
 from pytest_graphmode.gradients.slopes import precision_of
-from pytest_graphmode.watch import watcher
+from pytest_graphmode.watcher import watcher
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle

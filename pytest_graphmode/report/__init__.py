@@ -24,7 +24,7 @@ _KEPT_CAUSES: Final = 3
 class Rebuilder:
     """A function that a test built more than once.
 
-    `causes` holds the first few different ones with their cures, `more_causes` says how many there are beyond them.
+    `causes` holds the first few different ones with their hints, `more_causes` says how many there are beyond them.
     """
 
     function: str

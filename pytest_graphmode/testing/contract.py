@@ -55,7 +55,7 @@ class Contract:
         if unknown:
             raise ValueError(f"{spec.name} has no mode {', '.join(unknown)}; it has {', '.join(spec.modes)}")
         cls.spec = spec
-        marks = [] if spec.installed else [pytest.mark.skip(reason=f"{spec.module} is not installed: {spec.cure}")]
+        marks = [] if spec.installed else [pytest.mark.skip(reason=f"{spec.module} is not installed: {spec.hint}")]
         variants = [
             Variant(spec.name, mode, device, dtype)
             for mode in modes or spec.modes

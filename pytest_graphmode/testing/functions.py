@@ -168,7 +168,7 @@ class CountingContract(Contract):
         assert [(cause.kind, cause.argument) for cause in causes] == [("shape", "x")], graphmode.explain()
         assert "3" in causes[0].before
         assert "5" in causes[0].after
-        assert causes[0].cure, "a cause says what to do about it"
+        assert causes[0].hint, "a cause says what to do about it"
 
     def test_a_new_dtype_is_a_rebuild_with_its_cause(self, graphmode: Handle) -> None:
         needs_static(graphmode)

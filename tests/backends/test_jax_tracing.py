@@ -1,4 +1,4 @@
-"""What the ledger says of jax.jit, native or not: builds, names, causes with their cures, graphs."""
+"""What the ledger says of jax.jit, native or not: builds, names, causes with their hints, graphs."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_what_changed_is_the_cause(jax, before, after, expected):
         function(before)
         function(after)
     assert causes(ledger) == [[], [expected]]
-    assert ledger.events[1].cause.cure
+    assert ledger.events[1].cause.hint
 
 
 def test_every_argument_that_changed_is_named_by_its_path(jax, jnp):
@@ -139,7 +139,7 @@ def test_dropped_caches_are_a_cause(jax, jnp):
         double.clear_cache()
         double(jnp.ones(3))
     assert [cause.kind for cause in ledger.events[1].causes] == ["cache-reset"]
-    assert "clear_cache()" in ledger.events[1].cause.cure
+    assert "clear_cache()" in ledger.events[1].cause.hint
 
 
 def test_configuration_is_a_cause(jax, jnp):

@@ -185,7 +185,7 @@ def test_a_growing_graph_is_rebuilt_at_the_line_that_adds_to_it(graphmode):
     assert cause.kind == "structure"
     line = graphmode.ledger.events[-1].call_site
     assert line.startswith("test_tensorflow_session.py:")
-    assert f"operations were added at {line} (+" in cause.cure
+    assert f"operations were added at {line} (+" in cause.hint
     assert "graph.finalize()" in graphmode.explain()
 
 
@@ -229,7 +229,7 @@ class TestXla:
         with pytest.raises(UnsupportedError, match=r"compile AsString \(made at test_tensorflow_session.py:\d+\)"):
             text(np.ones(2))
 
-    def test_the_gradient_of_a_loop_of_unknown_length_names_the_cure(self, graphmode):
+    def test_the_gradient_of_a_loop_of_unknown_length_names_the_hint(self, graphmode):
         def loss(x):
             return graphmode.while_loop(lambda x: x < 100, lambda x: x * 2, (x,))[0]
 

@@ -12,7 +12,7 @@ import weakref
 import pytest
 
 from pytest_graphmode import UnsupportedError, watch
-from pytest_graphmode.watch import watcher
+from pytest_graphmode.watcher import watcher
 
 tf = pytest.importorskip("tensorflow")
 
@@ -399,7 +399,7 @@ def test_variables_created_by_the_first_call_are_no_rebuild():
         step(ones(1))
         assert (ledger.builds, ledger.rebuilds) == (3, 1)
         assert causes(ledger) == [("shape", "x")]
-    assert [build.function for build in ledger.plumbing] == ["initialize_variables"]
+    assert [build.function for build in ledger.internal] == ["initialize_variables"]
     assert "create variables before the first call" in str(ledger.events[1].cause)
 
 
@@ -643,8 +643,8 @@ def test_datasets_are_apart_and_functions_in_them_are_not():
     with watch() as ledger:
         list(tf.data.Dataset.range(3).map(parse).batch(2))
     assert names(ledger) == ["<lambda>"]
-    assert [build.function for build in ledger.plumbing] == ["parse"]
-    assert ledger.plumbing[0].internal
+    assert [build.function for build in ledger.internal] == ["parse"]
+    assert ledger.internal[0].internal
     assert (
         "not counted: 1 build of the framework's own machinery, parse (test_tensorflow_tracing.py:" in ledger.explain()
     )

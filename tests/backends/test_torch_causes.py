@@ -1,4 +1,4 @@
-"""Every cause of a compilation that Dynamo can have, with its words and its cure."""
+"""Every cause of a compilation that Dynamo can have, with its words and its hint."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ CASES = {
 @pytest.mark.parametrize(
     ("kind", "case"), [pytest.param(kind, case, id=case.__name__) for kind, cases in CASES.items() for case in cases]
 )
-def test_a_cause_is_named_with_before_after_and_cure(torch, compiled, kind, case):
+def test_a_cause_is_named_with_before_after_and_hint(torch, compiled, kind, case):
     with watch() as ledger:
         message = case(torch, compiled)
     last = ledger.events[-1]
@@ -334,7 +334,7 @@ def test_a_cause_is_named_with_before_after_and_cure(torch, compiled, kind, case
     assert [cause.kind for cause in last.causes] == [kind]
     assert message in str(last.causes[0])
     assert message in ledger.explain()
-    assert last.causes[0].cure
+    assert last.causes[0].hint
 
 
 def test_all_that_changed_is_named(torch, compiled):

@@ -244,13 +244,13 @@ def test_a_test_that_keeps_to_its_budget_passes(pytester):
     _run(pytester, line="pass", training="True").assert_outcomes(passed=1)
 
 
-def test_a_rebuild_fails_with_its_cause_and_cure(pytester):
+def test_a_rebuild_fails_with_its_cause_and_hint(pytester):
     result = _run(pytester, line="pass", training="False")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
             "*1 rebuild, at most 0 allowed*",
-            "*step (test_a_rebuild_fails_with_its_cause_and_cure.py:*) built 2 times in *",
+            "*step (test_a_rebuild_fails_with_its_cause_and_hint.py:*) built 2 times in *",
             "*training is a Python bool that changed True -> False: pass a tensor, or accept one build per value",
         ]
     )

@@ -322,7 +322,7 @@ def test_machinery_of_keras_and_datasets_is_apart(model):
         for batch in dataset.map(lambda x, y: x):
             assert batch.shape[1] == 3
     assert ledger.builds == ours
-    assert ledger.plumbing
+    assert ledger.internal
     assert not any("map" in event.function.lower() for event in ledger.events)
 
 

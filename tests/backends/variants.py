@@ -19,7 +19,7 @@ def variants(*names: str) -> pytest.MarkDecorator:
     for name in names:
         backend, _, mode = name.partition(":")
         spec = _SPECS[backend]
-        skip = [] if spec.installed else [pytest.mark.skip(reason=f"{spec.module} is not installed: {spec.cure}")]
+        skip = [] if spec.installed else [pytest.mark.skip(reason=f"{spec.module} is not installed: {spec.hint}")]
         params.append(Variant(backend, mode or spec.default_mode).param(skip))
     return pytest.mark.parametrize("graphmode", params, indirect=True)
 

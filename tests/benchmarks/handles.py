@@ -11,7 +11,7 @@ import numpy as np
 from pytest_graphmode.builtin import BACKENDS
 from pytest_graphmode.handle import Handle
 from pytest_graphmode.variant import Variant
-from pytest_graphmode.watch import recording
+from pytest_graphmode.watcher import recording
 
 
 def _no_skip(reason: str) -> NoReturn:

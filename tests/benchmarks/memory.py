@@ -13,7 +13,7 @@ BUILDS = 10_000
 def ledger() -> Row:
     from pytest_graphmode.identity import Identity
     from pytest_graphmode.ledger import BuildReport, tensor_argument, value_argument
-    from pytest_graphmode.watch import recording
+    from pytest_graphmode.watcher import recording
 
     tracemalloc.start()
     with recording() as recorder:

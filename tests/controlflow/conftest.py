@@ -13,7 +13,7 @@ from pytest_graphmode.handle import Handle
 from pytest_graphmode.identity import of
 from pytest_graphmode.ledger import BuildReport, tensor_argument
 from pytest_graphmode.variant import Variant
-from pytest_graphmode.watch import recording, watcher
+from pytest_graphmode.watcher import recording, watcher
 
 
 class Static(NumPyEager):

@@ -10,7 +10,7 @@ from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.numpy import NumPy, NumPyEager
 from pytest_graphmode.identity import of
 from pytest_graphmode.ledger import BuildReport, value_argument
-from pytest_graphmode.watch import Sink
+from pytest_graphmode.watcher import Sink
 
 SPEC = BackendSpec(
     name="toy",
@@ -62,8 +62,8 @@ class ToySource:
 
         def reporting_build(function: Callable[..., Any], value: Any) -> Any:
             argument = value_argument("value", type(value).__name__)
-            cures = {"python-value": "pass one type"}
-            sink.build(BuildReport("toy", "graph", of(function), (argument,), nodes=1, seconds=0.25, cures=cures))
+            hints = {"python-value": "pass one type"}
+            sink.build(BuildReport("toy", "graph", of(function), (argument,), nodes=1, seconds=0.25, hints=hints))
             return build(function, value)
 
         def reporting_call(graph: Callable[..., Any], value: Any) -> Any:

@@ -14,7 +14,7 @@ from pytest_graphmode.backends.jax.controlflow import LaxVerbs
 from pytest_graphmode.backends.jax.eager import JaxMode
 from pytest_graphmode.backends.jax.packing import Passed, Statics, pack, unpack, untraceable
 from pytest_graphmode.backends.jax.variables import VARIABLES, Frame, Retrace, Variable, VariableSpace
-from pytest_graphmode.watch import watcher
+from pytest_graphmode.watcher import watcher
 
 
 class Jit(LaxVerbs, JaxMode):
@@ -69,10 +69,10 @@ class _Function:
         try:
             result, updates = self._run(*ready, **named)
         except TypeError as error:
-            cure = untraceable(self._statics, args, kwargs)
-            if cure is None:
+            hint = untraceable(self._statics, args, kwargs)
+            if hint is None:
                 raise
-            raise TypeError(cure) from error
+            raise TypeError(hint) from error
         for number, value in updates.items():
             self._space.assign(variables[number], value)
         return result if type(result) in self._arrays else self._unpacked(result)

@@ -1,6 +1,6 @@
 """Sees every trace of jax.jit: the event source for JAX, whoever called jit and however deep in a library.
 
-`watch.py` attaches it once JAX is imported. JAX explains its cache misses in a log; the explaining frame names the
+`watcher.py` attaches it once JAX is imported. JAX explains its cache misses in a log; the explaining frame names the
 function that is traced, and the step of jit around it has the arguments, the graph, the time and failures.
 """
 
@@ -25,9 +25,9 @@ from pytest_graphmode.backends.jax.variables import Signal
 from pytest_graphmode.causes import RECENT
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
-from pytest_graphmode.watch import Sink
+from pytest_graphmode.watcher import Sink
 
-CURES: Final[Mapping[str, str]] = {
+HINTS: Final[Mapping[str, str]] = {
     "shape": "jax.jit builds a graph for each shape: pad {argument} to one size, or to a few",
     "rank": "jax.jit builds a graph for each rank: reshape {argument}, or use jax.vmap for the additional axis",
     "dtype": "convert {argument} to one dtype before the call with jax.numpy.asarray(value, dtype); weak dtypes are "
@@ -148,7 +148,7 @@ class TracingSource:
             control_flow={} if graph is None else description.control_flow(graph),
             causes=causes,
             conditions=past.conditions,
-            cures=CURES,
+            hints=HINTS,
             failed=graph is None,
             internal=description.is_internal(found),
         )

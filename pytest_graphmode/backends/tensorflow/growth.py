@@ -20,9 +20,9 @@ from tensorflow.python.client import session as session_module
 from pytest_graphmode.backends.tensorflow import graph_nodes
 from pytest_graphmode.identity import Identity, call_site, is_library, token
 from pytest_graphmode.ledger import BuildReport, Cause
-from pytest_graphmode.watch import Sink
+from pytest_graphmode.watcher import Sink
 
-_CURE: Final = (
+_HINT: Final = (
     "build the graph once before the loop and feed values through placeholders; "
     "graph.finalize() makes TensorFlow refuse new operations"
 )
@@ -155,7 +155,7 @@ def _grown(lines: Counter[str], before: int, after: int) -> Cause:
     named = [f"{_short(line)} (+{count})" for line, count in lines.most_common(_NAMED_LINES)]
     more = f" and {len(lines) - _NAMED_LINES} more lines" if len(lines) > _NAMED_LINES else ""
     where = f"operations were added at {', '.join(named)}{more}; " if named else ""
-    return Cause("structure", "the session's graph", f"{before} operations", f"{after}", where + _CURE)
+    return Cause("structure", "the session's graph", f"{before} operations", f"{after}", where + _HINT)
 
 
 def _short(line: str) -> str:

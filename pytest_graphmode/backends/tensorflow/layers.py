@@ -1,6 +1,6 @@
 """Sees the layers and models of Keras that run eagerly under a tape, in code that nobody wrapped.
 
-Attached by `watch.py` once both TensorFlow and Keras are imported.
+Attached by `watcher.py` once both TensorFlow and Keras are imported.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pytest_graphmode.backends.tensorflow.internals import context, record
 from pytest_graphmode.backends.tensorflow.patching import patched
 from pytest_graphmode.backends.tensorflow.recording import TapeCounter
 from pytest_graphmode.calls import depth
-from pytest_graphmode.watch import Sink
+from pytest_graphmode.watcher import Sink
 
 
 class LayerSource:
-    """Reports outermost calls of layers, models included; see `watch.EventSource`."""
+    """Reports outermost calls of layers, models included; see `watcher.EventSource`."""
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         tapes = TapeCounter()

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.internals import context, record
 from pytest_graphmode.backends.tensorflow.patching import patched
-from pytest_graphmode.watch import watcher
+from pytest_graphmode.watcher import watcher
 
 
 class _Thread(threading.local):

@@ -19,12 +19,12 @@ from pytest_graphmode.backends.tensorflow import graph_nodes
 from pytest_graphmode.backends.tensorflow.autograph import converted
 from pytest_graphmode.backends.tensorflow.growth import growth_of
 from pytest_graphmode.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
-from pytest_graphmode.watch import watcher
+from pytest_graphmode.watcher import watcher
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.tensorflow.session import Session
 
-CURES: Final[Mapping[str, str]] = {
+HINTS: Final[Mapping[str, str]] = {
     "shape": "a placeholder has one shape here: pad or batch {argument} to one shape, or accept one build per shape",
     "rank": "pass arrays of one rank",
     "dtype": "cast {argument} before the call, or accept one build per dtype",
@@ -110,7 +110,7 @@ class SessionFunction:
                     call_site=identity.call_site(),
                     control_flow=control_flow,
                     causes=causes,
-                    cures=CURES,
+                    hints=HINTS,
                     failed=failed,
                 )
             )

@@ -1,6 +1,6 @@
 """Sees every trace of a tf.function, whoever wrote it, and every call that needed none.
 
-Attached by `watch.py` while somebody watches. TensorFlow offers no public event for a trace: its counters are per
+Attached by `watcher.py` while somebody watches. TensorFlow offers no public event for a trace: its counters are per
 function object and miss failed traces. All traces, nested, threaded, failed and by `get_concrete_function`, pass
 through `tracing_compilation._create_concrete_function` (TensorFlow 2.16 to 2.21).
 """
@@ -26,11 +26,11 @@ from pytest_graphmode.backends.tensorflow.internals import (
 from pytest_graphmode.backends.tensorflow.patching import existing, patched
 from pytest_graphmode.identity import call_site
 from pytest_graphmode.ledger import BuildReport, Cause, Condition
-from pytest_graphmode.watch import Sink
+from pytest_graphmode.watcher import Sink
 
 _XLA: Final = "_XlaMustCompile"
 
-_CURES: Final[Mapping[str, str]] = {
+_HINTS: Final[Mapping[str, str]] = {
     "shape": "tf.function(reduce_retracing=True) or an input_signature with None",
     "rank": "pass tensors of one rank, or an input_signature with tf.TensorSpec(None)",
     "dtype": "cast {argument} before the call, or accept one build per dtype",
@@ -43,8 +43,8 @@ _CURES: Final[Mapping[str, str]] = {
     "global-state": "enter the scope before the first call, and call the function only inside or only outside of it",
     "cache-reset": "TensorFlow keeps no graph of a trace that raised: let the function fail before it is traced",
 }
-_CURES_IF_RELAXED: Final[Mapping[str, str]] = {
-    **_CURES,
+_HINTS_IF_RELAXED: Final[Mapping[str, str]] = {
+    **_HINTS,
     "shape": "reduce_retracing is on and relaxes this dimension from here on; to save this build too, pad the data "
     "to one shape (for batches: drop_remainder=True)",
 }
@@ -58,7 +58,7 @@ class _Thread(threading.local):
 
 
 class TracingSource:
-    """Reports the traces and calls of tf.functions; see `watch.EventSource`."""
+    """Reports the traces and calls of tf.functions; see `watcher.EventSource`."""
 
     def __init__(self) -> None:
         self._thread = _Thread()
@@ -134,7 +134,7 @@ class _Report:
         self._subject = traced_function.subject(options)
         self._arguments = trace_types.arguments(function_type.parameters, self._subject.names)
         self._conditions = _conditions(options.scope_type)
-        self._cures = _CURES_IF_RELAXED if options.reduce_retracing else _CURES
+        self._hints = _HINTS_IF_RELAXED if options.reduce_retracing else _HINTS
         self._causes = (Cause("variable-creation"),) if _repeats_for_variables(options) else ()
         self._call_site = call_site()
 
@@ -150,7 +150,7 @@ class _Report:
             call_site=self._call_site,
             control_flow=control_flow,
             causes=self._causes,
-            cures=self._cures,
+            hints=self._hints,
             failed=failed,
             internal=self._subject.internal,
             conditions=self._conditions,

@@ -15,8 +15,8 @@ from pytest_graphmode.errors import UnsupportedError
 _FAILED: Final = "tf2xla conversion failed"
 _OPERATION: Final = re.compile(r"(\w+) \([^{}]*(?:\{\{node [^{}]*\}\})?\)\{\{node ([^{}]*)\}\}")
 _LINE: Final = re.compile(r'File "([^"]*)", line (\d+)')
-_CURE: Final = "use operations that XLA has, or leave this variant out with graph_skip('tf:xla', reason=...)"
-_LOOP_CURE: Final = (
+_HINT: Final = "use operations that XLA has, or leave this variant out with graph_skip('tf:xla', reason=...)"
+_LOOP_HINT: Final = (
     "XLA differentiates a loop only where it knows how often it runs at most: use scan, or fori_loop with bounds that "
     "are Python ints"
 )
@@ -59,7 +59,7 @@ def unsupported(message: str) -> str | None:
     places = _LINE.findall(message)
     where = f" (made at {Path(places[-1][0]).name}:{places[-1][1]})" if places else ""
     if "fixed tensor list size" in message:
-        return f"XLA can't compile the gradient of a loop of unknown length{where}: {_LOOP_CURE}"
+        return f"XLA can't compile the gradient of a loop of unknown length{where}: {_LOOP_HINT}"
     operations = ", ".join(dict.fromkeys(name for name, _ in _OPERATION.findall(message)))
     what = operations or message.partition("\n")[0].strip()
-    return f"XLA can't compile {what}{where}: {_CURE}"
+    return f"XLA can't compile {what}{where}: {_HINT}"

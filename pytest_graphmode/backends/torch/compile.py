@@ -19,7 +19,7 @@ from torch._dynamo import eval_frame, external_utils
 from pytest_graphmode import calls
 from pytest_graphmode.backends.torch import autograd, capture, second_order, state, tracing
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
-from pytest_graphmode.watch import watcher
+from pytest_graphmode.watcher import watcher
 
 DEFAULT_COMPILER: Final = "aot_eager"
 OPTIONS: Final = ("backend", "fullgraph", "dynamic", "mode", "options", "disable")

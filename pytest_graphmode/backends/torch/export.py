@@ -1,7 +1,7 @@
 """Sees torch's other ways to make a graph of a function: torch.jit.trace, torch.jit.script and torch.export.
 
-Attached by `watch.py`. Each call builds a graph, so each is reported; what they call of each other is part of it. What
-the public functions end in is replaced, not they, so that copies of them that somebody has imported are seen too.
+Attached by `watcher.py`. Each call builds a graph, so each is reported; what they call of each other is part of it.
+What the public functions end in is replaced, not they, so that copies of them that somebody has imported are seen too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pytest_graphmode.backends.torch.versions import SUPPORTED
 from pytest_graphmode.calls import depth
 from pytest_graphmode.identity import call_site
 from pytest_graphmode.ledger import CAUSE_KINDS, Argument, BuildReport
-from pytest_graphmode.watch import Sink
+from pytest_graphmode.watcher import Sink
 
 _Inputs = tuple[Sequence[Any], Mapping[str, Any]]
 _JIT_CONTROL_FLOW: Final = {"prim::Loop": "while", "prim::If": "cond"}
@@ -36,7 +36,7 @@ class _Thread(threading.local):
 
 
 class JitSource:
-    """Reports torch.jit.trace and torch.jit.script; see `watch.EventSource`."""
+    """Reports torch.jit.trace and torch.jit.script; see `watcher.EventSource`."""
 
     def __init__(self) -> None:
         self._thread = _Thread()
@@ -56,7 +56,7 @@ class JitSource:
 
 
 class ExportSource:
-    """Reports torch.export; see `watch.EventSource`."""
+    """Reports torch.export; see `watcher.EventSource`."""
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         exporting = _Builder(
@@ -85,7 +85,7 @@ class _Builder:
     sink: Sink
     inputs: Callable[[Mapping[str, Any]], _Inputs]
     contents: Callable[[Any], GraphContents]
-    cure: str
+    hint: str
 
     def reporting(self, build: Function) -> Function:
         signature = inspect.signature(build)
@@ -124,7 +124,7 @@ class _Builder:
                 seconds=seconds,
                 call_site=call_site(),
                 failed=made is None,
-                cures=dict.fromkeys(CAUSE_KINDS, self.cure),
+                hints=dict.fromkeys(CAUSE_KINDS, self.hint),
             )
         )
 

@@ -1,7 +1,7 @@
 """Sees the modules that record autograd graphs when they are called eagerly, in code that nobody wrapped.
 
-Attached by `watch.py`. `torch.nn.Module.__call__` is replaced for it: a global forward hook, the public way, is a thing
-that Dynamo builds its graphs for, and it builds them again once the hook is removed.
+Attached by `watcher.py`. `torch.nn.Module.__call__` is replaced for it: a global forward hook, the public way, is a
+thing that Dynamo builds its graphs for, and it builds them again once the hook is removed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pytest_graphmode import identity, trees
 from pytest_graphmode.backends.torch import topology
 from pytest_graphmode.calls import depth
 from pytest_graphmode.identity import Identity
-from pytest_graphmode.watch import Sink
+from pytest_graphmode.watcher import Sink
 
 _ORIGINAL: Final = "__graphmode_original__"
 
 
 class ModuleSource:
-    """Reports outermost calls of modules; see `watch.EventSource`."""
+    """Reports outermost calls of modules; see `watcher.EventSource`."""
 
     def __init__(self) -> None:
         self._identities: weakref.WeakKeyDictionary[nn.Module, Identity] = weakref.WeakKeyDictionary()

@@ -25,7 +25,7 @@ from pytest_graphmode.backends.torch.dynamo.tensors import (
 )
 from pytest_graphmode.ledger import Cause
 
-CURES: Final[Mapping[str, str]] = {
+HINTS: Final[Mapping[str, str]] = {
     "shape": "torch.compile(dynamic=True), or torch._dynamo.mark_dynamic({argument}, dimension) before the first call",
     "rank": "pass tensors of one rank, or accept one build per rank",
     "dtype": "cast {argument} before the call, or accept one build per dtype",
@@ -95,7 +95,7 @@ class EarlierGraph:
         told = self._manager.check_verbose(self._frame.locals)
         if told.result:
             return Cause(
-                "guard", "the compiler backend", cure="compile with one backend object, or name it by a string"
+                "guard", "the compiler backend", hint="compile with one backend object, or name it by a string"
             )
         return Cause("guard", self._readable(str(told.verbose_code_parts[0]).partition("  #")[0].strip()))
 
@@ -168,8 +168,8 @@ class EarlierGraph:
             return Cause("guard", self._readable(guard))
         if ".size()" not in guard:
             return Cause("layout", name, expected.strides, listed(value.stride()))
-        cure = _ZERO_ONE if guard.startswith("2 <= ") else ""
-        return Cause("shape", name, expected.shape, listed(value.shape), cure)
+        hint = _ZERO_ONE if guard.startswith("2 <= ") else ""
+        return Cause("shape", name, expected.shape, listed(value.shape), hint)
 
     def _global_state(self, guard: str) -> Iterator[Cause]:
         check = self._scope.get("___check_global_state")

@@ -1,6 +1,6 @@
 """Sees every compilation by Dynamo, whoever called torch.compile and however deep inside a library.
 
-Attached by `watch.py` while somebody watches. torch offers no public event that would do: compile callbacks have no
+Attached by `watcher.py` while somebody watches. torch offers no public event that would do: compile callbacks have no
 arguments, are deleted by `torch._dynamo.reset()` and fire for the backward too, and a compiler backend of one's own
 sees only what was compiled with it. All compilations, also failed ones and those in other threads, pass through
 `torch._dynamo.convert_frame._compile` (torch 2.4 to 2.13), and their graphs through `OutputGraph.call_user_compiler`.
@@ -27,7 +27,7 @@ from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.versions import SUPPORTED
 from pytest_graphmode.identity import call_site, token
 from pytest_graphmode.ledger import BuildReport, Cause, Fallback, GraphBreak
-from pytest_graphmode.watch import Sink
+from pytest_graphmode.watcher import Sink
 
 
 class _Thread(threading.local):
@@ -38,7 +38,7 @@ class _Thread(threading.local):
 
 
 class DynamoSource:
-    """Reports Dynamo's compilations; see `watch.EventSource`."""
+    """Reports Dynamo's compilations; see `watcher.EventSource`."""
 
     def __init__(self) -> None:
         self._thread = _Thread()
@@ -169,7 +169,7 @@ class _Compilation:
             call_site=self._call_site,
             causes=self._causes or (),
             considered=None if self._causes is None else frozenset(),  # the guards have said it all
-            cures=guards.CURES,
+            hints=guards.HINTS,
             failed=failed,
             resumed=self._frame.resumed,
         )

@@ -6,7 +6,7 @@ from pytest_graphmode import watch
 from pytest_graphmode.arguments import tensor_argument
 from pytest_graphmode.identity import Identity
 from pytest_graphmode.ledger import BuildReport, Fallback, GraphBreak
-from pytest_graphmode.watch import Watcher, recording, watcher
+from pytest_graphmode.watcher import Watcher, recording, watcher
 
 STEP = Identity("step", "/home/me/model.py", 42, owner=1)
 
