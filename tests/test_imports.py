@@ -51,9 +51,11 @@ def only_cpu() -> None:
 
 
 def test_every_public_name_is_there() -> None:
+    import pytest_graphmode
+
     for name in pytest_graphmode.__all__:
         assert getattr(pytest_graphmode, name).__name__ == name
-    import pytest_graphmode.watcher as module
+    import pytest_graphmode.watcher as module  # which no function hides
 
     assert module.watch is pytest_graphmode.watch
     with pytest.raises(AttributeError, match="module 'pytest_graphmode' has no attribute 'nothing'"):
