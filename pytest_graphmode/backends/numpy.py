@@ -27,7 +27,8 @@ class NumPyEager(PythonMode):
     variable = tensor
 
     def assign(self, variable: Any, value: Any) -> None:
-        variable[...] = value
+        if self.assigns:
+            variable[...] = value
 
     def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         return np.array(tensor)

@@ -5,6 +5,7 @@ Base class of the eager modes of every backend.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ class PythonMode:
     name = "eager"
     static = False
     differentiates_outside = False
+    assigns = True
+    """False while a function runs for the kinds of its results alone, so that `assign` has to do nothing."""
 
     def scope(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -77,10 +80,31 @@ class PythonMode:
         return carry, trees.map(lambda *leaves: None if leaves[0] is None else self.stack(leaves), *outputs)
 
     def _no_steps(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
-        """The ys of a scan over nothing: `f` runs once on zeros, for their structure, dtypes and shapes only."""
-        with np.errstate(all="ignore"):
-            _, y = f(init, trees.map(self._row_of_zeros, xs))
-        return trees.map(lambda leaf: None if leaf is None else self.stack([leaf])[:0], y)
+        """The ys of a scan over nothing: as many axes, of the dtypes, as `f` would return, with no row in them."""
+        return trees.map(
+            lambda leaf: None if leaf is None else self.rows_of_nothing(leaf), self.outputs_of(f, init, xs)
+        )
+
+    def outputs_of(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
+        """What `f` would return as y, for its structure, dtypes and shapes, without anything of it taking effect.
+
+        Here it runs on copies, with `assign` switched off and the random numbers put back; a framework that can trace a
+        function without running it does that instead.
+        """
+        carry = trees.map(lambda leaf: self.tensor(self.numpy(leaf), Kind.of(leaf).dtype), init)
+        kept, self.assigns = self.assigns, False
+        python, numpy = random.getstate(), np.random.get_state()
+        try:
+            with np.errstate(all="ignore"):
+                return f(carry, trees.map(self._row_of_zeros, xs))[1]
+        finally:
+            self.assigns = kept
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+    def rows_of_nothing(self, leaf: Any) -> Any:
+        """An empty tensor whose rows would be like `leaf`."""
+        return self.stack([leaf])[:0]
 
     def _row_of_zeros(self, leaf: Any) -> Any:
         kind = Kind.of(leaf)
@@ -91,6 +115,10 @@ class PythonMode:
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
         return branches[min(max(int(index), 0), len(branches) - 1)](*operands)
+
+    def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        """See `Mode.numpy`."""
+        raise NotImplementedError
 
     def dtype_of(self, array: np.ndarray[Any, Any]) -> str:
         return str(array.dtype.name)

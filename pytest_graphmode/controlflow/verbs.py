@@ -7,7 +7,7 @@ at top level as one function of the variant's mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy as np
 from pytest_graphmode import identity, trees
 from pytest_graphmode.controlflow.carried import carried
 from pytest_graphmode.controlflow.layout import Kind, Layout, pack
-from pytest_graphmode.controlflow.reuse import Snapshot
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
@@ -32,7 +31,6 @@ class Verbs:
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._functions: dict[Hashable, tuple[Snapshot, Callback]] = {}
 
     @property
     def _mode(self) -> Mode:
@@ -45,10 +43,8 @@ class Verbs:
         if self._at_top_level:
             kind, tensors = type(loop_vars), self._result("while_loop", loop_vars, "loop_vars")
             if spread:
-                return self._call("while_loop", (cond, body), lambda *x: self.while_loop(cond, body, kind(x)), *tensors)
-            return self._call(
-                "while_loop", (cond, body), lambda loop_vars: self.while_loop(cond, body, loop_vars), tensors
-            )
+                return self._call("while_loop", body, lambda *x: self.while_loop(cond, body, kind(x)), *tensors)
+            return self._call("while_loop", body, lambda loop_vars: self.while_loop(cond, body, loop_vars), tensors)
         layout, state = self._pack("while_loop", loop_vars, "loop_vars")
         apply = _one_by_one if spread else _whole
         test, step = self._mode.callback(cond), self._mode.callback(body)
@@ -67,7 +63,7 @@ class Verbs:
         if self._at_top_level:
             return self._call(
                 "fori_loop",
-                (body,),
+                body,
                 lambda lower, upper, init: self.fori_loop(lower, upper, body, init),
                 self._handle.tensor(lower),
                 self._handle.tensor(upper),
@@ -85,7 +81,7 @@ class Verbs:
     def scan(self, f: Callback, init: Any, xs: Any) -> tuple[Any, Any]:
         if self._at_top_level:
             init, xs = self._result("scan", init, "init"), self._result("scan", xs, "xs")
-            found: tuple[Any, Any] = self._call("scan", (f,), lambda init, xs: self.scan(f, init, xs), init, xs)
+            found: tuple[Any, Any] = self._call("scan", f, lambda init, xs: self.scan(f, init, xs), init, xs)
             return found
         layout, state = self._pack("scan", init, "init")
         rows, columns = self._pack("scan", xs, "xs")
@@ -105,7 +101,7 @@ class Verbs:
         if self._at_top_level:
             return self._call(
                 "cond",
-                (true_fn, false_fn),
+                false_fn,
                 lambda pred, *operands: self.cond(pred, true_fn, false_fn, *operands),
                 self._handle.tensor(pred),
                 *self._result("cond", operands, "operands"),
@@ -123,7 +119,7 @@ class Verbs:
         if self._at_top_level:
             return self._call(
                 "switch",
-                tuple(branches),
+                branches[-1],
                 lambda index, *operands: self.switch(index, branches, *operands),
                 self._handle.tensor(index),
                 *self._result("switch", operands, "operands"),
@@ -142,16 +138,12 @@ class Verbs:
     def _at_top_level(self) -> bool:
         return self._mode.static and not self._mode.inside()
 
-    def _call(self, verb: str, callbacks: tuple[Callback, ...], again: Callback, *operands: Any) -> Any:
-        """Call a verb once more, as one function of the mode, which is kept for calls with the same callbacks."""
-        place = tuple([identity.of(callback).location for callback in callbacks])
-        key = (verb, self._mode, self._handle.dtype, place)
-        read = Snapshot(callbacks, lambda value: value is self._handle or self._mode.is_tensor(value))
-        kept = self._functions.get(key)
-        if kept is None or kept[0] != read:
-            kept = read, self._handle.function(identity.subject(again, callbacks[-1], verb))
-            self._functions[key] = kept
-        return kept[1](*operands)
+    def _call(self, verb: str, callback: Callback, again: Callback, *operands: Any) -> Any:
+        """Call a verb once more, as a function of the mode that is built for this call alone.
+
+        Nobody asked for a function that outlives the call, with what its callbacks read frozen in it.
+        """
+        return self._handle.function(identity.subject(again, callback, verb))(*operands)
 
     # Arguments and results.
 

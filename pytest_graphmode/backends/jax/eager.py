@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pytest_graphmode.backends.jax import gradients
-from pytest_graphmode.backends.jax.variables import Variable, VariableSpace
+from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.errors import UnsupportedError
 
@@ -69,6 +69,10 @@ class JaxMode(PythonMode):
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
         return gradients.value_and_grad(self.variables, fn, args, argnums, variables)
+
+    def outputs_of(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
+        with self.variables.opened(Frame({})):  # what is assigned in a frame stays in it until it is carried out
+            return super().outputs_of(f, init, xs)
 
     def index(self, value: int) -> Any:
         return jnp.int32(value)

@@ -39,7 +39,7 @@ class GraphControlFlow:
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
         init, xs = tuple(map(tf.convert_to_tensor, init)), tuple(map(tf.convert_to_tensor, xs))
-        layout, examples = _outputs_of(f, init, xs)
+        layout, examples = traced_outputs(f, init, xs)
         if xs[0].shape[0] == 0:  # XLA can't read rows from nothing, not even in a loop that never runs
             return init, layout.unpack([tf.zeros([0, *y.shape], y.dtype) for y in examples])
         steps = tf.shape(xs[0])[0] if xs[0].shape[0] is None else xs[0].shape[0]
@@ -117,7 +117,7 @@ def _fixed(after: Any, before: Any) -> Any:
     return tf.ensure_shape(after, before.shape) if lost else after
 
 
-def _outputs_of(f: Callable[[Any, Any], tuple[Any, Any]], init: Tensors, xs: Tensors) -> tuple[Layout, Tensors]:
+def traced_outputs(f: Callable[[Any, Any], tuple[Any, Any]], init: Tensors, xs: Tensors) -> tuple[Layout, Tensors]:
     """What `f` returns as `y`, found by tracing it into a graph that is thrown away.
 
     A TensorArray has to know its dtype before the loop is traced. tf.function would do the same and count as a build.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
+from torch._subclasses import FakeTensorMode
 
 from pytest_graphmode import trees
 from pytest_graphmode.backends.python_mode import PythonMode
@@ -47,6 +49,8 @@ class TorchMode(PythonMode):
         return torch.nn.Parameter(self.tensor(array, dtype), requires_grad=differentiable)
 
     def assign(self, variable: Any, value: Any) -> None:
+        if not self.assigns:
+            return
         with torch.no_grad():
             variable.copy_(torch.as_tensor(value, device=variable.device))
 
@@ -70,6 +74,18 @@ class TorchMode(PythonMode):
 
     def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
         return autograd.tracking(fn)
+
+    def outputs_of(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
+        """Of fake tensors, whose operations compute shapes only; where values decide, on zeros."""
+        if torch.compiler.is_compiling():
+            return super().outputs_of(f, init, xs)
+        with suppress(Exception), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as fake:
+            carry = trees.map(fake.from_tensor, init)
+            return f(carry, trees.map(lambda leaf: fake.from_tensor(leaf).new_zeros(leaf.shape[1:]), xs))[1]
+        return super().outputs_of(f, init, xs)
+
+    def rows_of_nothing(self, leaf: Any) -> Any:
+        return torch.empty((0, *leaf.shape), dtype=leaf.dtype, device=self.device)
 
     def index(self, value: int) -> Any:
         return torch.tensor(value, dtype=torch.int32, device=self.device)
