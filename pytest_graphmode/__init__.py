@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, BackendSpec, Mode, SourceSpec
     from pytest_graphmode.errors import UnsupportedError
+    from pytest_graphmode.expecting import expect
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger import Argument, Cause, GraphBreak, GraphBuild, GraphLedger
     from pytest_graphmode.variant import Variant
@@ -26,6 +27,7 @@ __all__ = [
     "SourceSpec",
     "UnsupportedError",
     "Variant",
+    "expect",
     "watch",
 ]
 __version__ = "0.1.0"
@@ -34,6 +36,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "backends.base": ("Backend", "BackendSpec", "Mode", "SourceSpec"),
     "errors": ("UnsupportedError",),
+    "expecting": ("expect",),
     "handle": ("Handle",),
     "ledger": ("Argument", "Cause", "GraphBreak", "GraphBuild", "GraphLedger"),
     "variant": ("Variant",),

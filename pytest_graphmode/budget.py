@@ -1,4 +1,4 @@
-"""Holds a ledger against the limits of the rebuild and budget markers, for `item.py` when a test is done."""
+"""Holds a ledger against limits: for `item.py` when a marked test is done, for `expecting.py` at the end of a block."""
 
 from __future__ import annotations
 
@@ -8,120 +8,253 @@ from itertools import groupby
 from typing import Final
 
 from pytest_graphmode.ledger import GraphLedger
-from pytest_graphmode.markers import Limit
+from pytest_graphmode.limits import ENDLESS, Bounds, Limit
 from pytest_graphmode.variant import Variant
 
 _VACUOUS: Final = (
     "the test asserts graph counts, but no graph was built and no existing graph was called: "
-    "check that the code under test runs in a graph here (tf.config.run_functions_eagerly, TORCHDYNAMO_DISABLE, "
-    "torch.compiler.set_stance('force_eager') and jax.disable_jit switch graphs off), or remove the marker"
+    "check that the code under test runs in a graph here (tf.config.run_functions_eagerly, run_eagerly=True of Keras, "
+    "torch.compile(disable=True), TORCHDYNAMO_DISABLE, torch.compiler.set_stance('force_eager') and jax.disable_jit "
+    "switch graphs off), or remove the marker"
 )
 _FALLEN: Final = "rebuilds can't be asserted: a function fell back to eager execution, where nothing is counted"
+_PER_OBJECT: Final = (
+    "each of these objects was built once: if the test makes several on purpose, per_object=True tells them apart"
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What limits are held against.
+
+    Attributes:
+        ledger: what happened.
+        variant: what the test ran as; None for a plain test or block, where limits are for parts of the ledger.
+        static: whether graphs are built once and run many times here: False for a variant of an eager mode.
+        per_object: whether functions are told apart by object where a limit does not say.
+        within: packages whose graph breaks count; all do where there are none.
+        untrusted: why the graphs of a backend are not counted, for those of which that is so.
+        vacuous: whether limits that nothing could have broken fail.
+    """
+
+    ledger: GraphLedger
+    variant: Variant | None = None
+    static: bool = True
+    per_object: bool = False
+    within: tuple[str, ...] = ()
+    untrusted: Mapping[str, str] | None = None
+    vacuous: bool = True
 
 
 @dataclass(frozen=True)
 class _Bound:
-    """A limit that applies to a ledger, or to the part of one that `key` names; "" for all of it."""
+    """A limit that applies to a ledger, or to the part of one that `key` names; "" for all of it.
 
-    name: str
+    `whole` is the ledger before it was narrowed to the limit's function or package.
+    """
+
+    limit: Limit
     key: str
-    value: float
-    exact: bool
+    bounds: Bounds
     ledger: GraphLedger
+    whole: GraphLedger
+    per_object: bool
+
+    @property
+    def name(self) -> str:
+        return self.limit.name
+
+    @property
+    def counted(self) -> GraphLedger:
+        """The ledger as this limit looks at it."""
+        return self.ledger.per_object() if self.per_object else self.ledger
 
     @property
     def actual(self) -> float:
-        return float(getattr(self.ledger, self.name))
+        return float(getattr(self.counted, self.name))
 
     @property
     def kept(self) -> bool:
-        return self.actual == self.value if self.exact else self.actual <= self.value
+        return self._keeps(self.counted)
 
-    def is_empty(self, static: bool) -> bool:
-        """Whether nothing was there that could have broken the limit; that no graph is built may be the point.
+    def _keeps(self, ledger: GraphLedger) -> bool:
+        return self.bounds[0] <= float(getattr(ledger, self.name)) <= self.bounds[1]
 
-        Calls of eager code are nothing, and where a `static` mode was asked for, graphs that autograd records neither.
-        """
-        if self.name == "builds" and self.value == 0:
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was there that could have broken the limit; that no graph is built may be the point."""
+        if self.name == "builds" and self.bounds[1] == 0:
             return False
-        return not (self.ledger.graph_calls or (self.ledger.graph_builds if static else self.ledger.builds))
+        ledger = self.ledger
+        return not (ledger.graph_calls or ledger.builds or ledger.hidden_graphs)
+
+    @property
+    def is_of_nobody(self) -> bool:
+        """Whether the function or package it names built nothing, though graphs were built and none called besides."""
+        if self.limit.function is None and self.limit.within is None:
+            return False
+        whole, part = self.whole, self.ledger
+        none = not (part.events or part.graph_breaks or part.fallback_reasons)
+        return none and bool(whole.events) and whole.graph_calls <= whole.graph_builds
+
+    @property
+    def per_object_would_keep(self) -> bool:
+        return self.name in ("rebuilds", "builds") and not self.per_object and self._keeps(self.ledger.per_object())
 
     def __str__(self) -> str:
         actual = f"{self.actual:.2f} s spent building" if self.name == "seconds" else _counted(self.name, self.actual)
-        allowed = f"exactly {self.value:g} expected" if self.exact and self.value else f"at most {self.value:g} allowed"
-        where = f" ({self.key})" if self.key else ""
-        return f"{actual}, {allowed}{where}{self._hint}"
+        place = ", ".join(filter(None, (self.key, self.limit.function or "", self.limit.within or "")))
+        return f"{actual}, {_allowed(self.bounds)}{f' ({place})' if place else ''}{self._hint}"
 
     @property
     def _hint(self) -> str:
-        if self.exact and self.actual < self.value:
-            return f": fewer than expected, write graph_rebuilds({self.actual:g}), or at_most={self.value:g}"
+        if self.name == "rebuilds" and self.actual < self.bounds[0] == self.bounds[1]:
+            return f": fewer than expected, write graph_rebuilds({self.actual:g}), or at_most={self.bounds[1]:g}"
         return ""
+
+
+def _allowed(bounds: Bounds) -> str:
+    least, most = bounds
+    if most == ENDLESS:
+        return f"at least {least:g} expected"
+    if least == most and most:
+        return f"exactly {most:g} expected"
+    return f"{least:g} to {most:g} expected" if least else f"at most {most:g} allowed"
 
 
 def _counted(name: str, count: float) -> str:
     return f"{count:g} {name.removesuffix('s') if count == 1 else name}"
 
 
-def verdict(
-    ledger: GraphLedger, limits: Sequence[Limit], variant: Variant | None, *, static: bool = True
-) -> str | None:
+def verdict(question: Question, limits: Sequence[Limit]) -> str | None:
     """Why the test fails by its limits, None when it keeps them.
 
-    A test that built no graph and called none fails too, unless its variant's mode is not `static` and has no graphs:
-    nothing that could have broken its limits was there.
+    A test that built no graph and called none fails too, unless its variant's mode is not static and has no graphs:
+    nothing that could have broken its limits was there. And so does one whose graphs can't be counted.
     """
-    bounds = list(_bounds(ledger, limits, variant))
+    bounds = list(_bounds(question, limits))
     broken = [bound for bound in bounds if not bound.kept]
+    uncounted = list(_uncounted(question, bounds))
     if broken:
-        return "\n".join(_explained(broken))
+        return "\n".join([*_explained(broken, question), *uncounted])
+    if uncounted:
+        return "\n".join(uncounted)
     fallen = [bound for bound in bounds if bound.name == "rebuilds" and bound.ledger.fallbacks]
     if fallen:
         return f"{_FALLEN}\n{fallen[0].ledger.explain()}"
-    if static and bounds and all(bound.is_empty(variant is not None) for bound in bounds):
-        return _VACUOUS
-    return None
+    return _vacuous(question, bounds)
 
 
-def _bounds(ledger: GraphLedger, limits: Sequence[Limit], variant: Variant | None) -> Iterator[_Bound]:
-    """What the limits mean for a ledger, and those that count the framework's own machinery too for all of it."""
-    for internal in (False, True):
-        chosen = [limit for limit in limits if limit.internal is internal]
-        if chosen:
-            counted = ledger.with_internal() if internal else ledger
-            yield from _of_variant(counted, chosen, variant) if variant else _of_parts(counted, chosen)
+def exceeded(question: Question, limits: Sequence[Limit]) -> str | None:
+    """Why a block fails already, before its end: a count is more than it may be."""
+    broken = [bound for bound in _bounds(question, limits) if bound.actual > bound.bounds[1]]
+    return "\n".join(_explained(broken, question)) if broken else None
 
 
-def _explained(broken: Sequence[_Bound]) -> Iterator[str]:
+def _vacuous(question: Question, bounds: Sequence[_Bound]) -> str | None:
+    if not (question.static and question.vacuous):
+        return None
+    nobody = [bound for bound in bounds if bound.is_of_nobody]
+    if nobody:
+        limit = nobody[0].limit
+        what = f"function {limit.function!r}" if limit.function is not None else f"package {limit.within!r}"
+        built = ", ".join(dict.fromkeys(f"{one.function} ({one.location})" for one in question.ledger.events))
+        return f"the test asserts graph counts of the {what}, which built no graph; what built some: {built}"
+    own = [bound for bound in bounds if bound.limit.own]
+    if not own or not all(bound.is_empty for bound in own):
+        return None
+    seen = question.ledger.explain()
+    return _VACUOUS if "nothing was built" in seen else f"{_VACUOUS}\n{seen}"
+
+
+def _uncounted(question: Question, bounds: Sequence[_Bound]) -> Iterator[str]:
+    """The backends that limits are about and whose graphs are not counted."""
+    for backend, reason in (question.untrusted or {}).items():
+        if any(_is_about(question, bound, backend) for bound in bounds):
+            yield (
+                f"the graphs of {backend} are not counted, so nothing can be asserted about them: {reason}. "
+                "Use a version that README names as tested, or a later pytest-graphmode"
+            )
+
+
+def _is_about(question: Question, bound: _Bound, backend: str) -> bool:
+    """Whether a limit is about a backend; one for any backend is not if only other backends were at work."""
+    if question.variant is not None:
+        return question.variant.backend == backend
+    if bound.key:
+        return bound.key == backend or bound.key.startswith(f"{backend}_")
+    seen = {name for name, _ in question.ledger.static().backends}
+    return backend in seen or not seen
+
+
+def _bounds(question: Question, limits: Sequence[Limit]) -> Iterator[_Bound]:
+    """What the limits mean for the ledger."""
+    for _, group in groupby(limits, key=_scope):
+        chosen = list(group)
+        ledger = _looked_at(question, chosen[0])
+        per_object = question.per_object if chosen[0].per_object is None else chosen[0].per_object
+        found = _of_variant(ledger, chosen, question) if question.variant else _of_parts(ledger, chosen)
+        for limit, key, bounds, part in found:
+            yield _Bound(limit, key, bounds, _narrowed(part, limit), part, per_object)
+
+
+def _scope(limit: Limit) -> tuple[object, ...]:
+    return (limit.internal, limit.within, limit.function, limit.per_object)
+
+
+def _looked_at(question: Question, limit: Limit) -> GraphLedger:
+    ledger = question.ledger.with_internal() if limit.internal else question.ledger
+    return ledger.without_breaks_outside(question.within) if question.within and limit.within is None else ledger
+
+
+def _narrowed(ledger: GraphLedger, limit: Limit) -> GraphLedger:
+    if limit.within is not None:
+        ledger = ledger.within(limit.within)
+    return ledger if limit.function is None else ledger.of_function(limit.function)
+
+
+def _explained(broken: Sequence[_Bound], question: Question) -> Iterator[str]:
     """The broken bounds, those of one part of the ledger together, above what happened in that part."""
     for _, bounds in groupby(broken, key=lambda bound: bound.key):
         together = list(bounds)
         yield from map(str, together)
-        yield together[0].ledger.explain()
+        yield together[0].counted.explain()
+        if any(bound.per_object_would_keep for bound in together):
+            yield f"  {_PER_OBJECT}"
 
 
-def _by_name(limits: Sequence[Limit]) -> Mapping[str, Sequence[tuple[str, float, bool]]]:
-    """Key, value and exactness of each count's limits, so that `at_most` and `tf=0` of one marker go together."""
-    found: dict[str, list[tuple[str, float, bool]]] = {}
+_Found = tuple[Limit, str, Bounds, GraphLedger]
+
+
+def _by_name(limits: Sequence[Limit]) -> Mapping[str, Sequence[tuple[Limit, str, Bounds]]]:
+    """The bounds of each count, so that `at_most` and `tf=0` of one marker go together."""
+    found: dict[str, list[tuple[Limit, str, Bounds]]] = {}
     for limit in limits:
-        found.setdefault(limit.name, []).extend((key, value, limit.exact) for key, value in limit.values.items())
+        found.setdefault(limit.name, []).extend((limit, key, value) for key, value in limit.values.items())
     return found
 
 
-def _of_variant(ledger: GraphLedger, limits: Sequence[Limit], variant: Variant) -> Iterator[_Bound]:
+def _of_variant(ledger: GraphLedger, limits: Sequence[Limit], question: Question) -> Iterator[_Found]:
     """The most specific limits of each count hold for all that the variant did."""
-    for name, entries in _by_name(limits).items():
-        keys = {key for key, _, _ in entries}
-        governing = next((key for key in (*variant.keys, "") if key in keys), None)
-        yield from (_Bound(name, *entry, ledger) for entry in entries if entry[0] == governing)
+    assert question.variant is not None
+    seen = ledger.static() if question.static else ledger
+    for entries in _by_name(limits).values():
+        keys = {key for _, key, _ in entries}
+        governing = next((key for key in (*question.variant.keys, "") if key in keys), None)
+        yield from ((*entry, seen) for entry in entries if entry[1] == governing)
 
 
-def _of_parts(ledger: GraphLedger, limits: Sequence[Limit]) -> Iterator[_Bound]:
-    """Each limit holds for what its key names and no more specific key does."""
-    for name, entries in _by_name(limits).items():
-        keys = frozenset(key for key, _, _ in entries)
-        for key, value, exact in entries:
-            yield _Bound(name, key, value, exact, ledger.part(_Governed(key, keys)))
+def _of_parts(ledger: GraphLedger, limits: Sequence[Limit]) -> Iterator[_Found]:
+    """Each limit holds for what its key names and no more specific key does.
+
+    Graphs that autograd records on every call count only where their mode is named: `torch_eager`, `tf_eager`.
+    """
+    recorded = {f"{backend}_{mode}" for backend, mode in ledger.recorded_modes}
+    for entries in _by_name(limits).values():
+        keys = frozenset(key for _, key, _ in entries)
+        for limit, key, bounds in entries:
+            part = ledger.part(_Governed(key, keys))
+            yield limit, key, bounds, part if key in recorded else part.static()
 
 
 @dataclass(frozen=True)

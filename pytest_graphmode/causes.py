@@ -1,4 +1,4 @@
-"""Why a graph was built again: compares a build with the nearest earlier build of the same function.
+"""Why a graph was built again: compares a build with the latest earlier build that it could have reused.
 
 Called by `recorder.py` for every build; event sources only describe arguments and name hints.
 """
@@ -9,70 +9,82 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from pytest_graphmode import closure
+from pytest_graphmode.identity import Content, Identity
 from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
 
-# How many of the latest builds of a function object are compared with, so that a test that builds one function ten
-# thousand times does not take time with the square of it.
+# How many of the latest builds are kept to compare with, so that a test that builds one function ten thousand times
+# takes no memory for each.
 RECENT: Final = 64
 _NUMBERS: Final = ("bool", "int", "float", "complex")
+_HINTS: Final[Mapping[str, str]] = {
+    "closure": "pass {argument} as an argument, or make and wrap the function once, outside the loop",
+    "another-object": "make one object and keep it, or allow a build for each with per_object=True",
+    "new-function-object": "wrap the function once, outside the loop, and call that",
+}
 
 
 class History:
-    """The builds of one function so far, by the object that its graphs are kept on."""
+    """The builds of one function so far."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._by_owner: dict[int, _Builds] = {}
+        self._builds: list[BuildReport] = []
+        self._failed: dict[int, bool] = {}
+        self._objects: set[closure.Key] = set()
+
+    def is_new_object(self, report: BuildReport) -> bool:
+        """Whether the function was built before, but never in this object."""
+        return bool(self.count) and self._objects.isdisjoint(report.identity.keys)
 
     def causes(self, report: BuildReport) -> tuple[Cause, ...]:
         """Every reason for this build, the framework's own first; empty for a first build."""
-        if not self.count:
+        if not self.count and not report.existing:
             return ()
-        earlier = self._by_owner.get(report.identity.owner)
+        if report.complete and report.causes:
+            return tuple(_hinted(cause, report) for cause in report.causes)
+        earlier = self._reusable(report)
         if earlier is None:
-            return (_hinted(Cause("new-function-object"), report),)
-        return tuple(_hinted(cause, report) for cause in _causes(report, earlier.nearest(report)))
+            return tuple(_hinted(cause, report) for cause in report.causes or (Cause("guard"),))
+        return tuple(_hinted(cause, report) for cause in _causes(report, earlier))
 
     def add(self, report: BuildReport) -> None:
         self.count += 1
-        self._by_owner.setdefault(report.identity.owner, _Builds()).add(report)
+        self._failed[_signature(report)] = report.failed
+        self._objects.update(report.identity.keys)
+        self._builds.append(replace(report, earlier=None))
+        if len(self._builds) > 2 * RECENT:
+            del self._builds[:RECENT]
 
-
-class _Builds:
-    """The latest builds on one object, and the signatures of all."""
-
-    def __init__(self) -> None:
-        self._latest: list[tuple[frozenset[int], BuildReport]] = []
-        self._failed_by_signature: dict[int, bool] = {}
-
-    def add(self, report: BuildReport) -> None:
-        parts = _parts(report)
-        self._failed_by_signature[hash(parts)] = report.failed
-        self._latest.append((parts, report))
-        if len(self._latest) > 2 * RECENT:
-            del self._latest[:RECENT]
-
-    def nearest(self, report: BuildReport) -> BuildReport:
-        """The earlier build with the fewest differences, of several such the latest."""
-        parts = _parts(report)
-        failed = self._failed_by_signature.get(hash(parts))
+    def _reusable(self, report: BuildReport) -> BuildReport | None:
+        """The latest build with the same arguments, else the latest on the same owner, in the same object, of all."""
+        failed = self._failed.get(_signature(report))
         if failed is not None:
             return replace(report, failed=failed)
-        latest = reversed(self._latest[-RECENT:])
-        if report.considered is not None:
-            return min((past for _, past in latest), key=lambda past: len(changes(past, report)))
-        return min(latest, key=lambda entry: len(parts ^ entry[0]))[1]
+        builds = self._builds or (list(report.earlier()) if report.earlier is not None else [])
+        mine = report.identity
+        for wanted in (_same_owner, Identity.same_object):
+            found = next((build for build in reversed(builds) if wanted(build.identity, mine)), None)
+            if found is not None:
+                return found
+        return builds[-1] if builds else None
 
 
-def _parts(report: BuildReport) -> frozenset[int]:
-    """What a graph is looked up by, each part as a number, so that many builds are compared in no time."""
-    return frozenset(map(hash, (*report.arguments, *report.conditions)))
+def _same_owner(before: Identity, after: Identity) -> bool:
+    return before.owner == after.owner and before.bound == after.bound
 
 
-def _causes(report: BuildReport, nearest: BuildReport) -> list[Cause]:
+def _signature(report: BuildReport) -> int:
+    """A number for what a graph is looked up by, so that many builds are compared in no time."""
+    return hash((report.identity.owner, report.identity.keys, frozenset((*report.arguments, *report.conditions))))
+
+
+def _causes(report: BuildReport, earlier: BuildReport) -> list[Cause]:
+    """The source's own causes, what was made anew, then what else differs, each once."""
     known = {(cause.kind, cause.argument) for cause in report.causes}
-    found = [cause for cause in changes(nearest, report) if (cause.kind, cause.argument) not in known]
-    raised = "raised" if nearest.failed else ""
+    compared = [*_made_anew(earlier.identity, report.identity), *changes(earlier, report)]
+    found = [cause for cause in compared if (cause.kind, cause.argument) not in known]
+    raised = "raised" if earlier.failed else ""
     return [*report.causes, *found] or [Cause("cache-reset", before=raised)]
 
 
@@ -81,10 +93,50 @@ def _hinted(cause: Cause, report: BuildReport) -> Cause:
     if cause.hint:
         return cause
     hints = report.hints
-    general = hints.get(cause.kind, "")
+    general = hints.get(cause.kind, _HINTS.get(cause.kind, ""))
     constant = cause.kind == "python-value" and cause.type_name not in _NUMBERS
     hint = hints.get("python-object", general) if constant else general
     return replace(cause, hint=hint.replace("{argument}", cause.argument))
+
+
+def _made_anew(before: Identity, after: Identity) -> Iterator[Cause]:
+    """What the function closes over or is bound to that was not there before; nothing where its graphs still serve."""
+    if before.owner == after.owner and (before.function, before.bound) == (after.function, after.bound):
+        return
+    causes = [cause for pair in _paired(before.contents, after.contents) for cause in _content(*pair)]
+    if not causes and (before.owner, before.function) != (after.owner, after.function):
+        causes = [Cause("new-function-object")]
+    yield from causes
+
+
+def _paired(before: Sequence[Content], after: Sequence[Content]) -> Iterator[tuple[Content, Content]]:
+    old = {(content.role, content.name): content for content in before}
+    for content in after:
+        was = old.get((content.role, content.name))
+        if was is not None and was.key != content.key:
+            yield was, content
+
+
+def _content(before: Content, after: Content) -> Iterator[Cause]:
+    """What changed about one thing that the function closes over or is bound to."""
+    differing = _differing(before, after)
+    if after.role == "bound":
+        for name, was, now in differing:
+            yield Cause("another-object", f"{after.name}.{name}", was, now, type_name=after.type_name)
+        if not differing:
+            yield Cause("another-object", after.name, type_name=after.type_name)
+        return
+    for name, was, now in differing:
+        yield Cause("closure", f"{after.name}.{name}", was, now, type_name=after.type_name)
+    if not differing:
+        yield Cause("closure", after.name, before.text, after.text, type_name=after.type_name)
+
+
+def _differing(before: Content, after: Content) -> list[tuple[str, str, str]]:
+    """The attributes of an object that read otherwise than those of the one before; three at most."""
+    old = dict(before.attributes)
+    found = [(name, old[name], now) for name, now in after.attributes if old.get(name, now) != now]
+    return found[:3]
 
 
 def changes(before: BuildReport, after: BuildReport) -> list[Cause]:

@@ -1,6 +1,6 @@
-"""What a function closes over, as keys that compare equal where the contents are the same and keep nothing alive.
+"""What a function closes over, as keys that keep nothing alive: by code and class, and by value or object.
 
-Called by `identity.py`.
+Called by `identity.py`; `contents.py` says the same in words.
 """
 
 from __future__ import annotations
@@ -58,18 +58,76 @@ class Tokens:
 token = Tokens()
 
 
-def contents(function: types.FunctionType, *, without: object = None) -> tuple[Key, ...]:
-    """A key for each variable that a function closes over; the function's own state is no part of it.
-
-    Of a variable that the function itself assigns (a counter of traces) only the name counts, of a list, set or dict
-    that it changes only which object it is. The cell that holds `without` is left out.
-    """
-    return tuple(_cells(function, _state(function.__code__), without, (), 0))
-
-
 def value(content: Any) -> Key:
     """A key for one value."""
     return _key(content, (), 0)
+
+
+def visible(function: types.FunctionType, *, without: object = None) -> Iterator[tuple[str, Any]]:
+    """The variables that a function closes over, its own state (what it assigns or changes) and `without` apart."""
+    state = _state(function.__code__)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            content = cell.cell_contents
+        except ValueError:  # the name is not bound yet
+            continue
+        changed = name in state.assigned or (name in state.changed and isinstance(content, _MUTABLE))
+        if not changed and (without is None or content is not without):
+            yield name, content
+
+
+def kind(content: Any, depth: int = 0) -> Key | None:
+    """What tells functions apart that close over different things: the code of functions, classes, and the class of
+    objects that have code of their own; None for numbers, text, arrays and the like, which tell nothing apart.
+    """
+    if isinstance(content, types.FunctionType):
+        return _kind_of_function(content, depth)
+    if isinstance(content, types.MethodType):
+        return ("method", kind(content.__func__, depth), class_key(type(content.__self__)))
+    if isinstance(content, functools.partial):
+        return ("partial", kind(content.func, depth))
+    if isinstance(content, type):
+        return class_key(content)
+    wrapped = quiet_attribute(content, "__wrapped__")
+    if isinstance(wrapped, types.FunctionType):
+        return kind(wrapped, depth)
+    if type(content) in _CONTAINERS:
+        return _kinds_within(content, depth)
+    return None if isinstance(content, _PLAIN) or is_data(content) else class_key(type(content))
+
+
+def _kind_of_function(function: types.FunctionType, depth: int) -> Key:
+    key = (function.__code__.co_filename, code_key(function.__code__))
+    if depth >= _DEEPEST:
+        return key
+    kinds = [kind(content, depth + 1) for _, content in visible(function)]
+    return (*key, *filter(None, kinds))
+
+
+def _kinds_within(container: Any, depth: int) -> Key | None:
+    if depth >= _DEEPEST or len(container) > _LONGEST:
+        return None
+    parts = container.values() if isinstance(container, dict) else container
+    kinds = tuple(filter(None, (kind(part, depth + 1) for part in parts if callable(part))))
+    return kinds or None
+
+
+def class_key(cls: type) -> Key:
+    """A class as its user thinks of it: one that is defined again by the same code is the same."""
+    return (cls.__module__, cls.__qualname__)
+
+
+def is_data(content: Any) -> bool:
+    """Whether something is an array, a tensor or a variable, whatever its framework."""
+    return hasattr(type(content), "shape") and hasattr(type(content), "dtype")
+
+
+def quiet_attribute(content: Any, name: str) -> Any:
+    """An attribute, None where there is none or where the user's own code, which it may run, raises."""
+    try:
+        return getattr(content, name, None)
+    except Exception:
+        return None
 
 
 class _State:
@@ -110,10 +168,13 @@ def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _with_nested(constant)
 
 
-def _cells(
-    function: types.FunctionType, state: _State, without: object, path: tuple[int, ...], depth: int
-) -> Iterator[Key]:
-    names = function.__code__.co_freevars
+def _cells(function: types.FunctionType, path: tuple[int, ...], depth: int) -> Iterator[Key]:
+    """A key for each variable that a function closes over.
+
+    Of a variable that the function itself assigns (a counter of traces) only the name counts, of a list, set or dict
+    that it changes only which object it is.
+    """
+    state, names = _state(function.__code__), function.__code__.co_freevars
     for name, cell in zip(names, function.__closure__ or (), strict=True):
         try:
             content = cell.cell_contents
@@ -124,7 +185,7 @@ def _cells(
             yield ("own state", name)
         elif name in state.changed and isinstance(content, _MUTABLE):
             yield ("object", type(content).__name__, id(content))
-        elif without is None or content is not without:
+        else:
             yield _key(content, (*path, id(function)), depth)
 
 
@@ -168,7 +229,7 @@ def _function(function: types.FunctionType, path: tuple[int, ...], depth: int) -
     code = code_key(function.__code__)
     if id(function) in path or depth > _DEEPEST:  # it calls itself, or is nested deeper than anybody writes
         return ("function", function.__code__.co_filename, code)
-    cells = _cells(function, _state(function.__code__), None, path, depth)
+    cells = _cells(function, path, depth)
     return ("function", function.__code__.co_filename, code, *cells)
 
 

@@ -26,7 +26,8 @@ def explain(ledger: GraphLedger) -> str:
     blocks = [_function(list(builds), ledger) for _, builds in groupby(events, key=lambda event: event.group)]
     blocks += [f"  graph break at {entry.where}: {entry.reason}" for entry in ledger.graph_breaks]
     blocks += [_fallback(entry) for entry in ledger.fallback_reasons]
-    return "\n".join([*(blocks or ["  nothing was built"]), *_machinery(ledger)])
+    notes = [f"  note: {note}" for note in ledger.notes]
+    return "\n".join([*(blocks or ["  nothing was built"]), *_machinery(ledger), *notes])
 
 
 def _fallback(entry: Fallback) -> str:

@@ -346,6 +346,12 @@ class Handle:
         """The ledger of a block; `structures` keeps fingerprints of eagerly recorded graphs."""
         return watch_block(structures=structures)
 
+    def expect(self, **counts: Any) -> AbstractContextManager[GraphLedger]:
+        """Assert how many graphs a block builds in this variant; takes what `pytest_graphmode.expect` takes."""
+        from pytest_graphmode.expecting import expect
+
+        return expect(**counts, _variant=(self.variant, self._mode.static))
+
     def explain(self) -> str:
         """Each function the test built, with the builds' causes and hints."""
         return self.ledger.explain()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_graphmode import options
+from pytest_graphmode import options, places
 from pytest_graphmode.registry import Registry, accelerator_present, gather
 from pytest_graphmode.watcher import recording, watcher
 
@@ -45,7 +45,9 @@ def configure(config: pytest.Config) -> Registry:
         registry.check_devices()
     except ValueError as error:
         raise pytest.UsageError(f"--graph-devices={','.join(registry.settings.devices or ())}: {error}") from None
-    config.add_cleanup(watcher.register(source for spec in specs.values() for source in spec.sources))
+    for spec in specs.values():
+        config.add_cleanup(watcher.register(spec.sources, spec))
+    config.add_cleanup(places.shown_from(config.rootpath))
     return registry
 
 
@@ -268,16 +270,18 @@ def _is_agreement(node: pytest.Item) -> bool:
 def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
     """Around the call of a watched test: counting begins here, and the markers' verdict ends it."""
     from pytest_graphmode import markers
-    from pytest_graphmode.budget import verdict
+    from pytest_graphmode.budget import Question, verdict
 
     try:
-        limits = markers.limits(node.iter_markers(), registry.specs)
+        limits = markers.limits(node.iter_markers(), registry.specs, node.own_markers)
     except (TypeError, ValueError) as error:  # of a unittest method: others fail when they are collected
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     variant, handle = node.stash.get(BOUND, (None, None))
     with following(node) as ledger:
-        if limits or "graph_ledger" in getattr(node, "fixturenames", ()):
+        fresh = all(limit.fresh for limit in limits)
+        if fresh and (limits or "graph_ledger" in getattr(node, "fixturenames", ())):
             watcher.reset()  # what earlier tests left in the frameworks' caches changes no verdict
+        trust = watcher.trust() if limits else None
         node.stash[RECORDER].restart()
         started = perf_counter()
         try:
@@ -286,7 +290,18 @@ def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
             _report(node, variant, ledger, perf_counter() - started)
         if handle is not None and not handle.touched:
             pytest.fail(_VACUOUS, pytrace=False)
-        failure = verdict(ledger, limits, variant, static=handle is None or handle._mode.static)
+        if trust is None:
+            return
+        settings = registry.settings
+        question = Question(
+            ledger,
+            variant,
+            static=handle is None or handle._mode.static,
+            per_object=getattr(settings, "per_object", False),
+            within=getattr(settings, "within", ()),
+            untrusted=trust.broken(),
+        )
+        failure = verdict(question, limits)
         if failure is not None:
             pytest.fail(failure, pytrace=False)
 

@@ -1,16 +1,27 @@
-"""What was built, called, broken and why: the plain records that event sources fill and every report reads.
+"""What was built, called, broken and why, over a test or a block: what event sources fill and every report reads.
 
-`watcher.py` writes into a `GraphLedger`; `budget.py`, the handle and the reports read it.
+`recorder.py` writes into a `GraphLedger`; `budget.py`, the handle and the reports read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from pytest_graphmode.arguments import Argument, root_of, tensor_argument, value_argument
-from pytest_graphmode.identity import Identity
+from pytest_graphmode.builds import (
+    CAUSE_KINDS,
+    BuildReport,
+    Cause,
+    CauseKind,
+    Condition,
+    Fallback,
+    GraphBreak,
+    GraphBuild,
+    is_function,
+    is_within,
+)
 from pytest_graphmode.tally import EagerCounter, Window
 
 __all__ = [
@@ -29,173 +40,6 @@ __all__ = [
     "value_argument",
 ]
 
-CauseKind = Literal[
-    "shape",
-    "dtype",
-    "rank",
-    "python-value",
-    "structure",
-    "new-function-object",
-    "variable-creation",
-    "grad-mode",
-    "device",
-    "train-eval",
-    "layout",
-    "global-state",
-    "cache-reset",
-    "guard",
-    "fallback",
-]
-CAUSE_KINDS: Final[tuple[str, ...]] = get_args(CauseKind)
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a graph was built again: what changed, from what to what, and what to do about it."""
-
-    kind: str
-    argument: str = ""
-    before: str = ""
-    after: str = ""
-    hint: str = ""
-    type_name: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.hint}" if self.hint else self.what
-
-    @property
-    def what(self) -> str:
-        """The change without its hint: `x changed shape [32, 3] -> [7, 3]`."""
-        if self.kind in _TOLD:
-            return _TOLD[self.kind] + (f" (the earlier one {self.before})" if self.before else "")
-        change = f"changed {self.before} -> {self.after}"
-        if self.kind == "python-value":
-            if self.before == self.after:
-                change = f"changed to another one that also reads {self.after}"
-            return f"{self.argument} is a Python {self.type_name} that {change}"
-        if self.kind in _OF_TENSORS and self.argument:
-            return f"{self.argument} changed {self.kind} {self.before} -> {self.after}"
-        subject = self.argument or self.kind
-        return f"{subject} {change}" if self.before or self.after else subject
-
-
-_OF_TENSORS: Final = ("shape", "dtype", "rank", "device", "layout", "structure")
-_TOLD: Final[Mapping[str, str]] = {
-    "new-function-object": "the same code was wrapped again, in a new function object without the graphs of the last",
-    "variable-creation": "the first trace created variables, so the function was traced again without creating them",
-    "cache-reset": "nothing it depends on changed, but the graph built before was not there",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What a framework looks graphs up by besides the arguments: a device, a scope, a switch.
-
-    `kind` is the kind of the cause that a change of it is.
-    """
-
-    kind: str
-    name: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """One build as an event source saw it, before it is compared with earlier ones.
-
-    `causes` holds what only the framework can know (a failed guard, variable creation); `considered` the names
-    of the arguments that can cause a rebuild, None for all; `hints` a text by cause kind, in which
-    `{argument}` stands for the argument's name. `internal` marks a framework's own machinery, `resumed` the rest of
-    a function after a graph break. `conditions` are compared like arguments, and not shown.
-    """
-
-    backend: str
-    mode: str
-    identity: Identity
-    arguments: tuple[Argument, ...] = ()
-    nodes: int = 0
-    seconds: float = 0.0
-    call_site: str | None = None
-    control_flow: Mapping[str, int] = field(default_factory=dict)
-    causes: tuple[Cause, ...] = ()
-    considered: frozenset[str] | None = None
-    hints: Mapping[str, str] = field(default_factory=dict)
-    failed: bool = False
-    internal: bool = False
-    structure: str | None = None
-    conditions: tuple[Condition, ...] = ()
-    resumed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class GraphBuild:
-    """One construction of a graph. `causes` is empty for the first build of a function in the test.
-
-    `seconds` is wall-clock time of the build without the builds nested in it, which have their own. `nodes` is the
-    number of operations of the graph and of all that it calls or loops over, each once (for a TensorFlow 1 session:
-    added since the last run; for eager modes: the autograd nodes recorded). `control_flow` counts the `while`,
-    `cond`, `scan` and `switch` operations among them. `number` counts the builds of one function, whose events have
-    the same `group`.
-    """
-
-    function: str
-    location: str
-    backend: str
-    mode: str
-    group: int
-    number: int
-    arguments: tuple[Argument, ...] = ()
-    nodes: int = 0
-    seconds: float = 0.0
-    call_site: str | None = None
-    control_flow: Mapping[str, int] = field(default_factory=dict, hash=False)
-    causes: tuple[Cause, ...] = ()
-    failed: bool = False
-    internal: bool = False
-    recorded: bool = False
-    structure: str | None = None
-    resumed: bool = False
-
-    @property
-    def cause(self) -> Cause | None:
-        """The first of `causes`."""
-        return self.causes[0] if self.causes else None
-
-    @property
-    def rebuild(self) -> bool:
-        """Whether this counts as a rebuild: not a first build, not TensorFlow's second trace for variables, and not
-        the rest of a function after a graph break, which is built again because the function was.
-        """
-        again = self.number > 1 and not self.resumed
-        return again and not any(cause.kind == "variable-creation" for cause in self.causes)
-
-    @property
-    def signature(self) -> str:
-        """`x: float32[32, 3], training: True`."""
-        return ", ".join(f"{argument.name}: {argument.text}" for argument in self.arguments)
-
-
-@dataclass(frozen=True)
-class GraphBreak:
-    """A place where Dynamo ended one graph and began another: `where` is the user's line."""
-
-    backend: str
-    mode: str
-    function: str
-    where: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Fallback:
-    """A function that a framework silently gave up building graphs for, and runs eagerly since."""
-
-    backend: str
-    mode: str
-    function: str
-    location: str
-    reason: str
-
 
 class GraphLedger:
     """The record of a test or of a `watch` block; it grows while it watches and keeps its contents afterwards.
@@ -210,9 +54,12 @@ class GraphLedger:
         self._breaks: list[GraphBreak] = []
         self._fallbacks: list[Fallback] = []
         self._calls: dict[tuple[str, str], int] = {}
+        self._uncountable: set[tuple[str, str]] = set()
         self._windows: list[Window] = []
+        self._notes: list[str] = []
+        self._hidden = 0
 
-    # What event sources write, through `watcher.Recorder`.
+    # What event sources write, through `recorder.Recorder`.
 
     def add_build(self, build: GraphBuild) -> None:
         (self._internal if build.internal else self._events).append(build)
@@ -231,14 +78,26 @@ class GraphLedger:
             self._calls.setdefault(key, 0)
             self._calls[key] += 1
 
+    def add_uncountable(self, key: tuple[str, str]) -> None:
+        self._uncountable.add(key)
+
+    def add_note(self, note: str) -> None:
+        if note not in self._notes:
+            self._notes.append(note)
+
+    def add_hidden(self) -> None:
+        self._hidden += 1
+
     def add_counter(self, counter: EagerCounter) -> None:
         self._windows.append(Window.opened(counter))
 
     def clear(self) -> None:
         """Forget everything: the test proper begins."""
-        for entries in (self._events, self._internal, self._breaks, self._fallbacks, self._windows):
+        for entries in (self._events, self._internal, self._breaks, self._fallbacks, self._windows, self._notes):
             entries.clear()
         self._calls.clear()
+        self._uncountable.clear()
+        self._hidden = 0
 
     def close(self) -> None:
         """Stop following the eager counters, which may go on counting."""
@@ -265,6 +124,21 @@ class GraphLedger:
     def fallback_reasons(self) -> tuple[Fallback, ...]:
         """The functions that a framework gave up building graphs for."""
         return tuple(self._fallbacks)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong beside the code under test: a hook of a plugin that raised, say."""
+        return tuple(self._notes)
+
+    @property
+    def hidden_graphs(self) -> int:
+        """How many graphs the plugin's own checks built or called, which no count includes."""
+        return self._hidden
+
+    @property
+    def uncountable_calls(self) -> frozenset[tuple[str, str]]:
+        """The `(backend, mode)` pairs whose calls the framework does not tell of, so that `calls` lacks them."""
+        return frozenset(self._uncountable)
 
     @property
     def builds(self) -> int:
@@ -319,6 +193,11 @@ class GraphLedger:
         static = {(e.group, e.structure or e.number) for e in self._events if not e.recorded}
         return len(static) + sum(len(window.since) for window in self._windows)
 
+    @property
+    def recorded_modes(self) -> frozenset[tuple[str, str]]:
+        """The `(backend, mode)` pairs that record a graph on every call."""
+        return frozenset((window.counter.backend, window.counter.mode) for window in self._windows)
+
     def select(self, backend: str | None = None, mode: str | None = None) -> GraphLedger:
         """A ledger of what one backend, or one mode of it, did."""
         return self.part(lambda known, its: backend in (None, known) and mode in (None, its))
@@ -329,14 +208,49 @@ class GraphLedger:
         def kept(entry: GraphBuild | GraphBreak | Fallback | EagerCounter) -> bool:
             return wanted(entry.backend, entry.mode)
 
+        part = self._filtered(kept)
+        part._windows = [window for window in self._windows if kept(window.counter)]
+        part._calls = {key: count for key, count in self._calls.items() if wanted(*key)}
+        return part
+
+    def _filtered(self, kept: Callable[[Any], bool]) -> GraphLedger:
+        """A ledger of some of the builds, breaks and fallbacks, with all calls and eager counters."""
         part = GraphLedger()
         part._events = list(filter(kept, self._events))
         part._internal = list(filter(kept, self._internal))
         part._breaks = list(filter(kept, self._breaks))
         part._fallbacks = list(filter(kept, self._fallbacks))
-        part._windows = [window for window in self._windows if kept(window.counter)]
-        part._calls = {key: count for key, count in self._calls.items() if wanted(*key)}
+        part._windows, part._calls = list(self._windows), dict(self._calls)
+        part._uncountable, part._notes, part._hidden = set(self._uncountable), list(self._notes), self._hidden
         return part
+
+    def static(self) -> GraphLedger:
+        """A ledger without the graphs that autograd records: of those that are built once and run many times."""
+        part = self._filtered(lambda entry: not getattr(entry, "recorded", False))
+        part._windows = []
+        return part
+
+    def per_object(self) -> GraphLedger:
+        """A ledger in which the first build in another object (another model of a class) is no rebuild."""
+        whole = self._filtered(lambda entry: True)
+        whole._events = [replace(build, again=build.again and not build.new_object) for build in whole._events]
+        return whole
+
+    def within(self, package: str) -> GraphLedger:
+        """A ledger of what happened in the code of one package, or module, of this dotted name."""
+        return self._filtered(lambda entry: is_within(entry, package))
+
+    def of_function(self, name: str) -> GraphLedger:
+        """A ledger of one function, by its name or the last part of it."""
+        part = self._filtered(lambda entry: is_function(entry.function, name))
+        part._windows = [window for window in self._windows if is_function(window.counter.function, name)]
+        return part
+
+    def without_breaks_outside(self, packages: Sequence[str]) -> GraphLedger:
+        """A ledger of all but the graph breaks in code that is in none of these packages."""
+        whole = self._filtered(lambda entry: True)
+        whole._breaks = [one for one in self._breaks if any(is_within(one, package) for package in packages)]
+        return whole
 
     def with_internal(self) -> GraphLedger:
         """A ledger in which the framework's own machinery counts like the user's code."""

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
+from pytest_graphmode.limits import COUNTS, SCOPES, Bounds, Limit, bounds, count, scopes
 from pytest_graphmode.names import parse_device, split
 from pytest_graphmode.options import BackendChoice, merged, parse_backend, parse_devices, parse_dtypes
 from pytest_graphmode.variant import Variant, VariantPattern
 
 Specs = Mapping[str, BackendSpec]
-
-BUDGETS: Final = ("builds", "rebuilds", "breaks", "nodes", "seconds")
 
 
 @dataclass(frozen=True)
@@ -30,19 +29,6 @@ class GraphmodeRequest:
     backends: tuple[BackendChoice, ...] | None = None
     devices: tuple[str, ...] | None = None
     dtypes: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A bound on one count of a ledger, by `backend`, `backend_mode` or "" for any; `exact` for an exact count.
-
-    With `internal` the framework's own machinery counts too.
-    """
-
-    name: str
-    values: Mapping[str, float]
-    exact: bool = False
-    internal: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,73 +131,54 @@ def parse_pattern(text: str, specs: Specs) -> VariantPattern:
     return VariantPattern(choice.name, choice.modes[0] if choice.modes else None, device or None)
 
 
-def limits(marks: Iterable[pytest.Mark], specs: Specs) -> list[Limit]:
-    """The bounds of the closest `graph_rebuilds` and of the closest `graph_budget`."""
+def limits(marks: Iterable[pytest.Mark], specs: Specs, own: Iterable[pytest.Mark] | None = None) -> list[Limit]:
+    """The bounds of the closest `graph_rebuilds` and of the closest `graph_budget`; `own` are the test's own marks."""
     closest: dict[str, pytest.Mark] = {}
     for mark in marks:
         if mark.name in _LIMITS:
             closest.setdefault(mark.name, mark)
     found = []
+    mine = None if own is None else set(map(id, own))
     for mark in closest.values():
         with _naming(mark):
-            found += _LIMITS[mark.name](mark, specs)
+            made = _LIMITS[mark.name](mark, specs)
+        found += [replace(limit, own=mine is None or id(mark) in mine) for limit in made]
     return found
 
 
 def _rebuild_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
-    arguments = _bound(mark, ("count", "at_most", *_keys(specs)), positional=1)
-    given = {name: _whole(name, value) for name, value in arguments.items() if value is not None}
+    arguments = _bound(mark, ("count", "at_most", *_keys(specs), "per_object"), positional=1)
+    narrowed = scopes(arguments)
+    given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
         raise TypeError(f"it needs count, at_most or one of {', '.join(_keys(specs))}")
     if "count" in given and "at_most" in given:
         raise TypeError("it takes count or at_most, not both")
     at_most = given.pop("at_most", None)
-    exact = {"" if name == "count" else name: number for name, number in given.items()}
-    found = [Limit("rebuilds", exact, exact=True)] if exact else []
-    return found if at_most is None else [*found, Limit("rebuilds", {"": at_most})]
+    exact: dict[str, Bounds] = {}
+    for name, value in given.items():
+        number = count(name, value)
+        exact["" if name == "count" else name] = (number, number)
+    found = [Limit("rebuilds", exact, **narrowed)] if exact else []
+    if at_most is not None:
+        found.append(Limit("rebuilds", {"": (0, count("at_most", at_most))}, **narrowed))
+    return found
 
 
 def _budget_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
-    arguments = _bound(mark, (*BUDGETS, "internal"), positional=0)
-    internal = arguments.pop("internal", False)
-    if not isinstance(internal, bool):
-        raise TypeError(
-            f"internal must be True, to count the framework's own machinery too, or False; not {internal!r}"
-        )
+    arguments = _bound(mark, (*COUNTS, *SCOPES, "fresh"), positional=0)
+    narrowed = scopes(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
-        raise TypeError(f"it needs one of {', '.join(BUDGETS)}")
-    return [Limit(name, _by_key(name, value, specs), internal=internal) for name, value in given.items()]
+        raise TypeError(f"it needs one of {', '.join(COUNTS)}")
+    keys = _keys(specs)
+    return [Limit(name, bounds(name, value, keys, exact=False), **narrowed) for name, value in given.items()]
 
 
 _LIMITS: Final[Mapping[str, Callable[[pytest.Mark, Specs], list[Limit]]]] = {
     "graph_rebuilds": _rebuild_limits,
     "graph_budget": _budget_limits,
 }
-
-
-def _by_key(name: str, value: object, specs: Specs) -> dict[str, float]:
-    table = value if isinstance(value, dict) else {"": value}
-    legal = _keys(specs)
-    if not table:
-        raise ValueError(f"{name} is an empty dict: its keys may be {', '.join(legal)}")
-    unknown = [key for key in table if key not in legal and table is value]
-    if unknown:
-        raise ValueError(f"{name} has no key {', '.join(map(repr, unknown))}: the keys are {', '.join(legal)}")
-    check = _seconds if name == "seconds" else _whole
-    return {key: check(name, number) for key, number in table.items()}
-
-
-def _whole(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} must be a whole number from 0, not {value!r}")
-    return value
-
-
-def _seconds(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-        raise ValueError(f"{name} must be a number of seconds from 0, not {value!r}")
-    return value
 
 
 def _keys(specs: Specs) -> list[str]:

@@ -39,9 +39,10 @@ class Recorder:
 
     def __init__(self, *, structures: bool = False, on_build: Callable[[GraphBuild], object] | None = None) -> None:
         self.structures = structures
+        self.guards: list[Callable[[], object]] = []
         self._on_build = on_build
         self._lock = threading.RLock()
-        self._places: dict[Hashable, dict[Hashable, _Function]] = {}
+        self._places: dict[Hashable, _Function] = {}
         self._functions: list[_Function] = []
         self._counters: list[EagerCounter] = []
         self.ledger = GraphLedger()
@@ -58,8 +59,33 @@ class Recorder:
                 self.ledger.add_counter(counter)
 
     def build(self, report: BuildReport) -> None:
+        """Add a build to the history.
+
+        Raises:
+            AssertionError: a block asked to be told at once of what exceeds its limits.
+        """
         with self._lock:
             self._add(self._classify(report))
+        self._guard()
+
+    def _guard(self) -> None:
+        for guard in self.guards:
+            guard()
+
+    def hidden(self) -> None:
+        """One of the plugin's own checks built or called a graph: in no count, but the test is not without graphs."""
+        for ledger in self._ledgers:
+            ledger.add_hidden()
+
+    def calls_unknown(self, backend: str, mode: str) -> None:
+        """The framework does not tell of the calls of this mode's graphs."""
+        for ledger in self._ledgers:
+            ledger.add_uncountable((backend, mode))
+
+    def note(self, text: str) -> None:
+        """Something beside the code under test went wrong, which must not reach the code."""
+        for ledger in self._ledgers:
+            ledger.add_note(text)
 
     def call(self, backend: str, mode: str) -> None:
         key = (backend, mode)
@@ -84,11 +110,13 @@ class Recorder:
         with self._lock:
             for ledger in self._ledgers:
                 ledger.add_break(graph_break)
+        self._guard()
 
     def fallback(self, fallback: Fallback) -> None:
         with self._lock:
             for ledger in self._ledgers:
                 ledger.add_fallback(fallback)
+        self._guard()
 
     def counter(self, identity: Identity, backend: str, mode: str) -> EagerCounter:
         """The counter of an eagerly run function; equal functions share one."""
@@ -120,6 +148,7 @@ class Recorder:
                 call_site=call_site(),
                 causes=causes,
                 recorded=True,
+                again=bool(counter.builds > 1),
                 structure=str(structure),
             )
             self._add(build)
@@ -141,31 +170,33 @@ class Recorder:
         for ledger in self._ledgers:
             ledger.add_build(build)
         if self._on_build is not None:
-            self._on_build(build)
+            try:
+                self._on_build(build)
+            except Exception as error:  # of another plugin: no concern of the code that is being traced
+                self.note(f"the hook pytest_graphmode_build raised {type(error).__name__}: {error}")
 
     def _function(self, identity: Identity, backend: str, mode: str) -> _Function:
         """The function of an identity: one of equal identity, else one not seen before."""
-        known = self._places.setdefault((backend, mode, identity.place), {})
-        keys = identity.keys
-        function = next((known[key] for key in keys if key in known), None)
+        key = (backend, mode, identity.place)
+        function = self._places.get(key)
         if function is None:
-            function = _Function(len(self._functions) + 1)
+            function = self._places[key] = _Function(len(self._functions) + 1)
             self._functions.append(function)
-        for key in keys:
-            known.setdefault(key, function)
         return function
 
     def _classify(self, report: BuildReport) -> GraphBuild:
         function = self._function(report.identity, report.backend, report.mode)
-        causes = function.history.causes(report)
-        function.history.add(report)
+        history = function.history
+        again, new_object = bool(history.count) or report.existing, history.is_new_object(report)
+        causes = history.causes(report)
+        history.add(report)
         return GraphBuild(
             function=report.identity.name,
             location=report.identity.location,
             backend=report.backend,
             mode=report.mode,
             group=function.number,
-            number=function.history.count,
+            number=history.count,
             arguments=report.arguments,
             nodes=report.nodes,
             seconds=report.seconds,
@@ -176,4 +207,9 @@ class Recorder:
             internal=report.internal,
             structure=report.structure,
             resumed=report.resumed,
+            with_its_function=report.with_its_function,
+            again=again,
+            new_object=new_object and not report.existing,
+            operations=report.operations,
+            file=report.identity.file,
         )

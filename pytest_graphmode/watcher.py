@@ -8,64 +8,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pytest_graphmode.builtin import BACKENDS
-from pytest_graphmode.importing import ImportWatch, complete, lineage
+from pytest_graphmode.importing import ImportWatch, lineage
+from pytest_graphmode.sources import Attachment, EventSource, Sink
 
 if TYPE_CHECKING:
-    from pytest_graphmode.backends.base import SourceSpec
+    from pytest_graphmode.backends.base import BackendSpec, SourceSpec
     from pytest_graphmode.identity import Identity
     from pytest_graphmode.ledger import BuildReport, Fallback, GraphBreak, GraphBuild, GraphLedger
     from pytest_graphmode.recorder import Recorder
 
 
-class EventSource(Protocol):
-    """What a backend provides so that builds of code that nobody wrapped are seen; named by a `SourceSpec`.
-
-    Made once, when the framework's own modules it hooks into (its anchors) are imported, and attached at most once at
-    a time. A source may also have a method `reset()`, which clears the framework's caches of graphs: it is called
-    before a test that asserts counts, so that the order of tests does not change its verdict.
-    """
-
-    def attach(self, sink: Sink) -> Callable[[], None]:
-        """Patch or subscribe to the framework, report to `sink` from any thread, and return what undoes it.
-
-        Raises:
-            UnsupportedError: this version of the framework lacks what the source hooks into.
-        """
-
-
-class Sink(Protocol):
-    """Where event sources report.
-
-    `call` is a call of a graph, with or without a build. `eager_call` is the end of an outermost call of eager code
-    that recorded `nodes` autograd nodes (perhaps none); `fingerprint` is called only while structures are watched.
-    """
-
-    def build(self, report: BuildReport) -> None: ...
-    def call(self, backend: str, mode: str) -> None: ...
-    def eager_call(
-        self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
-    ) -> None: ...
-    def graph_break(self, graph_break: GraphBreak) -> None: ...
-    def fallback(self, fallback: Fallback) -> None: ...
-
-
-class _Attachment:
-    """One event source, imported when its framework is there, and what undoes its attaching."""
-
-    def __init__(self, spec: SourceSpec) -> None:
-        self.spec = spec
-        self.source: EventSource | None = None
-        self.detach: Callable[[], None] | None = None
-
-    def ready(self, finishing: str) -> bool:
-        return self.detach is None and all(complete(anchor, finishing) for anchor in self.spec.anchors)
+__all__ = ["EventSource", "Sink", "Trust", "Watcher", "recording", "watch", "watcher"]
 
 
 class _Heard(threading.local):
+    """By whom this thread's builds are heard, None for all; the others are told that there was a graph, if `told`."""
+
     by: tuple[Recorder, ...] | None = None
+    told = True
 
 
 class Watcher:
@@ -76,10 +39,10 @@ class Watcher:
 
     def __init__(self, sources: Iterable[SourceSpec] = ()) -> None:
         self._recorders: list[Recorder] = []
-        self._attachments: list[_Attachment] = []
+        self._attachments: list[Attachment] = []
         self._names: set[str] = set()
         self._imports = ImportWatch(self._names, self._imported)
-        self._missed: list[Exception] = []
+        self._distrusted: dict[str, str] = {}
         self._lock = threading.Lock()
         self._heard = _Heard()
         self.register(sources)
@@ -87,12 +50,27 @@ class Watcher:
     # Sink: what the event sources call.
 
     def build(self, report: BuildReport) -> None:
+        self._tell_others()
         for recorder in self._listening:
             recorder.build(report)
 
     def call(self, backend: str, mode: str) -> None:
-        for recorder in self._listening:
+        heard = self._heard.by
+        for recorder in self._recorders if heard is None else heard:
             recorder.call(backend, mode)
+        if heard is not None:
+            self._tell_others()
+
+    def calls_unknown(self, backend: str, mode: str) -> None:
+        for recorder in self._listening:
+            recorder.calls_unknown(backend, mode)
+
+    def note(self, text: str) -> None:
+        for recorder in self._listening:
+            recorder.note(text)
+
+    def not_counted(self, backend: str, reason: str) -> None:
+        self._distrusted.setdefault(backend, reason)
 
     def eager_call(
         self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
@@ -112,20 +90,34 @@ class Watcher:
     def _listening(self) -> tuple[Recorder, ...]:
         return tuple(self._recorders) if self._heard.by is None else self._heard.by
 
+    def _tell_others(self) -> None:
+        """Let those who do not hear this thread know that a graph was built or called: their test is not vacuous."""
+        heard = self._heard.by
+        if heard is not None and self._heard.told:
+            for recorder in self._recorders:
+                if recorder not in heard:
+                    recorder.hidden()
+
     @contextmanager
-    def only(self, *recorders: Recorder) -> Iterator[None]:
+    def only(self, *recorders: Recorder, told: bool = True) -> Iterator[None]:
         """What this thread builds in the block is heard by these recorders alone: the plugin's own checks' graphs."""
-        kept, self._heard.by = self._heard.by, recorders
+        kept = self._heard.by, self._heard.told
+        self._heard.by, self._heard.told = recorders, told
         try:
             yield
         finally:
-            self._heard.by = kept
+            self._heard.by, self._heard.told = kept
 
     def paused(self) -> AbstractContextManager[None]:
         """What this thread builds in the block is nobody's business."""
         return self.only()
 
     # Scopes.
+
+    @property
+    def backends(self) -> dict[str, BackendSpec]:
+        """The backends whose event sources are known, by name."""
+        return {one.described.name: one.described for one in self._attachments if one.described is not None}
 
     @property
     def current(self) -> Recorder | None:
@@ -136,32 +128,29 @@ class Watcher:
         self._recorders.append(recorder)
         if len(self._recorders) == 1:
             self._imports.install()
+            self._distrusted.clear()
+            for attachment in self._attachments:
+                attachment.retry()
         self._attach()
 
     def close(self, recorder: Recorder) -> None:
-        """End a recorder; with the last one nothing of a framework stays patched.
-
-        Raises:
-            Exception: what an event source raised while it attached to a framework imported in the meantime.
-        """
+        """End a recorder; with the last one nothing of a framework stays patched."""
         recorder.ledger.close()
         self._recorders.remove(recorder)
         if not self._recorders:
             self._imports.remove()
             self._detach()
-        if self._missed:
-            raise self._missed.pop()
 
     # Event sources.
 
-    def register(self, sources: Iterable[SourceSpec]) -> Callable[[], None]:
-        """Make event sources known, and attach them whenever a recorder is open and their framework is imported.
+    def register(self, sources: Iterable[SourceSpec], backend: BackendSpec | None = None) -> Callable[[], None]:
+        """Make a backend's event sources known; attach them whenever a recorder is open and the framework is imported.
 
         Returns:
             What makes them unknown again.
         """
         known = {attachment.spec for attachment in self._attachments}
-        added = [_Attachment(spec) for spec in dict.fromkeys(sources) if spec not in known]
+        added = [Attachment(spec, backend) for spec in dict.fromkeys(sources) if spec not in known]
         self._attachments += added
         self._name_anchors()
         if self._recorders:
@@ -177,9 +166,23 @@ class Watcher:
     def reset(self) -> None:
         """Clear the caches of graphs of every framework imported so far whose source can."""
         for attachment in self._attachments:
-            reset = getattr(attachment.source, "reset", None)
-            if reset is not None:
-                reset()
+            attachment.reset()
+
+    def verify(self) -> None:
+        """Prove each source that is attached and was not proved yet, by a build of a trivial function."""
+        from pytest_graphmode.recorder import Recorder
+
+        for attachment in self._attachments:
+            probe = attachment.to_be_proved
+            if probe is not None:
+                private = Recorder()
+                with self.only(private, told=False):
+                    attachment.proved(probe, private.ledger)
+
+    def trust(self) -> Trust:
+        """What tells at the end of a block whether the counts of it can be trusted."""
+        self.verify()
+        return Trust(self, [(one, one.audit_start()) for one in self._attachments])
 
     def _name_anchors(self) -> None:
         self._names.clear()
@@ -188,26 +191,18 @@ class Watcher:
                 self._names.update(lineage(anchor))
 
     def _imported(self, name: str) -> None:
-        """A framework's module was imported just now, in the middle of somebody else's import statement.
-
-        A source that fails must not make that import fail, which would leave the framework half imported.
-        """
-        try:
-            self._attach(name)
-        except Exception as error:
-            self._missed.append(error)
+        """A framework's module was imported just now, in the middle of somebody else's import statement."""
+        self._attach(name)
 
     def _attach(self, finishing: str = "") -> None:
-        """Attach every source whose framework is imported by now."""
+        """Attach every source whose framework is imported by now; one that fails is not trusted, and no more."""
         for attachment in self._attachments:
-            if attachment.ready(finishing):
-                if attachment.source is None:
-                    attachment.source = attachment.spec.load()  # not under the lock: it imports
+            if attachment.ready(finishing) and attachment.load() is not None:  # not under the lock: it imports
                 with self._lock:
-                    if attachment.detach is None and self._recorders:
-                        attachment.detach = attachment.source.attach(self)
+                    if self._recorders:
+                        attachment.attach(self)
 
-    def _detach(self, attachments: Iterable[_Attachment] | None = None) -> None:
+    def _detach(self, attachments: Iterable[Attachment] | None = None) -> None:
         with self._lock:
             for attachment in reversed(list(self._attachments if attachments is None else attachments)):
                 detach, attachment.detach = attachment.detach, None
@@ -215,7 +210,30 @@ class Watcher:
                     detach()
 
 
-watcher = Watcher(source for spec in BACKENDS for source in spec.sources)
+class Trust:
+    """Whether the counts of a block can be trusted: sources are proved, public counters are held beside them."""
+
+    def __init__(self, watched: Watcher, audits: list[tuple[Attachment, Any]]) -> None:
+        self._watcher = watched
+        self._audits = audits
+
+    def broken(self) -> dict[str, str]:
+        """Why the graphs of a backend are not counted, for each of which that is so."""
+        self._watcher.verify()  # of frameworks that were imported in the block
+        found = dict(self._watcher._distrusted)
+        for attachment in self._watcher._attachments:
+            if attachment.failure:
+                found.setdefault(attachment.backend, attachment.failure)
+        for attachment, start in self._audits:
+            difference = attachment.audit(start)
+            if difference:
+                found.setdefault(attachment.backend, difference)
+        return found
+
+
+watcher = Watcher()
+for _spec in BACKENDS:
+    watcher.register(_spec.sources, _spec)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
+from pytest_graphmode import budget
 from pytest_graphmode.arguments import tensor_argument
-from pytest_graphmode.budget import verdict
 from pytest_graphmode.identity import Identity
 from pytest_graphmode.ledger import BuildReport, Fallback, GraphBreak
-from pytest_graphmode.markers import Limit
+from pytest_graphmode.limits import Limit
 from pytest_graphmode.recorder import Recorder
 from pytest_graphmode.variant import Variant
 
@@ -30,11 +32,15 @@ def ledger(*builds, calls=(), breaks=(), fallbacks=()):
 
 
 def at_most(name="rebuilds", **values):
-    return Limit(name, {key.removeprefix("_"): value for key, value in values.items()})
+    return Limit(name, {key.removeprefix("_"): (0, value) for key, value in values.items()})
 
 
 def exactly(**values):
-    return Limit("rebuilds", {key.removeprefix("_"): value for key, value in values.items()}, exact=True)
+    return Limit("rebuilds", {key.removeprefix("_"): (value, value) for key, value in values.items()})
+
+
+def verdict(ledger, limits, variant, **more):
+    return budget.verdict(budget.Question(ledger, variant, **more), limits)
 
 
 def first_line(text):
@@ -171,11 +177,164 @@ def test_calls_of_eager_code_are_no_calls_of_a_graph():
     assert "no graph was built" in verdict(eager.ledger, [exactly(_=0)], None)
 
 
-def test_a_graph_that_autograd_records_serves_a_plain_test_and_no_static_variant():
+def recorded(times=2):
     eager = Recorder()
-    eager.eager_call("torch", "eager", STEP, 3, lambda: None)
-    assert verdict(eager.ledger, [exactly(_=0)], None) is None
-    assert "no graph was built" in verdict(eager.ledger, [exactly(_=0)], TF)
+    for _ in range(times):
+        eager.eager_call("torch", "eager", STEP, 3, lambda: None)
+    return eager
+
+
+@pytest.mark.parametrize("variant", [None, TF])
+@pytest.mark.parametrize("limit", [exactly(_=0), exactly(torch=0), at_most("builds", _=1), at_most("nodes", _=1)])
+def test_a_graph_that_autograd_records_is_none_that_a_plain_test_or_static_variant_is_about(limit, variant):
+    if variant is None or "torch" not in limit.values:
+        assert "no graph was built" in verdict(recorded().ledger, [limit], variant)
+    both = recorded()
+    both.build(BuildReport("torch", "compile", STEP))
+    assert verdict(both.ledger, [limit], None) is None
+
+
+def test_recorded_graphs_count_where_their_mode_is_named():
+    assert verdict(recorded().ledger, [exactly(torch_eager=1)], None) is None
+    assert first_line(verdict(recorded().ledger, [exactly(torch_eager=0)], None)).startswith("1 rebuild, at most 0")
+    assert verdict(recorded().ledger, [exactly(_=1)], TORCH, static=False) is None
+
+
+def test_a_graph_that_a_check_built_is_a_graph():
+    checked = Recorder()
+    assert "no graph was built" in verdict(checked.ledger, [exactly(_=0)], None)
+    checked.hidden()
+    assert verdict(checked.ledger, [exactly(_=0)], None) is None
+
+
+def test_only_a_mark_of_the_tests_own_can_be_vacuous():
+    inherited = replace(exactly(_=0), own=False)
+    assert verdict(ledger(), [inherited], None) is None
+    assert "no graph was built" in verdict(ledger(), [inherited, at_most("builds", _=1)], None)
+    assert verdict(ledger(("tf", "graph", 2)), [inherited], None) is not None
+
+
+# Pairs, packages, functions, objects.
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [
+        ((2, 4), None),
+        ((3, 3), None),
+        ((3, float("inf")), None),
+        ((4, 5), "3 builds, 4 to 5 expected"),
+        ((0, 2), "3 builds, at most 2 allowed"),
+        ((2, 2), "3 builds, exactly 2 expected"),
+        ((4, float("inf")), "3 builds, at least 4 expected"),
+    ],
+)
+def test_a_count_may_be_a_range(bounds, text):
+    failure = verdict(ledger(("tf", "graph", 3)), [Limit("builds", {"": bounds})], None)
+    assert failure is None if text is None else first_line(failure) == text
+
+
+def two_functions():
+    recorder = Recorder()
+    for file, name, count in (("/home/me/app/layers/conv.py", "Conv.call", 3), ("/lib/other/model.py", "step", 2)):
+        for size in range(count):
+            identity = Identity(name, file, 7)
+            recorder.build(BuildReport("tf", "graph", identity, (tensor_argument("x", "float32", (size,)),)))
+    recorder.graph_break(GraphBreak("torch", "compile", "f", "conv.py:3", "print", file="/home/me/app/layers/conv.py"))
+    recorder.graph_break(GraphBreak("torch", "compile", "g", "model.py:4", "print", file="/lib/other/model.py"))
+    return recorder.ledger
+
+
+@pytest.mark.parametrize(
+    ("scope", "count"),
+    [
+        ({"within": "app"}, 2),
+        ({"within": "app.layers"}, 2),
+        ({"within": "app.layers.conv"}, 2),
+        ({"within": "other"}, 1),
+        ({"function": "step"}, 1),
+        ({"function": "Conv.call"}, 2),
+        ({"function": "call"}, 2),
+        ({}, 3),
+    ],
+)
+def test_a_limit_may_look_at_one_package_or_function(scope, count):
+    assert verdict(two_functions(), [Limit("rebuilds", {"": (count, count)}, **scope)], None) is None
+    failure = verdict(two_functions(), [Limit("rebuilds", {"": (0, count - 1)}, **scope)], None)
+    assert f"at most {count - 1} allowed" in first_line(failure)
+
+
+@pytest.mark.parametrize("scope", [{"function": "stpe"}, {"within": "appp"}])
+def test_a_function_or_package_that_built_nothing_is_named(scope):
+    failure = verdict(two_functions(), [Limit("rebuilds", {"": (0, 0)}, **scope)], None)
+    assert "which built no graph; what built some: Conv.call (/home/me/app/layers/conv.py:7), step" in failure
+    assert next(iter(scope.values())) in failure
+
+
+def test_breaks_count_in_the_packages_that_the_project_names():
+    limit = [at_most("breaks", _=1)]
+    assert first_line(verdict(two_functions(), limit, None)) == "2 breaks, at most 1 allowed"
+    assert verdict(two_functions(), limit, None, within=("app",)) is None
+    assert verdict(two_functions(), [at_most("breaks", _=0)], None, within=("nobody",)) is None
+    assert verdict(two_functions(), [at_most("breaks", _=0)], None, within=("app", "nobody")) is not None
+
+
+def agents(count=3):
+    recorder = Recorder()
+    for bound in range(count):
+        identity = Identity("Agent.act", "/home/me/agent.py", 7, bound=bound + 1, owner=bound + 1)
+        recorder.build(BuildReport("tf", "graph", identity))
+    return recorder
+
+
+def test_functions_are_told_apart_by_object_where_that_is_asked():
+    limit = exactly(_=0)
+    failure = verdict(agents().ledger, [limit], None)
+    assert first_line(failure) == "2 rebuilds, at most 0 allowed"
+    assert "each of these objects was built once" in failure
+    assert "per_object=True tells them apart" in failure
+    assert verdict(agents().ledger, [replace(limit, per_object=True)], None) is None
+    assert verdict(agents().ledger, [limit], None, per_object=True) is None
+    assert verdict(agents().ledger, [replace(limit, per_object=False)], None, per_object=True) is not None
+
+
+def test_told_apart_by_object_what_one_object_builds_again_is_a_rebuild():
+    again = agents()
+    again.build(BuildReport("tf", "graph", Identity("Agent.act", "/home/me/agent.py", 7, bound=1, owner=1)))
+    failure = verdict(again.ledger, [replace(exactly(_=0), per_object=True)], None)
+    assert first_line(failure) == "1 rebuild, at most 0 allowed"
+    assert "per_object" not in verdict(again.ledger, [exactly(_=0)], None)
+
+
+# Counts that can't be trusted.
+
+GONE = {"torch": "torch 9.9: this version has no convert_frame._compile"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "variant"),
+    [
+        (exactly(torch=0), None),
+        (exactly(torch_compile=0), None),
+        (exactly(_=0), None),
+        (exactly(_=0), Variant("torch", "compile", "cpu", "float32")),
+        (at_most("builds", _=0), None),
+    ],
+)
+def test_a_limit_about_a_backend_that_is_not_counted_fails_with_the_reason(limit, variant):
+    failure = verdict(ledger(), [limit], variant, untrusted=GONE)
+    assert failure.startswith("the graphs of torch are not counted, so nothing can be asserted about them: torch 9.9")
+    assert "README names as tested" in failure
+
+
+@pytest.mark.parametrize(("limit", "variant"), [(exactly(tf=1), None), (exactly(_=1), None), (exactly(_=1), TF)])
+def test_limits_about_other_backends_stand(limit, variant):
+    assert verdict(ledger(("tf", "graph", 2)), [limit], variant, untrusted=GONE) is None
+
+
+def test_a_limit_for_any_backend_fails_where_both_were_at_work():
+    mixed = ledger(("tf", "graph", 1), ("torch", "compile", 1))
+    assert "torch are not counted" in verdict(mixed, [exactly(_=0)], None, untrusted=GONE)
 
 
 def test_in_a_mode_without_static_graphs_nothing_need_be_built():
@@ -195,10 +354,10 @@ def test_plumbing_is_held_against_a_budget_only_where_that_is_asked():
         identity = Identity("machinery" if internal else "step", "dataset.py" if internal else "model.py", 3)
         recorder.build(BuildReport("tf", "graph", identity, internal=internal))
     assert verdict(recorder.ledger, [at_most("builds", _=1)], None) is None
-    failure = verdict(recorder.ledger, [Limit("builds", {"": 1}, internal=True)], None)
+    failure = verdict(recorder.ledger, [Limit("builds", {"": (0, 1)}, internal=True)], None)
     assert first_line(failure) == "3 builds, at most 1 allowed"
     assert "machinery (dataset.py:3) built 2 times" in failure
-    assert verdict(recorder.ledger, [Limit("builds", {"": 3}, internal=True)], None) is None
+    assert verdict(recorder.ledger, [Limit("builds", {"": (0, 3)}, internal=True)], None) is None
 
 
 # Fallbacks.

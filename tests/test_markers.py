@@ -8,7 +8,8 @@ import pytest
 
 from pytest_graphmode import markers
 from pytest_graphmode.backends.base import BackendSpec
-from pytest_graphmode.markers import AgreeRequest, GraphmodeRequest, Limit
+from pytest_graphmode.limits import Limit
+from pytest_graphmode.markers import AgreeRequest, GraphmodeRequest
 from pytest_graphmode.options import BackendChoice
 from pytest_graphmode.variant import Variant, VariantPattern
 
@@ -59,30 +60,30 @@ def test_graphmode_requests_take_each_field_from_the_closest_marker(
 @pytest.mark.parametrize(
     ("marks", "expected"),
     [
-        ([mark("graph_rebuilds", 0)], [Limit("rebuilds", {"": 0}, exact=True)]),
-        ([mark("graph_rebuilds", count=3)], [Limit("rebuilds", {"": 3}, exact=True)]),
-        ([mark("graph_rebuilds", at_most=2)], [Limit("rebuilds", {"": 2})]),
+        ([mark("graph_rebuilds", 0)], [Limit("rebuilds", {"": (0, 0)})]),
+        ([mark("graph_rebuilds", count=3)], [Limit("rebuilds", {"": (3, 3)})]),
+        ([mark("graph_rebuilds", at_most=2)], [Limit("rebuilds", {"": (0, 2)})]),
         (
             [mark("graph_rebuilds", tf=0, torch=499, torch_compile=0)],
-            [Limit("rebuilds", {"tf": 0, "torch": 499, "torch_compile": 0}, exact=True)],
+            [Limit("rebuilds", {"tf": (0, 0), "torch": (499, 499), "torch_compile": (0, 0)})],
         ),
-        ([mark("graph_rebuilds", 1, tf=0)], [Limit("rebuilds", {"": 1, "tf": 0}, exact=True)]),
+        ([mark("graph_rebuilds", 1, tf=0)], [Limit("rebuilds", {"": (1, 1), "tf": (0, 0)})]),
         (
             [mark("graph_rebuilds", at_most=1, tf=0)],
-            [Limit("rebuilds", {"tf": 0}, exact=True), Limit("rebuilds", {"": 1})],
+            [Limit("rebuilds", {"tf": (0, 0)}), Limit("rebuilds", {"": (0, 1)})],
         ),
         (
             [mark("graph_budget", builds=2, nodes={"tf": 100, "torch_compile": 50}, seconds=0.5)],
             [
-                Limit("builds", {"": 2}),
-                Limit("nodes", {"tf": 100, "torch_compile": 50}),
-                Limit("seconds", {"": 0.5}),
+                Limit("builds", {"": (0, 2)}),
+                Limit("nodes", {"tf": (0, 100), "torch_compile": (0, 50)}),
+                Limit("seconds", {"": (0, 0.5)}),
             ],
         ),
-        ([mark("graph_rebuilds", 0), mark("graph_rebuilds", 9)], [Limit("rebuilds", {"": 0}, exact=True)]),
+        ([mark("graph_rebuilds", 0), mark("graph_rebuilds", 9)], [Limit("rebuilds", {"": (0, 0)})]),
         (
             [mark("graph_rebuilds", 0), mark("graph_budget", breaks=0)],
-            [Limit("rebuilds", {"": 0}, exact=True), Limit("breaks", {"": 0})],
+            [Limit("rebuilds", {"": (0, 0)}), Limit("breaks", {"": (0, 0)})],
         ),
         ([mark("skip")], []),
     ],
@@ -157,12 +158,15 @@ WRONG = [
     (mark("graph_rebuilds", True), "count must be a whole number from 0, not True"),
     (mark("graph_rebuilds", tf=1.5), "tf must be a whole number from 0, not 1.5"),
     (mark("graph_rebuilds", keras=1), f"it has no argument keras: it takes count, at_most, {KEYS}"),
-    (mark("graph_budget"), "it needs one of builds, rebuilds, breaks, nodes, seconds"),
+    (mark("graph_budget"), "it needs one of builds, rebuilds, breaks, fallbacks, nodes, seconds"),
     (
         mark("graph_budget", 1),
-        "it takes no positional arguments, and builds, rebuilds, breaks, nodes, seconds, internal by name",
+        "it takes no positional arguments, and builds, rebuilds, breaks, fallbacks, nodes, seconds, internal, within, function, per_object, fresh by name",
     ),
-    (mark("graph_budget", build=1), "it has no argument build: it takes builds, rebuilds, breaks, nodes, seconds"),
+    (
+        mark("graph_budget", build=1),
+        "it has no argument build: it takes builds, rebuilds, breaks, fallbacks, nodes, seconds",
+    ),
     (mark("graph_budget", nodes={"keras": 1}), f"nodes has no key 'keras': the keys are {KEYS}"),
     (mark("graph_budget", builds=1, internal=1), "internal must be True, to count the framework's own machinery too"),
     (mark("graph_budget", nodes={"tf": -1}), "nodes must be a whole number from 0, not -1"),
