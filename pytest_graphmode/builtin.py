@@ -38,7 +38,6 @@ BACKENDS = (
         sources=(
             SourceSpec(("torch._dynamo.convert_frame",), "pytest_graphmode.backends.torch.dynamo.source:DynamoSource"),
             SourceSpec(("torch.nn.modules.module",), "pytest_graphmode.backends.torch.modules:ModuleSource"),
-            SourceSpec(("torch.jit._trace", "torch.jit._script"), "pytest_graphmode.backends.torch.export:JitSource"),
             SourceSpec(("torch.export._trace",), "pytest_graphmode.backends.torch.export:ExportSource"),
         ),
     ),
