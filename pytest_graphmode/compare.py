@@ -12,20 +12,10 @@ from typing import Any, Final
 import numpy as np
 
 from pytest_graphmode import trees
+from pytest_graphmode.tolerances import Table, looser
 
 Array = np.ndarray[Any, Any]
 
-# rtol and atol by dtype: torch.testing.assert_close's table, documented on its page and kept in
-# torch/testing/_comparison.py. Wider types than float64, which torch lacks, are held to float64's.
-_WIDEST: Final = (1e-7, 1e-7)
-_TOLERANCES: Final = {
-    "float16": (1e-3, 1e-5),
-    "bfloat16": (1.6e-2, 1e-5),
-    "float32": (1.3e-6, 1e-5),
-    "complex64": (1.3e-6, 1e-5),
-    "float64": _WIDEST,
-    "complex128": _WIDEST,
-}
 _HALF: Final = frozenset(["float16", "bfloat16"])
 _KINDS: Final = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "c": "complex"}
 _TINY: Final = 1e-290
@@ -116,15 +106,19 @@ def first_leaf_mismatch(
     rtol: float | None = None,
     atol: float | None = None,
     computed_in: Sequence[str] = ("float64",),
+    devices: Sequence[str] = ("cpu",),
+    table: Table | None = None,
 ) -> Mismatch | None:
     """`first_mismatch` of two trees that are flat already: leaves by their paths.
 
     Args:
-        computed_in: the dtypes that the two sides were computed in. Python floats count as the looser of them. Where
-            it is a half-precision type, arrays are held to no more than its tolerance either, since frameworks hand
-            out bfloat16 as float32.
+        computed_in: the dtypes that the two sides were computed in, or one for both. Python floats count as the
+            looser of them. Where it is a half-precision type, arrays are held to no more than its tolerance either,
+            since frameworks hand out bfloat16 as float32.
+        devices: the devices that the two sides were computed on, or one for both.
+        table: the project's own tolerances, which beat torch.testing's and yield to `rtol` and `atol`.
     """
-    tolerance = _Tolerance(rtol, atol, frozenset(computed_in))
+    tolerance = _Tolerance(rtol, atol, _both(computed_in), _both(devices), table or {})
     for path, leaf in expected.items():
         if path not in actual:
             return Mismatch(path, "structure", _NOTHING, _describe(leaf))
@@ -137,21 +131,32 @@ def first_leaf_mismatch(
 
 @dataclass(frozen=True)
 class _Tolerance:
-    """What the caller asked for; None for the table's."""
+    """What the caller asked for, None for the tables', and what the two sides were computed in and on."""
 
     rtol: float | None
     atol: float | None
-    computed_in: frozenset[str]
+    dtypes: tuple[str, str]
+    devices: tuple[str, str]
+    table: Table
 
-    def of(self, *leaves: Any) -> tuple[float, float]:
-        """`rtol, atol` for floating leaves: the looser of their dtypes', each on its own."""
-        names = set(self.computed_in & _HALF).union(*map(self._dtypes, leaves))
-        defaults = [_TOLERANCES.get(name, _WIDEST) for name in names]
-        rtol, atol = (max(column) for column in zip(*defaults, strict=True))
+    def of(self, actual: Any, expected: Any) -> tuple[float, float]:
+        """`rtol, atol` for two floating leaves: the looser of their dtypes' and devices', each on its own."""
+        sides = zip((actual, expected), self.dtypes, self.devices, strict=True)
+        rtol, atol = looser(
+            [(name, device) for leaf, dtype, device in sides for name in _dtypes(leaf, dtype)], self.table
+        )
         return rtol if self.rtol is None else self.rtol, atol if self.atol is None else self.atol
 
-    def _dtypes(self, leaf: Any) -> frozenset[str]:
-        return frozenset([leaf.dtype.name]) if isinstance(leaf, (np.ndarray, np.generic)) else self.computed_in
+
+def _dtypes(leaf: Any, computed_in: str) -> set[str]:
+    """The dtypes whose tolerance a leaf may have."""
+    if not isinstance(leaf, (np.ndarray, np.generic)):
+        return {computed_in}
+    return {leaf.dtype.name, *_HALF.intersection([computed_in])}
+
+
+def _both(names: Sequence[str]) -> tuple[str, str]:
+    return names[0], names[-1]
 
 
 def _leaf_mismatch(path: str, actual: Any, expected: Any, tolerance: _Tolerance) -> Mismatch | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from pytest_graphmode import calls, identity, trees
-from pytest_graphmode.backends.base import Backend, Mode
+from pytest_graphmode.backends.base import Backend, Mode, native
 from pytest_graphmode.backends.differentiation import positions_of, require_arguments
 from pytest_graphmode.controlflow import Verbs
 from pytest_graphmode.recorder import Recorder
@@ -21,6 +21,7 @@ from pytest_graphmode.watcher import watch as watch_block
 if TYPE_CHECKING:
     from pytest_graphmode.ledger import GraphLedger
     from pytest_graphmode.records import Recording
+    from pytest_graphmode.tolerances import Table
 
 _NUMERIC = ("bool", "int", "uint", "float", "bfloat", "complex")
 
@@ -44,11 +45,13 @@ class Handle:
         rng: np.random.Generator,
         skip: Callable[[str], NoReturn],
         recording: Recording | None = None,
+        tolerances: Table | None = None,
     ) -> None:
         self.variant = variant
         self.rng = rng
         self.recorder = recorder
         self.recording = recording
+        self.tolerances: Table = tolerances or {}
         self._framework = backend
         self._mode = mode
         self._dtype = variant.dtype
@@ -79,6 +82,16 @@ class Handle:
         return self._dtype
 
     @property
+    def native_device(self) -> Any:
+        """The device as the framework's own calls take it: a torch.device, a jax.Device, TensorFlow's `/GPU:0`."""
+        return native(self._framework, "native_device", self.device)
+
+    @property
+    def native_dtype(self) -> Any:
+        """The dtype as the framework's own calls take it: a torch.dtype, a tf.DType, NumPy's for JAX and NumPy."""
+        return native(self._framework, "native_dtype", self._dtype)
+
+    @property
     def lib(self) -> Any:
         """The framework's own module, `tensorflow` or `torch`."""
         return self._framework.lib
@@ -92,10 +105,8 @@ class Handle:
         """
         session = getattr(self._mode, "session", None)
         if session is None:
-            raise AttributeError(
-                f"{self.variant} has no session: only tf:session does; narrow the test with "
-                "@pytest.mark.graphmode(backends='tf:session')"
-            )
+            narrowed = "narrow the test with @pytest.mark.graphmode(backends='tf:session')"
+            raise AttributeError(f"{self.variant} has no session: only tf:session does; {narrowed}")
         return session
 
     @property
@@ -387,15 +398,3 @@ class Handle:
             yield
         finally:
             self._framework, self._mode, self._xp = kept
-
-
-class UntouchedHandle(Handle):
-    """A handle until its first attribute is read, which turns it into a `Handle`: how a vacuous test is noticed."""
-
-    touched = False
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("touched", "recorder"):
-            return object.__getattribute__(self, name)
-        self.__class__ = Handle  # type: ignore[assignment]
-        return getattr(self, name)

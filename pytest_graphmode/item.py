@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 REGISTRY: Final = pytest.StashKey[Registry]()
 BOUND: Final = pytest.StashKey["tuple[Variant, Handle]"]()
 RECORDER: Final = pytest.StashKey["Recorder"]()
-_MARKERS: Final = {"graphmode", "graph_rebuilds", "graph_budget", "graph_agree", "graph_skip", "graph_xfail"}
 
 
 def configure(config: pytest.Config) -> Registry:
@@ -44,7 +43,9 @@ def configure(config: pytest.Config) -> Registry:
     try:
         registry.check_devices()
     except ValueError as error:
-        raise pytest.UsageError(f"--graph-devices={','.join(registry.settings.devices or ())}: {error}") from None
+        settings = registry.settings
+        where = f"{settings.origin('graph_devices')}={','.join(settings.devices or ())}"
+        raise pytest.UsageError(f"{where}: {error}") from None
     for spec in specs.values():
         config.add_cleanup(watcher.register(spec.sources, spec))
     config.add_cleanup(places.shown_from(config.rootpath))
@@ -64,8 +65,8 @@ def header(registry: Registry) -> str:
 
 
 def _marks(node: pytest.Item) -> list[pytest.Mark]:
-    """The marks of the plugin on a test, its class and its module, closest first."""
-    return [mark for mark in node.iter_markers() if mark.name in _MARKERS]
+    """The marks on a test, its class and its module that are the plugin's, or look so, closest first."""
+    return [mark for mark in node.iter_markers() if mark.name.startswith(("graph_", "graphmode"))]
 
 
 def parametrize(metafunc: pytest.Metafunc, registry: Registry) -> None:
@@ -78,6 +79,7 @@ def parametrize(metafunc: pytest.Metafunc, registry: Registry) -> None:
     if marks:
         from pytest_graphmode import markers
 
+        markers.refuse_unknown(marks, metafunc.config)
         markers.check(marks, registry.specs)
     if "graphmode" in metafunc.fixturenames and not _names_variants(metafunc.definition):
         metafunc.parametrize("graphmode", _params(registry, marks), indirect=True)
@@ -120,7 +122,8 @@ def mark_parameter(item: pytest.Item, registry: Registry) -> None:
     from pytest_graphmode.variant import Variant
 
     callspec = item.callspec  # type: ignore[attr-defined]
-    marks = [mark for mark in callspec.marks if mark.name in _MARKERS]
+    marks = list(callspec.marks)
+    markers.refuse_unknown(marks, item.config)
     markers.check(marks, registry.specs)
     if any(mark.name == "graphmode" for mark in marks):
         raise ValueError("@pytest.mark.graphmode can't narrow one parameter: use graph_skip(variants, reason=...)")
@@ -129,6 +132,24 @@ def mark_parameter(item: pytest.Item, registry: Registry) -> None:
         for entry in markers.variant_marks(marks, registry.specs):
             if entry.applies(variant):
                 item.add_marker(entry.mark)
+
+
+def check_unittest(obj: object, config: pytest.Config) -> None:
+    """Find markers with unknown names on a unittest.TestCase, whose methods pytest does not parametrize.
+
+    Raises:
+        ValueError: there is one.
+    """
+    unittest = sys.modules.get("unittest")
+    if unittest is None or not isinstance(obj, type) or not issubclass(obj, unittest.TestCase):
+        return
+    methods = [value for base in obj.__mro__ for value in vars(base).values()]
+    found = [getattr(owner, "pytestmark", []) for owner in (obj, *methods)]
+    marks = [mark for group in found for mark in (group if isinstance(group, list) else [group])]
+    if any(mark.name.startswith("graph_") for mark in marks):
+        from pytest_graphmode import markers
+
+        markers.refuse_unknown(marks, config)
 
 
 def may_agree(collector: pytest.Collector, obj: object, collected: Sequence[object]) -> bool:
@@ -175,7 +196,7 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
 
     from pytest_graphmode.agreement.item import fresh_recording
     from pytest_graphmode.errors import UnsupportedError
-    from pytest_graphmode.handle import UntouchedHandle
+    from pytest_graphmode.untouched import UntouchedHandle
 
     backend = registry.backend(variant.backend)
     mode = backend.mode(variant.mode, variant.device)
@@ -200,6 +221,7 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
             rng=np.random.default_rng(seed),
             skip=pytest.skip,
             recording=fresh_recording(node),
+            tolerances=registry.settings.tolerances,
         )
         node.stash[BOUND] = variant, handle
         stack.callback(node.stash.__delitem__, BOUND)
@@ -297,8 +319,8 @@ def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
             ledger,
             variant,
             static=handle is None or handle._mode.static,
-            per_object=getattr(settings, "per_object", False),
-            within=getattr(settings, "within", ()),
+            per_object=settings.per_object,
+            within=settings.within,
             untrusted=trust.broken(),
         )
         failure = verdict(question, limits)

@@ -6,6 +6,8 @@ a failed collection.
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,8 +17,8 @@ import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
 from pytest_graphmode.limits import COUNTS, SCOPES, Bounds, Limit, bounds, count, scopes
-from pytest_graphmode.names import parse_device, split
-from pytest_graphmode.options import BackendChoice, merged, parse_backend, parse_devices, parse_dtypes
+from pytest_graphmode.names import parse_device, parse_dtype, split
+from pytest_graphmode.options import MARKER_NAMES, BackendChoice, merged, parse_backend, parse_devices, parse_dtypes
 from pytest_graphmode.variant import Variant, VariantPattern
 
 Specs = Mapping[str, BackendSpec]
@@ -101,7 +103,7 @@ def _variant_mark(mark: pytest.Mark, specs: Specs) -> VariantMark:
         raise TypeError("it needs the variants it is for, and reason='why'")
     patterns = tuple(parse_pattern(entry, specs) for entry in split(arguments.pop("variants"), "variants"))
     if not patterns:
-        raise ValueError("it names no variants: write 'tf', 'tf:session' or 'torch@gpu'")
+        raise ValueError("it names no variants: write 'tf', 'tf:session', 'torch@gpu' or 'torch[float64]'")
     if mark.name == "graph_skip":
         return VariantMark(patterns, pytest.mark.skip(reason=reason))
     return VariantMark(patterns, _xfail(reason, **arguments))
@@ -117,18 +119,22 @@ def _xfail(reason: str, raises: Any = None, strict: Any = True) -> pytest.MarkDe
 
 
 def parse_pattern(text: str, specs: Specs) -> VariantPattern:
-    """`tf`, `tf:session`, `torch@gpu`, `torch:compile@gpu:0`.
+    """`tf`, `tf:session`, `torch@gpu`, `torch:compile@gpu:0`, `torch@gpu[bfloat16]`.
 
     Raises:
-        ValueError: an unknown backend, mode or device, with the legal ones.
+        ValueError: an unknown backend, mode, device or dtype, with the legal ones.
     """
-    where, at, device = (part.strip() for part in text.partition("@"))
+    before, bracket, rest = text.strip().partition("[")
+    if bracket and not rest.endswith("]"):
+        raise ValueError(f"{text!r} does not end with its dtype: write torch[float64], torch:compile@gpu[bfloat16]")
+    where, at, device = (part.strip() for part in before.partition("@"))
     choice = parse_backend(where, specs)
     if choice.modes and len(choice.modes) > 1:
         raise ValueError(f"{text!r} names several modes: write one pattern a mode")
     if at:
         device = parse_device(device) if ":" in device else parse_device(device).partition(":")[0]
-    return VariantPattern(choice.name, choice.modes[0] if choice.modes else None, device or None)
+    dtype = parse_dtype(rest[:-1]) if bracket else None
+    return VariantPattern(choice.name, choice.modes[0] if choice.modes else None, device or None, dtype)
 
 
 def limits(marks: Iterable[pytest.Mark], specs: Specs, own: Iterable[pytest.Mark] | None = None) -> list[Limit]:
@@ -206,6 +212,26 @@ def _tolerance(name: str, value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
         raise ValueError(f"{name} must be a number from 0, not {value!r}")
     return value
+
+
+def refuse_unknown(marks: Iterable[pytest.Mark], config: pytest.Config) -> None:
+    """Find markers that read like the plugin's and are nobody's: a typo would be silently without effect.
+
+    Raises:
+        ValueError: with the legal ones.
+    """
+    unknown = [mark for mark in marks if mark.name.startswith("graph_") and mark.name not in MARKER_NAMES]
+    if not unknown:
+        return
+    registered = {re.split(r"[(:]", line)[0].strip() for line in config.getini("markers")}
+    for mark in unknown:
+        if mark.name not in registered:
+            close = difflib.get_close_matches(mark.name, MARKER_NAMES, 1)
+            meant = f"did you mean {close[0]}? " if close else ""
+            raise ValueError(
+                f"@pytest.mark.{mark.name} is no marker: {meant}There are {', '.join(MARKER_NAMES)}, and those that "
+                "the ini file registers under markers"
+            )
 
 
 def check(marks: Iterable[pytest.Mark], specs: Specs) -> None:

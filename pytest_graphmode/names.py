@@ -8,6 +8,7 @@ from typing import Final
 
 DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 DEFAULT_DTYPE: Final = "float32"
+DEVICE_KINDS: Final = ("cpu", "gpu", "cuda", "mps", "xpu", "tpu")
 
 
 def parse_device(text: str) -> str:
@@ -16,11 +17,23 @@ def parse_device(text: str) -> str:
     Raises:
         ValueError: not a device name; the message lists the legal ones.
     """
-    match = re.fullmatch(r"(cpu|gpu|cuda|mps|xpu|tpu)(?::([0-9]+))?", text.strip())
+    match = re.fullmatch(rf"({'|'.join(DEVICE_KINDS)})(?::([0-9]+))?", text.strip())
     if match is None:
         raise ValueError(f"{text.strip()!r} is not a device: write cpu, cpu:1, gpu:0 (or cuda:0), mps, xpu:0 or tpu:0")
     kind, index = "gpu" if match[1] == "cuda" else match[1], int(match[2] or 0)
     return kind if kind in ("cpu", "mps") and not index else f"{kind}:{index}"
+
+
+def parse_dtype(text: str) -> str:
+    """The name of a floating dtype.
+
+    Raises:
+        ValueError: not one; the message lists the legal ones.
+    """
+    name = text.strip()
+    if name not in DTYPES:
+        raise ValueError(f"unknown dtype {name!r}: the dtypes are {', '.join(DTYPES)}")
+    return name
 
 
 def split(value: str | Sequence[str], what: str) -> list[str]:

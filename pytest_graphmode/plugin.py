@@ -57,7 +57,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise _failed(metafunc.definition, error) from None
 
 
-def _failed(node: pytest.Item, error: Exception) -> BaseException:
+def _failed(node: pytest.Item | pytest.Collector, error: Exception) -> BaseException:
     """What fails the collection of a test with wrong markers, without a traceback."""
     return pytest.fail.Exception(f"{node.nodeid}: {error}", pytrace=False)
 
@@ -97,6 +97,10 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
                 graph_item.mark_parameter(item, collector.config.stash[REGISTRY])
             except (TypeError, ValueError) as error:
                 raise _failed(item, error) from None
+    try:
+        graph_item.check_unittest(obj, collector.config)
+    except ValueError as error:
+        raise _failed(collector, error) from None
     if not graph_item.may_agree(collector, obj, items):
         return made
     from pytest_graphmode.agreement import collection

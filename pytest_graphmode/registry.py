@@ -36,7 +36,10 @@ class Registry:
 
     def devices(self, name: str) -> tuple[str, ...]:
         """The devices of a backend; only `cpu`, without importing it, where no other can be wanted or can be there."""
-        if self.settings.devices == ("cpu",) or not accelerator_present():
+        named = self.settings.devices or ()
+        # Intel's GPUs have no device node that tells them from a screen's, so that one is looked for if it is named.
+        possible = accelerator_present() or any(name.startswith("xpu") for name in named)
+        if named == ("cpu",) or not possible:
             return ("cpu",)
         return tuple(self.backend(name).devices())
 
@@ -56,7 +59,8 @@ class Registry:
                 raise ValueError(f"there is no {device} here: {there}")
         for choice in self.settings.backends:
             if choice.explicit and not set(wanted) & set(present[choice.name]):
-                raise ValueError(f"{choice.name} has none of these devices, but was named in --graph-backends: {there}")
+                where = self.settings.origin("graph_backends")
+                raise ValueError(f"{choice.name} has none of these devices, but was named in {where}: {there}")
 
 
 def gather(found: Iterable[Iterable[BackendSpec]]) -> dict[str, BackendSpec]:

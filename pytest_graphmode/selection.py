@@ -46,7 +46,7 @@ def reason_for_none(registry: Registry, request: GraphmodeRequest) -> str:
         return _none_left(f"dtypes {asked}", ",".join(settings.dtypes), f"run with --graph-dtypes={asked}")
     there = "; ".join(f"{name} has {', '.join(registry.devices(name))}" for name in dict(ways))
     if settings.devices is not None:
-        there += f", --graph-devices={','.join(settings.devices)}"
+        there += f", {settings.origin('graph_devices')}={','.join(settings.devices)}"
     asked = "" if request.devices is None else f"its marker asks for devices {','.join(request.devices)}"
     return f"no variant is left of the selected ones: {f'{asked} ({there})' if asked else there}"
 

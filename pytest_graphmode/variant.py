@@ -47,18 +47,21 @@ class Variant:
 
 @dataclass(frozen=True)
 class VariantPattern:
-    """Matches variants: `tf`, `tf:session`, `torch@gpu`, `torch:compile@gpu:0`."""
+    """Matches variants: `tf`, `tf:session`, `torch@gpu`, `torch:compile@gpu:0`, `torch@gpu[bfloat16]`."""
 
     backend: str
     mode: str | None = None
     device: str | None = None
+    dtype: str | None = None
 
     def __str__(self) -> str:
-        return self.backend + (f":{self.mode}" if self.mode else "") + (f"@{self.device}" if self.device else "")
+        where = (f":{self.mode}" if self.mode else "") + (f"@{self.device}" if self.device else "")
+        return self.backend + where + (f"[{self.dtype}]" if self.dtype else "")
 
     def matches(self, variant: Variant) -> bool:
         return (
             self.backend == variant.backend
             and self.mode in (None, variant.mode)
             and self.device in (None, variant.device, variant.device.partition(":")[0])
+            and self.dtype in (None, variant.dtype)
         )

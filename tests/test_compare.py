@@ -55,9 +55,9 @@ def test_the_table_is_the_one_torch_testing_has():
     comparison = pytest.importorskip("torch.testing._comparison")
     import torch
 
-    from pytest_graphmode import compare
+    from pytest_graphmode.tolerances import DEFAULTS
 
-    for name, tolerance in compare._TOLERANCES.items():
+    for name, tolerance in DEFAULTS.items():
         assert comparison.default_tolerances(getattr(torch, name)) == tolerance
 
 

@@ -104,6 +104,9 @@ def test_limits_of_the_closest_markers(marks: list[pytest.Mark], expected: list[
         ("torch@cuda", VariantPattern("torch", device="gpu")),
         ("torch:compile@cuda:1", VariantPattern("torch", "compile", "gpu:1")),
         (" torch : compile @ gpu ", VariantPattern("torch", "compile", "gpu")),
+        ("torch[float64]", VariantPattern("torch", dtype="float64")),
+        ("torch:compile@gpu[bfloat16]", VariantPattern("torch", "compile", "gpu", "bfloat16")),
+        (" tf : graph [ float16 ] ", VariantPattern("tf", "graph", dtype="float16")),
     ],
 )
 def test_patterns(text: str, expected: VariantPattern) -> None:
@@ -161,7 +164,7 @@ WRONG = [
     (mark("graph_budget"), "it needs one of builds, rebuilds, breaks, fallbacks, nodes, seconds"),
     (
         mark("graph_budget", 1),
-        "it takes no positional arguments, and builds, rebuilds, breaks, fallbacks, nodes, seconds, internal, within, function, per_object, fresh by name",
+        "it takes no positional arguments, and builds, rebuilds, breaks, fallbacks, nodes, seconds, internal, wit",
     ),
     (
         mark("graph_budget", build=1),
@@ -175,10 +178,14 @@ WRONG = [
     (mark("graph_budget", seconds=float("nan")), "seconds must be a number of seconds from 0, not nan"),
     (mark("graph_skip", "tf"), "it needs the variants it is for, and reason='why'"),
     (mark("graph_skip", reason="why"), "it needs the variants it is for, and reason='why'"),
-    (mark("graph_skip", "", reason="why"), "it names no variants: write 'tf', 'tf:session' or 'torch@gpu'"),
+    (mark("graph_skip", "", reason="why"), "it names no variants: write 'tf', 'tf:session', 'torch@gpu'"),
     (mark("graph_skip", "jax", reason="why"), "unknown backend 'jax': the backends are tf, torch"),
     (mark("graph_skip", "tf:a", reason="why"), "unknown mode 'a' of tf: its modes are graph, session"),
     (mark("graph_skip", "tf@", reason="why"), "'' is not a device"),
+    (mark("graph_skip", "tf[int8]", reason="why"), "unknown dtype 'int8': the dtypes are float16, bfloat16, float32"),
+    (mark("graph_skip", "tf[]", reason="why"), "unknown dtype '': the dtypes are float16, bfloat16, float32, float64"),
+    (mark("graph_skip", "tf[float64", reason="why"), "'tf[float64' does not end with its dtype: write torch[float64]"),
+    (mark("graph_skip", "tf[float64]@cpu", reason="why"), "'tf[float64]@cpu' does not end with its dtype"),
     (mark("graph_skip", "tf:graph+session", reason="why"), "'tf:graph+session' names several modes"),
     (mark("graph_skip", "tf", reason="why", strict=True), "it has no argument strict: it takes variants, reason"),
     (mark("graph_xfail", "tf", "why"), "it takes 1 positional argument, and reason, raises, strict by name"),
@@ -246,3 +253,40 @@ def test_all_markers_are_registered(toy: pytest.Pytester) -> None:
     listed = toy.runpytest_inprocess("--markers").stdout.str()
     for name in ("graphmode", "graph_rebuilds", "graph_budget", "graph_agree", "graph_skip", "graph_xfail"):
         assert f"@pytest.mark.{name}(" in listed
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "@pytest.mark.graph_rebuild(0)\ndef test_net(): pass",
+        "@pytest.mark.graph_rebuild(0)\ndef test_net(graphmode): pass",
+        "pytestmark = pytest.mark.graph_rebuild(0)\ndef test_net(): pass",
+        "@pytest.mark.parametrize('x', [pytest.param(1, marks=pytest.mark.graph_rebuild(0))])\ndef test_net(x): pass",
+        "class TestNet(unittest.TestCase):\n    @pytest.mark.graph_rebuild(0)\n    def test_net(self): pass",
+        "@pytest.mark.graph_rebuild(0)\nclass TestNet(unittest.TestCase):\n    def test_net(self): pass",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Unknown pytest.mark.graph_rebuild")
+def test_a_typo_in_a_markers_name_fails_collection(toy: pytest.Pytester, source: str) -> None:
+    toy.makepyfile(f"import pytest, unittest\n{source}\n")
+    result = toy.runpytest_inprocess("--graph-backends=numpy")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    told = "*: @pytest.mark.graph_rebuild is no marker: did you mean graph_rebuilds? There are graphmode, graph_reb*"
+    result.stdout.fnmatch_lines([told])
+    result.stdout.fnmatch_lines(["*graph_xfail, and those that the ini file registers under markers"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_marker_of_the_projects_own_may_begin_with_graph(toy: pytest.Pytester) -> None:
+    toy.makeini("[pytest]\nmarkers =\n    graph_neural(depth): ours\n    graph_slow: ours\n")
+    toy.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.graph_slow
+        @pytest.mark.graph_neural(3)
+        def test_net():
+            pass
+        """
+    )
+    toy.runpytest_inprocess("--strict-markers").assert_outcomes(passed=1)

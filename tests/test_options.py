@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
+from pytest_graphmode.item import REGISTRY
 from pytest_graphmode.options import (
     BackendChoice,
+    Settings,
     default_backends,
     parse_backends,
     parse_devices,
@@ -44,9 +46,13 @@ def test_backends(text: str, expected: list[BackendChoice]) -> None:
     assert parse_backends(text, SPECS) == tuple(expected)
 
 
-@pytest.mark.parametrize("text", ["all", " all ", "tf,all"])
+@pytest.mark.parametrize("text", ["all", " all ", "tf,all", "all,torch:compile"])
 def test_all_is_every_installed_backend_in_every_mode(text: str) -> None:
     assert [str(choice) for choice in parse_backends(text, SPECS)] == ["tf:graph+eager+session", "torch:eager+compile"]
+
+
+def test_of_all_those_named_beside_it_are_explicit() -> None:
+    assert [choice.explicit for choice in parse_backends("all,torch:compile", SPECS)] == [False, True]
 
 
 def test_the_default_is_what_is_installed_of_tf_and_torch_in_default_modes() -> None:
@@ -67,6 +73,10 @@ def test_the_default_is_what_is_installed_of_tf_and_torch_in_default_modes() -> 
         ("tf:graph+jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
         ("tf:", "unknown mode '' of tf: its modes are graph, eager, session"),
         ("tf,jax", r"jax is not installed: pip install pytest-graphmode\[jax\]"),
+        ("all,bogus", "unknown backend 'bogus': the backends are tf, torch, jax"),
+        ("bogus,all", "unknown backend 'bogus': the backends are tf, torch, jax"),
+        ("all,tf:jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
+        ("all,jax", r"jax is not installed: pip install pytest-graphmode\[jax\]"),
     ],
 )
 def test_wrong_backends(text: str, message: str | None) -> None:
@@ -101,6 +111,7 @@ def test_devices(text: str | list[str], expected: tuple[str, ...] | None) -> Non
     [
         ("gpu0", r"'gpu0' is not a device: write cpu, cpu:1, gpu:0 \(or cuda:0\), mps, xpu:0 or tpu:0"),
         ("cpu,GPU:0", r"'GPU:0' is not a device: .*"),
+        ("all,bogus", r"'bogus' is not a device: .*"),
         ("", "names no device: write cpu, gpu:0, ... or all"),
     ],
 )
@@ -167,11 +178,38 @@ def test_a_wrong_option_is_a_usage_error_without_a_traceback(toy: pytest.Pyteste
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
 
 
-def test_a_wrong_ini_value_names_its_file(toy: pytest.Pytester) -> None:
-    toy.makeini("[pytest]\ngraph_backends = keras\n")
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("graph_backends = keras", "graph_backends (in *tox.ini)=keras: unknown backend 'keras': *"),
+        ("graph_devices = gpux", "graph_devices (in *tox.ini)=gpux: 'gpux' is not a device: *"),
+        ("graph_devices = gpu:7", "graph_devices (in *tox.ini)=gpu:7: there is no gpu:7 here: *"),
+        ("graph_seed = -1", "graph_seed (in *tox.ini)=-1: the seed must be an integer from 0 to 4294967295"),
+        ("graph_watch = maybe", "graph_watch (in *tox.ini): invalid truth value 'maybe'"),
+        ("graph_report = maybe", "graph_report (in *tox.ini): invalid truth value 'maybe'"),
+        ("graph_per_object = 2", "graph_per_object (in *tox.ini): invalid truth value '2'"),
+        ("graph_within = a b", "graph_within (in *tox.ini, line 2) 'a b': 'a b' is not a package: *mypackage.models"),
+        (
+            "graph_tolerances =\n    float32: rtol=1e-4\n    float33: rtol=1e-4",
+            "graph_tolerances (in *tox.ini, line 4) 'float33: rtol=1e-4': unknown dtype 'float33': the dtypes are *",
+        ),
+        (
+            "graph_tolerances =\n    float32: rtol=1e-4\n    float32: atol=1e-4",
+            "graph_tolerances (in *tox.ini, line 4) 'float32: atol=1e-4': float32 has a line already",
+        ),
+    ],
+)
+def test_a_wrong_ini_value_names_its_key_and_file(toy: pytest.Pytester, value: str, message: str) -> None:
+    toy.makeini(f"[pytest]\n{value}\n")
     result = toy.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: graph_backends (in *tox.ini)=keras: unknown backend 'keras': *"])
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_a_wrong_override_of_an_ini_value_names_it(toy: pytest.Pytester) -> None:
+    result = toy.runpytest_inprocess("-o", "graph_seed=x")
+    result.stderr.fnmatch_lines(["ERROR: -o graph_seed=x: the seed must be an integer from 0 to 4294967295"])
 
 
 def test_a_device_that_is_not_there_is_a_usage_error(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,10 +268,15 @@ def test_the_options_are_shown_in_one_group_of_help(pytester: pytest.Pytester) -
     text = pytester.runpytest_inprocess("--help").stdout.str()
     group = text[text.index("graphmode: TensorFlow, PyTorch and JAX variants of tests") :]
     group = group[: group.index("\n\n")]
-    for option in ("backends=SPEC", "devices=LIST", "dtypes=LIST", "seed=N", "watch", "report"):
+    for option in ("backends=SPEC", "devices=LIST", "dtypes=LIST", "seed=N", "compiler=NAME", "watch", "report"):
         assert f"--graph-{option}" in group
-    for name in ("graph_backends", "graph_devices", "graph_dtypes", "graph_seed"):
+    assert group.count("--graph-") == text.count("\n  --graph-")
+    for name in ("graph_backends", "graph_devices", "graph_dtypes", "graph_seed", "graph_compiler"):
         assert f"  {name} (string):" in text
+    for name in ("graph_watch", "graph_report", "graph_per_object"):
+        assert f"  {name} (bool):" in text
+    for name in ("graph_within", "graph_tolerances"):
+        assert f"  {name} (linelist):" in text
 
 
 def test_the_header_names_backends_versions_devices_and_seed(
@@ -258,3 +301,61 @@ def test_the_header_says_that_no_framework_is_installed(
     result.stdout.fnmatch_lines(
         ["graphmode: no framework installed (pip install *[[]tf] or pip install *[[]torch]); devices: all; seed: 0"]
     )
+
+
+# What stands in the ini file.
+
+
+def settings(toy: pytest.Pytester, *args: str) -> Settings:
+    return toy.parseconfigure(*args).stash[REGISTRY].settings
+
+
+def test_ini_keys_of_settings(toy: pytest.Pytester) -> None:
+    toy.makeini(
+        """
+        [pytest]
+        graph_watch = true
+        graph_report = yes
+        graph_per_object = on
+        graph_compiler = eager
+        graph_within =
+            mypackage, other.models
+            third
+        graph_tolerances =
+            float32: rtol=1e-4 atol=1e-6
+            cuda.bfloat16: rtol=0.02
+        """
+    )
+    found = settings(toy)
+    assert (found.watch, found.report, found.per_object, found.compiler) == (True, True, True, "eager")
+    assert found.within == ("mypackage", "other.models", "third")
+    assert found.tolerances == {"float32": (1e-4, 1e-6), "gpu.bfloat16": (0.02, None)}
+    assert settings(toy, "--graph-compiler=aot_eager").compiler == "aot_eager"
+
+
+def test_what_nobody_said_has_its_default(toy: pytest.Pytester) -> None:
+    found = settings(toy)
+    assert (found.watch, found.report, found.per_object, found.compiler) == (False, False, False, None)
+    assert (found.within, found.tolerances, found.origins) == ((), {}, {})
+
+
+def test_an_ini_key_watches_and_reports(toy: pytest.Pytester) -> None:
+    toy.makeini("[pytest]\ngraph_watch = true\ngraph_report = true\n")
+    toy.makepyfile("import toylib\ndef test_plain():\n    toylib.jit(abs)(1)\n")
+    result = toy.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["*= graph report =*", "*::test_plain", "  toy:graph *"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "--graph-compiler=",
+            "names no compiler backend: write eager, aot_eager, inductor or another one that torch has",
+        )
+    ],
+)
+def test_a_compiler_needs_a_name(toy: pytest.Pytester, option: str, message: str) -> None:
+    result = toy.runpytest_inprocess(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {option}: {message}"])

@@ -161,6 +161,13 @@ def test_nothing_is_loaded_where_only_cpu_is_wanted(monkeypatch: pytest.MonkeyPa
     assert made._loaded == {}
 
 
+def test_an_intel_gpu_that_is_named_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = registry(monkeypatch, accelerator=False, devices=("xpu:0",))
+    assert made.devices("mine") == ("cpu", "gpu:0")
+    with pytest.raises(ValueError, match=r"there is no xpu:0 here: mine has cpu, gpu:0"):
+        made.check_devices()
+
+
 @pytest.mark.parametrize(
     ("platform", "machine", "nodes", "expected"),
     [

@@ -54,6 +54,8 @@ VARIANT = Variant("torch", "compile", "gpu:1")
         (VariantPattern("torch", device="gpu:0"), False),
         (VariantPattern("torch", "compile", "cpu"), False),
         (VariantPattern("torch", "compile", "gpu"), True),
+        (VariantPattern("torch", dtype="float32"), True),
+        (VariantPattern("torch", dtype="bfloat16"), False),
     ],
 )
 def test_patterns(pattern: VariantPattern, matches: bool) -> None:

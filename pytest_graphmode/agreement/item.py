@@ -15,6 +15,7 @@ import pytest
 # pytest has no public way to run an item without reporting it; plugins that repeat tests use this one too.
 from _pytest.runner import runtestprotocol
 
+from pytest_graphmode.item import REGISTRY
 from pytest_graphmode.variant import Variant
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Agreement(pytest.Item):
         if self._failed_here is not None:
             run = self._failed_here
             pytest.fail(f"{run.variant} failed when it was run for this item:\n\n{run.reason}", pytrace=False)
-        failure = disagreement(self._runs(), self.request)
+        failure = disagreement(self._runs(), self.request, self.config.stash[REGISTRY].settings.tolerances)
         if failure is not None:
             pytest.fail(failure, pytrace=False)
 

@@ -12,6 +12,7 @@ from typing import Final
 from pytest_graphmode.compare import first_leaf_mismatch
 from pytest_graphmode.markers import AgreeRequest
 from pytest_graphmode.records import Run
+from pytest_graphmode.tolerances import Table
 
 _WIDEN: Final = (
     "If the difference is rounding of floating values, allow it: @pytest.mark.graph_agree(rtol=..., atol=...). If not, "
@@ -44,10 +45,11 @@ def incomparable(runs: Sequence[Run], request: AgreeRequest) -> str | None:
     return None
 
 
-def disagreement(runs: Sequence[Run], request: AgreeRequest) -> str | None:
+def disagreement(runs: Sequence[Run], request: AgreeRequest, table: Table | None = None) -> str | None:
     """How the variants that ran differ from the reference, None when they agree.
 
-    Each variant is compared with the reference: the first that matches the request's, or that ran.
+    Each variant is compared with the reference: the first that matches the request's, or that ran. `table` holds the
+    project's own tolerances.
     """
     ran = [run for run in runs if run.outcome == "passed"]
     if not any(run.recording for run in ran):
@@ -55,7 +57,7 @@ def disagreement(runs: Sequence[Run], request: AgreeRequest) -> str | None:
     reference = next(run for run in ran if request.reference is None or request.reference.matches(run.variant))
     lines, hints = [], set()
     for run in ran:
-        faults = [] if run is reference else list(_faults(run, reference, request))
+        faults = [] if run is reference else list(_faults(run, reference, request, table))
         if faults:
             lines.append(f"{run.variant} does not agree with the reference, {reference.variant}:")
             lines += [f"  {fault.text}" for fault in faults]
@@ -74,14 +76,14 @@ class _Fault:
     hint: str
 
 
-def _faults(run: Run, reference: Run, request: AgreeRequest) -> Iterator[_Fault]:
+def _faults(run: Run, reference: Run, request: AgreeRequest, table: Table | None) -> Iterator[_Fault]:
     yield from _missing(run, reference)
     yield from _missing(reference, run)
     for name, expected in reference.recording.items():
         actual = run.recording.get(name)
         if actual is None:
             continue
-        fault = _first_step(run, reference, name, request)
+        fault = _first_step(run, reference, name, request, table)
         if fault is not None:
             yield fault
         if len(actual) != len(expected):
@@ -95,12 +97,20 @@ def _missing(lacking: Run, having: Run) -> Iterator[_Fault]:
         yield _Fault(f"{', '.join(names)}: recorded by {having.variant}, not by {lacking.variant}", _ALIGN)
 
 
-def _first_step(run: Run, reference: Run, name: str, request: AgreeRequest) -> _Fault | None:
+def _first_step(run: Run, reference: Run, name: str, request: AgreeRequest, table: Table | None) -> _Fault | None:
     """The first step of a series that differs."""
     actual, expected = run.recording[name], reference.recording[name]
-    dtypes = run.variant.dtype, reference.variant.dtype
+    variants = run.variant, reference.variant
     for number, (found, wanted) in enumerate(zip(actual, expected, strict=False)):
-        mismatch = first_leaf_mismatch(found, wanted, rtol=request.rtol, atol=request.atol, computed_in=dtypes)
+        mismatch = first_leaf_mismatch(
+            found,
+            wanted,
+            rtol=request.rtol,
+            atol=request.atol,
+            computed_in=[variant.dtype for variant in variants],
+            devices=[variant.device for variant in variants],
+            table=table,
+        )
         if mismatch is not None:
             step = f"step {number}, the first of {len(expected)} to differ: " if len(expected) > 1 else ""
             text = step + mismatch.describe(str(run.variant), str(reference.variant))

@@ -43,6 +43,15 @@ class Backend(Protocol):
     def devices(self) -> Sequence[str]:
         """The devices there are, by the plugin's names: `cpu`, `gpu:0`, ..."""
 
+    def native_device(self, device: str) -> Any:
+        """A device as the framework's own calls take it; a backend without this method has the plugin's names."""
+
+    def native_dtype(self, dtype: str) -> Any:
+        """A dtype as the framework's own calls take it; a backend without this method has the plugin's names.
+
+        Raises `UnsupportedError` where the framework has none by this name.
+        """
+
     def mode(self, name: str, device: str) -> Mode:
         """How this backend runs functions in one of its modes on one device."""
 
@@ -248,6 +257,12 @@ class BackendSpec:
         """The backend itself; imports the framework."""
         factory: Callable[[], Backend] = _named(self.target)
         return factory()
+
+
+def native(backend: Backend, kind: str, name: str) -> Any:
+    """What `backend.native_device` or `native_dtype` makes of a name; the name itself where it has no such method."""
+    translate = getattr(backend, kind, None)
+    return name if translate is None else translate(name)
 
 
 def _is_name(name: str) -> bool:

@@ -13,6 +13,13 @@ from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.errors import UnsupportedError
 
 
+def native_dtype(name: str) -> np.dtype[Any]:
+    """NumPy's dtype by a name; raises `UnsupportedError` for the one it lacks."""
+    if name == "bfloat16":
+        raise UnsupportedError("numpy has no bfloat16: use float16 or float32, or graph_skip('numpy', reason=...)")
+    return np.dtype(name)
+
+
 class NumPyEager(PythonMode):
     """Plain Python over NumPy arrays; a variable is an array that `assign` writes into."""
 
@@ -20,9 +27,7 @@ class NumPyEager(PythonMode):
         return isinstance(value, (np.ndarray, np.generic))
 
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
-        if dtype == "bfloat16":
-            raise UnsupportedError("numpy has no bfloat16: use float16 or float32, or graph_skip('numpy', reason=...)")
-        return np.array(array, dtype=dtype)
+        return np.array(array, dtype=native_dtype(dtype))
 
     variable = tensor
 
@@ -56,6 +61,12 @@ class NumPy:
 
     def devices(self) -> Sequence[str]:
         return ("cpu",)
+
+    def native_device(self, device: str) -> str:
+        return device
+
+    def native_dtype(self, dtype: str) -> np.dtype[Any]:
+        return native_dtype(dtype)
 
     def mode(self, name: str, device: str) -> Mode:
         return NumPyEager()

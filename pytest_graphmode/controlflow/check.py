@@ -88,7 +88,12 @@ class _Check:
     def _difference(self, actual: Sequence[Any], expected: Sequence[Any]) -> str | None:
         for case, got, wanted in zip(self._cases, actual, expected, strict=True):
             leaves = (dict(trees.paths(side, "result")) for side in (got, wanted))
-            mismatch = first_leaf_mismatch(*leaves, computed_in=(self._handle.dtype,))
+            mismatch = first_leaf_mismatch(
+                *leaves,
+                computed_in=(self._handle.dtype,),
+                devices=(self._handle.device,),
+                table=self._handle.tolerances,
+            )
             if mismatch is not None:
                 return f"{case} differs from plain Python: {mismatch}"
         return None

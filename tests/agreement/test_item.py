@@ -48,6 +48,25 @@ def test_the_marker_widens_the_tolerance(project):
     project.check(text.format(0.95e-3), backends="ref,off").assert_outcomes(passed=2, failed=1)
 
 
+@pytest.mark.parametrize(
+    ("lines", "marker", "agrees"),
+    [
+        ("float32: rtol=1.1e-3", "agree", True),
+        ("float32: rtol=0.95e-3", "agree", False),
+        ("cpu.float32: rtol=1.1e-3", "agree", True),
+        ("gpu.float32: rtol=1.1e-3", "agree", False),
+        ("float64: rtol=1.1e-3", "agree", False),
+        ("float32: rtol=0.95e-3", "pytest.mark.graph_agree(rtol=1.1e-3)", True),
+        ("float32: rtol=1.1e-3", "pytest.mark.graph_agree(rtol=0.95e-3)", False),
+        ("float32: rtol=0 atol=3e-3", "pytest.mark.graph_agree(rtol=0)", True),
+    ],
+)
+def test_the_marker_beats_the_projects_tolerances_which_beat_the_default(project, lines, marker, agrees):
+    project.pytester.makeini(f"[pytest]\ngraph_tolerances =\n    {lines}\n")
+    result = project.check(NET.replace("agree\ndef", f"{marker}\ndef"), backends="ref,off")
+    result.assert_outcomes(passed=3 if agrees else 2, failed=0 if agrees else 1)
+
+
 def test_the_marker_chooses_the_reference(project):
     text = NET.replace("@agree", "@pytest.mark.graph_agree(reference='off')")
     result = project.check(text, backends="ref,third,off")

@@ -44,6 +44,18 @@ def test_it_passes(static, eager, fn):
     static.check_control_flow(fn, CASES, reference=lambda n: n * 0)
 
 
+def test_the_project_says_how_far_results_may_be_apart(static):
+    def near(x):
+        return x * np.float32(1.0005)
+
+    cases = [(np.float32(1),)]
+    assert "differs from plain Python" in failure(static, near, cases, reference=lambda x: x)
+    static.tolerances = {"float32": (4e-4, None), "gpu.float32": (1.0, 1.0)}
+    assert "allowed are rtol 0.0004 and atol 1e-05" in failure(static, near, cases, reference=lambda x: x)
+    static.tolerances = {"float32": (6e-4, None)}
+    static.check_control_flow(near, cases, reference=lambda x: x)
+
+
 def test_a_difference_from_a_reference_names_the_case_and_the_worst_element(static, fn):
     def doubled(x):
         return {"y": x * np.float32(2)}

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from pytest_graphmode.backends.base import Mode
-from pytest_graphmode.backends.jax.eager import Eager
+from pytest_graphmode.backends.jax.eager import Eager, native_device
 from pytest_graphmode.backends.jax.jit import Jit
 
 # It warns of a GPU that the installed JAX can't use; `devices` says what there is.
@@ -31,6 +31,12 @@ class Jax:
         found = [device for device in (*jax.devices("cpu"), *jax.devices()) if device.platform in _PLATFORMS]
         names = [f"{_PLATFORMS[device.platform]}:{device.id}" for device in found]
         return list(dict.fromkeys("cpu" if name == "cpu:0" else name for name in names))
+
+    def native_device(self, device: str) -> jax.Device:
+        return native_device(device)
+
+    def native_dtype(self, dtype: str) -> Any:
+        return jax.numpy.dtype(dtype)
 
     def mode(self, name: str, device: str) -> Mode:
         return _MODES[name](device)

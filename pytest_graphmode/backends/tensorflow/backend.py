@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.tensorflow import autograph, dataclass_trees
-from pytest_graphmode.backends.tensorflow.eager import Eager
+from pytest_graphmode.backends.tensorflow.eager import Eager, native_device
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.session import Session
 from pytest_graphmode.backends.tensorflow.xla import Xla
@@ -46,6 +46,12 @@ class TensorFlow:
             if kind is not None:
                 found.append("cpu" if (kind, index) == ("cpu", "0") else f"{kind}:{index}")
         return found
+
+    def native_device(self, device: str) -> str:
+        return native_device(device)
+
+    def native_dtype(self, dtype: str) -> Any:
+        return tf.as_dtype(dtype)
 
     def mode(self, name: str, device: str) -> Mode:
         return _MODES[name](device)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pytest_graphmode.backends.base import Mode
-from pytest_graphmode.backends.torch import state
+from pytest_graphmode.backends.torch import eager, state
 
 # By name, because Dynamo, which the second needs, takes seconds to import.
 _MODES: Final[Mapping[str, str]] = {"eager": "Eager", "compile": "Compile"}
@@ -28,7 +28,14 @@ class Torch:
         found += [f"gpu:{index}" for index in range(torch.cuda.device_count())]
         if torch.backends.mps.is_available():
             found.append("mps")
+        found += [f"xpu:{index}" for index in range(torch.xpu.device_count())]
         return found
+
+    def native_device(self, device: str) -> torch.device:
+        return eager.native_device(device)
+
+    def native_dtype(self, dtype: str) -> torch.dtype:
+        return eager.native_dtype(dtype)
 
     def mode(self, name: str, device: str) -> Mode:
         module = importlib.import_module(f"pytest_graphmode.backends.torch.{name}")

@@ -1,0 +1,124 @@
+"""`graphmode.native_device` and `native_dtype`: what the framework's own calls take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_graphmode.backends.base import native
+from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.variant import Variant
+
+from .variants import variants
+
+EVERY = variants(
+    "tf:graph", "tf:session", "tf:eager", "tf:xla", "torch:eager", "torch:compile", "jax:jit", "jax:eager", "numpy"
+)
+
+
+@variants("torch:eager", "torch:compile")
+def test_torch(graphmode):
+    torch = graphmode.lib
+    assert graphmode.native_device == torch.device("cpu")
+    assert isinstance(graphmode.native_device, torch.device)
+    assert graphmode.native_dtype is torch.float32
+
+    def filled(x):
+        return x + torch.ones(2, dtype=graphmode.native_dtype, device=graphmode.native_device)
+
+    result = graphmode.function(filled)(torch.zeros(2))
+    assert (result.dtype, result.device, result.tolist()) == (torch.float32, torch.device("cpu"), [1.0, 1.0])
+    assert graphmode.ledger.breaks == 0
+
+
+@variants("tf:graph", "tf:session", "tf:eager", "tf:xla")
+def test_tensorflow(graphmode):
+    tf = graphmode.lib
+    assert graphmode.native_device == "/CPU:0"
+    assert graphmode.native_dtype is tf.float32
+
+    def filled(x):
+        with tf.device(graphmode.native_device):
+            return x + tf.ones([2], graphmode.native_dtype)
+
+    assert graphmode.numpy(graphmode.function(filled)(np.zeros(2))).tolist() == [1.0, 1.0]
+
+
+@variants("jax:jit", "jax:eager")
+def test_jax(graphmode):
+    jax = graphmode.lib
+    assert graphmode.native_device == jax.devices("cpu")[0]
+    assert graphmode.native_dtype == jax.numpy.float32
+    made = jax.device_put(jax.numpy.zeros(2, graphmode.native_dtype), graphmode.native_device)
+    assert made.dtype == np.float32
+
+
+@variants("numpy")
+def test_numpy(graphmode):
+    assert (graphmode.native_device, graphmode.native_dtype) == ("cpu", np.dtype("float32"))
+    assert np.zeros(2, graphmode.native_dtype).dtype == np.float32
+
+
+@EVERY
+def test_the_dtype_is_the_one_in_use(graphmode):
+    before = graphmode.native_dtype
+    with graphmode.using_dtype("float64"):
+        assert "float64" in str(graphmode.native_dtype)
+    assert graphmode.native_dtype == before
+
+
+@pytest.mark.parametrize("backend", ["tf", "torch", "jax"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_every_dtype_of_the_plugin_has_one(backend: str, dtype: str) -> None:
+    from pytest_graphmode.builtin import BACKENDS
+
+    spec = next(spec for spec in BACKENDS if spec.name == backend)
+    if not spec.installed:
+        pytest.skip(spec.hint)
+    assert dtype in str(native(spec.load(), "native_dtype", dtype))
+
+
+def test_gpus_have_the_frameworks_names() -> None:
+    torch = pytest.importorskip("torch")
+    from pytest_graphmode.backends.torch import Torch
+
+    for ours, theirs in (("gpu:1", "cuda:1"), ("mps", "mps"), ("xpu:0", "xpu:0")):
+        assert Torch().native_device(ours) == torch.device(theirs)
+
+
+def test_numpy_has_no_bfloat16() -> None:
+    from pytest_graphmode.backends.numpy import NumPy
+
+    with pytest.raises(UnsupportedError, match="numpy has no bfloat16: use float16 or float32"):
+        NumPy().native_dtype("bfloat16")
+
+
+def test_a_backend_that_says_nothing_has_the_plugins_names() -> None:
+    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.recorder import Recorder
+
+    backend: Any = object()
+    rng = np.random.default_rng(0)
+    handle = Handle(
+        Variant("mine", "eager", "gpu:0", "float16"), backend, backend, Recorder(), rng=rng, skip=pytest.skip
+    )
+    assert (handle.native_device, handle.native_dtype) == ("gpu:0", "float16")
+
+
+# Devices.
+
+
+def test_torch_lists_what_torch_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    from pytest_graphmode.backends.torch import Torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert Torch().devices() == ["cpu", "gpu:0", "mps", "xpu:0", "xpu:1"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert Torch().devices() == ["cpu"]
