@@ -142,7 +142,8 @@ class GraphBuild:
     added since the last run; for eager modes: the autograd nodes recorded). `control_flow` counts the `while`,
     `cond`, `scan` and `switch` operations among them, `operations` all by the framework's own names. `number` counts
     the builds of one function, whose events have the same `group`; `again` says that it had a graph before, also one
-    that nobody saw built, and `new_object` that it had none in this object: for another model of a class, say.
+    that nobody saw built (None: by the number), and `new_object` that it had none in this object: for another model of
+    a class, say.
     """
 
     function: str
@@ -163,7 +164,7 @@ class GraphBuild:
     structure: str | None = None
     resumed: bool = False
     with_its_function: bool = False
-    again: bool = False
+    again: bool | None = None
     new_object: bool = False
     operations: Mapping[str, int] = field(default_factory=dict, hash=False)
     file: str = ""
@@ -178,8 +179,9 @@ class GraphBuild:
         """Whether this counts as a rebuild: not a first build, not TensorFlow's second trace for variables, and not
         the rest of a function after a graph break, where it is built again because the function was.
         """
-        again = self.again and not self.with_its_function
-        return again and not any(cause.kind == "variable-creation" for cause in self.causes)
+        again = self.number > 1 if self.again is None else self.again
+        counts = again and not self.with_its_function
+        return counts and not any(cause.kind == "variable-creation" for cause in self.causes)
 
     @property
     def signature(self) -> str:

@@ -233,7 +233,7 @@ class GraphLedger:
     def per_object(self) -> GraphLedger:
         """A ledger in which the first build in another object (another model of a class) is no rebuild."""
         whole = self._filtered(lambda entry: True)
-        whole._events = [replace(build, again=build.again and not build.new_object) for build in whole._events]
+        whole._events = [replace(build, again=build.rebuild and not build.new_object) for build in whole._events]
         return whole
 
     def within(self, package: str) -> GraphLedger:

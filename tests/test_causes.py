@@ -1,8 +1,9 @@
 import dataclasses
+import functools
 
 import pytest
 
-from pytest_graphmode import causes
+from pytest_graphmode import causes, identity
 from pytest_graphmode.arguments import tensor_argument, value_argument
 from pytest_graphmode.identity import Identity
 from pytest_graphmode.ledger import CAUSE_KINDS, BuildReport, Cause, Condition
@@ -159,24 +160,134 @@ def test_a_structure_of_many_leaves_is_cut():
     assert cause.after == "w[0]: float32[3], w[1]: float32[3], w[2]: float32[3] and 7 more"
 
 
-def test_a_build_is_compared_with_the_nearest_earlier_one():
+def test_a_build_is_compared_with_the_latest_that_it_could_have_reused():
     first = report(tensor("x", (3,)), value_argument("n", 1))
     second = report(tensor("x", (4,)), value_argument("n", 2))
-    third = report(tensor("x", (3,)), value_argument("n", 2))
-    fourth = report(tensor("x", (3,)), value_argument("n", 7))
-    assert str(only(first, second, third, fourth)) == "n is a Python int that changed 2 -> 7"
-    assert str(only(first, second, fourth)) == "n is a Python int that changed 1 -> 7"
-
-
-def test_of_equally_near_builds_the_latest_counts():
-    assert only(report(tensor(shape=(1,))), report(tensor(shape=(2,))), report(tensor(shape=(3,)))).before == "[2]"
+    third = report(tensor("x", (3,)), value_argument("n", 7))
+    assert [str(cause) for cause in found(first, second, third)] == [
+        "x changed shape [4] -> [3]",
+        "n is a Python int that changed 2 -> 7",
+    ]
 
 
 def test_another_owner_is_a_new_function_object():
     other = dataclasses.replace(STEP, owner=2)
-    cause = only(report(tensor()), report(tensor(shape=(4,)), identity=other))
+    cause = only(report(tensor()), report(tensor(), identity=other))
     assert cause.kind == "new-function-object"
-    assert str(cause) == ("the same code was wrapped again, in a new function object without the graphs of the last")
+    assert cause.what == "the same code was wrapped again, in a new function object without the graphs of the last"
+    assert cause.hint == "wrap the function once, outside the loop, and call that"
+    kinds = [cause.kind for cause in found(report(tensor()), report(tensor(shape=(4,)), identity=other))]
+    assert kinds == ["new-function-object", "shape"]
+
+
+def identity_of(function, owner):
+    return dataclasses.replace(identity.of(function), owner=owner)
+
+
+def scaled(factor):
+    return lambda x: x * factor
+
+
+class Agent:
+    def __init__(self, units, name="a"):
+        self.units = units
+        self.name = name
+
+    def act(self, x):
+        return x * self.units
+
+
+class Rule:
+    def __init__(self, rate):
+        self.rate = rate
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (
+            scaled(0.1),
+            scaled(0.2),
+            [("closure", "factor", "0.1", "0.2", "factor, which the function closes over, changed 0.1 -> 0.2")],
+        ),
+        (
+            scaled(Rule(0.1)),
+            scaled(Rule(0.2)),
+            [
+                (
+                    "closure",
+                    "factor.rate",
+                    "0.1",
+                    "0.2",
+                    "factor.rate, which the function closes over, changed 0.1 -> 0.2",
+                )
+            ],
+        ),
+        (
+            scaled(Rule(0.1)),
+            scaled(Rule(0.1)),
+            [
+                (
+                    "closure",
+                    "factor",
+                    "<Rule>",
+                    "<Rule>",
+                    "factor, which the function closes over, is another Rule object, made anew",
+                )
+            ],
+        ),
+        (
+            Agent(1).act,
+            Agent(2).act,
+            [
+                (
+                    "another-object",
+                    "Agent.units",
+                    "1",
+                    "2",
+                    "the function belongs to another Agent object, whose units changed 1 -> 2",
+                )
+            ],
+        ),
+        (
+            Agent(1).act,
+            Agent(1).act,
+            [("another-object", "Agent", "", "", "the function belongs to another Agent object")],
+        ),
+        (
+            functools.partial(pow, exp=2),
+            functools.partial(pow, exp=3),
+            [("closure", "exp", "2", "3", "exp, which the function closes over, changed 2 -> 3")],
+        ),
+    ],
+)
+def test_what_was_made_anew_is_named_with_what_differs(before, after, expected):
+    first, second = identity_of(before, 1), identity_of(after, 2)
+    assert first.same(second)
+    causes = found(report(identity=first), report(identity=second))
+    assert [(one.kind, one.argument, one.before, one.after, one.what) for one in causes] == expected
+    assert all(one.hint for one in causes)
+
+
+def test_where_the_graphs_still_serve_what_is_closed_over_is_not_blamed():
+    function = scaled([1])
+    first = identity_of(function, 1)
+    function.__closure__[0].cell_contents = [2]
+    assert [
+        cause.kind for cause in found(report(identity=first), report(tensor(), identity=identity_of(function, 1)))
+    ] == ["structure"]
+
+
+def test_a_function_that_had_graphs_before_is_built_again():
+    assert [cause.kind for cause in found(report(tensor(), existing=True))] == ["guard"]
+    earlier = [report(tensor(shape=(1,))), report(tensor(shape=(2,)))]
+    cause = only(report(tensor(shape=(3,)), existing=True, earlier=lambda: earlier))
+    assert (cause.kind, cause.before, cause.after) == ("shape", "[2]", "[3]")
+
+
+def test_a_source_that_says_it_has_said_all_is_believed():
+    told = (Cause("guard", "L['x'] is 3"),)
+    assert found(report(tensor()), report(tensor(shape=(4,)), causes=told, complete=True)) == told
 
 
 def test_builds_are_compared_with_those_of_their_own_owner():
@@ -251,7 +362,7 @@ class Config:
 
 def test_values_that_read_the_same_are_told_apart():
     cause = only(report(value_argument("config", Config(1))), report(value_argument("config", Config(2))))
-    assert str(cause) == "config is a Python Config that changed to another one that also reads Config()"
+    assert str(cause) == "config is another Config object, made anew (Config())"
     long = "a" * 80
     assert only(report(value_argument("s", long + "b")), report(value_argument("s", long + "c"))).kind == "python-value"
 
@@ -290,6 +401,6 @@ def test_a_long_history_is_compared_with_its_latest_part():
     for size in range(1000):
         history.add(report(tensor(shape=(size,))))
     assert history.count == 1000
-    assert len(history._by_owner[1]._latest) <= 2 * causes.RECENT
+    assert len(history._builds) <= 2 * causes.RECENT
     (cause,) = history.causes(report(tensor(shape=(5000,))))
     assert cause.before == "[999]"

@@ -206,15 +206,85 @@ def test_reset_reaches_imported_frameworks_only(madeup: Path, watcher: Watcher) 
     assert log() == ["attach", "reset", "detach"]
 
 
-def test_a_source_that_fails_leaves_the_import_alone_and_fails_the_watch(madeup: Path, watcher: Watcher) -> None:
+def test_a_source_that_fails_leaves_the_import_alone_and_its_backend_uncounted(madeup: Path, watcher: Watcher) -> None:
     (madeup.parent / "madeup_source.py").write_text(
         "class Source:\n    def attach(self, sink):\n        raise RuntimeError('madeup.inner.build is gone')\n"
     )
     recorder = Recorder()
     watcher.open(recorder)
+    trust = watcher.trust()
+    assert trust.broken() == {}
     assert importlib.import_module("madeup").ready
-    with pytest.raises(RuntimeError, match=r"madeup\.inner\.build is gone"):
-        watcher.close(recorder)
+    assert trust.broken() == {"madeup": "madeup: RuntimeError: madeup.inner.build is gone"}
+    watcher.close(recorder)
+
+
+PROVED = """
+class Source:
+    def attach(self, sink):
+        self.sink = sink
+        return lambda: None
+
+    def probe(self):
+        from pytest_graphmode.arguments import tensor_argument
+        from pytest_graphmode.identity import Identity
+        from pytest_graphmode.ledger import BuildReport
+
+        for name in NAMES:
+            arguments = (tensor_argument(name, "float32", (1,)),)
+            self.sink.build(BuildReport("madeup", "graph", Identity("f", "f.py", 1), arguments=arguments))
+        PROBES.append(1)
+
+    def audit_start(self):
+        return PUBLIC[0]
+
+    def audit(self, start):
+        return f"its own counter says {PUBLIC[0] - start}, none was seen" if PUBLIC[0] != start else None
+
+
+PROBES, PUBLIC = [], [0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["x"], None),
+        ([], "one build of a trivial function of x was expected, these were seen: none"),
+        (["x", "x"], "one build of a trivial function of x was expected, these were seen: x, x"),
+        (["args"], "one build of a trivial function of x was expected, these were seen: args"),
+        (None, "a trivial function could not be built: TypeError: 'NoneType' object is not iterable"),
+    ],
+)
+def test_a_source_is_trusted_once_it_has_seen_a_trivial_build(
+    madeup: Path, watcher: Watcher, names: list[str] | None, reason: str | None
+) -> None:
+    (madeup.parent / "madeup_source.py").write_text(f"{PROVED}\nNAMES = {names!r}\n")
+    importlib.import_module("madeup")
+    recorder = Recorder()
+    watcher.open(recorder)
+    trust = watcher.trust()
+    assert trust.broken() == ({} if reason is None else {"madeup": f"madeup: {reason}"})
+    assert recorder.ledger.builds == recorder.ledger.hidden_graphs == 0
+    watcher.close(recorder)
+    watcher.open(recorder)
+    watcher.trust()
+    watcher.close(recorder)
+    probes = sys.modules["madeup_source"].PROBES
+    assert len(probes) == (0 if names is None else 1 if reason is None else 2)
+
+
+def test_a_public_counter_that_says_otherwise_makes_counts_untrusted(madeup: Path, watcher: Watcher) -> None:
+    (madeup.parent / "madeup_source.py").write_text(f"{PROVED}\nNAMES = ['x']\n")
+    importlib.import_module("madeup")
+    recorder = Recorder()
+    watcher.open(recorder)
+    trust = watcher.trust()
+    assert trust.broken() == {}
+    sys.modules["madeup_source"].PUBLIC[0] += 2
+    assert trust.broken() == {"madeup": "its own counter says 2, none was seen"}
+    assert watcher.trust().broken() == {}
+    watcher.close(recorder)
 
 
 def test_sink_and_watcher_agree() -> None:
