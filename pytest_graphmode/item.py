@@ -19,6 +19,7 @@ from pytest_graphmode.watcher import recording, watcher
 if TYPE_CHECKING:
     from _pytest.mark import ParameterSet
 
+    from pytest_graphmode.backends.base import Backend
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger import GraphBuild, GraphLedger
     from pytest_graphmode.recorder import Recorder
@@ -119,16 +120,14 @@ def mark_parameter(item: pytest.Item, registry: Registry) -> None:
         ValueError, TypeError: a marker has wrong arguments, or makes no sense on a parameter.
     """
     from pytest_graphmode import markers
-    from pytest_graphmode.variant import Variant
 
-    callspec = item.callspec  # type: ignore[attr-defined]
-    marks = list(callspec.marks)
+    marks = list(item.callspec.marks)  # type: ignore[attr-defined]
     markers.refuse_unknown(marks, item.config)
     markers.check(marks, registry.specs)
     if any(mark.name == "graphmode" for mark in marks):
         raise ValueError("@pytest.mark.graphmode can't narrow one parameter: use graph_skip(variants, reason=...)")
-    variant = callspec.params.get("graphmode")
-    if isinstance(variant, Variant):
+    variant = variant_of(item)
+    if variant is not None:
         for entry in markers.variant_marks(marks, registry.specs):
             if entry.applies(variant):
                 item.add_marker(entry.mark)
@@ -150,6 +149,15 @@ def check_unittest(obj: object, config: pytest.Config) -> None:
         from pytest_graphmode import markers
 
         markers.refuse_unknown(marks, config)
+
+
+def variant_of(item: pytest.Item) -> Variant | None:
+    """What an item runs as; None for one that has no variant."""
+    from pytest_graphmode.variant import Variant
+
+    callspec = getattr(item, "callspec", None)
+    variant = callspec.params.get("graphmode") if callspec is not None else None
+    return variant if isinstance(variant, Variant) else None
 
 
 def may_agree(collector: pytest.Collector, obj: object, collected: Sequence[object]) -> bool:
@@ -210,9 +218,7 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
             pytest.skip(str(error))
         stack.enter_context(mode.scope())
         recorder = stack.enter_context(_recorded(node))
-        random.seed(seed)
-        np.random.seed(seed)
-        backend.seed(seed)
+        _seed(backend, seed)
         handle = UntouchedHandle(
             variant,
             backend,
@@ -226,6 +232,25 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
         node.stash[BOUND] = variant, handle
         stack.callback(node.stash.__delitem__, BOUND)
         yield handle
+
+
+def _seed(backend: Backend, seed: int) -> None:
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)
+    backend.seed(seed)
+
+
+def seed_call(node: pytest.Item) -> None:
+    """Seed right before a variant's function is called, since other plugins (pytest-randomly) do so for every call.
+
+    Not as for the fixtures, or the body would draw the numbers that they have drawn already.
+    """
+    variant, registry = variant_of(node), node.config.stash[REGISTRY]
+    if variant is not None and BOUND in node.stash:
+        seed = seed_of(registry.settings.seed, f"{base_id(node, variant)}:call")
+        _seed(registry.backend(variant.backend), seed)
 
 
 @contextmanager
@@ -291,13 +316,14 @@ def _is_agreement(node: pytest.Item) -> bool:
 @contextmanager
 def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
     """Around the call of a watched test: counting begins here, and the markers' verdict ends it."""
-    from pytest_graphmode import markers
+    __tracebackhide__ = True
+    from pytest_graphmode import failing, markers
     from pytest_graphmode.budget import Question, verdict
 
     try:
         limits = markers.limits(node.iter_markers(), registry.specs, node.own_markers)
     except (TypeError, ValueError) as error:  # of a unittest method: others fail when they are collected
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
+        failing.fail(node, str(error))
     variant, handle = node.stash.get(BOUND, (None, None))
     with following(node) as ledger:
         fresh = all(limit.fresh for limit in limits)
@@ -311,21 +337,20 @@ def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
         finally:
             _report(node, variant, ledger, perf_counter() - started)
         if handle is not None and not handle.touched:
-            pytest.fail(_VACUOUS, pytrace=False)
+            failing.fail(node, _VACUOUS)
         if trust is None:
             return
-        settings = registry.settings
         question = Question(
             ledger,
             variant,
             static=handle is None or handle._mode.static,
-            per_object=settings.per_object,
-            within=settings.within,
+            per_object=registry.settings.per_object,
+            within=registry.settings.within,
             untrusted=trust.broken(),
         )
         failure = verdict(question, limits)
         if failure is not None:
-            pytest.fail(failure, pytrace=False)
+            failing.fail(node, failure, failing.in_brief(failure, ledger))
 
 
 NOT_PARAMETRIZED: Final = (

@@ -85,6 +85,20 @@ class Calls:
         with graph_item.body(item, registry):
             return (yield)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> None:
+        graph_item.seed_call(pyfuncitem)
+
+    # Around all others, which may run the test again and report that.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.failed:
+            from pytest_graphmode import failing
+
+            failing.shorten(item, report)
+        return report
+
 
 # Around all others, which may replace what was collected.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -116,7 +130,9 @@ def graphmode(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of the variant this test runs as; see pytest_graphmode.Handle."""
     variant = getattr(request, "param", None)
     if variant is None:
-        pytest.fail(graph_item.NOT_PARAMETRIZED, pytrace=False)
+        from pytest_graphmode import failing
+
+        failing.fail(request.node, graph_item.NOT_PARAMETRIZED)
     watch_calls(request.config)
     with graph_item.running(request.node, variant, request.config.stash[REGISTRY]) as handle:
         yield handle
@@ -167,21 +183,39 @@ class Agreements:
 
         collection.select(session.items)
 
-    # Inside the wrappers of others: variants that are run for an agreement find warnings and assertions set up.
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+    # Before all others, which may fork or repeat an item: a variant run for an agreement is part of one they run.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        from pytest_graphmode.agreement.item import run_unreported
+
+        return run_unreported(item, nextitem)
+
+    # Around all others, so that capturing and the like are set up for a variant or for the item, not for both.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         from pytest_graphmode.agreement.item import Agreement
 
-        if not isinstance(item, Agreement):
+        if isinstance(item, Agreement):
+            item.prepare()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        from pytest_graphmode.agreement.item import Agreement
+
+        try:
             return (yield)
-        with item.prepared():
-            return (yield)
+        finally:
+            if isinstance(item, Agreement):
+                item.forget()
 
     # Around all others, which may turn a failure into an expected one.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        from pytest_graphmode import failing
         from pytest_graphmode.agreement.item import note
 
         report = yield
         note(item, report)
+        failing.shorten(item, report)
         return report

@@ -5,6 +5,7 @@ Called by the hooks of `plugin.py`.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import zlib
 from collections.abc import Iterable, Sequence
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_graphmode.agreement.item import Agreement, variant_of
-from pytest_graphmode.item import without_variant
-from pytest_graphmode.variant import Variant
+from pytest_graphmode.agreement.item import Agreement
+from pytest_graphmode.item import variant_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.markers import AgreeRequest, Specs
+    from pytest_graphmode.variant import Variant
 
 
 def agreements(obj: object, items: Sequence[Any], specs: Specs) -> list[Agreement]:
@@ -71,8 +72,9 @@ def _groups(functions: Iterable[pytest.Function]) -> list[list[pytest.Function]]
     groups: dict[tuple[object, ...], list[dict[Variant, pytest.Function]]] = {}
     for item in functions:
         params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
-        variant = params.pop("graphmode", None)
-        if not isinstance(variant, Variant):  # the one skipped item that stands for a test without variants
+        params.pop("graphmode", None)
+        variant = variant_of(item)
+        if variant is None:  # the one skipped item that stands for a test without variants
             continue
         same = groups.setdefault(tuple((name, id(value)) for name, value in params.items()), [])
         if all(variant in group for group in same):
@@ -83,16 +85,31 @@ def _groups(functions: Iterable[pytest.Function]) -> list[list[pytest.Function]]
 
 def _agreement(variants: list[pytest.Function], specs: Specs) -> Agreement:
     first = variants[0]
-    parent = first.parent
-    assert parent is not None  # only the session has none
-    others = without_variant(first.callspec.id, variant_of(first).id)
-    name = f"{first.originalname}[agreement-{others}]" if others else f"{first.originalname}[agreement]"
-    # The id is given because only then --lf knows the item again in pytest 9.2.
+    callspec = _callspec(first)
     item: Agreement = Agreement.from_parent(
-        parent, name=name, nodeid=f"{parent.nodeid}::{name}", variants=variants, request=_request(first, specs)
+        first.parent,
+        name=f"{first.originalname}[{callspec.id}]",
+        originalname=first.originalname,
+        callspec=callspec,
+        variants=variants,
+        asked=_request(first, specs),
     )
     _share_worker(item)
     return item
+
+
+def _callspec(item: pytest.Function) -> Any:
+    """That of a variant, with the word `agreement` in place of the variant: plugins tell items apart by it.
+
+    It is derived from pytest's own, whose list of ids has no public name: there is no variant here to parametrize by.
+    """
+    variant, ids = variant_of(item), list(item.callspec._idlist)
+    position = ids.index(variant.id) if variant is not None and variant.id in ids else 0
+    return dataclasses.replace(
+        item.callspec,
+        params={**item.callspec.params, "graphmode": "agreement"},
+        _idlist=[*ids[:position], "agreement", *ids[position + 1 :]],
+    )
 
 
 def _request(item: pytest.Function, specs: Specs) -> AgreeRequest:

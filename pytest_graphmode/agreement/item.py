@@ -5,9 +5,9 @@ Called by the hooks of `plugin.py`; made by `collection.py`, judged by `verdict.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import functools
+import inspect
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -15,37 +15,38 @@ import pytest
 # pytest has no public way to run an item without reporting it; plugins that repeat tests use this one too.
 from _pytest.runner import runtestprotocol
 
-from pytest_graphmode.item import REGISTRY
-from pytest_graphmode.variant import Variant
+from pytest_graphmode import failing
+from pytest_graphmode.item import REGISTRY, variant_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.markers import AgreeRequest
     from pytest_graphmode.records import Recording, Run
+    from pytest_graphmode.variant import Variant
 
 # On the items of variants: what this run of it recorded, and how it ended (None: not run in this process).
 RECORDING: Final = pytest.StashKey["Recording"]()
 RUN: Final = pytest.StashKey["Run | None"]()
+# On a variant that is being run for an agreement item, which alone is reported.
+_UNREPORTED: Final = pytest.StashKey[bool]()
 
 
-class Agreement(pytest.Item):
-    """`test_net[agreement]`: compares what the variants of `test_net` recorded, once it has run those that did not."""
+class Agreement(pytest.Function):
+    """`test_net[agreement]`: compares what the variants of `test_net` recorded, once it has run those that did not.
 
-    def __init__(self, *, variants: Sequence[pytest.Function], request: AgreeRequest, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    A function item whose function is the comparison, so that other plugins find what they read of test functions.
+    """
+
+    def __init__(self, *, variants: Sequence[pytest.Function], asked: AgreeRequest, **kwargs: Any) -> None:
         self.variants = variants
-        self.request = request
+        self.asked = asked
         self._left_out: set[pytest.Function] = set()
         self._failed_here: Run | None = None
         self._incomparable: str | None = None
+        self._skip: pytest.MarkDecorator | None = None
+        super().__init__(callobj=_in_place_of(variants[0].function, self._compare), **kwargs)
+        self.fixturenames = []  # those that the test uses without naming them are for its variants
         # The marks of the function and of its other parameters, not those of one variant.
         self.own_markers = [mark for mark in variants[0].own_markers if all(_has(item, mark) for item in variants)]
-        # As on a function's item; without pytestmark, pytest reports a skip without its line.
-        self.keywords.update({"pytestmark": self.own_markers, **{mark.name: mark for mark in self.own_markers}})
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        classes = [node.name for node in self.listchain() if isinstance(node, pytest.Class)]
-        path, line, _ = self.variants[0].reportinfo()
-        return Path(path), line, ".".join([*classes, self.name])
 
     def select(self, selected: Collection[pytest.Item]) -> None:
         """Note which items of this run were selected, and have the variants' records kept.
@@ -59,61 +60,66 @@ class Agreement(pytest.Item):
             if item not in selected and (narrowed or item.nodeid.startswith(tuple(option.deselect or ["\0"]))):
                 self._left_out.add(item)
 
-    @contextmanager
-    def prepared(self) -> Iterator[None]:
-        """Around the run of this item: the variants have run, and their records are dropped after it."""
-        self._prepare()
-        try:
-            yield
-        finally:
-            self._forget()
-
-    def _prepare(self) -> None:
-        """Run the variants that have not run in this process; without two to compare, skip this item."""
+    def prepare(self) -> None:
+        """Before this item is set up: run the variants that have not run; without two to compare, skip this item."""
         from pytest_graphmode.agreement.verdict import incomparable
 
+        self._failed_here = None
+        if self._skip is not None:  # of an earlier attempt
+            self.own_markers.remove(self._skip.mark)
         if not any(run is not None and run.outcome == "failed" for run in map(_run, self.variants)):
             self._run_missing()
-        self._incomparable = None if self._failed_here else incomparable(self._runs(), self.request)
+        self._incomparable = None if self._failed_here else incomparable(self._runs(), self.asked)
+        self._skip = None
         if self._incomparable is not None:
             # As a mark, since pytest then reports the place of the test instead of a line in here.
-            self.add_marker(pytest.mark.skip(reason=self._incomparable))
+            self._skip = pytest.mark.skip(reason=self._incomparable)
+            self.add_marker(self._skip)
 
     def _run_missing(self) -> None:
         for item in self.variants:
             if _run(item) is None and item not in self._left_out:
-                runtestprotocol(item, log=False, nextitem=self)
+                self._run_one(item)
                 run = _run(item)
                 if run is not None and run.outcome == "failed":
                     self._failed_here = run
                     return
 
+    def _run_one(self, item: pytest.Function) -> None:
+        """Through the hook, since other plugins prepare in theirs what they use while an item runs."""
+        item.stash[_UNREPORTED] = True
+        try:
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=self)
+        finally:
+            del item.stash[_UNREPORTED]
+
     def _runs(self) -> list[Run]:
         from pytest_graphmode.records import Run
 
-        left_out = {item: Run(variant_of(item), "skipped", "deselected") for item in self._left_out}
+        left_out = {item: Run(_variant(item), "skipped", "deselected") for item in self._left_out}
         runs = [_run(item) or left_out.get(item) for item in self.variants]
         return [run for run in runs if run is not None]
 
-    def runtest(self) -> None:
-        from pytest_graphmode.agreement.verdict import disagreement
+    def _compare(self) -> None:
+        from pytest_graphmode.agreement.verdict import brief, disagreement
 
+        __tracebackhide__ = True
         if self._incomparable is not None:  # still here with -p no:skipping, which leaves the mark without effect
             pytest.skip(self._incomparable)
         if self._failed_here is not None:
             run = self._failed_here
-            pytest.fail(f"{run.variant} failed when it was run for this item:\n\n{run.reason}", pytrace=False)
-        failure = disagreement(self._runs(), self.request, self.config.stash[REGISTRY].settings.tolerances)
+            failing.fail(self, f"{run.variant} failed when it was run for this item:\n\n{run.reason}")
+        failure = disagreement(self._runs(), self.asked, self.config.stash[REGISTRY].settings.tolerances)
         if failure is not None:
-            pytest.fail(failure, pytrace=False)
+            failing.fail(self, failure, brief(failure))
 
     def add_captured(self, report: pytest.TestReport) -> None:
         """Show what was captured of a variant that failed for this item, as --show-capture has it."""
         if self._failed_here is not None and report.when == "call":
             report.sections.extend(self._failed_here.sections)
 
-    def _forget(self) -> None:
-        """Drop the records, which may be large."""
+    def forget(self) -> None:
+        """When this item is torn down, drop the records: they may be large, and another attempt makes its own."""
         for item in self.variants:
             run = _run(item)
             if run is not None:
@@ -121,10 +127,32 @@ class Agreement(pytest.Item):
             item.stash[RUN] = None
 
 
-def variant_of(item: pytest.Function) -> Variant:
-    """What the item of a variant runs as."""
-    variant = item.callspec.params["graphmode"]
-    assert isinstance(variant, Variant)
+def _in_place_of(function: Callable[..., object], compare: Callable[[], None]) -> Callable[[], None]:
+    """The comparison as a function with the place, name, text and attributes of the test's, and no fixtures."""
+
+    @functools.wraps(function)
+    def comparison() -> None:
+        __tracebackhide__ = True
+        compare()
+
+    comparison.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
+    return comparison
+
+
+def run_unreported(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a variant for its agreement item, before any plugin that would run it in a way of its own; None for others.
+
+    What forks or repeats items has done so with the agreement item, which this is a part of.
+    """
+    if _UNREPORTED not in item.stash:
+        return None
+    runtestprotocol(item, log=False, nextitem=nextitem)
+    return True
+
+
+def _variant(item: pytest.Item) -> Variant:
+    variant = variant_of(item)
+    assert variant is not None
     return variant
 
 
@@ -159,7 +187,7 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
 def _noted(item: pytest.Function, report: pytest.TestReport) -> Run:
     from pytest_graphmode.records import Run
 
-    variant = variant_of(item)
+    variant = _variant(item)
     if report.failed:
         return Run(variant, "failed", report.longreprtext, sections=tuple(report.sections))
     if report.skipped:

@@ -68,6 +68,11 @@ def disagreement(runs: Sequence[Run], request: AgreeRequest, table: Table | None
     return "\n".join([*lines, *note, *(hint for hint in (_WIDEN, _ALIGN) if hint in hints)])
 
 
+def brief(text: str) -> str:
+    """The first fault of a disagreement, in one line."""
+    return next((line.strip() for line in text.splitlines() if line.startswith("  ")), text)
+
+
 @dataclass(frozen=True)
 class _Fault:
     """One difference between a variant and the reference, and what to do about it."""
