@@ -148,14 +148,15 @@ class Verbs:
     # Arguments and results.
 
     def _pack(self, verb: str, tree: Any, root: str) -> tuple[Layout, tuple[Any, ...]]:
-        def tensor(leaf: Any) -> Any:
-            try:
-                return self._handle.tensor(leaf)
-            except TypeError as error:
-                path = next(path for path, found in trees.paths(tree, root) if found is leaf)
-                raise TypeError(f"{verb}: {path}: {error}; let the function close over anything else") from None
+        layout, leaves = pack(tree, root)
+        made = [self._tensor(verb, path, leaf) for path, leaf in zip(layout.tensor_paths, leaves, strict=True)]
+        return layout, tuple(made)
 
-        return pack(tree, root, tensor)
+    def _tensor(self, verb: str, what: str, value: Any) -> Any:
+        try:
+            return self._handle.tensor(value)
+        except TypeError as error:
+            raise TypeError(f"{verb}: {what}: {error}; let the function close over anything else") from None
 
     def _result(self, verb: str, tree: Any, root: str) -> Any:
         """A tree that a callback returned, its numbers as tensors."""
@@ -173,7 +174,7 @@ class Verbs:
     def _predicate(self, verb: str, what: str, value: Any) -> Any:
         if isinstance(value, (bool, np.bool_)) and not self._mode.is_tensor(value):
             return bool(value)
-        tensor = value if self._mode.is_tensor(value) else self._handle.tensor(value)
+        tensor = value if self._mode.is_tensor(value) else self._tensor(verb, what, value)
         kind = Kind.of(tensor)
         if kind == _BOOL:
             return tensor
@@ -189,7 +190,7 @@ class Verbs:
     def _integer(self, verb: str, what: str, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        tensor = self._handle.tensor(value)
+        tensor = self._tensor(verb, what, value)
         kind = Kind.of(tensor)
         if "int" not in kind.dtype:
             raise TypeError(f"{verb}: {what} has dtype {kind.dtype}, not an integer: cast it, or round it first")

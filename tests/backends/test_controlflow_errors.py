@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -10,6 +11,17 @@ import pytest
 from tests.backends.variants import variants
 
 every_mode = variants("tf:graph", "tf:eager", "torch:eager", "jax:jit", "jax:eager", "numpy")
+
+
+@dataclasses.dataclass
+class Named:
+    """A node whose leaf is another string each time that it is walked."""
+
+    name: str
+
+    def __getattribute__(self, name):
+        found = object.__getattribute__(self, name)
+        return found * 2 if name == "name" else found
 
 
 REFUSED = {
@@ -76,6 +88,31 @@ REFUSED = {
             "while_loop: loop_vars[1]: a tensor is made from numbers, NumPy arrays or trees of them, not from str 'b'; "
             "let the function close over anything else"
         ),
+    ),
+    "text is all that is carried": (
+        lambda g: g.fori_loop(0, 3, lambda i, x: x, "abc"),
+        TypeError,
+        "fori_loop: init: a tensor is made from numbers, NumPy arrays or trees of them, not from str 'abc'",
+    ),
+    "a node makes its leaves anew": (
+        lambda g: g.fori_loop(0, 3, lambda i, x: x, Named("abc")),
+        TypeError,
+        "fori_loop: init.name: a tensor is made from numbers, NumPy arrays or trees of them, not from str 'abcabc'",
+    ),
+    "pred is text": (
+        lambda g: g.cond("yes", lambda: 1, lambda: 2),
+        TypeError,
+        "cond: pred: a tensor is made from numbers, NumPy arrays or trees of them, not from str 'yes'",
+    ),
+    "an index is text": (
+        lambda g: g.switch("1", [lambda: 1, lambda: 2]),
+        TypeError,
+        "switch: index: a tensor is made from numbers, NumPy arrays or trees of them, not from str '1'",
+    ),
+    "a bound is text": (
+        lambda g: g.fori_loop(0, "3", lambda i, x: x, 1.0),
+        TypeError,
+        "fori_loop: upper: a tensor is made from numbers, NumPy arrays or trees of them, not from str '3'",
     ),
     "nothing is carried": (
         lambda g: g.while_loop(lambda: False, lambda: (), ()),
