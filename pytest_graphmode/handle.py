@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from pytest_graphmode import calls, identity, trees
+from pytest_graphmode import calls, differentiated, identity, trees
 from pytest_graphmode.backends.base import Backend, Mode, native
-from pytest_graphmode.backends.differentiation import positions_of, require_arguments
+from pytest_graphmode.backends.differentiation import describe
 from pytest_graphmode.controlflow import Verbs
+from pytest_graphmode.mode_options import options_for, refused, require_callable, require_known
 from pytest_graphmode.recorder import Recorder
-from pytest_graphmode.tensor_rule import dtype_of_array, dtype_of_numbers, is_numbers, python_kind
+from pytest_graphmode.tensor_rule import (
+    dtype_of_array,
+    dtype_of_numbers,
+    is_array_like,
+    is_numbers,
+    not_made_of,
+    python_kind,
+)
 from pytest_graphmode.variant import Variant
 from pytest_graphmode.watcher import watch as watch_block
 
@@ -46,6 +54,7 @@ class Handle:
         skip: Callable[[str], NoReturn],
         recording: Recording | None = None,
         tolerances: Table | None = None,
+        keys: Sequence[str] = (),
     ) -> None:
         self.variant = variant
         self.rng = rng
@@ -56,6 +65,7 @@ class Handle:
         self._mode = mode
         self._dtype = variant.dtype
         self._skip = skip
+        self._keys = keys
         self._xp: Any = None
         self._verbs = Verbs(self)
 
@@ -117,7 +127,12 @@ class Handle:
         return self._xp
 
     def pick(self, **implementations: Any) -> Any:
-        """This variant's own implementation, by backend or `backend_mode`; the test skips where none is given."""
+        """This variant's own implementation, by backend or `backend_mode`; the test skips where none is given.
+
+        Raises:
+            TypeError: a name is not that of a backend or of one of its modes.
+        """
+        require_known("graphmode.pick", implementations, self._keys)
         for key in self.variant.keys:
             if key in implementations:
                 return implementations[key]
@@ -147,18 +162,28 @@ class Handle:
             if keep:
                 return leaf
             leaf = self._mode.numpy(leaf)
+        if not is_array_like(leaf):
+            raise not_made_of(leaf)
         array, numbers = np.asarray(leaf), python_kind(leaf)
         if numbers is not None:
             return make(array, dtype or dtype_of_numbers(numbers, self._dtype))
         found = self._mode.dtype_of(array)
         if not found.startswith(_NUMERIC):
-            what = f"{type(leaf).__name__} {leaf!r}"
-            raise TypeError(f"a tensor is made from numbers, NumPy arrays or trees of them, not from {what}")
+            raise not_made_of(leaf)
         of_numpy = isinstance(leaf, (np.ndarray, np.generic))
         return make(array, dtype or dtype_of_array(found, of_numpy, self._dtype))
 
     def assign(self, variable: Any, value: Any) -> None:
-        """Set a variable: part of the graph in a static graph; in eager torch outside of autograd."""
+        """Set a variable: part of the graph in a static graph; in eager torch outside of autograd.
+
+        Raises:
+            TypeError: it is a tensor, or something else that is no variable.
+        """
+        if not self._mode.is_variable(variable):
+            raise TypeError(
+                f"graphmode.assign sets variables, and it got {describe(variable)}: make a variable with "
+                "graphmode.variable(value), or go on with the new value, since tensors never change"
+            )
         self._mode.assign(variable, self._converted(value))
 
     def numpy(self, tree: Any) -> Any:
@@ -179,8 +204,16 @@ class Handle:
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         """A callable that runs `fn` the way this variant runs functions; `options` go to the framework's own call.
 
-        Tensors come back as the framework's own (NumPy arrays from a TensorFlow 1 session).
+        Options for one backend or mode alone stand in a dict under its name, which others leave alone:
+        `graphmode.function(fn, torch_compile=dict(dynamic=True))`. Tensors come back as the framework's own (NumPy
+        arrays from a TensorFlow 1 session).
+
+        Raises:
+            TypeError: `fn` can't be called, or the mode has no such option.
         """
+        __tracebackhide__ = True
+        if self._framework.traces_python:
+            require_callable("graphmode.function", fn)
         run = self._compiled(fn, **options)
         if not self._mode.static:
             counter = self.recorder.counter(identity.of(fn), self.backend, self.mode)
@@ -189,13 +222,19 @@ class Handle:
 
     def _compiled(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         _ = self.xp  # made before a trace: Dynamo refuses to make it inside of a loop or branch
-        return self._mode.function(fn, **options)
+        if not options:
+            return self._mode.function(fn)
+        chosen = options_for(self.variant.keys, options, self._keys)
+        try:
+            return self._mode.function(fn, **chosen)
+        except TypeError as error:
+            raise refused(str(self.variant), chosen, error, self._keys) from None
 
     def grad(
         self, fn: Callable[..., Any], argnums: int | Sequence[int] = 0, variables: Any = None
     ) -> Callable[..., Any]:
         """The gradient of a scalar function: `value_and_grad` without the value."""
-        both = self._differentiated(fn, argnums, variables, role="grad")
+        both = differentiated.value_and_grad(self, fn, argnums, variables, role="grad")
         return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
     def value_and_grad(
@@ -214,48 +253,7 @@ class Handle:
             UnsupportedError: the mode has no reverse-mode differentiation.
             ValueError: the value is not a real scalar tensor; a position that no argument has; argnums and variables.
         """
-        return self._differentiated(fn, argnums, variables, role="value_and_grad")
-
-    def _differentiated(
-        self, fn: Callable[..., Any], argnums: int | Sequence[int], variables: Any, role: str
-    ) -> Callable[..., Any]:
-        positions = positions_of(argnums)
-        if variables is not None and positions != (0,):
-            raise ValueError("give argnums or variables, not both: with variables the gradients are those of variables")
-        wanted, spec = trees.flatten(variables) if variables is not None else ([], None)
-
-        def computing(fn: Callable[..., Any]) -> Callable[..., Any]:
-            def compute(*args: Any, **kwargs: Any) -> Any:
-                asked = positions if spec is None else ()
-                require_arguments(fn, args, asked)
-                bound = functools.partial(fn, **kwargs) if kwargs else fn
-                value, grads, of_variables = self._mode.value_and_grad(bound, args, asked, wanted)
-                if spec is not None:
-                    return value, trees.unflatten(spec, of_variables)
-                return value, grads[0] if isinstance(argnums, int) else tuple(grads)
-
-            return compute
-
-        def at_top_level() -> Callable[..., Any]:
-            if self._mode.differentiates_outside:
-                return calls.converting(computing(self._compiled(fn)), self._converted)
-            return self.function(compute)
-
-        compute = identity.subject(computing(fn), fn, role)
-        return self._at_top_level(compute, at_top_level)
-
-    def _at_top_level(self, compute: Callable[..., Any], make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        """What `make` makes of `compute` where it is called at top level, `compute` itself inside a function."""
-        made: list[Callable[..., Any]] = []
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if self._mode.inside():
-                return compute(*self._converted(args), **self._converted(kwargs))
-            if not made:
-                made.append(make())
-            return made[0](*args, **kwargs)
-
-        return identity.subject(call, compute)
+        return differentiated.value_and_grad(self, fn, argnums, variables, role="value_and_grad")
 
     # Control flow.
 

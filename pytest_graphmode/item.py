@@ -228,6 +228,7 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
             skip=pytest.skip,
             recording=fresh_recording(node),
             tolerances=registry.settings.tolerances,
+            keys=registry.keys,
         )
         node.stash[BOUND] = variant, handle
         stack.callback(node.stash.__delitem__, BOUND)

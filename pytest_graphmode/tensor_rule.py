@@ -1,8 +1,11 @@
-"""Which dtype `Handle.tensor` gives a value: the variant's for floating numbers, int32 for Python's own integers."""
+"""What `Handle.tensor` takes, and which dtype it gives: the variant's for floats, int32 for Python's own integers."""
 
 from __future__ import annotations
 
+import array
 from typing import Any, Final
+
+import numpy as np
 
 _COMPLEX: Final = {"float64": "complex128"}
 _NUMBERS: Final = (bool, int, float, complex)
@@ -37,3 +40,23 @@ def is_numbers(value: Any) -> bool:
     if type(value) not in (list, tuple):
         return False
     return bool(value) and all(isinstance(part, (bool, int, float, complex)) or is_numbers(part) for part in value)
+
+
+def is_array_like(leaf: object) -> bool:
+    """Whether a leaf is an array, a tensor of some framework, or one of Python's own sequences of numbers.
+
+    NumPy makes an array of almost anything: of a data frame, too, whose names it drops.
+    """
+    if isinstance(leaf, (np.ndarray, np.generic, array.array, memoryview, range)) or python_kind(leaf) is not None:
+        return True
+    return hasattr(leaf, "dtype") and hasattr(leaf, "shape")
+
+
+def not_made_of(leaf: object) -> TypeError:
+    """What to raise for a leaf that no tensor is made of."""
+    text = repr(leaf)
+    shown = f" {text}" if len(text) <= 60 and "\n" not in text else ""
+    hint = ": its numbers are value.to_numpy()" if hasattr(leaf, "to_numpy") else ""
+    return TypeError(
+        f"a tensor is made from numbers, NumPy arrays or trees of them, not from {type(leaf).__name__}{shown}{hint}"
+    )

@@ -99,6 +99,9 @@ class Mode(Protocol):
     def is_tensor(self, value: object) -> bool:
         """Whether `value` is a tensor or variable of this framework, symbolic ones included."""
 
+    def is_variable(self, value: object) -> bool:
+        """Whether `assign` can set `value`: a variable, and no tensor that a computation gave."""
+
     def dtype_of(self, array: np.ndarray[Any, Any]) -> str:
         """The name of an array's dtype, also of what a compiler makes of an array that it traces."""
 

@@ -26,6 +26,9 @@ class NumPyEager(PythonMode):
     def is_tensor(self, value: object) -> bool:
         return isinstance(value, (np.ndarray, np.generic))
 
+    def is_variable(self, value: object) -> bool:
+        return isinstance(value, np.ndarray)
+
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         return np.array(array, dtype=native_dtype(dtype))
 

@@ -120,6 +120,13 @@ class PythonMode:
         """See `Mode.numpy`."""
         raise NotImplementedError
 
+    def is_tensor(self, value: object) -> bool:
+        """See `Mode.is_tensor`."""
+        raise NotImplementedError
+
+    def is_variable(self, value: object) -> bool:
+        return self.is_tensor(value)
+
     def dtype_of(self, array: np.ndarray[Any, Any]) -> str:
         return str(array.dtype.name)
 

@@ -10,6 +10,7 @@ from pytest_graphmode.compare import first_leaf_mismatch
 from pytest_graphmode.controlflow.cases import Case, cases_of
 from pytest_graphmode.controlflow.journal import BRANCHES, LOOPS, Journal, Place, observed
 from pytest_graphmode.controlflow.plain import native_worlds, numpy_world, run_plainly
+from pytest_graphmode.mode_options import require_callable
 from pytest_graphmode.watcher import recording, watcher
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def check_control_flow(
         TypeError, ValueError: a case is not a tuple, or there are none.
     """
     __tracebackhide__ = True
+    require_callable("graphmode.check_control_flow", fn)
     failure = _Check(handle, fn, cases).failure(reference, coverage, in_graph)
     if failure is not None:
         raise AssertionError(f"check_control_flow({identity.of(fn).name}) in {handle.variant}: {failure}")

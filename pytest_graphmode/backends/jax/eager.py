@@ -41,6 +41,9 @@ class JaxMode(PythonMode):
     def is_tensor(self, value: object) -> bool:
         return isinstance(value, (jax.Array, Variable))
 
+    def is_variable(self, value: object) -> bool:
+        return isinstance(value, Variable)
+
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         # A copy, because jax.numpy.asarray may share NumPy's memory; outside a trace, for a graph's constants too.
         with jax.ensure_compile_time_eval():
@@ -50,11 +53,6 @@ class JaxMode(PythonMode):
         return self.variables.variable(self.tensor(array, dtype))
 
     def assign(self, variable: Any, value: Any) -> None:
-        if not isinstance(variable, Variable):
-            raise TypeError(
-                f"a {type(variable).__name__} can't be assigned, JAX's arrays never change: make a variable of it "
-                "with graphmode.variable(value)"
-            )
         variable.assign(value)
 
     def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:

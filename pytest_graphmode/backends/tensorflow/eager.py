@@ -36,6 +36,9 @@ class TensorFlowMode(PythonMode):
     def is_tensor(self, value: object) -> bool:
         return isinstance(value, (tf.Tensor, tf.Variable, tf.RaggedTensor, tf.SparseTensor, tf.IndexedSlices))
 
+    def is_variable(self, value: object) -> bool:
+        return isinstance(tape.native(value), tf.Variable)
+
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         wanted = tf.as_dtype(dtype)
         return tf.constant(array, wanted) if array.dtype == wanted.as_numpy_dtype else tf.cast(array, wanted)

@@ -37,7 +37,11 @@ class PlainSession(NumPyEager):
         return self._session.variable(array, dtype)
 
     def assign(self, variable: Any, value: Any) -> None:
-        self._session.assign(variable, value)
+        if self.assigns:
+            self._session.assign(variable, value)
+
+    def is_variable(self, value: object) -> bool:
+        return self._session.is_variable(value)
 
     def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         return self._session.numpy(tensor)

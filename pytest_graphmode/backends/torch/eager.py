@@ -38,6 +38,14 @@ class TorchMode(PythonMode):
     def is_tensor(self, value: object) -> bool:
         return isinstance(value, torch.Tensor)
 
+    def is_variable(self, value: object) -> bool:
+        """A parameter, or a leaf that autograd tracks; under a gradient a parameter's view stands for it."""
+        if not isinstance(value, torch.Tensor) or torch.compiler.is_compiling():
+            return isinstance(value, torch.Tensor)
+        if isinstance(value, torch.nn.Parameter) or (value.is_leaf and value.requires_grad):
+            return True
+        return value._base is not None and self.is_variable(value._base)
+
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         if not array.flags.c_contiguous:
             array = array.copy()  # torch reads no array with a negative stride
