@@ -32,6 +32,8 @@ CauseKind = Literal[
     "guard",
     "fallback",
 ]
+# How the rest of a function after a graph break is called: by the function's name and this.
+AFTER_BREAK: Final = " after its graph break"
 CAUSE_KINDS: Final[tuple[str, ...]] = get_args(CauseKind)
 
 
@@ -224,5 +226,5 @@ def is_within(entry: GraphBuild | GraphBreak | Fallback, package: str) -> bool:
 def is_function(function: str, name: str) -> bool:
     """Whether a function is meant by `step`, `Model.step` or its name with a role, `grad(step)`."""
     inner = function.rpartition("(")[2].rstrip(")") if function.endswith(")") else function
-    inner = inner.removesuffix(" after its graph break")
+    inner = inner.removesuffix(AFTER_BREAK)
     return name in (function, inner) or inner.endswith(f".{name}")

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Final
 
+from pytest_graphmode.builds import AFTER_BREAK
+
 if TYPE_CHECKING:
     from pytest_graphmode.ledger import Fallback, GraphBuild, GraphLedger
 
@@ -22,12 +24,26 @@ _RECORDED: Final = (
 
 def explain(ledger: GraphLedger) -> str:
     """One block a function, `nothing was built` for an empty ledger; no line ends in white space."""
-    events = sorted(ledger.events, key=lambda event: event.group)
-    blocks = [_function(list(builds), ledger) for _, builds in groupby(events, key=lambda event: event.group)]
+    blocks = [_function(builds, ledger) for builds in _by_function(ledger.events)]
     blocks += [f"  graph break at {entry.where}: {entry.reason}" for entry in ledger.graph_breaks]
     blocks += [_fallback(entry) for entry in ledger.fallback_reasons]
     notes = [f"  note: {note}" for note in ledger.notes]
     return "\n".join([*(blocks or ["  nothing was built"]), *_machinery(ledger), *notes])
+
+
+def _by_function(events: Sequence[GraphBuild]) -> list[list[GraphBuild]]:
+    """The builds of each function, the rest of one after a graph break behind the function itself."""
+    ordered = sorted(events, key=lambda event: event.group)
+    groups = [list(builds) for _, builds in groupby(ordered, key=lambda event: event.group)]
+    heads = {(builds[0].function, builds[0].file): builds[0].group for builds in reversed(groups)}
+
+    def position(builds: list[GraphBuild]) -> tuple[int, int]:
+        first = builds[0]
+        name = first.function.removesuffix(AFTER_BREAK)
+        parent = heads.get((name, first.file), first.group) if first.resumed else first.group
+        return parent, first.group
+
+    return sorted(groups, key=position)
 
 
 def _fallback(entry: Fallback) -> str:

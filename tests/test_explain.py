@@ -138,3 +138,32 @@ def test_eagerly_recorded_graphs_have_an_event_a_structure_and_a_word_on_the_res
         f"       {ledger.events[1].cause}",
         "       an eager framework records a graph on every call: allow for it, or run the function in a static mode",
     ]
+
+
+def test_the_rest_of_a_function_after_a_break_stands_behind_it():
+    rest = Identity("train_step after its graph break", "model.py", 45, role="resumed")
+    other = Identity("other", "model.py", 60)
+    ledger = recorded(
+        built((1,), True, 1, 1),
+        built((1,), True, 1, 2, identity=other),
+        built((1,), True, 1, 1, identity=rest, resumed=True),
+    )
+    heads = [line.split(" built")[0].strip() for line in ledger.explain().splitlines() if " built " in line]
+    assert heads == [
+        "train_step (model.py:42)",
+        "train_step after its graph break (model.py:45)",
+        "other (model.py:60)",
+    ]
+
+
+def test_what_went_wrong_beside_the_code_is_noted():
+    def hook(build):
+        raise ValueError("no disk")
+
+    recorder = Recorder(on_build=hook)
+    for shape in ((1,), (2,)):
+        recorder.build(built(shape, True, 1, 1))
+    assert recorder.ledger.builds == 2
+    lines = recorder.ledger.explain().splitlines()
+    assert lines[-1] == "  note: the hook pytest_graphmode_build raised ValueError: no disk"
+    assert recorder.ledger.notes == ("the hook pytest_graphmode_build raised ValueError: no disk",)

@@ -10,7 +10,7 @@ import pytest
 from pytest_graphmode import Cause, GraphBuild, GraphLedger, Variant
 from pytest_graphmode.recorder import Recorder
 from pytest_graphmode.report import Rebuilder, Row, properties, read, rebuilders, row
-from pytest_graphmode.report.terminal import table
+from pytest_graphmode.report.terminal import NOTE, table
 
 ROW = Row("test_a.py::test_net", "tf-graph-cpu", 1, 0, 0, 0, 500, 41, 0.3141, 0.000238)
 
@@ -34,13 +34,25 @@ def ledger(*events: GraphBuild) -> GraphLedger:
 
 def test_a_row_of_a_variant() -> None:
     made = row("t", Variant("tf", "graph"), ledger(event(1), event(2, Cause("shape", "x", "[1]", "[2]"))), 3.0)
-    assert made == Row("t", "tf-graph-cpu", 2, 1, 0, 0, 4, 10, 1.0, 0.5, made.rebuilders)
+    assert made == Row("t", "tf-graph-cpu", 2, 1, 0, 0, 4, 10, 1.0, 0.5, True, made.rebuilders)
     assert [entry.rebuilds for entry in made.rebuilders] == [1]
 
 
 def test_a_row_of_a_plain_test_names_the_modes_seen() -> None:
     made = ledger(event(1), event(1, backend="torch", mode="compile", group=2))
     assert row("t", None, made, 1.0).variant == "tf:graph torch:compile"
+
+
+def test_calls_that_a_framework_does_not_tell_of_are_no_zero() -> None:
+    recorder = Recorder()
+    recorder.ledger.add_build(event(1, backend="jax", mode="jit"))
+    recorder.calls_unknown("jax", "jit")
+    made = row("t", None, recorder.ledger, 1.0)
+    assert (made.calls_known, made.call_seconds) == (False, 0.0)
+    assert read(properties("t", None, recorder.ledger, 1.0)) == made
+    assert table([made])[2].split() == ["jax:jit", "1", "0", "0", "0", "?", "5", "500", "ms", "-"]
+    recorder.call("jax", "jit")
+    assert " 1? " in table([row("t", None, recorder.ledger, 1.0)])[2]
 
 
 def test_a_row_of_nothing() -> None:

@@ -136,6 +136,16 @@ def test_what_a_thread_pauses_others_still_hear():
     assert [event.arguments[0].shape for event in ledger.events] == [(2,), (3,)]
 
 
+def test_graphs_of_the_plugins_own_checks_are_in_no_count_and_are_graphs():
+    with watch() as ledger:
+        with watcher.only():
+            watcher.build(built(1))
+            watcher.call("tf", "graph")
+        with watcher.only(told=False):
+            watcher.build(built(1))
+    assert (ledger.builds, ledger.calls, ledger.hidden_graphs) == (0, 0, 2)
+
+
 class Source:
     """An event source that counts how often it is attached."""
 

@@ -38,6 +38,7 @@ class Rebuilder:
 class Row:
     """What one test built. `variant` is what it ran as: a variant's id, else the modes seen, `tf:graph torch:eager`.
 
+    `calls` lacks those that the framework does not tell of, unless `calls_known`.
     `build_seconds` is the time spent building graphs; `call_seconds` the rest of the test's time divided by its calls
     of graphs and eager functions, 0 where there were none.
     """
@@ -52,6 +53,7 @@ class Row:
     nodes: int
     build_seconds: float
     call_seconds: float
+    calls_known: bool = True
     rebuilders: tuple[Rebuilder, ...] = ()
 
 
@@ -61,7 +63,7 @@ _COLUMNS: Final = tuple(field.name for field in fields(Row) if field.name != "re
 def row(test: str, variant: Variant | None, ledger: GraphLedger, seconds: float) -> Row:
     """The row of a test whose call took `seconds`."""
     modes = " ".join(f"{backend}:{mode}" for backend, mode in ledger.backends)
-    calls, build_seconds = ledger.calls, ledger.seconds
+    calls, build_seconds, known = ledger.calls, ledger.seconds, not ledger.uncountable_calls
     return Row(
         test=test,
         variant=modes if variant is None else variant.id,
@@ -72,7 +74,8 @@ def row(test: str, variant: Variant | None, ledger: GraphLedger, seconds: float)
         calls=calls,
         nodes=ledger.nodes,
         build_seconds=round(build_seconds, 6),
-        call_seconds=round(max(seconds - build_seconds, 0.0) / calls, 9) if calls else 0.0,
+        call_seconds=round(max(seconds - build_seconds, 0.0) / calls, 9) if calls and known else 0.0,
+        calls_known=known,
         rebuilders=tuple(rebuilders(ledger)),
     )
 

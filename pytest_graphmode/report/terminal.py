@@ -7,7 +7,10 @@ from typing import Final
 
 from pytest_graphmode.report import Rebuilder, Row
 
-NOTE: Final = "build: seconds spent building; call: seconds per call, the rest of the test's time by its calls"
+NOTE: Final = (
+    "build: seconds spent building; call: seconds per call, the rest of the test's time by its calls; "
+    "?: calls that the framework does not tell of"
+)
 WORST: Final = 10
 
 
@@ -27,7 +30,7 @@ _COLUMNS: Final[Sequence[tuple[str, Callable[[Row], str]]]] = (
     ("rebuilds", lambda row: str(row.rebuilds)),
     ("breaks", lambda row: str(row.breaks)),
     ("fallbacks", lambda row: str(row.fallbacks)),
-    ("calls", lambda row: str(row.calls)),
+    ("calls", lambda row: str(row.calls) if row.calls_known else f"{row.calls or ''}?"),
     ("nodes", lambda row: str(row.nodes)),
     ("build", lambda row: _seconds(row.build_seconds)),
     ("call", lambda row: _seconds(row.call_seconds)),
