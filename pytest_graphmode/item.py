@@ -110,7 +110,9 @@ def _params_of(registry: Registry, marks: Sequence[pytest.Mark]) -> list[Paramet
         skip = pytest.mark.skip(reason=selection.reason_for_none(registry, request))
         return [pytest.param(None, id="no-variant", marks=skip)]
     extra = markers.variant_marks(marks, registry.specs)
-    return [variant.param(entry.mark for entry in extra if entry.applies(variant)) for variant in variants]
+    return [
+        variant.param(entry.mark for entry in extra if entry.applies(variant, registry.specs)) for variant in variants
+    ]
 
 
 def mark_parameter(item: pytest.Item, registry: Registry) -> None:
@@ -129,7 +131,7 @@ def mark_parameter(item: pytest.Item, registry: Registry) -> None:
     variant = variant_of(item)
     if variant is not None:
         for entry in markers.variant_marks(marks, registry.specs):
-            if entry.applies(variant):
+            if entry.applies(variant, registry.specs):
                 item.add_marker(entry.mark)
 
 
@@ -321,11 +323,11 @@ def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
     from pytest_graphmode import failing, markers
     from pytest_graphmode.budget import Question, verdict
 
+    variant, handle = node.stash.get(BOUND, (None, None))
     try:
-        limits = markers.limits(node.iter_markers(), registry.specs, node.own_markers)
+        limits = markers.limits(node.iter_markers(), registry.specs, node.own_markers, variant)
     except (TypeError, ValueError) as error:  # of a unittest method: others fail when they are collected
         failing.fail(node, str(error))
-    variant, handle = node.stash.get(BOUND, (None, None))
     with following(node) as ledger:
         fresh = all(limit.fresh for limit in limits)
         if fresh and (limits or "graph_ledger" in getattr(node, "fixturenames", ())):

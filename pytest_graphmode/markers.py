@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
+from pytest_graphmode.conditions import Clause, parse, when_holds
 from pytest_graphmode.limits import COUNTS, SCOPES, Bounds, Limit, bounds, count, scopes
 from pytest_graphmode.names import parse_device, parse_dtype, split
 from pytest_graphmode.options import MARKER_NAMES, BackendChoice, merged, parse_backend, parse_devices, parse_dtypes
@@ -44,13 +45,15 @@ class AgreeRequest:
 
 @dataclass(frozen=True)
 class VariantMark:
-    """A `graph_skip` or `graph_xfail`: which variants it is for and the pytest mark they get."""
+    """A `graph_skip` or `graph_xfail`: which variants it is for, and when, and the pytest mark they get."""
 
     patterns: tuple[VariantPattern, ...]
     mark: pytest.MarkDecorator
+    when: tuple[Clause, ...] = ()
 
-    def applies(self, variant: Variant) -> bool:
-        return any(pattern.matches(variant) for pattern in self.patterns)
+    def applies(self, variant: Variant, specs: Specs) -> bool:
+        matched = any(pattern.matches(variant) for pattern in self.patterns)
+        return matched and all(clause.holds(specs, variant) for clause in self.when)
 
 
 def graphmode_request(marks: Iterable[pytest.Mark], specs: Specs) -> GraphmodeRequest:
@@ -91,13 +94,14 @@ def variant_marks(marks: Iterable[pytest.Mark], specs: Specs) -> list[VariantMar
 
 
 _VARIANT_MARKS: Final = {
-    "graph_skip": ("variants", "reason"),
-    "graph_xfail": ("variants", "reason", "raises", "strict"),
+    "graph_skip": ("variants", "reason", "when"),
+    "graph_xfail": ("variants", "reason", "raises", "strict", "when"),
 }
 
 
 def _variant_mark(mark: pytest.Mark, specs: Specs) -> VariantMark:
     arguments = _bound(mark, _VARIANT_MARKS[mark.name], positional=1)
+    when = _take_when(arguments, specs)
     reason = arguments.pop("reason", None)
     if "variants" not in arguments or not isinstance(reason, str) or not reason:
         raise TypeError("it needs the variants it is for, and reason='why'")
@@ -105,8 +109,29 @@ def _variant_mark(mark: pytest.Mark, specs: Specs) -> VariantMark:
     if not patterns:
         raise ValueError("it names no variants: write 'tf', 'tf:session', 'torch@gpu' or 'torch[float64]'")
     if mark.name == "graph_skip":
-        return VariantMark(patterns, pytest.mark.skip(reason=reason))
-    return VariantMark(patterns, _xfail(reason, **arguments))
+        return VariantMark(patterns, pytest.mark.skip(reason=reason), when)
+    return VariantMark(patterns, _xfail(reason, **arguments), when)
+
+
+def _take_when(arguments: dict[str, Any], specs: Specs) -> tuple[Clause, ...]:
+    """Take `when` out of the arguments of a mark."""
+    text = arguments.pop("when", None)
+    return () if text is None else parse(text, specs)
+
+
+def applying(
+    name: str, marks: Iterable[pytest.Mark], specs: Specs, variant: Variant | None = None
+) -> Iterator[pytest.Mark]:
+    """The marks of a name that are for this variant (None: a test without variants) and for what is installed here.
+
+    Raises:
+        TypeError, ValueError: a `when` that can't be read.
+    """
+    for mark in marks:
+        if mark.name == name:
+            with _naming(mark):
+                if when_holds(mark.kwargs.get("when"), specs, variant):
+                    yield mark
 
 
 def _xfail(reason: str, raises: Any = None, strict: Any = True) -> pytest.MarkDecorator:
@@ -137,23 +162,34 @@ def parse_pattern(text: str, specs: Specs) -> VariantPattern:
     return VariantPattern(choice.name, choice.modes[0] if choice.modes else None, device or None, dtype)
 
 
-def limits(marks: Iterable[pytest.Mark], specs: Specs, own: Iterable[pytest.Mark] | None = None) -> list[Limit]:
-    """The bounds of the closest `graph_rebuilds` and of the closest `graph_budget`; `own` are the test's own marks."""
-    closest: dict[str, pytest.Mark] = {}
-    for mark in marks:
-        if mark.name in _LIMITS:
-            closest.setdefault(mark.name, mark)
+def limits(
+    marks: Iterable[pytest.Mark],
+    specs: Specs,
+    own: Iterable[pytest.Mark] | None = None,
+    variant: Variant | None = None,
+) -> list[Limit]:
+    """The bounds of the closest `graph_rebuilds` and of the closest `graph_budget` that apply.
+
+    `own` are the test's own marks.
+    """
+    marks = list(marks)
+    closest = (next(applying(name, marks, specs, variant), None) for name in _LIMITS)
     found = []
     mine = None if own is None else set(map(id, own))
-    for mark in closest.values():
-        with _naming(mark):
-            made = _LIMITS[mark.name](mark, specs)
+    for mark in filter(None, closest):
+        made = _limits_of(mark, specs)
         found += [replace(limit, own=mine is None or id(mark) in mine) for limit in made]
     return found
 
 
+def _limits_of(mark: pytest.Mark, specs: Specs) -> list[Limit]:
+    with _naming(mark):
+        return _LIMITS[mark.name](mark, specs)
+
+
 def _rebuild_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
-    arguments = _bound(mark, ("count", "at_most", *_keys(specs), "per_object"), positional=1)
+    arguments = _bound(mark, ("count", "at_most", *_keys(specs), "per_object", "when"), positional=1)
+    _take_when(arguments, specs)
     narrowed = scopes(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
@@ -172,7 +208,8 @@ def _rebuild_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
 
 
 def _budget_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
-    arguments = _bound(mark, (*COUNTS, *SCOPES, "fresh"), positional=0)
+    arguments = _bound(mark, (*COUNTS, *SCOPES, "fresh", "when"), positional=0)
+    _take_when(arguments, specs)
     narrowed = scopes(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
@@ -195,7 +232,8 @@ def _keys(specs: Specs) -> list[str]:
 def agree_request(mark: pytest.Mark, specs: Specs) -> AgreeRequest:
     """What a `graph_agree` mark asks for."""
     with _naming(mark):
-        arguments = _bound(mark, ("rtol", "atol", "reference"), positional=0)
+        arguments = _bound(mark, ("rtol", "atol", "reference", "when"), positional=0)
+        _take_when(arguments, specs)
         reference = arguments.get("reference")
         if reference is not None and not isinstance(reference, str):
             raise TypeError(f"reference must be a variant like 'torch', not {reference!r}")
@@ -241,7 +279,8 @@ def check(marks: Iterable[pytest.Mark], specs: Specs) -> None:
             agree_request(mark, specs)
         graphmode_request([mark], specs)
         variant_marks([mark], specs)
-        limits([mark], specs)
+        if mark.name in _LIMITS:
+            _limits_of(mark, specs)
 
 
 @contextmanager

@@ -122,8 +122,8 @@ def test_skip_and_xfail_become_pytests_own() -> None:
         SPECS,
     )
     assert skip.mark == pytest.mark.skip(reason="not there")
-    assert skip.applies(Variant("torch", "eager", "gpu:2"))
-    assert not skip.applies(Variant("tf", "graph"))
+    assert skip.applies(Variant("torch", "eager", "gpu:2"), SPECS)
+    assert not skip.applies(Variant("tf", "graph"), SPECS)
     assert xfail.mark == pytest.mark.xfail(reason="bug 1", raises=(ValueError, KeyError), strict=False)
 
 
@@ -188,10 +188,10 @@ WRONG = [
     (mark("graph_skip", "tf[float64]@cpu", reason="why"), "'tf[float64]@cpu' does not end with its dtype"),
     (mark("graph_skip", "tf:graph+session", reason="why"), "'tf:graph+session' names several modes"),
     (mark("graph_skip", "tf", reason="why", strict=True), "it has no argument strict: it takes variants, reason"),
-    (mark("graph_xfail", "tf", "why"), "it takes 1 positional argument, and reason, raises, strict by name"),
+    (mark("graph_xfail", "tf", "why"), "it takes 1 positional argument, and reason, raises, strict, when by name"),
     (mark("graph_xfail", "tf", reason="why", raises="x"), "raises must be an exception class or a tuple of them"),
     (mark("graph_xfail", "tf", reason="why", strict="no"), "strict must be True or False, not 'no'"),
-    (mark("graph_agree", 1e-3), "it takes no positional arguments, and rtol, atol, reference by name"),
+    (mark("graph_agree", 1e-3), "it takes no positional arguments, and rtol, atol, reference, when by name"),
     (mark("graph_agree", rtol="x"), "rtol must be a number from 0, not 'x'"),
     (mark("graph_agree", atol=-1), "atol must be a number from 0, not -1"),
     (mark("graph_agree", reference=1), "reference must be a variant like 'torch', not 1"),

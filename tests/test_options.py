@@ -183,7 +183,10 @@ def test_a_wrong_option_is_a_usage_error_without_a_traceback(toy: pytest.Pyteste
     [
         ("graph_backends = keras", "graph_backends (in *tox.ini)=keras: unknown backend 'keras': *"),
         ("graph_devices = gpux", "graph_devices (in *tox.ini)=gpux: 'gpux' is not a device: *"),
-        ("graph_devices = gpu:7", "graph_devices (in *tox.ini)=gpu:7: there is no gpu:7 here: *"),
+        (
+            "graph_backends = numpy\ngraph_devices = gpu:7",
+            "graph_devices (in *tox.ini)=gpu:7: there is no gpu:7 here: *",
+        ),
         ("graph_seed = -1", "graph_seed (in *tox.ini)=-1: the seed must be an integer from 0 to 4294967295"),
         ("graph_watch = maybe", "graph_watch (in *tox.ini): invalid truth value 'maybe'"),
         ("graph_report = maybe", "graph_report (in *tox.ini): invalid truth value 'maybe'"),

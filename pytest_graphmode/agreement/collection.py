@@ -37,8 +37,8 @@ def agreements(obj: object, items: Sequence[Any], specs: Specs) -> list[Agreemen
     if not own and first.get_closest_marker("graph_agree") is None:
         return []
     if "graphmode" in first.fixturenames:
-        groups = [group for group in _groups(functions) if group[0].get_closest_marker("graph_agree")]
-        return [_agreement(group, specs) for group in groups]
+        groups = ([item for item in group if _mark(item, specs)] for group in _groups(functions))
+        return [_agreement(group, specs) for group in groups if group]
     if own:  # on a class or module it means those of its tests that have variants
         pytest.fail(
             f"{first.nodeid}: @pytest.mark.graph_agree compares the variants of a test that uses the graphmode "
@@ -115,10 +115,20 @@ def _callspec(item: pytest.Function) -> Any:
 def _request(item: pytest.Function, specs: Specs) -> AgreeRequest:
     from pytest_graphmode.markers import agree_request
 
-    mark = item.get_closest_marker("graph_agree")
+    mark = _mark(item, specs)
     assert mark is not None
     try:
         return agree_request(mark, specs)
+    except (TypeError, ValueError) as error:
+        raise pytest.fail.Exception(f"{item.nodeid}: {error}", pytrace=False) from None
+
+
+def _mark(item: pytest.Function, specs: Specs) -> pytest.Mark | None:
+    """The closest mark that is for this variant and what is installed."""
+    from pytest_graphmode.markers import applying
+
+    try:
+        return next(applying("graph_agree", item.iter_markers("graph_agree"), specs, variant_of(item)), None)
     except (TypeError, ValueError) as error:
         raise pytest.fail.Exception(f"{item.nodeid}: {error}", pytrace=False) from None
 
