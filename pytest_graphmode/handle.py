@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from pytest_graphmode.records import Recording
     from pytest_graphmode.tolerances import Table
 
-__tracebackhide__ = True
-
 _NUMERIC = ("bool", "int", "uint", "float", "bfloat", "complex")
 
 

@@ -267,10 +267,9 @@ def test_a_source_is_trusted_once_it_has_seen_a_trivial_build(
     assert trust.broken() == ({} if reason is None else {"madeup": f"madeup: {reason}"})
     assert recorder.ledger.builds == recorder.ledger.hidden_graphs == 0
     watcher.close(recorder)
-    another = Recorder()
-    watcher.open(another)
+    watcher.open(recorder)
     watcher.trust()
-    watcher.close(another)
+    watcher.close(recorder)
     probes = sys.modules["madeup_source"].PROBES
     assert len(probes) == (0 if names is None else 1 if reason is None else 2)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import threading
 from functools import partial
 
 import numpy as np
 import pytest
 
-from pytest_graphmode import UnsupportedError, watch
+from pytest_graphmode import watch
 from tests.backends.variants import imported_jax
 
 
@@ -48,19 +47,20 @@ def test_each_trace_is_a_build(jax, jnp):
     assert first.signature == "x: float32[3]"
     assert first.nodes == 1
     assert first.seconds > 0
-    assert first.location.startswith("test_jax_tracing.py:")
-    assert first.call_site.startswith("test_jax_tracing.py:")
+    assert first.location.startswith("tests/backends/test_jax_tracing.py:")
+    assert first.call_site.startswith("tests/backends/test_jax_tracing.py:")
     assert second.cause.kind == "shape"
 
 
-def test_what_was_built_before_does_not_count(jax, jnp):
+def test_a_function_that_had_a_graph_when_the_block_began_is_built_again(jax, jnp):
     double = jax.jit(lambda x: x * 2)
     double(jnp.ones(3))
     with watch() as ledger:
         double(jnp.ones(3))
         assert ledger.builds == 0
         double(jnp.ones(4))
-    assert (ledger.builds, ledger.rebuilds) == (1, 0)
+    assert (ledger.builds, ledger.rebuilds) == (1, 1)
+    assert ledger.events[0].cause.kind in ("shape", "guard")  # JAX 0.4 doesn't say what its graphs were made for
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_what_was_built_before_does_not_count(jax, jnp):
         (np.ones(3, np.float32), np.ones(3, np.int32), ("dtype", "x", "float32", "int32")),
         (np.float32(1), 1.0, ("dtype", "x", "float32", "weak float32")),
         ({"a": 1.0}, {"a": 1.0, "b": 2.0}, ("structure", "x", "nothing", "x['b']: weak float32[]")),
-        ([1.0], (1.0,), ("structure", "the arguments", "x: PyTreeDef([*])", "x: PyTreeDef((*,))")),
-        ((1.0, None), (1.0, 2.0), ("structure", "x", "nothing", "x[1]: weak float32[]")),
+        ([1.0], (1.0,), ("structure", "x", "list", "tuple")),
+        ((1.0, None), (1.0, 2.0), ("structure", "x[1]", "Python NoneType None", "weak float32[]")),
     ],
     ids=["shape", "rank", "dtype", "weak", "keys", "container", "none"],
 )
@@ -106,8 +106,8 @@ def test_every_argument_that_changed_is_named_by_its_path(jax, jnp):
 def test_a_static_argument_is_a_python_value(jax, jnp, how):
     function = jax.jit(lambda x, mode: x * len(mode), **how)
     with watch() as ledger:
-        function(jnp.ones(3), "one")
-        function(jnp.ones(3), mode="three") if "static_argnames" in how else function(jnp.ones(3), "three")
+        for mode in ("one", "three"):
+            function(jnp.ones(3), mode=mode) if "static_argnames" in how else function(jnp.ones(3), mode)
     (cause,) = ledger.events[1].causes
     assert (cause.kind, cause.argument, cause.before, cause.after) == ("python-value", "mode", "'one'", "'three'")
     assert "mode is static (static_argnums, static_argnames)" in str(cause)
@@ -251,16 +251,35 @@ def test_jaxs_own_functions_are_not_the_users(jax, jnp):
     assert ledger.builds == 0
 
 
-def test_jax_is_left_as_it_was(jax, jnp, caplog):
+def _watched_attributes():
+    """What `steps.py` patches in this JAX, as owner and name."""
     from jax._src import pjit
+    from jax._src.interpreters import partial_eval
+    from jax._src.lax.control_flow import common
 
-    before = pjit._infer_params, jax.config.jax_explain_cache_misses
+    if hasattr(common, "_initial_style_open_jaxpr"):  # JAX 0.4
+        old = ((pjit, "_infer_params"), (common, "_initial_style_open_jaxpr"))
+        return (*old, (partial_eval, "trace_to_jaxpr_dynamic"))
+    trace = partial_eval.DynamicJaxprTrace
+    return ((pjit, "_trace_for_jit"), (partial_eval, "trace_to_jaxpr"), (trace, "__init__"))
+
+
+def test_jax_is_left_as_it_was(jax, jnp, caplog):
+    attributes = _watched_attributes()
+    before = [getattr(owner, name) for owner, name in attributes]
+    listeners = len(_listeners())
     with watch():
-        assert pjit._infer_params is not before[0]
+        assert all(getattr(owner, name) is not kept for (owner, name), kept in zip(attributes, before, strict=True))
         jax.jit(lambda x: x)(jnp.ones(3))
-    assert (pjit._infer_params, jax.config.jax_explain_cache_misses) == before
-    assert not logging.getLogger("jax._src.interpreters.partial_eval").filters
+    assert all(getattr(owner, name) is kept for (owner, name), kept in zip(attributes, before, strict=True))
+    assert len(_listeners()) == listeners
     assert not caplog.records
+
+
+def _listeners():
+    from jax._src import monitoring
+
+    return monitoring.get_event_duration_listeners()
 
 
 def test_explanations_that_the_user_wants_are_still_logged(jax, jnp, caplog):
@@ -271,19 +290,3 @@ def test_explanations_that_the_user_wants_are_still_logged(jax, jnp, caplog):
     finally:
         jax.config.update("jax_explain_cache_misses", False)
     assert any("CACHE MISS" in record.getMessage() for record in caplog.records)
-
-
-def test_a_jax_without_the_private_step_says_so(jax, monkeypatch):
-    from pytest_graphmode.backends.jax.tracing import TracingSource
-
-    monkeypatch.delattr("jax._src.pjit._infer_params")
-    with pytest.raises(UnsupportedError, match=r"has no jax\._src\.pjit\._infer_params, by which traces are seen"):
-        TracingSource().attach(None)
-
-
-def test_the_private_step_of_this_jax_is_there(jax):
-    """Fails when JAX renames what `tracing.py` patches, or what it reads from it."""
-    from jax._src import pjit
-
-    assert callable(pjit._infer_params), "pytest_graphmode/backends/jax/tracing.py patches it"
-    assert "jax_explain_cache_misses" in jax.config.values

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
+import sys
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,26 +12,34 @@ from types import CodeType, FunctionType
 from typing import Any, Final
 
 import jax
-import jax.numpy as jnp
 
 from pytest_graphmode import identity
+from pytest_graphmode.backends.jax.structure import Structure
 from pytest_graphmode.backends.jax.variables import VARIABLES
-from pytest_graphmode.ledger import Argument, Condition, tensor_argument, value_argument
+from pytest_graphmode.ledger import Condition
 
 _JAX: Final = str(Path(jax.__file__).parent)
 _BACKEND: Final = str(Path(__file__).parent)
 _CALLS: Final = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 
 
-def identity_of(function: Callable[..., Any]) -> identity.Identity:
-    """The identity of a function given to jax.jit; JAX's transformations are looked through: `vmap(grad(loss))`."""
-    outer, roles = function, []
-    while identity.is_library(_file(function)) and callable(getattr(function, "__wrapped__", None)):
-        if getattr(function, "__graphmode_subject__", None) is not None:
-            break
-        roles.append(_transformation(function))
-        function = function.__wrapped__  # type: ignore[attr-defined]
-    return identity.of(function, owner=outer, role=" ".join(roles))
+def identity_of(function: Callable[..., Any], construct: str = "") -> identity.Identity:
+    """The identity of a function that JAX traces, for jax.jit or for a construct such as `scan`.
+
+    JAX's own wrappers are looked through: `vmap(grad(loss))`, `fori_loop(body)`.
+    """
+    inner, roles = function, [construct] if construct else []
+    while getattr(inner, "__graphmode_subject__", None) is None and _of_jax(inner):
+        wrapped = getattr(inner, "__wrapped__", None)
+        if callable(wrapped):
+            roles.append(_transformation(inner))
+        else:
+            wrapped = _given(inner)
+            if wrapped is None:
+                break
+            roles[-1:] = [_construct(inner)]
+        inner = wrapped
+    return identity.of(inner, owner=function, role=" ".join(filter(None, roles)))
 
 
 def is_internal(found: identity.Identity) -> bool:
@@ -38,51 +47,86 @@ def is_internal(found: identity.Identity) -> bool:
     return found.file.startswith((_JAX, _BACKEND, "jax"))
 
 
-def _file(function: Callable[..., Any]) -> str:
+def is_jaxs(function: Callable[..., Any]) -> bool:
+    """Whether a function is JAX's own and stands around no other, told without taking it apart."""
+    return _of_jax(function) and not callable(getattr(function, "__wrapped__", None)) and _given(function) is None
+
+
+def is_dispatch(function: Callable[..., Any]) -> bool:
+    """Whether a function is what JAX makes of a single operation that runs eagerly: no function of anybody's."""
+    return _of_jax(function) and function.__code__.co_filename.endswith("dispatch.py")
+
+
+def _of_jax(function: Callable[..., Any]) -> bool:
     code = getattr(function, "__code__", None)
-    return code.co_filename if code else ""
+    return isinstance(code, CodeType) and code.co_filename.startswith(_JAX)
+
+
+def _given(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The user's function that one of JAX's closes over, weakly or not: the body of a `fori_loop`."""
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:  # the name is not bound yet
+            continue
+        content = content() if isinstance(content, weakref.ref) else content
+        if callable(content) and not isinstance(content, type) and not _of_jax(content):
+            found: Callable[..., Any] = content
+            return found
+    return None
+
+
+def of_user(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Callable[..., Any], Sequence[Any]]:
+    """The user's function that a construct of JAX's wraps, with its own arguments: of `fori_loop` and `map`."""
+    given = _given(function) if _of_jax(function) else None
+    own = None if given is None else _OWN_ARGUMENTS.get(function.__qualname__.partition(".<locals>.")[2])
+    if given is None or own is None:
+        return function, args
+    try:
+        return given, own(args)
+    except (IndexError, TypeError):
+        return function, args
+
+
+_OWN_ARGUMENTS: Final[Mapping[str, Callable[[Any], Sequence[Any]]]] = {
+    "scanned_fun": lambda args: args[0],  # of fori_loop: ((i, x), nothing)
+    "while_body_fun": lambda args: (args[0][0], args[0][2]),  # of fori_loop: ((i, upper, x),)
+    "<lambda>": lambda args: args[1:],  # of map: (nothing, x)
+}
+
+
+def _construct(wrapper: Callable[..., Any]) -> str:
+    """`map` for the function that jax.lax.map makes of its user's."""
+    name = str(wrapper.__qualname__).partition(".")[0].strip("_")
+    return "fori_loop" if name.startswith("fori") else name
 
 
 def _transformation(wrapper: Callable[..., Any]) -> str:
     """`grad` for the `grad_f` that jax.grad makes, and wraps to shorten tracebacks."""
     cells = [cell.cell_contents for cell in wrapper.__closure__ or ()]
     inner = [part for part in cells if isinstance(part, FunctionType) and part is not wrapper.__wrapped__]  # type: ignore[attr-defined]
-    made = next((part for part in inner if _file(part).startswith(_JAX)), wrapper)
+    made = next(filter(_of_jax, inner), wrapper)
     return str(made.__code__.co_name).removesuffix("_f").removesuffix("_fun")
 
 
-def codes(function: Callable[..., Any]) -> set[CodeType]:
-    """The code that runs first when `function` is called."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    found = [getattr(part, "__code__", None) for part in (function, type(function).__call__)]
-    return {code for code in found if isinstance(code, CodeType)}
-
-
-def arguments_of(
+def structure_of(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], static: Callable[[int, str], bool]
-) -> tuple[tuple[Argument, ...], str]:
-    """The leaves of a call's arguments by their names, and the structure they are in.
-
-    `static` says of a parameter's number and name whether it is static.
-    """
-    described: list[Argument] = []
-    trees = []
-    for number, name, value in _named(function, args, kwargs):
+) -> Structure:
+    """The arguments of a call by their names; `static` says of a parameter's number and name whether it is static."""
+    found = Structure()
+    names = positional_names(function)
+    for number, name, value in _named(names, args, kwargs):
+        if name in names:
+            found.form[name] = "by keyword" if number < 0 else "by position"
         if static(number, name):
-            described.append(value_argument(name, value))
+            found.add_static(name, value)
         else:
-            leaves, tree = jax.tree_util.tree_flatten_with_path(value)
-            described += [_leaf(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
-            trees.append(f"{name}: {tree}")
-    return tuple(described), ", ".join(trees)
+            found.add_tree(name, value)
+    return found
 
 
-def _named(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Iterator[tuple[int, str, Any]]:
+def _named(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[int, str, Any]]:
     """Number, name and value of each argument; -1 for those passed by keyword."""
-    names = _positional_names(function)
     for number, value in enumerate(args):
         yield number, names[number] if number < len(names) else f"args[{number}]", value
     for name, value in kwargs.items():
@@ -90,7 +134,8 @@ def _named(
             yield -1, name, value
 
 
-def _positional_names(function: Callable[..., Any]) -> list[str]:
+def positional_names(function: Callable[..., Any]) -> list[str]:
+    """The names of the positional parameters of a function, or of what it wraps."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -99,19 +144,22 @@ def _positional_names(function: Callable[..., Any]) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.kind in kinds]
 
 
-def _leaf(name: str, leaf: Any) -> Argument:
-    try:
-        dtype = str(jnp.result_type(leaf))
-    except (TypeError, ValueError):
-        return value_argument(name, leaf)
-    weak = isinstance(leaf, (bool, int, float, complex)) or getattr(leaf, "weak_type", False)
-    return tensor_argument(name, f"weak {dtype}" if weak and dtype != "bool" else dtype, jnp.shape(leaf))
-
-
 def conditions() -> tuple[Condition, ...]:
     """JAX's configuration, context managers included."""
     values = {name: getattr(jax.config, name, None) for name in jax.config.values}
     return tuple(Condition("global-state", f"jax.config.{name}", repr(value)) for name, value in values.items())
+
+
+def context() -> int:
+    """A number for all that JAX looks graphs up by besides arguments and configuration: meshes, axes, contexts.
+
+    It is private: what of it is public is in `conditions`.
+    """
+    found = getattr(sys.modules.get("jax._src.config"), "trace_context", None)
+    try:
+        return 0 if found is None else hash(found())
+    except TypeError:
+        return 0
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
@@ -131,9 +179,10 @@ def _graphs(value: Any) -> Iterator[Any]:
             yield from _graphs(part)
 
 
-def nodes(jaxpr: Any) -> int:
-    """The operations of a graph; a call of a function counts as what is in it."""
-    return sum(equation.primitive.name not in _CALLS for equation in equations(jaxpr))
+def operations(jaxpr: Any) -> dict[str, int]:
+    """The operations of a graph by JAX's names; a call of a function counts as what is in it."""
+    names = (equation.primitive.name for equation in equations(jaxpr))
+    return dict(Counter(name for name in names if name not in _CALLS))
 
 
 def control_flow(jaxpr: Any) -> dict[str, int]:

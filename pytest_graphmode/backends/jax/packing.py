@@ -32,14 +32,14 @@ class Passed:
         self.values = values
 
 
-class _Held:
+class Held:
     """A variable among the arguments: it stays the same object in the traced function."""
 
     def __init__(self, variable: Variable) -> None:
         self.variable = variable
 
 
-class _Record:
+class Record:
     """A dataclass that JAX does not know, on its way into or out of a traced function."""
 
     def __init__(self, cls: type, names: tuple[str, ...], values: Sequence[Any]) -> None:
@@ -61,7 +61,7 @@ class _Same:
         return id(self.subject)
 
 
-def _fields(record: _Record) -> tuple[list[tuple[Any, Any]], tuple[type, tuple[str, ...]]]:
+def _fields(record: Record) -> tuple[list[tuple[Any, Any]], tuple[type, tuple[str, ...]]]:
     keyed = [(jax.tree_util.GetAttrKey(name), value) for name, value in zip(record.names, record.values, strict=True)]
     return keyed, (record.cls, record.names)
 
@@ -69,11 +69,11 @@ def _fields(record: _Record) -> tuple[list[tuple[Any, Any]], tuple[type, tuple[s
 jax.tree_util.register_pytree_node(
     Passed, lambda passed: (passed.values, _Same(passed.variables)), lambda same, values: Passed(same.subject, values)
 )
-jax.tree_util.register_pytree_node(_Held, lambda held: ((), _Same(held.variable)), lambda same, _: _Held(same.subject))
-jax.tree_util.register_pytree_with_keys(_Record, _fields, lambda form, values: _Record(form[0], form[1], values))
+jax.tree_util.register_pytree_node(Held, lambda held: ((), _Same(held.variable)), lambda same, _: Held(same.subject))
+jax.tree_util.register_pytree_with_keys(Record, _fields, lambda form, values: Record(form[0], form[1], values))
 
 
-def pack(tree: Any, variable: Callable[[Variable], Any] = _Held) -> Any:
+def pack(tree: Any, variable: Callable[[Variable], Any] = Held) -> Any:
     """A tree as jax.jit takes it, with `variable` applied to the variables in it."""
     if isinstance(tree, _PLAIN):
         return tree
@@ -87,7 +87,7 @@ def _packed(leaf: Any, variable: Callable[[Variable], Any]) -> Any:
         return variable(leaf)
     if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
         names = tuple(field.name for field in dataclasses.fields(leaf) if field.init)
-        return _Record(type(leaf), names, [pack(getattr(leaf, name), variable) for name in names])
+        return Record(type(leaf), names, [pack(getattr(leaf, name), variable) for name in names])
     return leaf
 
 
@@ -95,13 +95,13 @@ def unpack(tree: Any) -> Any:
     """The tree that `pack` got."""
     if isinstance(tree, _PLAIN):
         return tree
-    return jax.tree_util.tree_map(_unpacked, tree, is_leaf=lambda node: isinstance(node, (_Held, _Record)))
+    return jax.tree_util.tree_map(_unpacked, tree, is_leaf=lambda node: isinstance(node, (Held, Record)))
 
 
 def _unpacked(leaf: Any) -> Any:
-    if isinstance(leaf, _Held):
+    if isinstance(leaf, Held):
         return leaf.variable
-    if isinstance(leaf, _Record):
+    if isinstance(leaf, Record):
         return leaf.cls(**dict(zip(leaf.names, map(unpack, leaf.values), strict=True)))
     return leaf
 

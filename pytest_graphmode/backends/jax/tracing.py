@@ -1,156 +1,175 @@
-"""Sees every trace of jax.jit: the event source for JAX, whoever called jit and however deep in a library.
+"""Sees every graph that JAX traces: the event source for JAX, whoever called it and however deep in a library.
 
-`watcher.py` attaches it once JAX is imported. JAX explains its cache misses in a log; the explaining frame names the
-function that is traced, and the step of jit around it has the arguments, the graph, the time and failures.
+`watcher.py` attaches it once JAX is imported; `steps.py` knows which of JAX's functions trace.
 """
 
 from __future__ import annotations
 
-import functools
-import logging
-import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import jax
+import jax.monitoring
+import numpy as np
 
 from pytest_graphmode import identity
-from pytest_graphmode.backends.jax import description
+from pytest_graphmode.backends.jax import description, steps
+from pytest_graphmode.backends.jax.hints import CONSTRUCT_HINTS, HINTS
+from pytest_graphmode.backends.jax.history import History, Traced, causes
+from pytest_graphmode.backends.jax.steps import Step
 from pytest_graphmode.backends.jax.variables import Signal
-from pytest_graphmode.causes import RECENT
-from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
+from pytest_graphmode.ledger import BuildReport, Condition
 from pytest_graphmode.watcher import Sink
 
-HINTS: Final[Mapping[str, str]] = {
-    "shape": "jax.jit builds a graph for each shape: pad {argument} to one size, or to a few",
-    "rank": "jax.jit builds a graph for each rank: reshape {argument}, or use jax.vmap for the additional axis",
-    "dtype": "convert {argument} to one dtype before the call with jax.numpy.asarray(value, dtype); weak dtypes are "
-    "those of Python numbers",
-    "python-value": "{argument} is static (static_argnums, static_argnames): pass it as an array, or accept one build "
-    "per value",
-    "structure": "pass {argument} with one structure, None and missing keys included",
-    "new-function-object": "jax.jit keeps its graphs with the function object: wrap the function once, outside of the "
-    "loop, and not as a lambda or partial made anew",
-    "cache-reset": "jax.clear_caches(), clear_cache() and a trace that raises leave no graph",
-    "global-state": "jax.jit builds a graph for each configuration: set it once, before the first call",
-    "device": "keep {argument} on one device with jax.device_put",
-}
-
-_EXPLAINERS: Final = ("explain", "explain_tracing_cache_miss")
-_LOGGERS: Final = (
-    "jax._src.interpreters.partial_eval",
-    "jax._src.pjit",
-    "jax._src.compiler",
-    "jax._src.compilation_cache",
-)
-_CONTEXT: Final = "racing context doesn't match"
+_TRACED: Final = "/jax/core/compile/jaxpr_trace_duration"
+_PROBE: Final = "graphmode_probe"
 
 
 class TracingSource:
-    """Reports a build for each trace of jax.jit on a cache miss, nested and failed ones and those in threads too."""
+    """Reports a build for each trace on a cache miss: of jax.jit, nested, failed and in threads too, and of the
+    functions given to jax.lax's loops and branches outside of jit.
+    """
 
     def __init__(self) -> None:
         self._open = _Open()
-        self._past: dict[int, deque[_Past]] = {}
+        self._history = History()
         self._latest: tuple[Condition, ...] = ()
+        self._unseen: list[str] = []
+        self._sink: Sink | None = None
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         """Watch until the returned function is called.
 
         Raises:
-            UnsupportedError: this version of JAX lacks the private step of jit that is watched.
+            UnsupportedError: this version of JAX lacks a private step that is watched.
         """
-        pjit = sys.modules.get("jax._src.pjit")
-        step = getattr(pjit, "_infer_params", None)
-        if pjit is None or step is None:
-            raise UnsupportedError(
-                f"JAX {jax.__version__} has no jax._src.pjit._infer_params, by which traces are seen: use a version of "
-                "JAX that this version of pytest-graphmode names, or a newer pytest-graphmode"
-            )
-        pjit._infer_params = self._watched(step, sink)  # type: ignore[attr-defined]
-        ignore = self._listen()
+        undo = steps.installed(self._around, self._begin, lambda: not self._open.steps)
+        self._sink = sink
+        jax.monitoring.register_event_duration_secs_listener(self._heard)
 
         def detach() -> None:
-            pjit._infer_params = step  # type: ignore[attr-defined]
-            ignore()
-            self._past.clear()
+            undo()
+            self._sink = None
+            _unregister(self._heard)
+            self._history.clear()
 
         return detach
 
     def reset(self) -> None:
         """Drop every graph that JAX has cached."""
         jax.clear_caches()
-        self._past.clear()
+        self._history.clear()
 
-    def _listen(self) -> Callable[[], None]:
-        """Have JAX explain its cache misses to this source, and to the user's log only if it did before."""
-        wanted = bool(jax.config.jax_explain_cache_misses)
-        listener = _Listener(self._open, silent=not wanted)
-        jax.config.update("jax_explain_cache_misses", True)
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(listener)
+    def probe(self) -> None:
+        """Trace one function, without a device: where a test only imports JAX, none is taken."""
 
-        def ignore() -> None:
-            jax.config.update("jax_explain_cache_misses", wanted)
-            for name in _LOGGERS:
-                logging.getLogger(name).removeFilter(listener)
+        def graphmode_probe(x: Any) -> Any:
+            return x
 
-        return ignore
+        jax.eval_shape(jax.jit(graphmode_probe), jax.ShapeDtypeStruct((), np.float32))
 
-    def _watched(self, step: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
-        """jit's step that finds or traces a graph, with what it traces reported.
+    def audit_start(self) -> int:
+        return len(self._unseen)
 
-        It is private: JAX's public monitoring events have neither arguments nor graphs, and miss a jit within a jit.
-        """
+    def audit(self, start: int) -> str | None:
+        """Whether JAX reported, by its public monitoring events, a trace that this source did not see."""
+        unseen = self._unseen[start:]
+        if not unseen:
+            return None
+        return (
+            f"JAX {jax.__version__} reported {len(unseen)} traces by its monitoring events that were not seen here, "
+            f"the first of {unseen[0]}"
+        )
 
-        @functools.wraps(step)
-        def watched(*inputs: Any) -> Any:
-            trace = _Trace(*_call(inputs), time.perf_counter())
-            self._open.traces.append(trace)
-            try:
-                found = step(*_explainable(inputs))
-            except Signal:
-                raise
-            except BaseException as error:
-                if trace.explanation is not None or trace.broke(error):
-                    sink.build(self._report(trace, None))
-                raise
-            finally:
-                self._open.traces.pop()
-            if trace.explanation is not None:
-                sink.build(self._report(trace, _graph(found)))
-            return found
+    def _heard(self, event: str, duration: float, **details: Any) -> None:
+        """JAX's public event, which comes at the end of each outermost trace, JAX's own functions included."""
+        if event == _TRACED and self._sink is not None and not self._open.steps:
+            self._unseen.append(str(details.get("fun_name", "a function")))
 
-        return watched
+    def _begin(self) -> None:
+        """JAX begins to trace: what the innermost step is for, unless that is under way already."""
+        if self._open.steps:
+            self._open.steps[-1].began = True
 
-    def _report(self, trace: _Trace, graph: Any) -> BuildReport:
-        seconds = time.perf_counter() - trace.started
-        found = description.identity_of(trace.function)
-        arguments, tree = description.arguments_of(trace.function, trace.args, trace.kwargs, trace.static)
-        past = _Past(arguments, tree, self._conditions())
-        earlier = self._past.setdefault(found.owner, deque(maxlen=RECENT))
-        causes = past.causes(earlier, trace.explanation or "")
-        earlier.append(past)
-        return BuildReport(
+    def _around(self, step: Step, run: Callable[[], Any], graph: Callable[[Any], Any]) -> Any:
+        """Run a step of JAX, and report what it traced."""
+        __tracebackhide__ = True
+        nested = bool(self._open.steps)
+        step.started = time.perf_counter()
+        self._open.steps.append(step)
+        try:
+            found = run()
+        except Signal:
+            raise
+        except BaseException:
+            if step.began:
+                self._report(step, None, nested)
+            raise
+        finally:
+            self._open.steps.pop()
+        if step.began:
+            self._report(step, graph(found), nested)
+        return found
+
+    def _report(self, step: Step, graph: Any, nested: bool) -> None:
+        """Tell of one trace; what goes wrong while it is described must not reach the user's call."""
+        sink = self._sink
+        if sink is None or _is_detail(step, nested) or self._continues(step):
+            return
+        try:
+            report = self._described(step, graph)
+        except Exception as error:
+            sink.not_counted("jax", f"a graph could not be described: {type(error).__name__}: {error}")
+            return
+        sink.build(report)
+        sink.calls_unknown("jax", "jit")
+
+    def _continues(self, step: Step) -> bool:
+        """Whether a construct traces the function again for the same graph, its carry having another dtype now."""
+        latest = self._open.latest
+        self._open.latest = mine = _Latest(step) if step.construct else None
+        if latest is None or mine is None or (latest.function, latest.construct) != (mine.function, mine.construct):
+            return False
+        if step.origin is not None:
+            return latest.origin is step.origin
+        return steps.differs_by_weak_types(latest.args, step.args)
+
+    def _described(self, step: Step, graph: Any) -> BuildReport:
+        seconds = time.perf_counter() - step.started
+        found = description.identity_of(step.function, step.construct)
+        internal = description.is_internal(found) and found.name != _PROBE
+        operations = {} if graph is None else description.operations(graph)
+        report = BuildReport(
             backend="jax",
             mode="jit",
             identity=found,
-            arguments=arguments,
-            nodes=0 if graph is None else description.nodes(graph),
+            nodes=sum(operations.values()),
+            operations=operations,
             seconds=seconds,
             call_site=identity.call_site(),
             control_flow={} if graph is None else description.control_flow(graph),
-            causes=causes,
-            conditions=past.conditions,
-            hints=HINTS,
+            hints=CONSTRUCT_HINTS if step.construct else HINTS,
             failed=graph is None,
-            internal=description.is_internal(found),
+            internal=internal,
+        )
+        return report if internal else self._compared(step, report)
+
+    def _compared(self, step: Step, report: BuildReport) -> BuildReport:
+        """With the arguments, and what other graphs of the function there are."""
+        traced = _traced(step, report.identity, steps.Cached(step.args, step.kwargs, description.context()))
+        traced = replace(traced, conditions=self._conditions())
+        past = self._history.of(report.identity) or _held(step, traced)
+        self._history.add(traced)
+        existing = bool(past) or steps.graphs(step.function) > (not report.failed)
+        report = replace(report, arguments=traced.arguments, conditions=traced.conditions, existing=existing)
+        return replace(
+            report,
+            causes=tuple(causes(past, traced)),
+            earlier=lambda: [replace(report, arguments=one.arguments, conditions=one.conditions) for one in past],
         )
 
     def _conditions(self) -> tuple[Condition, ...]:
@@ -161,102 +180,48 @@ class TracingSource:
         return self._latest
 
 
-@dataclass
-class _Trace:
-    """A call of jit that missed the fast path; it is tracing if JAX gives it an explanation."""
-
-    function: Callable[..., Any]
-    statics: tuple[Sequence[int], Sequence[str]]
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-    started: float
-    explanation: str | None = None
-
-    def static(self, number: int, name: str) -> bool:
-        numbers, names = self.statics
-        return number in numbers or name in names
-
-    def broke(self, error: BaseException) -> bool:
-        """Whether an exception came out of the function, and not from the arguments it was to be traced with."""
-        codes = description.codes(self.function)
-        traceback = error.__traceback__
-        while traceback is not None:
-            if traceback.tb_frame.f_code in codes:
-                return True
-            traceback = traceback.tb_next
-        return False
+def _is_detail(step: Step, nested: bool) -> bool:
+    """Whether a trace is none of a function that anybody knows: of one operation, or a part of JAX's own functions."""
+    if nested or step.construct:
+        return description.is_jaxs(step.function)
+    return description.is_dispatch(step.function)
 
 
-@dataclass(frozen=True)
-class _Past:
-    """What a trace of a function depended on, for what the leaves of its arguments do not tell."""
+def _traced(step: Step, found: identity.Identity, call: steps.Cached) -> Traced:
+    function, args = description.of_user(step.function, call.args)
+    structure = description.structure_of(function, args, call.kwargs, step.static)
+    return Traced(found, structure, (), call.context)
 
-    arguments: tuple[Argument, ...]
-    tree: str
-    conditions: tuple[Condition, ...]
 
-    def causes(self, earlier: Iterable[_Past], explanation: str) -> tuple[Cause, ...]:
-        """What changed since an earlier trace with the same leaves."""
-        same = [past for past in earlier if past.arguments == self.arguments]
-        if not same:
-            return ()
-        if all(past.tree != self.tree for past in same):
-            return (Cause("structure", "the arguments", same[-1].tree, self.tree),)
-        if _CONTEXT in explanation and all(past.conditions == self.conditions for past in same):
-            return (Cause("global-state", "the context of jax.jit (a mesh, an axis, a context manager)"),)
-        return ()
+def _held(step: Step, now: Traced) -> list[Traced]:
+    """The graphs of a function that JAX holds and nobody saw built, without the one it just made or tried to."""
+    found = [_traced(step, now.identity, call) for call in steps.cached(step.function)]
+    mine = next((one for one in found if (one.structure, one.context) == (now.structure, now.context)), None)
+    return [replace(one, conditions=now.conditions) for one in found if one is not mine]
+
+
+class _Latest:
+    """The latest trace for a construct in a thread; nothing of the user's is kept alive."""
+
+    def __init__(self, step: Step) -> None:
+        self.function = identity.token(step.function)
+        self.construct = step.construct
+        self.origin = step.origin
+        self.args = step.args  # abstract values
 
 
 class _Open(threading.local):
-    """The calls of jit that are under way in a thread, the innermost last."""
+    """The steps that are under way in a thread, the innermost last."""
 
     def __init__(self) -> None:
-        self.traces: list[_Trace] = []
+        self.steps: list[Step] = []
+        self.latest: _Latest | None = None
 
 
-class _Listener(logging.Filter):
-    """Hands JAX's explanations of cache misses to the trace they belong to."""
+def _unregister(listener: Callable[..., Any]) -> None:
+    from jax._src import monitoring  # where it was before JAX 0.5 made it public
 
-    def __init__(self, waiting: _Open, *, silent: bool) -> None:
-        super().__init__()
-        self._waiting = waiting
-        self._silent = silent
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        frame = _explaining(sys._getframe())
-        if frame is not None and self._waiting.traces:
-            trace = self._waiting.traces[-1]
-            function = frame.f_locals.get("fun", frame.f_locals.get("f"))
-            if any(trace.function is seen for seen in (function, getattr(function, "f", None))):
-                trace.explanation = record.getMessage()
-        return not (self._silent and "CACHE MISS" in str(record.msg))
-
-
-def _explaining(frame: FrameType | None) -> FrameType | None:
-    while frame is not None and frame.f_code.co_name not in _EXPLAINERS:
-        frame = frame.f_back
-    return frame
-
-
-def _call(
-    inputs: Sequence[Any],
-) -> tuple[Callable[..., Any], tuple[Sequence[int], Sequence[str]], Sequence[Any], Mapping[str, Any]]:
-    """The function, its static parameters, and the arguments of a call of jit."""
-    *head, args, kwargs = inputs
-    info = head[-1]
-    function = head[0] if len(head) == 2 else info.fun  # JAX 0.4 has the function among the rest
-    return function, (info.static_argnums, info.static_argnames), args, kwargs
-
-
-def _explainable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The inputs with a name for callable objects, which the explanations of JAX 0.4.30 fail without."""
-    info = inputs[0]
-    if not hasattr(info, "_replace") or getattr(info, "fun_sourceinfo", "") is not None:
-        return inputs
-    return (info._replace(fun_sourceinfo=f"{type(info.fun).__name__} at <unknown>:0"), *inputs[1:])
-
-
-def _graph(found: tuple[Any, ...]) -> Any:
-    """The traced graph in what jit's step returned."""
-    params = getattr(found[0], "params", None) or found[1]
-    return params["jaxpr"]
+    private = "_unregister_event_duration_listener_by_callback"
+    unregister = getattr(jax.monitoring, "unregister_event_duration_listener", None) or getattr(monitoring, private)
+    with suppress(AssertionError, ValueError):  # the test cleared all listeners
+        unregister(listener)

@@ -1,0 +1,57 @@
+"""What to do about graphs that JAX builds again, by the kind of the cause. Called by `tracing.py` and `history.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pytest_graphmode.backends.jax.structure import Static
+
+HINTS: Final[Mapping[str, str]] = {
+    "shape": "jax.jit builds a graph for each shape: pad {argument} to one size, or to a few",
+    "rank": "jax.jit builds a graph for each rank: reshape {argument}, or use jax.vmap for the additional axis",
+    "dtype": "convert {argument} to one dtype before every call with jax.numpy.asarray(value, dtype); weak dtypes are "
+    "those of Python numbers",
+    "structure": "pass {argument} with one structure in every call, None and missing keys included; where a list "
+    "grows, one array padded to its final size",
+    "new-function-object": "jax.jit keeps its graphs with the function object: wrap the function once, outside of the "
+    "loop, and not as a lambda or partial made anew",
+    "closure": "pass {argument} as an argument of one function that jax.jit wraps once, outside of the loop",
+    "another-object": "jax.jit keeps its graphs with the function object: make one object, wrap its method once and "
+    "keep both, or allow a build for each object with per_object=True",
+    "cache-reset": "jax.clear_caches(), clear_cache() and a trace that raises leave no graph",
+    "global-state": "jax.jit builds a graph for each configuration: set it once, before the first call",
+    "device": "keep {argument} on one device with jax.device_put",
+}
+
+CONSTRUCT_HINTS: Final[Mapping[str, str]] = {
+    **HINTS,
+    **dict.fromkeys(
+        ("new-function-object", "closure", "another-object"),
+        "outside of jax.jit the loops and branches of jax.lax are compiled for each function object: call them in one "
+        "function under jax.jit, or define their functions once, outside of the loop",
+    ),
+}
+
+FORM: Final = "pass {argument} in one way, by position or by keyword, in every call"
+
+
+def of_static(name: str, static: Static) -> str:
+    """What to do about a static value that changed."""
+    is_number = static.argument.type_name in ("bool", "int", "float", "complex")
+    if static.by_object:
+        return (
+            f"{static.argument.type_name} has no __eq__ and __hash__, so that JAX takes each object for another value: "
+            "give it both (@dataclasses.dataclass(frozen=True) does), or make one object and keep it"
+        )
+    if static.of:
+        field = name.rpartition(".")[2]
+        what = f"{field} is a static field of {static.of}, with a graph for each value"
+        return f"{what}: make it a data field, or keep one value" if is_number else f"{what}: keep one value"
+    what = f"{name} is static (static_argnums, static_argnames), with a graph for each value"
+    if is_number:
+        return (
+            f"{what}: leave it out of them, so that it is traced as an array, with jax.lax.fori_loop for a Python loop "
+            "and jax.lax.cond for an if that need its value; or keep one value"
+        )
+    return f"{what}: keep one value, or allow one build for each"

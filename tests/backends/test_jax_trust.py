@@ -1,0 +1,114 @@
+"""Counts of JAX are right or said to be wrong: what is patched, renamed or gone, and what JAX's public events show."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+
+from pytest_graphmode import UnsupportedError
+from tests.backends.test_jax_tracing import _watched_attributes
+from tests.backends.variants import imported_jax
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jax():
+    return imported_jax()
+
+
+COUNTED = """
+import jax, jax.numpy as jnp, pytest
+
+@pytest.mark.graph_rebuilds(0)
+def test_it():
+    double = jax.jit(lambda x: x * 2)
+    double(jnp.ones(3)), double(jnp.ones(4))
+"""
+
+
+def run(pytester):
+    pytester.makepyfile(COUNTED)
+    return pytester.runpytest_inprocess("-p", "no:cacheprovider")
+
+
+def test_what_is_watched_is_there(jax):
+    """Fails when JAX renames what `steps.py` patches, or what it reads from it."""
+    for owner, name in _watched_attributes():
+        assert callable(getattr(owner, name, None)), f"pytest_graphmode/backends/jax/steps.py patches {name}"
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_jax_without_a_private_step_says_so(jax, monkeypatch, number):
+    from pytest_graphmode.backends.jax.tracing import TracingSource
+
+    owner, name = _watched_attributes()[number]
+    if isinstance(owner, type):
+        owner, name = __import__(owner.__module__, fromlist=["_"]), owner.__name__
+    monkeypatch.delattr(owner, name)
+    with pytest.raises(UnsupportedError, match=rf"has no jax\._src\.\S+{name}, by which traces are seen"):
+        TracingSource().attach(None)
+
+
+def test_a_test_of_counts_fails_as_not_counted_where_a_step_was_renamed(jax, monkeypatch, pytester):
+    from pytest_graphmode.backends.jax import steps
+
+    monkeypatch.setattr(steps, "_module", lambda name: types.SimpleNamespace(__name__=f"jax._src.{name}"))
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*not counted*{jax.__version__} has no jax._src.pjit.*, by which traces are seen*"])
+
+
+def test_a_step_with_other_parameters_says_so(jax, monkeypatch, pytester):
+    owner, name = _watched_attributes()[0]
+    step = getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *inputs: step(*inputs))
+    result = run(pytester)
+    if name == "_infer_params":  # JAX 0.4 passes what is needed without names
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["*1 rebuild, at most 0 allowed*"])
+    else:
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines([f"*not counted*{jax.__version__} calls jax._src.pjit.{name} otherwise*"])
+
+
+def test_a_trace_that_begins_elsewhere_is_not_taken_for_none(jax, monkeypatch, pytester):
+    """The beginning of a trace is no longer seen: the probe finds out."""
+    from pytest_graphmode.backends.jax import steps
+
+    monkeypatch.setattr(steps, "_begun", lambda original, begin: original)
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*not counted*one build of a trivial function of x was expected*none*"])
+
+
+def test_a_trace_that_only_jaxs_public_event_shows_is_not_counted(jax, pytester):
+    pytester.makepyfile(
+        """
+        import jax, jax.numpy as jnp, jax.monitoring, pytest
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_it():
+            jax.jit(lambda x: x * 2)(jnp.ones(3))
+            jax.monitoring.record_event_duration_secs(
+                "/jax/core/compile/jaxpr_trace_duration", 0.1, fun_name="elsewhere"
+            )
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*not counted*monitoring events*elsewhere*"])
+
+
+def test_other_events_of_jax_mean_nothing(jax, pytester):
+    pytester.makepyfile(
+        """
+        import jax, jax.numpy as jnp, jax.monitoring, pytest
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_it():
+            jax.jit(lambda x: x * 2)(jnp.ones(3))
+            jax.monitoring.record_event_duration_secs("/jax/core/compile/backend_compile_duration", 0.1)
+            jax.monitoring.clear_event_listeners()
+        """
+    )
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
