@@ -18,6 +18,8 @@ from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.recorder import Recorder
 from pytest_graphmode.tally import EagerCounter
 
+__tracebackhide__ = True
+
 _CONTAINERS = (dict, list, tuple, np.ndarray, np.generic)
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.records import Recording
     from pytest_graphmode.tolerances import Table
 
+__tracebackhide__ = True
+
 _NUMERIC = ("bool", "int", "uint", "float", "bfloat", "complex")
 
 

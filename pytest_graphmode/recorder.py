@@ -161,10 +161,12 @@ class Recorder:
             self._ledgers.append(ledger)
             return ledger
 
-    def close_ledger(self, ledger: GraphLedger) -> None:
+    def close_ledger(self, ledger: GraphLedger) -> bool:
+        """End a ledger; whether any other is still open."""
         with self._lock:
             ledger.close()
             self._ledgers.remove(ledger)
+            return bool(self._ledgers)
 
     def _add(self, build: GraphBuild) -> None:
         for ledger in self._ledgers:

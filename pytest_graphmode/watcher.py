@@ -44,6 +44,7 @@ class Watcher:
         self._imports = ImportWatch(self._names, self._imported)
         self._distrusted: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._scopes = threading.RLock()
         self._heard = _Heard()
         self.register(sources)
 
@@ -125,21 +126,28 @@ class Watcher:
         return self._recorders[-1] if self._recorders else None
 
     def open(self, recorder: Recorder) -> None:
-        self._recorders.append(recorder)
-        if len(self._recorders) == 1:
-            self._imports.install()
-            self._distrusted.clear()
-            for attachment in self._attachments:
-                attachment.retry()
+        with self._scopes:
+            self._recorders.append(recorder)
+            if len(self._recorders) == 1:
+                self._imports.install()
+                self._distrusted.clear()
+                for attachment in self._attachments:
+                    attachment.retry()
         self._attach()
 
     def close(self, recorder: Recorder) -> None:
         """End a recorder; with the last one nothing of a framework stays patched."""
-        recorder.ledger.close()
-        self._recorders.remove(recorder)
-        if not self._recorders:
-            self._imports.remove()
-            self._detach()
+        self.close_ledger(recorder, recorder.ledger)
+
+    def close_ledger(self, recorder: Recorder, ledger: GraphLedger) -> None:
+        """End a ledger, and with its last one the recorder: the block of another thread may outlive the outer one."""
+        with self._scopes:
+            if recorder.close_ledger(ledger):
+                return
+            self._recorders.remove(recorder)
+            if not self._recorders:
+                self._imports.remove()
+                self._detach()
 
     # Event sources.
 
@@ -265,4 +273,4 @@ def watch(*, structures: bool = False) -> Iterator[GraphLedger]:
         yield ledger
     finally:
         outer.structures = kept
-        outer.close_ledger(ledger)
+        watcher.close_ledger(outer, ledger)

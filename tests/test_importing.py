@@ -267,9 +267,10 @@ def test_a_source_is_trusted_once_it_has_seen_a_trivial_build(
     assert trust.broken() == ({} if reason is None else {"madeup": f"madeup: {reason}"})
     assert recorder.ledger.builds == recorder.ledger.hidden_graphs == 0
     watcher.close(recorder)
-    watcher.open(recorder)
+    another = Recorder()
+    watcher.open(another)
     watcher.trust()
-    watcher.close(recorder)
+    watcher.close(another)
     probes = sys.modules["madeup_source"].PROBES
     assert len(probes) == (0 if names is None else 1 if reason is None else 2)
 

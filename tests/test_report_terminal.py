@@ -104,7 +104,7 @@ def test_the_table() -> None:
         "test_a.py::test_net",
         "  tf-graph-cpu         1        0      0         0   500     41 314 ms 238 us",
         "  torch-eager-cpu    500      499      0         0   500   3000      - 238 us",
-        "build: seconds spent building; call: seconds per call, the rest of the test's time by its calls",
+        NOTE,
         "1 watched test built and called no graph",
     ]
 

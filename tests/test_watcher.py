@@ -136,6 +136,29 @@ def test_what_a_thread_pauses_others_still_hear():
     assert [event.arguments[0].shape for event in ledger.events] == [(2,), (3,)]
 
 
+def test_a_block_in_a_thread_that_outlives_the_outer_one_still_hears():
+    begun, go_on = threading.Event(), threading.Event()
+    ledgers = []
+
+    def work():
+        with watch() as ledger:
+            ledgers.append(ledger)
+            begun.set()
+            go_on.wait(10)
+            watcher.build(built(2))
+
+    thread = threading.Thread(target=work)
+    with watch() as outer:
+        watcher.build(built(1))
+        thread.start()
+        begun.wait(10)
+    go_on.set()
+    thread.join()
+    watcher.build(built(3))
+    assert (outer.builds, ledgers[0].builds, ledgers[0].rebuilds) == (1, 1, 1)
+    assert watcher.current is None
+
+
 def test_graphs_of_the_plugins_own_checks_are_in_no_count_and_are_graphs():
     with watch() as ledger:
         with watcher.only():

@@ -19,6 +19,8 @@ from pytest_graphmode.controlflow.layout import Kind
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
 
+__tracebackhide__ = True
+
 
 class PythonMode:
     """Verbs as Python loops and branches; a subclass adds the tensors, and `stack` for `scan`."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True
+
 Callback = Callable[..., Any]
 
 

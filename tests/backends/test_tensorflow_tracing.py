@@ -658,3 +658,61 @@ def test_a_loaded_model_is_seen(tmp_path):
     with watch() as ledger:
         loaded(ones(3))
     assert ledger.calls == 1
+
+
+def test_a_method_of_an_object_that_nobody_keeps_is_seen():
+    class Net:
+        @tf.function
+        def step(self, x):
+            return x + 1.0
+
+    with watch() as ledger:
+        assert Net().step(ones(2)).shape == (2,)
+    assert [event.function for event in ledger.events] == ["Net.step"]
+
+
+# AutoGraph giving up.
+
+
+def generated():
+    """A function that AutoGraph can't read, with control flow in it."""
+    code = "def keep_positive(x):\n    if x.shape[0] > 1:\n        return x\n    return -x\n"
+    found = {}
+    exec(compile(code, "no_such_file.py", "exec"), found)
+    return found["keep_positive"]
+
+
+def test_a_function_that_autograph_gives_up_is_a_fallback():
+    step = tf.function(generated())
+    with watch() as ledger:
+        step(ones(2))
+        step(ones(3))
+    (fallback,) = ledger.fallback_reasons
+    assert (fallback.backend, fallback.mode, fallback.function) == ("tf", "graph", "keep_positive")
+    assert fallback.location.startswith("no_such_file.py:1")
+    assert "AutoGraph could not transform it, so a Python if or loop in it is decided once" in fallback.reason
+    assert "fell back to eager execution: AutoGraph could not transform it" in ledger.explain()
+
+
+def test_a_function_without_control_flow_needs_no_autograph():
+    with watch() as ledger:
+        tf.function(lambda x: x + 1.0)(ones(2)), tf.function(lambda x: x + 2.0)(ones(2))
+    assert ledger.fallbacks == 0
+
+
+def test_each_test_sees_its_own_fallbacks(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+
+        exec(compile("def odd(x):\\n    return x if x.shape[0] > 1 else -x", "no_such_file.py", "exec"))
+
+        @pytest.mark.parametrize("number", [1, 2])
+        @pytest.mark.graph_rebuilds(0)
+        def test_odd(number):
+            tf.function(odd)(tf.ones(2))
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*AutoGraph could not transform it*"] * 2)

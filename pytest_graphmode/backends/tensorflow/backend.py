@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: its C++
 import tensorflow as tf
 
 from pytest_graphmode.backends.base import Mode
-from pytest_graphmode.backends.tensorflow import autograph, dataclass_trees
+from pytest_graphmode.backends.tensorflow import autograph
 from pytest_graphmode.backends.tensorflow.eager import Eager, native_device
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.session import Session
@@ -35,7 +35,6 @@ class TensorFlow:
 
     def __init__(self) -> None:
         autograph.install()
-        dataclass_trees.install()
 
     def devices(self) -> Sequence[str]:
         kinds = {"CPU": "cpu", "GPU": "gpu", "TPU": "tpu"}

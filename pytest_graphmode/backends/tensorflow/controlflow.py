@@ -14,6 +14,8 @@ from pytest_graphmode.backends.tensorflow.autograph import converted
 from pytest_graphmode.controlflow.carried import same_results
 from pytest_graphmode.controlflow.layout import Layout, pack
 
+__tracebackhide__ = True
+
 Tensors = tuple[Any, ...]
 
 

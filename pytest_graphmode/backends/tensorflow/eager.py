@@ -12,7 +12,10 @@ import tensorflow as tf
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.backends.tensorflow import tape
 from pytest_graphmode.backends.tensorflow.controlflow import traced_outputs
+from pytest_graphmode.backends.tensorflow.keras_variables import is_keras_variable, native
 from pytest_graphmode.backends.tensorflow.recording import TapeCounter
+
+__tracebackhide__ = True
 
 
 def native_device(device: str) -> str:
@@ -34,7 +37,8 @@ class TensorFlowMode(PythonMode):
         return scope
 
     def is_tensor(self, value: object) -> bool:
-        return isinstance(value, (tf.Tensor, tf.Variable, tf.RaggedTensor, tf.SparseTensor, tf.IndexedSlices))
+        own = (tf.Tensor, tf.Variable, tf.RaggedTensor, tf.SparseTensor, tf.IndexedSlices)
+        return isinstance(value, own) or is_keras_variable(value)
 
     def is_variable(self, value: object) -> bool:
         return isinstance(tape.native(value), tf.Variable)
@@ -55,7 +59,7 @@ class TensorFlowMode(PythonMode):
             tensor = (
                 tf.convert_to_tensor(tensor) if isinstance(tensor, tf.IndexedSlices) else tf.sparse.to_dense(tensor)
             )
-        return np.array(tensor.numpy())
+        return np.array(native(tensor).numpy())
 
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]

@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.autograph import converted, for_function
 from pytest_graphmode.backends.tensorflow.controlflow import GraphControlFlow
-from pytest_graphmode.backends.tensorflow.dataclass_trees import known
+from pytest_graphmode.backends.tensorflow.dataclass_trees import carried, carrying
 from pytest_graphmode.backends.tensorflow.eager import TensorFlowMode
+
+__tracebackhide__ = True
 
 
 class Graph(GraphControlFlow, TensorFlowMode):
@@ -21,12 +23,11 @@ class Graph(GraphControlFlow, TensorFlowMode):
         return not tf.executing_eagerly()
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        made: Callable[..., Any] = self.traced(fn, **options)
-        return made
+        return carrying(self.traced(fn, **options))
 
     def traced(self, fn: Callable[..., Any], **options: Any) -> Any:
         """The tf.function of `fn`."""
-        subject = known(fn) if options.get("autograph", True) is False else for_function(known(fn))
+        subject = carried(fn) if options.get("autograph", True) is False else for_function(carried(fn))
         made = tf.function(subject, **options)
         if hasattr(fn, "__graphmode_subject__"):
             # TensorFlow warns of retracing by the code of a function, and all loops at top level, say, share theirs.

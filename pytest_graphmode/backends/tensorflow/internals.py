@@ -9,6 +9,8 @@ Used by `tracing.py` and its neighbours. All were there, as they are, in TensorF
 - `trace_types`, `CustomNestTraceType`, `VariableSpec`: the parts of a trace's arguments. Their protocol is public
   (tf.types.experimental.TraceType), the classes are not.
 - `StructuredFunctionWrapper`, `TfMethodTarget`, `tf_decorator`: what stands between a trace and the user's function.
+- `autograph_api`, `autograph_conversion`: where AutoGraph gives a function up, of which it only prints a warning, and
+  its list of those it gave up before.
 - `context`, `record`: the op callbacks that tf.debugging is made of, and whether a tape records.
 """
 
@@ -22,6 +24,8 @@ try:
     from tensorflow.core.function.polymorphism.function_cache import FunctionCache
     from tensorflow.core.function.trace_type import default_types as trace_types
     from tensorflow.core.function.trace_type.custom_nest_trace_type import CustomNestTraceType
+    from tensorflow.python.autograph.impl import api as autograph_api
+    from tensorflow.python.autograph.impl import conversion as autograph_conversion
     from tensorflow.python.data.ops.structured_function import StructuredFunctionWrapper
     from tensorflow.python.eager import context, record
     from tensorflow.python.eager.polymorphic_function import function_context, tracing_compilation
@@ -44,6 +48,8 @@ __all__ = [
     "StructuredFunctionWrapper",
     "TfMethodTarget",
     "VariableSpec",
+    "autograph_api",
+    "autograph_conversion",
     "context",
     "function_context",
     "record",

@@ -26,8 +26,11 @@ from pytest_graphmode.backends.tensorflow.autograph import converted
 from pytest_graphmode.backends.tensorflow.equality import elementwise
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
+from pytest_graphmode.backends.tensorflow.keras_variables import native
 from pytest_graphmode.backends.tensorflow.session_function import SessionFunction
 from pytest_graphmode.backends.tensorflow.session_plain import EagerBesideSession, PlainSession
+
+__tracebackhide__ = True
 
 
 class _Building(threading.local):
@@ -78,7 +81,7 @@ class Session(Graph):
         return made
 
     def assign(self, variable: Any, value: Any) -> None:
-        variable = tape.native(variable)
+        variable = native(variable)
         if self.inside():
             variable.assign(value)
             return
@@ -94,7 +97,7 @@ class Session(Graph):
         if isinstance(tensor, (np.ndarray, np.generic)):
             return np.array(tensor)
         with owned(self.graph):
-            return np.array(self.run(tf.convert_to_tensor(tape.native(tensor))))
+            return np.array(self.run(tf.convert_to_tensor(native(tensor))))
 
     def run(self, fetches: Any) -> Any:
         """A run of the plugin's own, which is not a build of the user's."""

@@ -18,11 +18,14 @@ from pytest_graphmode import identity, trees
 from pytest_graphmode.backends.tensorflow import graph_nodes
 from pytest_graphmode.backends.tensorflow.autograph import converted
 from pytest_graphmode.backends.tensorflow.growth import growth_of
+from pytest_graphmode.backends.tensorflow.tracebacks import shortened
 from pytest_graphmode.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
 from pytest_graphmode.watcher import watcher
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.tensorflow.session import Session
+
+__tracebackhide__ = True
 
 HINTS: Final[Mapping[str, str]] = {
     "shape": "a placeholder has one shape here: pad or batch {argument} to one shape, or accept one build per shape",
@@ -59,6 +62,12 @@ class SessionFunction:
         self.__name__ = getattr(fn, "__name__", type(fn).__name__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._call(args, kwargs)
+        except Exception as error:
+            raise shortened(error)  # noqa: B904 - the same error
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._mode.inside():
             return converted(self._fn)(*args, **kwargs)
         leaves, spec = trees.flatten((args, kwargs))

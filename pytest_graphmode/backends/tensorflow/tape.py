@@ -5,12 +5,17 @@ Called by the modes of TensorFlow as their `value_and_grad`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from pytest_graphmode import trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
+from pytest_graphmode.backends.tensorflow.keras_variables import native
+
+__tracebackhide__ = True
 
 
 def value_and_grad(
@@ -28,24 +33,25 @@ def value_and_grad(
 def sources_of(
     fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
 ) -> Sources:
-    """What TensorFlow differentiates a function by, tensors passed twice told apart."""
-    return Sources(fn, args, argnums, [native(variable) for variable in variables], differentiable, told_apart)
+    """What TensorFlow differentiates a function by: what is passed twice is told apart, and has two gradients.
+
+    A tensor becomes one of its own, and so does a variable that is passed more than once; any other stays a variable.
+    """
+    leaves = [native(leaf) for position in argnums for leaf in trees.leaves(args[position])]
+    variable_counts = Counter(leaf.ref() for leaf in leaves if isinstance(leaf, tf.Variable))
+
+    def prepared(leaf: Any) -> Any:
+        leaf = native(leaf)
+        once = isinstance(leaf, tf.Variable) and variable_counts[leaf.ref()] == 1
+        return leaf if once else tf.identity(leaf)
+
+    return Sources(fn, args, argnums, [native(variable) for variable in variables], differentiable, prepared)
 
 
 def differentiable(leaf: object) -> bool:
     """Whether a leaf is a dense tensor or variable that a tape can watch."""
+    leaf = native(leaf)
     return isinstance(leaf, (tf.Tensor, tf.Variable)) and (leaf.dtype.is_floating or leaf.dtype.is_complex)
-
-
-def native(variable: Any) -> Any:
-    """The TensorFlow variable inside of a Keras 3 one; anything else as it is."""
-    inner = None if isinstance(variable, (tf.Tensor, tf.Variable)) else getattr(variable, "value", None)
-    return inner if isinstance(inner, tf.Variable) else variable
-
-
-def told_apart(leaf: Any) -> Any:
-    """A tensor of its own, so that one tensor passed as two arguments has two gradients; variables stay."""
-    return tf.identity(leaf) if isinstance(leaf, tf.Tensor) else leaf
 
 
 def dense(grad: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
+from pytest_graphmode.backends.tensorflow.dataclass_trees import Carrier
 from pytest_graphmode.backends.tensorflow.internals import CustomNestTraceType, VariableSpec, trace_types
 from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
 
@@ -60,8 +61,8 @@ def _named(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _taken_apart(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
-    """A dataclass; `dataclass_trees.py` gives TensorFlow the names of its fields, classes of the user's need not."""
-    names = kind.metadata
+    """A dataclass in one of `dataclass_trees.py`'s carriers, by its fields; other classes name theirs if they wish."""
+    names = kind.metadata[1] if issubclass(kind.value_type, Carrier) else kind.metadata
     if isinstance(names, tuple) and len(names) == len(kind.components) and all(isinstance(one, str) for one in names):
         return _attributes(path, names, kind.components)
     return _indexed(path, kind.components)

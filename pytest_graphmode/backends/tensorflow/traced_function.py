@@ -63,7 +63,8 @@ def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     """The user's function under TensorFlow's decorators, a method with the object it is really bound to."""
     plain: Callable[..., Any] = tf_decorator.unwrap(function)[1]
     if isinstance(plain, types.MethodType) and isinstance(plain.__self__, TfMethodTarget):
-        return types.MethodType(plain.__func__, plain.__self__.target)
+        target = plain.__self__.target  # held weakly: gone after `Net().step`, which TensorFlow runs all the same
+        return plain.__func__ if target is None else types.MethodType(plain.__func__, target)
     return plain
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from pytest_graphmode.backends.tensorflow import graph_nodes, trace_types, traced_function
+from pytest_graphmode.backends.tensorflow import fallbacks, graph_nodes, trace_types, traced_function
 from pytest_graphmode.backends.tensorflow.internals import (
     ConcreteFunction,
     Function,
@@ -27,6 +27,8 @@ from pytest_graphmode.backends.tensorflow.patching import existing, patched
 from pytest_graphmode.identity import call_site
 from pytest_graphmode.ledger import BuildReport, Cause, Condition
 from pytest_graphmode.watcher import Sink
+
+__tracebackhide__ = True
 
 _XLA: Final = "_XlaMustCompile"
 
@@ -70,7 +72,12 @@ class TracingSource:
             (FunctionCache, "generalize", self._generalizing),
             (Function, "_call", lambda call: _calling(call, sink, _mode_of_function)),
             (ConcreteFunction, "_call_impl", lambda call: _calling(call, sink, _mode_of_concrete_function)),
+            fallbacks.replacement(sink),
         )
+
+    def reset(self) -> None:
+        """Make AutoGraph say again which functions it can't transform; what was traced stays."""
+        fallbacks.forget()
 
     def _generalizing(self, generalize: Callable[..., Any]) -> Callable[..., Any]:
         """With reduce_retracing the trace is of a generalized type; this call is the last to see the actual one."""

@@ -12,6 +12,8 @@ import tensorflow as tf
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.errors import UnsupportedError
 
+__tracebackhide__ = True
+
 _FAILED: Final = "tf2xla conversion failed"
 _OPERATION: Final = re.compile(r"(\w+) \([^{}]*(?:\{\{node [^{}]*\}\})?\)\{\{node ([^{}]*)\}\}")
 _LINE: Final = re.compile(r'File "([^"]*)", line (\d+)')
