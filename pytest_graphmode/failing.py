@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import pytest
 
+from pytest_graphmode import beside
+
 if TYPE_CHECKING:
     from pytest_graphmode.ledger import GraphLedger
 
@@ -25,7 +27,9 @@ def fail(node: pytest.Item, text: str, brief: str | None = None) -> NoReturn:
         pytest.fail.Exception: always, from a frame that stands where the test does.
     """
     __tracebackhide__ = True
-    node.stash[_SAID] = text, brief or text.partition("\n")[0]
+    who = beside.worker(node.config)
+    text, brief = who + text, who + (brief or text.partition("\n")[0])
+    node.stash[_SAID] = text, brief
     failure = pytest.fail.Exception(text, pytrace=False)
     path, line, _ = node.reportinfo()
     # As template engines do it: code whose file and line are the test's, so that there is a frame at that place.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_graphmode import options, places
+from pytest_graphmode import beside, naming, options, places
 from pytest_graphmode.registry import Registry, accelerator_present, gather
 from pytest_graphmode.watcher import recording, watcher
 
@@ -82,14 +82,8 @@ def parametrize(metafunc: pytest.Metafunc, registry: Registry) -> None:
 
         markers.refuse_unknown(marks, metafunc.config)
         markers.check(marks, registry.specs)
-    if "graphmode" in metafunc.fixturenames and not _names_variants(metafunc.definition):
+    if "graphmode" in metafunc.fixturenames and not naming.names_variants(metafunc.definition):
         metafunc.parametrize("graphmode", _params(registry, marks), indirect=True)
-
-
-def _names_variants(node: pytest.Item) -> bool:
-    """Whether a test names its variants itself: `parametrize("graphmode", [variant.param()], indirect=True)`."""
-    given = (mark.args[0] for mark in node.iter_markers("parametrize") if mark.args)
-    return any("graphmode" in (names.replace(",", " ").split() if isinstance(names, str) else names) for names in given)
 
 
 def _params(registry: Registry, marks: Sequence[pytest.Mark]) -> list[ParameterSet]:
@@ -119,16 +113,17 @@ def mark_parameter(item: pytest.Item, registry: Registry) -> None:
     """Do what the marks of a single parameter ask for, as in `pytest.param(3, marks=pytest.mark.graph_skip(...))`.
 
     Raises:
-        ValueError, TypeError: a marker has wrong arguments, or makes no sense on a parameter.
+        ValueError, TypeError: a marker has wrong arguments, or makes no sense on a parameter, or it names no variant.
     """
     from pytest_graphmode import markers
 
-    marks = list(item.callspec.marks)  # type: ignore[attr-defined]
+    variant, marks = variant_of(item), list(item.callspec.marks)  # type: ignore[attr-defined]
+    if not marks:
+        return
     markers.refuse_unknown(marks, item.config)
     markers.check(marks, registry.specs)
     if any(mark.name == "graphmode" for mark in marks):
         raise ValueError("@pytest.mark.graphmode can't narrow one parameter: use graph_skip(variants, reason=...)")
-    variant = variant_of(item)
     if variant is not None:
         for entry in markers.variant_marks(marks, registry.specs):
             if entry.applies(variant, registry.specs):
@@ -154,12 +149,18 @@ def check_unittest(obj: object, config: pytest.Config) -> None:
 
 
 def variant_of(item: pytest.Item) -> Variant | None:
-    """What an item runs as; None for one that has no variant."""
+    """What an item runs as; None for one that has no variant.
+
+    Raises:
+        ValueError, TypeError: the test names it itself, and there is no such variant.
+    """
     from pytest_graphmode.variant import Variant
 
     callspec = getattr(item, "callspec", None)
-    variant = callspec.params.get("graphmode") if callspec is not None else None
-    return variant if isinstance(variant, Variant) else None
+    value = callspec.params.get("graphmode") if callspec is not None else None
+    if value is None or isinstance(value, Variant):
+        return value
+    return None if _is_agreement(item) else naming.named(value, item.config.stash[REGISTRY].specs)
 
 
 def may_agree(collector: pytest.Collector, obj: object, collected: Sequence[object]) -> bool:
@@ -208,7 +209,13 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
     from pytest_graphmode.errors import UnsupportedError
     from pytest_graphmode.untouched import UntouchedHandle
 
-    backend = registry.backend(variant.backend)
+    try:
+        backend = registry.backend(variant.backend)
+    except ImportError:
+        spec = registry.specs[variant.backend]
+        if spec.installed:
+            raise
+        pytest.skip(f"{variant} was named by the test, and {spec.name} is not installed: {spec.hint}")
     mode = backend.mode(variant.mode, variant.device)
     seed = seed_of(registry.settings.seed, base_id(node, variant))
     with ExitStack() as stack:
@@ -302,6 +309,12 @@ def limited(node: pytest.Item) -> bool:
     return ("graph_rebuilds" in keywords or "graph_budget" in keywords) and not _is_agreement(node)
 
 
+def counted(node: pytest.Item) -> bool:
+    """Whether a test uses what belongs to one run of it: a handle, a ledger, limits, or the values of its variants."""
+    fixtures = getattr(node, "fixturenames", ())
+    return "graphmode" in fixtures or "graph_ledger" in fixtures or limited(node) or _is_agreement(node)
+
+
 def concerned(node: pytest.Item, registry: Registry) -> bool:
     """Whether a test is watched: by a fixture, a marker, or since all are."""
     if registry.settings.watch:
@@ -370,6 +383,6 @@ def _report(node: pytest.Item, variant: Variant | None, ledger: GraphLedger, sec
     """Attach what the test built to its report, from where the terminal, JUnit and other plugins read it."""
     from pytest_graphmode.report import PREFIX, properties
 
-    test = node.nodeid if variant is None else base_id(node, variant)
+    test = beside.worker(node.config) + (node.nodeid if variant is None else base_id(node, variant))
     kept = [entry for entry in node.user_properties if not entry[0].startswith(PREFIX)]  # a rerun reports anew
     node.user_properties[:] = [*kept, *properties(test, variant, ledger, seconds)]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_graphmode import beside, naming, options
 from pytest_graphmode import item as graph_item
-from pytest_graphmode import options
 from pytest_graphmode.item import REGISTRY
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise _failed(metafunc.definition, error) from None
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    return naming.parameter_id(val, argname, config.stash[REGISTRY].specs)
+
+
 def _failed(node: pytest.Item | pytest.Collector, error: Exception) -> BaseException:
     """What fails the collection of a test with wrong markers, without a traceback."""
     return pytest.fail.Exception(f"{node.nodeid}: {error}", pytrace=False)
@@ -66,6 +70,12 @@ def _failed(node: pytest.Item | pytest.Collector, error: Exception) -> BaseExcep
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if any(map(graph_item.limited, items)):
         watch_calls(config)
+    beside.keep_to_one_thread(config, filter(graph_item.counted, items))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    beside.introduce(node)
 
 
 def watch_calls(config: pytest.Config) -> None:
@@ -106,7 +116,8 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
     made = yield
     items = made if isinstance(made, list) else [made]
     for item in items:
-        if getattr(item, "callspec", None) is not None and item.callspec.marks:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and (callspec.marks or "graphmode" in callspec.params):
             try:
                 graph_item.mark_parameter(item, collector.config.stash[REGISTRY])
             except (TypeError, ValueError) as error:
@@ -128,11 +139,12 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 @pytest.fixture
 def graphmode(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of the variant this test runs as; see pytest_graphmode.Handle."""
-    variant = getattr(request, "param", None)
-    if variant is None:
+    value = getattr(request, "param", None)
+    if value is None:
         from pytest_graphmode import failing
 
         failing.fail(request.node, graph_item.NOT_PARAMETRIZED)
+    variant = naming.named(value, request.config.stash[REGISTRY].specs)
     watch_calls(request.config)
     with graph_item.running(request.node, variant, request.config.stash[REGISTRY]) as handle:
         yield handle
@@ -172,6 +184,9 @@ class Reporter:
 class Agreements:
     """Runs agreement items; registered when the first is collected, so that runs without them pay nothing."""
 
+    def __init__(self) -> None:
+        self._variants: dict[str, pytest.Function] = {}
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         from pytest_graphmode.agreement import collection
@@ -181,7 +196,7 @@ class Agreements:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         from pytest_graphmode.agreement import collection
 
-        collection.select(session.items)
+        self._variants = collection.select(session.items)
 
     # Before all others, which may fork or repeat an item: a variant run for an agreement is part of one they run.
     @pytest.hookimpl(tryfirst=True)
@@ -219,3 +234,10 @@ class Agreements:
         note(item, report)
         failing.shorten(item, report)
         return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        from pytest_graphmode.agreement.item import note_from_outside
+
+        variant = self._variants.get(report.nodeid)
+        if variant is not None:
+            note_from_outside(variant, report)

@@ -115,6 +115,98 @@ def test_a_test_may_name_its_variants_itself(toy: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*test_own[[]numpy-eager-cpu]*", "*test_own[[]toy-eager-cpu]*", "*toy-graph-cpu-1]*"])
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("toy", "toy-graph-cpu"),
+        ("toy:eager", "toy-eager-cpu"),
+        ("toy-eager-cpu", "toy-eager-cpu"),
+        ("toy@gpu[float64]", "toy-graph-gpu:0-float64"),
+        ("toy-graph-gpu:0-float64", "toy-graph-gpu:0-float64"),
+    ],
+)
+@pytest.mark.parametrize("form", ["['{}'], indirect=True", "[p('{}')], indirect=['graphmode']"])
+def test_a_test_may_name_its_variants_by_strings(toy: pytest.Pytester, name: str, expected: str, form: str) -> None:
+    toy.makepyfile(
+        f"""
+        import pytest
+
+        p = pytest.param
+
+        @pytest.mark.graph_agree
+        @pytest.mark.parametrize("graphmode", {form.format(name)})
+        def test_own(graphmode):
+            assert str(graphmode.variant) == "{expected}"
+            graphmode.agree(x=1)
+        """
+    )
+    result = toy.runpytest_inprocess("--graph-backends=numpy", "-v")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines([f"*::test_own[[]{expected}] PASSED*", "*::test_own[[]agreement] SKIPPED*"])
+
+
+def test_variants_named_beside_other_arguments_agree(toy: pytest.Pytester) -> None:
+    toy.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.graph_agree
+        @pytest.mark.parametrize(
+            argnames=("x", "graphmode"), argvalues=[(1, "toy"), (1, "numpy")], indirect=["graphmode"]
+        )
+        def test_own(graphmode, x): graphmode.agree(x=x)
+        """
+    )
+    toy.runpytest_inprocess().assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("['toyy'], indirect=True", "graphmode can't be 'toyy', which names no variant: unknown backend 'toyy': *toy*"),
+        ("['toy:slow'], indirect=True", "*unknown mode 'slow' of toy: *graph*write 'tf', 'torch:compile', *"),
+        ("['toy-graph-disk'], indirect=True", "*'toy-graph-disk'*"),
+        ("[3], indirect=True", "graphmode can't be 3: name a variant, 'tf', *"),
+        ("['toy']", "parametrize('graphmode', ...) would hand the test these values*: add indirect=True*"),
+    ],
+)
+def test_a_test_that_names_no_variant_is_not_collected(toy: pytest.Pytester, arguments: str, message: str) -> None:
+    toy.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.parametrize("graphmode", {arguments})
+        def test_own(graphmode): pass
+        """
+    )
+    result = toy.runpytest_inprocess("--graph-backends=numpy")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([f"*::test_own*: {message}"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_named_variant_that_is_not_installed_skips_with_the_hint(toy: pytest.Pytester) -> None:
+    toy.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("graphmode", ["missing"], indirect=True)
+        def test_own(graphmode): graphmode.variant
+        """
+    )
+    toy.makeconftest(
+        """
+        from pytest_graphmode import BackendSpec
+
+        def pytest_graphmode_backends():
+            return [BackendSpec("missing", ("eager",), "eager", "no_such", ("no-such",), "no_such:Backend")]
+        """
+    )
+    result = toy.runpytest_inprocess("--graph-backends=numpy", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*missing-eager-cpu was named by the test, *: pip install no-such"])
+
+
 def test_markers_narrow_functions_classes_and_modules(toy: pytest.Pytester) -> None:
     toy.makepyfile(
         test_module="""
@@ -409,6 +501,47 @@ def test_variants_of_one_test_share_their_random_numbers(toy: pytest.Pytester) -
     assert len({number for line in drawn for number in line.split()[1:]}) == 9
     again = toy.runpytest_inprocess("--graph-backends=numpy", "-s", "-k", "second")
     assert any(drawn[-1] in line for line in again.outlines)
+
+
+RESEEDING = """
+import random
+import numpy as np
+
+def pytest_runtest_call(item):
+    random.seed(len(item.nodeid))
+    np.random.seed(len(item.nodeid))
+"""
+
+
+def test_plugins_that_seed_every_call_change_nothing(toy: pytest.Pytester) -> None:
+    toy.makepyfile(
+        """
+        import random
+        import numpy as np
+        import pytest
+        import toybackend
+
+        @pytest.fixture
+        def before(graphmode):
+            return random.random(), np.random.random()
+
+        def test_draw(graphmode, before):
+            now = random.random(), np.random.random()
+            print("DREW", *before, *now)
+            assert not set(before) & set(now)
+        """
+    )
+    with (toy.path / "conftest.py").open("a") as conftest:
+        conftest.write("\n\ndef seed(self, seed): print('SEEDED', seed)\n\ntoybackend.Toy.seed = seed\n")
+    alone = toy.runpytest_inprocess(BOTH, "-s").outlines
+    with (toy.path / "conftest.py").open("a") as conftest:
+        conftest.write(RESEEDING)
+    beside = toy.runpytest_inprocess(BOTH, "-s").outlines
+    drawn = [line.partition("DREW ")[2] for line in (*alone, *beside) if "DREW" in line]
+    assert len(drawn) == 4
+    assert len(set(drawn)) == 1
+    seeds = [line.partition("SEEDED ")[2] for line in beside if "SEEDED" in line]
+    assert len(seeds) == len(set(seeds)) == 2  # the framework too: for the fixtures, and for the call
 
 
 def test_random_states_outlive_the_test_unchanged(toy: pytest.Pytester) -> None:

@@ -163,9 +163,11 @@ def put_after_variants(items: list[pytest.Item]) -> None:
         items[:] = [placed for item in items if item not in moved for placed in (item, *late.get(item, ()))]
 
 
-def select(items: Sequence[pytest.Item]) -> None:
-    """Tell agreement items which items are going to run."""
-    selected = set(items)
+def select(items: Sequence[pytest.Item]) -> dict[str, pytest.Function]:
+    """Tell agreement items which items are going to run; the variants of all of them, by their ids."""
+    selected, variants = set(items), {}
     for item in items:
         if isinstance(item, Agreement):
             item.select(selected)
+            variants.update({variant.nodeid: variant for variant in item.variants})
+    return variants

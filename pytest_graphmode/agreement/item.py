@@ -15,7 +15,7 @@ import pytest
 # pytest has no public way to run an item without reporting it; plugins that repeat tests use this one too.
 from _pytest.runner import runtestprotocol
 
-from pytest_graphmode import failing
+from pytest_graphmode import beside, failing
 from pytest_graphmode.item import REGISTRY, variant_of
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Agreement(pytest.Function):
         self._skip = None
         if self._incomparable is not None:
             # As a mark, since pytest then reports the place of the test instead of a line in here.
-            self._skip = pytest.mark.skip(reason=self._incomparable)
+            self._skip = pytest.mark.skip(reason=beside.worker(self.config) + self._incomparable)
             self.add_marker(self._skip)
 
     def _run_missing(self) -> None:
@@ -182,6 +182,14 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
             item.stash[RUN] = _noted(item, report)
     elif report.when == "teardown" and RECORDING in item.stash:
         item.stash[RECORDING].clear()
+
+
+def note_from_outside(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep that a variant failed in another process (pytest-forked), from where no record of it comes."""
+    from pytest_graphmode.records import Run
+
+    if report.failed and item.stash.get(RUN, None) is None:
+        item.stash[RUN] = Run(_variant(item), "failed", report.longreprtext)
 
 
 def _noted(item: pytest.Function, report: pytest.TestReport) -> Run:
