@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import types
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_graphmode.places import call_site, is_library
 from pytest_graphmode.watcher import watch, watcher
 
 if TYPE_CHECKING:
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 Count = int | tuple[int | None, int | None] | Mapping[str, Any] | None
 
 
-@contextmanager
 def expect(
     *,
     builds: Count = None,
@@ -32,8 +34,7 @@ def expect(
     function: str | None = None,
     per_object: bool = False,
     at_once: bool = False,
-    _variant: tuple[Variant, bool] | None = None,
-) -> Iterator[GraphLedger]:
+) -> Expectation:
     """Assert how many graphs a block builds, whoever wrote the code in it; usable in a test, script or notebook.
 
     No cache is cleared: after a warm-up, `with expect(builds=0):` says that nothing is built any more. A function that
@@ -48,17 +49,14 @@ def expect(
         per_object: tell functions apart by object too: each model of a class has a first build of its own.
         at_once: raise at the call that exceeds a count, in the middle of the block.
 
-    Yields:
-        The ledger of the block.
+    Returns:
+        A context manager; `with ... as ledger` gives the ledger of the block.
 
     Raises:
         AssertionError: at the end, or at once, with the ledger's text; also where the graphs of a backend that the
             counts are about can't be counted.
         TypeError, ValueError: no count is given, or a wrong one.
     """
-    __tracebackhide__ = True
-    from pytest_graphmode.budget import Question, verdict
-
     counts = {
         "builds": builds,
         "rebuilds": rebuilds,
@@ -68,17 +66,78 @@ def expect(
         "seconds": seconds,
     }
     given = {"internal": internal, "within": within, "function": function, "per_object": per_object}
-    limits = _limits(counts, given)
-    variant, static = _variant or (None, True)
-    with watch() as ledger:
-        question = Question(ledger, variant, static, vacuous=False)
-        trust = watcher.trust()
-        with _told_at_once(question, limits, at_once):
-            yield ledger
-        untrusted = trust.broken()
-    failure = verdict(Question(ledger, variant, static, untrusted=untrusted, vacuous=False), limits)
-    if failure is not None:
-        raise AssertionError(failure)
+    return Expectation(_limits(counts, given), at_once=at_once)
+
+
+class Expectation(AbstractContextManager["GraphLedger"]):
+    """The block of an `expect`; `variant` is what the test runs as, `static` whether its graphs are built once."""
+
+    def __init__(self, limits: list[Limit], *, at_once: bool) -> None:
+        self.variant: Variant | None = None
+        self.static = True
+        self._limits = limits
+        self._at_once = at_once
+        self._scope = ExitStack()
+        self._raised: BaseException | None = None
+
+    def __enter__(self) -> GraphLedger:
+        self._ledger = self._scope.enter_context(watch())
+        self._trust = watcher.trust()
+        recorder = watcher.current
+        if self._at_once and recorder is not None:
+            recorder.guards.append(self._guard)
+            self._scope.callback(recorder.guards.remove, self._guard)
+        return self._ledger
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *rest: object) -> None:
+        __tracebackhide__ = True
+        from pytest_graphmode.budget import verdict
+
+        try:
+            if error is not None:
+                if error is self._raised:
+                    error.__traceback__ = _to_the_users_line(error.__traceback__)
+                return
+            question = replace(self._question, untrusted=self._trust.broken())
+        finally:
+            self._scope.close()
+        failure = verdict(question, self._limits)
+        if failure is not None:
+            raise AssertionError(failure)
+
+    @property
+    def _question(self) -> Question:
+        from pytest_graphmode.budget import Question
+
+        return Question(self._ledger, self.variant, self.static, vacuous=False)
+
+    def _guard(self) -> None:
+        """Hold a build, break or fallback that has just happened against the counts."""
+        __tracebackhide__ = True
+        from pytest_graphmode.budget import exceeded
+
+        if self._raised is not None or sys.exc_info()[0] is not None:
+            return
+        failure = exceeded(self._question, self._limits)
+        if failure is not None:
+            first, *more = failure.splitlines()
+            where = call_site()
+            self._raised = AssertionError("\n".join([f"{first}, at {where}" if where else first, *more]))
+            raise self._raised
+
+
+def _to_the_users_line(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    """A traceback without what the frameworks and the plugin did after the last line of the user's own."""
+    entries = []
+    while traceback is not None:
+        entries.append(traceback)
+        traceback = traceback.tb_next
+    while len(entries) > 1 and is_library(entries[-1].tb_frame.f_code.co_filename):
+        entries.pop()
+    shortened: types.TracebackType | None = None
+    for entry in reversed(entries):
+        shortened = types.TracebackType(shortened, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return shortened
 
 
 def _limits(counts: Mapping[str, Any], given: dict[str, Any]) -> list[Limit]:
@@ -102,26 +161,3 @@ def _keys() -> list[str]:
 
     specs = {**{spec.name: spec for spec in BACKENDS}, **watcher.backends}
     return [key for spec in specs.values() for key in (spec.name, *(f"{spec.name}_{mode}" for mode in spec.modes))]
-
-
-@contextmanager
-def _told_at_once(question: Question, limits: list[Limit], applies: bool) -> Iterator[None]:
-    """While the block runs each build is held against its counts, and the one too many raises where it is built."""
-    __tracebackhide__ = True
-    recorder = watcher.current
-    if not applies or recorder is None:
-        yield
-        return
-    from pytest_graphmode.budget import exceeded
-
-    def guard() -> None:
-        __tracebackhide__ = True
-        failure = exceeded(question, limits)
-        if failure is not None and sys.exc_info()[0] is None:
-            raise AssertionError(failure)
-
-    recorder.guards.append(guard)
-    try:
-        yield
-    finally:
-        recorder.guards.remove(guard)

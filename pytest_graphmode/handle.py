@@ -361,7 +361,9 @@ class Handle:
         """Assert how many graphs a block builds in this variant; takes what `pytest_graphmode.expect` takes."""
         from pytest_graphmode.expecting import expect
 
-        return expect(**counts, _variant=(self.variant, self._mode.static))
+        expectation = expect(**counts)
+        expectation.variant, expectation.static = self.variant, self._mode.static
+        return expectation
 
     def explain(self) -> str:
         """Each function the test built, with the builds' causes and hints."""

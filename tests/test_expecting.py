@@ -1,5 +1,7 @@
 """`expect`: what a block may build, at its end and at once."""
 
+import functools
+import sys
 import threading
 
 import pytest
@@ -115,6 +117,17 @@ def test_at_once_raises_at_the_build_that_is_too_many():
     with expect(builds=3, at_once=True):
         for size in (1, 2, 3):
             build(size)
+
+
+def test_at_once_points_at_the_users_line():
+    with pytest.raises(AssertionError, match=r"1 build, at most 0 allowed, at .*tests/test_expecting.py:\d+") as caught:
+        block()
+    assert caught.traceback[-1].name == ("build" if sys.version_info >= (3, 11) else "_guard")
+
+
+def block():
+    with expect(builds=0, at_once=True):
+        functools.reduce(lambda _, size: build(size), [0, 1])
 
 
 def test_at_once_too_few_fails_at_the_end():
