@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.backends.base import BackendSpec
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger import GraphLedger
+    from pytest_graphmode.registry import Registry
     from pytest_graphmode.report import Row
 
 
@@ -42,6 +43,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Reporter(), "graphmode-report")
     if registry.settings.watch:
         watch_calls(config)
+    if registry.settings.compiler is not None:
+        use_compiler(config, registry)
+
+
+def use_compiler(config: pytest.Config, registry: Registry) -> None:
+    """Have torch take the compiler backend of `--graph-compiler`, where torch is installed."""
+    from pytest_graphmode.compiler import Compiler
+
+    settings = registry.settings
+    if settings.compiler is not None and "torch" in registry.specs and registry.specs["torch"].installed:
+        compiler = Compiler(settings.compiler, settings.origin("graph_compiler"))
+        config.pluginmanager.register(compiler, "graphmode-compiler")
+        config.add_cleanup(compiler.stop)
+        compiler.start()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,7 +1,7 @@
 """torch.compile: Dynamo traces a function into graphs, once for each set of guards, and runs those.
 
 Graphs and gradients are what is tested here, not code generation, so the compiler backend is `aot_eager` unless a
-function asks for another one.
+function or `--graph-compiler` asks for another one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch._dynamo import eval_frame, external_utils
 
 from pytest_graphmode import calls
 from pytest_graphmode.backends.torch import autograd, capture, second_order, state, tracing
+from pytest_graphmode.backends.torch.default_compiler import OF_VARIANTS, default
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
 from pytest_graphmode.watcher import watcher
 
-DEFAULT_COMPILER: Final = "aot_eager"
 OPTIONS: Final = ("backend", "fullgraph", "dynamic", "mode", "options", "disable")
 
 
@@ -54,7 +54,7 @@ class Compile(TorchMode):
             raise TypeError(
                 f"torch.compile has no option {', '.join(unknown)}: graphmode.function takes {', '.join(OPTIONS)}"
             )
-        backend = options.setdefault("backend", DEFAULT_COMPILER)
+        backend = options.setdefault("backend", default.name or OF_VARIANTS)
         if backend not in ("eager", "aot_eager"):
             tracing.import_quietly()
         compiled = torch.compile(fn, **options)
