@@ -10,7 +10,7 @@ import pytest
 from pytest_graphmode import Cause, GraphBuild, GraphLedger, Variant
 from pytest_graphmode.recorder import Recorder
 from pytest_graphmode.report import Rebuilder, Row, properties, read, rebuilders, row
-from pytest_graphmode.report.terminal import table
+from pytest_graphmode.report.terminal import NOTE, table
 
 ROW = Row("test_a.py::test_net", "tf-graph-cpu", 1, 0, 0, 0, 500, 41, 0.3141, 0.000238)
 
