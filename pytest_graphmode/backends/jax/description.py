@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any, Final
 
 import jax
@@ -16,106 +15,53 @@ import jax
 from pytest_graphmode import identity
 from pytest_graphmode.backends.jax.structure import Structure
 from pytest_graphmode.backends.jax.variables import VARIABLES
+from pytest_graphmode.backends.jax.wrappers import JAX, Call, of_jax
 from pytest_graphmode.ledger import Condition
 
-_JAX: Final = str(Path(jax.__file__).parent)
 _BACKEND: Final = str(Path(__file__).parent)
 _CALLS: Final = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 
 
-def identity_of(function: Callable[..., Any], construct: str = "") -> identity.Identity:
-    """The identity of a function that JAX traces, for jax.jit or for a construct such as `scan`.
+def identity_of(call: Call, traced: Callable[..., Any], construct: str = "") -> identity.Identity:
+    """The identity of the function that is called where JAX traces `traced`, for jax.jit or a construct like `scan`.
 
-    JAX's own wrappers are looked through: `vmap(grad(loss))`, `fori_loop(body)`.
+    JAX's transformations are looked through: `vmap(grad(loss))`.
     """
-    inner, roles = function, [construct] if construct else []
-    while getattr(inner, "__graphmode_subject__", None) is None and _of_jax(inner):
+    inner, roles = call.function, [call.maker or construct]
+    while getattr(inner, "__graphmode_subject__", None) is None and of_jax(inner):
         wrapped = getattr(inner, "__wrapped__", None)
-        if callable(wrapped):
-            roles.append(_transformation(inner))
-        else:
-            wrapped = _given(inner)
-            if wrapped is None:
-                break
-            roles[-1:] = [_construct(inner)]
+        if not callable(wrapped):
+            break
+        roles.append(_transformation(inner))
         inner = wrapped
-    return identity.of(inner, owner=function, role=" ".join(filter(None, roles)))
+    return identity.of(inner, owner=traced, role=" ".join(filter(None, roles)))
 
 
 def is_internal(found: identity.Identity) -> bool:
     """Whether a function is JAX's own, such as the jitted functions of jax.numpy, or of this backend."""
-    return found.file.startswith((_JAX, _BACKEND, "jax"))
-
-
-def is_jaxs(function: Callable[..., Any]) -> bool:
-    """Whether a function is JAX's own and stands around no other, told without taking it apart."""
-    return _of_jax(function) and not callable(getattr(function, "__wrapped__", None)) and _given(function) is None
+    return found.file.startswith((JAX, _BACKEND, "jax.", "jaxlib."))
 
 
 def is_dispatch(function: Callable[..., Any]) -> bool:
     """Whether a function is what JAX makes of a single operation that runs eagerly: no function of anybody's."""
-    return _of_jax(function) and function.__code__.co_filename.endswith("dispatch.py")
-
-
-def _of_jax(function: Callable[..., Any]) -> bool:
-    code = getattr(function, "__code__", None)
-    return isinstance(code, CodeType) and code.co_filename.startswith(_JAX)
-
-
-def _given(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    """The user's function that one of JAX's closes over, weakly or not: the body of a `fori_loop`."""
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            content = cell.cell_contents
-        except ValueError:  # the name is not bound yet
-            continue
-        content = content() if isinstance(content, weakref.ref) else content
-        if callable(content) and not isinstance(content, type) and not _of_jax(content):
-            found: Callable[..., Any] = content
-            return found
-    return None
-
-
-def of_user(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Callable[..., Any], Sequence[Any]]:
-    """The user's function that a construct of JAX's wraps, with its own arguments: of `fori_loop` and `map`."""
-    given = _given(function) if _of_jax(function) else None
-    own = None if given is None else _OWN_ARGUMENTS.get(function.__qualname__.partition(".<locals>.")[2])
-    if given is None or own is None:
-        return function, args
-    try:
-        return given, own(args)
-    except (IndexError, TypeError):
-        return function, args
-
-
-_OWN_ARGUMENTS: Final[Mapping[str, Callable[[Any], Sequence[Any]]]] = {
-    "scanned_fun": lambda args: args[0],  # of fori_loop: ((i, x), nothing)
-    "while_body_fun": lambda args: (args[0][0], args[0][2]),  # of fori_loop: ((i, upper, x),)
-    "<lambda>": lambda args: args[1:],  # of map: (nothing, x)
-}
-
-
-def _construct(wrapper: Callable[..., Any]) -> str:
-    """`map` for the function that jax.lax.map makes of its user's."""
-    name = str(wrapper.__qualname__).partition(".")[0].strip("_")
-    return "fori_loop" if name.startswith("fori") else name
+    return of_jax(function) and str(getattr(function, "__code__", "")).find("dispatch.py") >= 0
 
 
 def _transformation(wrapper: Callable[..., Any]) -> str:
-    """`grad` for the `grad_f` that jax.grad makes, and wraps to shorten tracebacks."""
+    """`grad` for the `grad_f` that jax.grad makes, and wraps to shorten tracebacks; nothing for a jit within a jit."""
+    if not isinstance(wrapper, FunctionType):
+        return ""
     cells = [cell.cell_contents for cell in wrapper.__closure__ or ()]
     inner = [part for part in cells if isinstance(part, FunctionType) and part is not wrapper.__wrapped__]  # type: ignore[attr-defined]
-    made = next(filter(_of_jax, inner), wrapper)
+    made = next(filter(of_jax, inner), wrapper)
     return str(made.__code__.co_name).removesuffix("_f").removesuffix("_fun")
 
 
-def structure_of(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], static: Callable[[int, str], bool]
-) -> Structure:
+def structure_of(call: Call, static: Callable[[int, str], bool]) -> Structure:
     """The arguments of a call by their names; `static` says of a parameter's number and name whether it is static."""
     found = Structure()
-    names = positional_names(function)
-    for number, name, value in _named(names, args, kwargs):
+    names = positional_names(call.function)
+    for number, name, value in _named(names, call.args, call.kwargs):
         if name in names:
             found.form[name] = "by keyword" if number < 0 else "by position"
         if static(number, name):

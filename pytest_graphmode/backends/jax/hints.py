@@ -44,6 +44,9 @@ def of_static(name: str, static: Static) -> str:
             f"{static.argument.type_name} has no __eq__ and __hash__, so that JAX takes each object for another value: "
             "give it both (@dataclasses.dataclass(frozen=True) does), or make one object and keep it"
         )
+    if static.no_array:
+        what = "equinox.filter_jit takes what is no array for static, with a graph for each value"
+        return f"{what}: pass {name} as an array, jax.numpy.asarray({name})" if is_number else f"{what}: keep one value"
     if static.of:
         field = name.rpartition(".")[2]
         what = f"{field} is a static field of {static.of}, with a graph for each value"

@@ -24,6 +24,7 @@ CONSTRUCTS: Final[Mapping[str, str]] = {
     "fori_loop": "fori_loop",
     "while_cond": "while_loop",
     "while_body": "while_loop",
+    "while_loop": "while_loop",  # the body, in JAX 0.4
     "cond": "cond",
     "switch": "switch",
 }
@@ -68,17 +69,16 @@ def installed(around: Around, begin: Callable[[], None], outermost: Callable[[],
         UnsupportedError: this version of JAX lacks a step, or calls it otherwise.
     """
     evaluation, pjit = _module("interpreters.partial_eval"), _module("pjit")
-    common = sys.modules.get("jax._src.lax.control_flow.common")
-    if not hasattr(common, _OLD_CONSTRUCT):  # JAX 0.10 and later
+    if not hasattr(pjit, "_create_pjit_jaxpr"):  # JAX 0.10 and later
         replacements = [
             (pjit, "_trace_for_jit", _jit(_existing(pjit, "_trace_for_jit", _MISS), _of_miss, around)),
             (evaluation, "trace_to_jaxpr", _Traced(_existing(evaluation, "trace_to_jaxpr"), around, outermost)),
             (_existing(evaluation, "DynamicJaxprTrace"), "__init__", _begun(_constructor(evaluation), begin)),
         ]
     else:
-        step = _existing(pjit, "_infer_params")
+        common = _module("lax.control_flow.common")
         replacements = [
-            (pjit, "_infer_params", _jit(step, _of_call, around)),
+            (pjit, "_infer_params", _jit(_existing(pjit, "_infer_params"), _of_call, around)),
             (common, _OLD_CONSTRUCT, _construct(_existing(common, _OLD_CONSTRUCT), around, outermost)),
             (evaluation, _OLD_TRACE, _begun(_existing(evaluation, _OLD_TRACE), begin)),
         ]

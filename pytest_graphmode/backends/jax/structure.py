@@ -30,12 +30,21 @@ _MOST_ATTRIBUTES: Final = 6
 class Static:
     """A value that is part of what a graph is looked up by: a static argument, or the static field of a class.
 
-    `of` is the class whose field it is, "" for an argument; `by_object` says that its class compares by identity.
+    `of` is the class whose field it is, "" for an argument; `by_object` says that its class compares by identity,
+    `no_array` that equinox.filter_jit took it for static.
     """
 
     argument: Argument
     of: str = ""
     by_object: bool = False
+    no_array: bool = False
+
+
+@dataclass(frozen=True)
+class StaticLeaf:
+    """A leaf of a tree that is no array, for a function that takes such apart before it calls jax.jit."""
+
+    value: Any
 
 
 @dataclass
@@ -47,15 +56,18 @@ class Structure:
     classes: dict[str, str] = field(default_factory=dict)
     form: dict[str, str] = field(default_factory=dict)
 
-    def add_static(self, name: str, value: Any, of: str = "") -> None:
+    def add_static(self, name: str, value: Any, of: str = "", *, no_array: bool = False) -> None:
         argument = described(name, value)
         self.arguments.append(argument)
-        self.statics[name] = Static(argument, of, compares_by_object(value))
+        self.statics[name] = Static(argument, of, compares_by_object(value), no_array)
 
     def add_tree(self, path: str, tree: Any) -> None:
         """A tree of arrays; JAX's own functions take it apart, which know the classes that its users register."""
         if tree is None:
             self.arguments.append(described(path, tree))
+            return
+        if isinstance(tree, StaticLeaf):
+            self.add_static(path, tree.value, no_array=True)
             return
         children, (kind, static) = _level(tree)
         if kind is None:
@@ -179,7 +191,9 @@ def described(name: str, value: Any) -> Argument:
     """A Python value; an object without a `repr` of its own by its class and attributes."""
     argument = value_argument(name, value)
     text = _text(value, 0)
-    return argument if text is None else replace(argument, text=_cut(text))
+    if text is not None:
+        return replace(argument, text=_cut(text))
+    return argument
 
 
 def _cut(text: str) -> str:
@@ -193,21 +207,34 @@ def _text(value: Any, depth: int) -> str | None:
     if isinstance(value, types.MethodType):
         return f"the method {value.__func__.__qualname__.rpartition('<locals>.')[2]}"
     if isinstance(value, functools.partial):
-        return f"a partial of {_text(value.func, depth) or value.func!r}"
+        return f"a partial of {_shown(value.func, depth)}"
     own: Callable[..., str] = type(value).__repr__
     if isinstance(value, type) or own is not object.__repr__:
-        return None
+        return _text_of_container(value, depth)
     name = type(value).__qualname__.rpartition("<locals>.")[2]
     if depth >= 2:
         return name
     known = list(_attributes(value))[:_MOST_ATTRIBUTES]
-    return f"{name}({', '.join(f'{attribute}={_attribute(part, depth)}' for attribute, part in known)})"
+    return f"{name}({', '.join(f'{attribute}={_shown(part, depth + 1)}' for attribute, part in known)})"
 
 
-def _attribute(value: Any, depth: int) -> str:
+def _text_of_container(value: Any, depth: int) -> str | None:
+    if type(value) not in (list, tuple, dict) or depth >= _DEEPEST:
+        return None
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_shown(key, depth)}: {_shown(part, depth + 1)}' for key, part in value.items())}}}"
+    parts = ", ".join(_shown(part, depth + 1) for part in value)
+    if isinstance(value, list):
+        return f"[{parts}]"
+    return f"({parts},)" if len(value) == 1 else f"({parts})"
+
+
+def _shown(value: Any, depth: int) -> str:
     if isinstance(value, jax.Array):
         return f"{value.dtype}{list(value.shape)}"
-    text = _text(value, depth + 1)
+    if isinstance(value, jax.tree_util.PyTreeDef):
+        return f"a tree of {value.num_leaves}"
+    text = _text(value, depth)
     if text is not None:
         return text
     try:

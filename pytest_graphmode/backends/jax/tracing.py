@@ -22,6 +22,7 @@ from pytest_graphmode.backends.jax.hints import CONSTRUCT_HINTS, HINTS
 from pytest_graphmode.backends.jax.history import History, Traced, causes
 from pytest_graphmode.backends.jax.steps import Step
 from pytest_graphmode.backends.jax.variables import Signal
+from pytest_graphmode.backends.jax.wrappers import Call, of_user, unwrapped
 from pytest_graphmode.ledger import BuildReport, Condition
 from pytest_graphmode.watcher import Sink
 
@@ -70,7 +71,7 @@ class TracingSource:
         def graphmode_probe(x: Any) -> Any:
             return x
 
-        jax.eval_shape(jax.jit(graphmode_probe), jax.ShapeDtypeStruct((), np.float32))
+        jax.jit(graphmode_probe).trace(jax.ShapeDtypeStruct((), np.float32))
 
     def audit_start(self) -> int:
         return len(self._unseen)
@@ -140,7 +141,8 @@ class TracingSource:
 
     def _described(self, step: Step, graph: Any) -> BuildReport:
         seconds = time.perf_counter() - step.started
-        found = description.identity_of(step.function, step.construct)
+        call = unwrapped(step.function, step.args, step.kwargs)
+        found = description.identity_of(call, step.function, step.construct)
         internal = description.is_internal(found) and found.name != _PROBE
         operations = {} if graph is None else description.operations(graph)
         report = BuildReport(
@@ -156,11 +158,11 @@ class TracingSource:
             failed=graph is None,
             internal=internal,
         )
-        return report if internal else self._compared(step, report)
+        return report if internal else self._compared(step, call, report)
 
-    def _compared(self, step: Step, report: BuildReport) -> BuildReport:
+    def _compared(self, step: Step, call: Call, report: BuildReport) -> BuildReport:
         """With the arguments, and what other graphs of the function there are."""
-        traced = _traced(step, report.identity, steps.Cached(step.args, step.kwargs, description.context()))
+        traced = _traced(step, report.identity, call, description.context())
         traced = replace(traced, conditions=self._conditions())
         past = self._history.of(report.identity) or _held(step, traced)
         self._history.add(traced)
@@ -183,19 +185,25 @@ class TracingSource:
 def _is_detail(step: Step, nested: bool) -> bool:
     """Whether a trace is none of a function that anybody knows: of one operation, or a part of JAX's own functions."""
     if nested or step.construct:
-        return description.is_jaxs(step.function)
+        return not of_user(unwrapped(step.function, step.args, step.kwargs).function)
     return description.is_dispatch(step.function)
 
 
-def _traced(step: Step, found: identity.Identity, call: steps.Cached) -> Traced:
-    function, args = description.of_user(step.function, call.args)
-    structure = description.structure_of(function, args, call.kwargs, step.static)
-    return Traced(found, structure, (), call.context)
+def _traced(step: Step, found: identity.Identity, call: Call, context: int) -> Traced:
+    static = step.static if call.function is step.function else _none_static
+    return Traced(found, description.structure_of(call, static), (), context)
+
+
+def _none_static(number: int, name: str) -> bool:
+    return False
 
 
 def _held(step: Step, now: Traced) -> list[Traced]:
     """The graphs of a function that JAX holds and nobody saw built, without the one it just made or tried to."""
-    found = [_traced(step, now.identity, call) for call in steps.cached(step.function)]
+    found = [
+        _traced(step, now.identity, unwrapped(step.function, graph.args, graph.kwargs), graph.context)
+        for graph in steps.cached(step.function)
+    ]
     mine = next((one for one in found if (one.structure, one.context) == (now.structure, now.context)), None)
     return [replace(one, conditions=now.conditions) for one in found if one is not mine]
 

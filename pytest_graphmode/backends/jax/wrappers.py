@@ -1,0 +1,107 @@
+"""Calls of functions that JAX or equinox puts around its users', told as calls of the user's own function.
+
+Called by `tracing.py` before a trace is described.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any, Final
+
+import jax
+
+from pytest_graphmode.backends.jax.structure import StaticLeaf
+
+JAX: Final = str(Path(jax.__file__).parent) + "/"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function and its arguments; `maker` is the construct that made the function of the user's: `fori_loop`."""
+
+    function: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    maker: str = ""
+
+
+def unwrapped(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    """The call of the user's function that a call of `function` stands for."""
+    code = getattr(function, "__code__", None)
+    if isinstance(code, CodeType):
+        name = code.co_filename.replace("\\", "/")
+        if name.startswith(JAX.replace("\\", "/")):
+            return _of_construct(function, args, kwargs)
+        if name.endswith("/equinox/_jit.py"):
+            return _of_equinox(function, args, kwargs)
+    return Call(function, args, kwargs)
+
+
+def of_jax(function: Any) -> bool:
+    """Whether a function's outermost code is JAX's own."""
+    code = getattr(function, "__code__", None)
+    if isinstance(code, CodeType):
+        return code.co_filename.startswith(JAX)
+    return str(type(function).__module__).partition(".")[0] in ("jax", "jaxlib")
+
+
+def of_user(function: Any) -> bool:
+    """Whether somebody else's code stands in a function, perhaps under jax.jit or a transformation."""
+    while of_jax(function) and callable(getattr(function, "__wrapped__", None)):
+        function = function.__wrapped__
+    return callable(function) and not isinstance(function, type) and not of_jax(function)
+
+
+# jax.lax makes functions for `scan` and `while_loop` of those given to `fori_loop` and `map`: how it is called, and how
+# the arguments of the user's are found in those of what it made.
+_MADE: Final[Mapping[str, tuple[str, Callable[[Any], Sequence[Any]]]]] = {
+    "_fori_scan_body_fun": ("fori_loop", lambda args: args[0]),  # ((i, x), nothing)
+    "_fori_body_fun": ("fori_loop", lambda args: (args[0][0], args[0][2])),  # ((i, upper, x),)
+    "map": ("map", lambda args: args[1:]),  # (nothing, x)
+}
+
+
+def _of_construct(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    made = _MADE.get(str(getattr(function, "__qualname__", "")).partition(".<locals>.")[0])
+    given = None if made is None else _given(function)
+    if made is None or given is None:
+        return Call(function, args, kwargs)
+    maker, own = made
+    return Call(given, own(args), {}, maker)
+
+
+def _given(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The user's function that one of JAX's closes over, weakly or not."""
+    for cell in getattr(function, "__closure__", None) or ():
+        content: Any = cell.cell_contents
+        content = content() if isinstance(content, weakref.ref) else content
+        if of_user(content):
+            found: Callable[..., Any] = content
+            return found
+    return None
+
+
+def _of_equinox(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    """`filter_jit` (equinox 0.11 to 0.13) passes arrays in two dicts and the rest, with the trees, as static."""
+    if len(args) != 3 or kwargs:
+        return Call(function, args, kwargs)
+    *dynamic, (static_function, static_first, static_rest) = args
+    arrays = {name: leaves for part in dynamic for name, leaves in part.items()}
+    own = _combined(arrays["fun"], static_function, mark=False)
+    first = _combined(arrays["first"], static_first)
+    rest, keywords = _combined(arrays["rest"], static_rest)
+    return Call(own, (first, *rest)[:-1], keywords)  # the last is equinox's own
+
+
+def _combined(arrays: Sequence[Any], static: tuple[Sequence[Any], Any], *, mark: bool = True) -> Any:
+    """The tree whose leaves are arrays or static; those that are static are marked."""
+    values, tree = static
+    leaves = [
+        array if value is None else StaticLeaf(value) if mark else value
+        for array, value in zip(arrays, values, strict=True)
+    ]
+    return jax.tree_util.tree_unflatten(tree, leaves)
