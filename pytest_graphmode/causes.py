@@ -93,9 +93,10 @@ def _hinted(cause: Cause, report: BuildReport) -> Cause:
     if cause.hint:
         return cause
     hints = report.hints
-    general = hints.get(cause.kind, _HINTS.get(cause.kind, ""))
-    constant = cause.kind == "python-value" and cause.type_name not in _NUMBERS
-    hint = hints.get("python-object", general) if constant else general
+    hint = hints.get(cause.kind, _HINTS.get(cause.kind, ""))
+    if cause.kind == "python-value":
+        general = hint if cause.type_name in _NUMBERS else hints.get("python-object", hint)
+        hint = hints.get(f"python-{cause.type_name}", general)
     return replace(cause, hint=hint.replace("{argument}", cause.argument))
 
 

@@ -16,6 +16,8 @@ from pytest_graphmode.mode_options import require_callable
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True
+
 
 def value_and_grad(
     handle: Handle, fn: Callable[..., Any], argnums: int | Sequence[int], variables: Any, role: str

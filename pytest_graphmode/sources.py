@@ -45,9 +45,12 @@ class Sink(Protocol):
     `call` is a call of a graph, with or without a build; `calls_unknown` says that the framework does not tell of them.
     `eager_call` is the end of an outermost call of eager code that recorded `nodes` autograd nodes (perhaps none);
     `fingerprint` is called only while structures are watched. `note` is for what went wrong beside the code under test,
-    `not_counted` for what makes the counts of a backend wrong.
+    `not_counted` for what makes the counts of a backend wrong. `apart` says that what this thread builds is a graph of
+    the plugin's own checks.
     """
 
+    @property
+    def apart(self) -> bool: ...
     def build(self, report: BuildReport) -> None: ...
     def call(self, backend: str, mode: str) -> None: ...
     def calls_unknown(self, backend: str, mode: str) -> None: ...

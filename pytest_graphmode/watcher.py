@@ -99,6 +99,11 @@ class Watcher:
                 if recorder not in heard:
                     recorder.hidden()
 
+    @property
+    def apart(self) -> bool:
+        """Whether what this thread builds is heard by some recorders alone: graphs of the plugin's own checks."""
+        return self._heard.by is not None
+
     @contextmanager
     def only(self, *recorders: Recorder, told: bool = True) -> Iterator[None]:
         """What this thread builds in the block is heard by these recorders alone: the plugin's own checks' graphs."""

@@ -184,7 +184,7 @@ def test_a_growing_graph_is_rebuilt_at_the_line_that_adds_to_it(graphmode):
     cause = graphmode.ledger.events[-1].cause
     assert cause.kind == "structure"
     line = graphmode.ledger.events[-1].call_site
-    assert line.startswith("test_tensorflow_session.py:")
+    assert line.startswith("tests/backends/test_tensorflow_session.py:")
     assert f"operations were added at {line} (+" in cause.hint
     assert "graph.finalize()" in graphmode.explain()
 
@@ -209,6 +209,54 @@ def test_a_plain_session_under_watch(graphmode):
     assert (ledger.builds, ledger.rebuilds) == (2, 1)
 
 
+def in_a_graph_of_its_own(tf1, make):
+    with tf1.Graph().as_default(), tf1.Session() as session:
+        session.run(make())
+
+
+def test_a_new_graph_and_session_for_every_prediction_are_rebuilds(graphmode):
+    tf = graphmode.lib
+    with graphmode.watch() as ledger:
+        for value in range(3):
+            in_a_graph_of_its_own(tf.compat.v1, lambda value=value: tf.constant(value) + 1)
+    assert (ledger.builds, ledger.rebuilds) == (3, 2)
+    assert str(ledger.events[-1].cause) == (
+        "the same lines built a new graph: make the graph and its session once, before the loop, and feed values "
+        "through placeholders"
+    )
+
+
+def test_graphs_that_other_lines_made_are_other_functions(graphmode):
+    tf = graphmode.lib
+    with graphmode.watch() as ledger:
+        in_a_graph_of_its_own(tf.compat.v1, lambda: tf.constant(1) + 1)
+        in_a_graph_of_its_own(tf.compat.v1, lambda: tf.constant(2.0))
+    assert (ledger.builds, ledger.rebuilds) == (2, 0)
+
+
+def test_a_new_session_of_the_same_graph_is_a_rebuild(graphmode):
+    tf1 = graphmode.lib.compat.v1
+    with graphmode.watch() as ledger, graphmode.lib.Graph().as_default():
+        x = tf1.placeholder("float32", [])
+        y = x * 2.0
+        for value in (1.0, 2.0):
+            with tf1.Session() as session:
+                assert session.run(y, {x: value}) == 2 * value
+    assert (ledger.builds, ledger.rebuilds) == (2, 1)
+    assert "the same graph was given to a new session: make the graph and its session once" in ledger.explain()
+
+
+def test_one_session_fed_through_placeholders_is_no_rebuild(graphmode):
+    """What the hint says."""
+    tf1 = graphmode.lib.compat.v1
+    with graphmode.watch() as ledger, graphmode.lib.Graph().as_default(), tf1.Session() as session:
+        x = tf1.placeholder("int32", [])
+        y = x + 1
+        for value in range(3):
+            assert session.run(y, {x: value}) == value + 1
+    assert (ledger.builds, ledger.rebuilds) == (1, 0)
+
+
 @pytest.mark.graphmode(backends="tf:graph")
 def test_other_modes_have_no_session(graphmode):
     with pytest.raises(AttributeError, match="only tf:session does"):
@@ -226,7 +274,9 @@ class TestXla:
 
     def test_what_xla_cannot_compile_is_named_with_its_line(self, graphmode):
         text = graphmode.function(lambda x: graphmode.lib.strings.as_string(x))
-        with pytest.raises(UnsupportedError, match=r"compile AsString \(made at test_tensorflow_session.py:\d+\)"):
+        with pytest.raises(
+            UnsupportedError, match=r"compile AsString \(made at tests/backends/test_tensorflow_session.py:\d+\)"
+        ):
             text(np.ones(2))
 
     def test_the_gradient_of_a_loop_of_unknown_length_names_the_hint(self, graphmode):

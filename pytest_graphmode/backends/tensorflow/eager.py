@@ -41,7 +41,7 @@ class TensorFlowMode(PythonMode):
         return isinstance(value, own) or is_keras_variable(value)
 
     def is_variable(self, value: object) -> bool:
-        return isinstance(tape.native(value), tf.Variable)
+        return isinstance(native(value), tf.Variable)
 
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
         wanted = tf.as_dtype(dtype)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from pytest_graphmode import identity
 from pytest_graphmode.backends.tensorflow.autograph import has_control_flow
 from pytest_graphmode.backends.tensorflow.internals import autograph_api, autograph_conversion
+from pytest_graphmode.backends.tensorflow.patching import Replacement
 from pytest_graphmode.ledger import Fallback
 from pytest_graphmode.watcher import Sink
 
@@ -22,7 +23,7 @@ __tracebackhide__ = True
 _REASON: Final = "AutoGraph could not transform it, so a Python if or loop in it is decided once, by the trace"
 
 
-def replacement(sink: Sink) -> tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]]:
+def replacement(sink: Sink) -> Replacement:
     """What to replace, for `patching.patched`: where AutoGraph runs a function as it is because of an error."""
 
     def wrap(fall_back: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,7 +34,7 @@ def replacement(sink: Sink) -> tuple[Any, str, Callable[[Callable[..., Any]], Ca
 
         return falling_back
 
-    return autograph_api, "_fall_back_unconverted", wrap
+    return autograph_api, "_fall_back_unconverted", wrap, ("f", "args", "kwargs", "options", "exc")
 
 
 def _fallback(function: Any, error: Any) -> Fallback:

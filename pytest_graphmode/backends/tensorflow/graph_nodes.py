@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 CONTROL_FLOW: Final[Mapping[str, str]] = {
     "While": "while",
@@ -25,19 +25,25 @@ _BODIES: Final[Mapping[str, tuple[str, ...]]] = {
 _CALLS: Final = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
 
-def count(graph: Any, operations: list[Any] | None = None) -> tuple[int, dict[str, int]]:
-    """How many operations a graph (or those given of it) and the functions reached from it have.
+class Counted(NamedTuple):
+    """The operations of a graph: all, the `while`, `cond`, `scan` and `switch` of them, and how many of each type."""
 
-    Each function that an operation calls or loops over counts once. Returns the number of operations, and of the
-    `while`, `cond`, `scan` and `switch` among them.
+    nodes: int = 0
+    control_flow: Mapping[str, int] = {}
+    operations: Mapping[str, int] = {}
 
-    A loop in a name scope `scan`, as tf.scan and `graphmode.scan` make them, counts as `scan`.
+
+def count(graph: Any, operations: list[Any] | None = None) -> Counted:
+    """The operations of a graph (or those given of it) and of the functions reached from it.
+
+    Each function that an operation calls or loops over counts once. A loop in a name scope `scan`, as tf.scan and
+    `graphmode.scan` make them, counts as `scan`.
     """
-    nodes, control_flow = 0, Counter[str]()
+    types, control_flow = Counter[str](), Counter[str]()
     for body in _bodies(graph, graph.get_operations() if operations is None else operations):
-        nodes += len(body)
+        types.update(operation.type for operation in body)
         control_flow.update(_verb(operation) for operation in body if operation.type in CONTROL_FLOW)
-    return nodes, dict(control_flow)
+    return Counted(types.total(), dict(control_flow), dict(types))
 
 
 def _bodies(graph: Any, operations: list[Any]) -> Iterator[list[Any]]:

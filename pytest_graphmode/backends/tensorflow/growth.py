@@ -11,14 +11,14 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import tensorflow as tf
 from tensorflow.python.client import session as session_module
 
 from pytest_graphmode.backends.tensorflow import graph_nodes
-from pytest_graphmode.identity import Identity, call_site, is_library, token
+from pytest_graphmode.backends.tensorflow.patching import patched
+from pytest_graphmode.identity import Identity, call_site, is_library, place, token
 from pytest_graphmode.ledger import BuildReport, Cause
 from pytest_graphmode.watcher import Sink
 
@@ -26,6 +26,7 @@ _HINT: Final = (
     "build the graph once before the loop and feed values through placeholders; "
     "graph.finalize() makes TensorFlow refuse new operations"
 )
+_ONCE: Final = "make the graph and its session once, before the loop, and feed values through placeholders"
 _NAMED_LINES: Final = 3
 _KEPT: Final = "_graphmode_growth"
 
@@ -39,7 +40,8 @@ class Growth:
 
     def __init__(self) -> None:
         self._seen: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()
-        self.location = ""
+        self.lines: tuple[str, ...] = ()
+        self.sessions = 0
         self._owned: list[range] = []
         self._own = _OwnRun()
 
@@ -72,7 +74,9 @@ class Growth:
 
     def added(self, graph: tf.Graph, session: Any) -> list[Any]:
         """The user's operations that the session's runs have not had yet; they count as had from now on."""
-        start = self.had(session) or 0
+        start = self.had(session)
+        self.sessions += start is None
+        start = start or 0
         operations = graph.get_operations()
         self._seen[session] = (graph.version, len(operations))
         mine = [span for span in self._owned if span.stop > start]
@@ -107,18 +111,14 @@ class GrowthSource:
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         # TensorFlow has no public event for a session that is extended; `run` and callables both pass here (2.16-2.21).
-        original = session_module.BaseSession._extend_graph
+        def wrap(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            def extend(session: Any) -> Any:
+                _report(session, sink)
+                return original(session)
 
-        def extend(session: Any) -> Any:
-            _report(session, sink)
-            return original(session)
+            return extend
 
-        session_module.BaseSession._extend_graph = extend
-
-        def detach() -> None:
-            session_module.BaseSession._extend_graph = original
-
-        return detach
+        return patched((session_module.BaseSession, "_extend_graph", wrap, ("self",)))
 
 
 def _report(session: Any, sink: Sink) -> None:
@@ -136,19 +136,30 @@ def _report(session: Any, sink: Sink) -> None:
 
 def _build(session: Any, growth: Growth, added: list[Any], before: int | None) -> BuildReport:
     lines = Counter(line for operation in added if (line := _user_line(operation)) is not None)
-    growth.location = growth.location or next(iter(lines), "") or "?:0"
-    file, _, number = growth.location.rpartition(":")
-    nodes, control_flow = graph_nodes.count(session.graph, added)
-    causes = () if before is None else (_grown(lines, before, before + len(added)),)
+    growth.lines = growth.lines or tuple(lines) or ("?:0",)
+    file, _, number = growth.lines[0].rpartition(":")
+    nodes, control_flow, operations = graph_nodes.count(session.graph, added)
+    cause = _anew(growth) if before is None else _grown(lines, before, before + len(added))
     return BuildReport(
         backend="tf",
         mode="session",
-        identity=Identity("session.run", file, int(number), owner=token(session), library=True),
+        # Graphs that the same lines made are one function, however often they are made.
+        identity=Identity(
+            "session.run", file, int(number), kinds=tuple(sorted(growth.lines)), owner=token(session), library=True
+        ),
         nodes=nodes,
         call_site=call_site(),
         control_flow=control_flow,
-        causes=causes,
+        operations=operations,
+        causes=(cause,),
+        complete=True,
     )
+
+
+def _anew(growth: Growth) -> Cause:
+    """Why a session's first run is a build although the same lines had made a graph before."""
+    what = "the same graph was given to a new session" if growth.sessions > 1 else "the same lines built a new graph"
+    return Cause("new-function-object", what, hint=_ONCE)
 
 
 def _grown(lines: Counter[str], before: int, after: int) -> Cause:
@@ -160,7 +171,7 @@ def _grown(lines: Counter[str], before: int, after: int) -> Cause:
 
 def _short(line: str) -> str:
     path, _, number = line.rpartition(":")
-    return f"{Path(path).name}:{number}"
+    return place(path, number)
 
 
 def _user_line(operation: Any) -> str | None:

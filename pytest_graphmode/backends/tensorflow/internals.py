@@ -4,6 +4,7 @@ Used by `tracing.py` and its neighbours. All were there, as they are, in TensorF
 
 - `tracing_compilation`, `FunctionCache`: where traces are made. A tf.function's public counter is per object, misses
   traces that raise, and sees nothing of functions that nobody kept.
+- `polymorphic_function`: where a method becomes a function of its object, which TensorFlow holds weakly only.
 - `Function`, `ConcreteFunction`: whose calls are seen when they need no trace; TensorFlow has no event for a call.
 - `function_context`: what traces are looked up by besides arguments.
 - `trace_types`, `CustomNestTraceType`, `VariableSpec`: the parts of a trace's arguments. Their protocol is public
@@ -28,7 +29,11 @@ try:
     from tensorflow.python.autograph.impl import conversion as autograph_conversion
     from tensorflow.python.data.ops.structured_function import StructuredFunctionWrapper
     from tensorflow.python.eager import context, record
-    from tensorflow.python.eager.polymorphic_function import function_context, tracing_compilation
+    from tensorflow.python.eager.polymorphic_function import (
+        function_context,
+        polymorphic_function,
+        tracing_compilation,
+    )
     from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
     from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
     from tensorflow.python.eager.polymorphic_function.tf_method_target import TfMethodTarget
@@ -52,6 +57,7 @@ __all__ = [
     "autograph_conversion",
     "context",
     "function_context",
+    "polymorphic_function",
     "record",
     "tf_decorator",
     "trace_types",

@@ -25,7 +25,7 @@ class LayerSource:
     def attach(self, sink: Sink) -> Callable[[], None]:
         tapes = TapeCounter()
         undo_recording = tapes.hear_python()
-        undo_calls = patched((keras.layers.Layer, "__call__", lambda call: _calling(call, tapes, sink)))
+        undo_calls = patched((keras.layers.Layer, "__call__", lambda call: _calling(call, tapes, sink), ("self",)))
 
         def undo() -> None:
             undo_calls()

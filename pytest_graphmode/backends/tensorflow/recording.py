@@ -10,13 +10,15 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.internals import context, record
 from pytest_graphmode.backends.tensorflow.patching import patched
 from pytest_graphmode.watcher import watcher
+
+_RECORDED: Final = ("op_type", "output_tensors", "input_tensors")
 
 
 class _Thread(threading.local):
@@ -52,7 +54,8 @@ class TapeCounter:
     def installed(self) -> Iterator[None]:
         """Count in the block, in every thread."""
         undo_tapes = patched(
-            (tf.GradientTape, "__enter__", self._entering), (tf.GradientTape, "__exit__", self._exiting)
+            (tf.GradientTape, "__enter__", self._entering, ("self",)),
+            (tf.GradientTape, "__exit__", self._exiting, ("self",)),
         )
         undo_recording = self.hear_python()
         try:
@@ -73,7 +76,8 @@ class TapeCounter:
     def hear_python(self) -> Callable[[], None]:
         """Count the calls of graphs and custom gradients, which are told to tapes from Python, until undone."""
         return patched(
-            (record, "record_operation", self._recording), (record, "record_operation_backprop_only", self._recording)
+            (record, "record_operation", self._recording, _RECORDED),
+            (record, "record_operation_backprop_only", self._recording, _RECORDED),
         )
 
     def _entering(self, enter: Callable[..., Any]) -> Callable[..., Any]:

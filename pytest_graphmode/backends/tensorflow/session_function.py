@@ -107,7 +107,7 @@ class SessionFunction:
             failed = False
             return built
         finally:
-            nodes, control_flow = graph_nodes.count(graph, graph.get_operations()[before:])
+            nodes, control_flow, operations = graph_nodes.count(graph, graph.get_operations()[before:])
             watcher.build(
                 BuildReport(
                     backend="tf",
@@ -118,6 +118,7 @@ class SessionFunction:
                     seconds=time.perf_counter() - start,
                     call_site=identity.call_site(),
                     control_flow=control_flow,
+                    operations=operations,
                     causes=causes,
                     hints=HINTS,
                     failed=failed,

@@ -13,20 +13,31 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.dataclass_trees import Carrier
 from pytest_graphmode.backends.tensorflow.internals import CustomNestTraceType, VariableSpec, trace_types
-from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
+from pytest_graphmode.backends.tensorflow.objects import Memory, gone
+from pytest_graphmode.ledger import Argument, Cause, tensor_argument, value_argument
 
 
-def arguments(parameters: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Argument, ...]:
+def arguments(
+    parameters: Mapping[str, Any], names: Mapping[str, str], memory: Memory, causes: list[Cause]
+) -> tuple[Argument, ...]:
     """The leaves of every parameter of a `FunctionType`, named by their paths: `batch['x'][0]`.
 
-    `names` has other names for some of the parameters.
+    `names` has other names for some of the parameters. What TensorFlow looks up by object is described by `memory`,
+    which adds to `causes` why it is none of those it knows.
     """
     variables: dict[object, str] = {}
     return tuple(
-        _described(path, leaf, variables)
+        _by_object(path, leaf, memory, causes)
+        if isinstance(leaf, trace_types.Weakref)
+        else _described(path, leaf, variables)
         for name, parameter in parameters.items()
         for path, leaf in _leaves(names.get(name, name), parameter.type_constraint)
     )
+
+
+def _by_object(path: str, kind: Any, memory: Memory, causes: list[Cause]) -> Argument:
+    value = kind._ref()
+    return gone(path) if value is None else memory.argument(path, value, causes)
 
 
 def _leaves(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
@@ -117,8 +128,6 @@ def _value(kind: Any) -> Any:
     """The Python value a trace is specialized for; a type specification where that is all there is."""
     if isinstance(kind, trace_types.Literal):
         return kind.value
-    if isinstance(kind, trace_types.Weakref):
-        return kind._ref()
     if isinstance(kind, trace_types.Tuple):
         return ()
     if isinstance(kind, trace_types.List):

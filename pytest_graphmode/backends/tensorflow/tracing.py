@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import tensorflow as tf
 
+from pytest_graphmode import identity
 from pytest_graphmode.backends.tensorflow import fallbacks, graph_nodes, trace_types, traced_function
+from pytest_graphmode.backends.tensorflow.hints import hints
 from pytest_graphmode.backends.tensorflow.internals import (
     ConcreteFunction,
     Function,
@@ -23,33 +27,17 @@ from pytest_graphmode.backends.tensorflow.internals import (
     function_context,
     tracing_compilation,
 )
+from pytest_graphmode.backends.tensorflow.objects import Memory
 from pytest_graphmode.backends.tensorflow.patching import existing, patched
-from pytest_graphmode.identity import call_site
-from pytest_graphmode.ledger import BuildReport, Cause, Condition
+from pytest_graphmode.backends.tensorflow.public_counts import Held, PublicCounts
+from pytest_graphmode.backends.tensorflow.traced_function import Methods
+from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
 from pytest_graphmode.watcher import Sink
 
 __tracebackhide__ = True
 
 _XLA: Final = "_XlaMustCompile"
-
-_HINTS: Final[Mapping[str, str]] = {
-    "shape": "tf.function(reduce_retracing=True) or an input_signature with None",
-    "rank": "pass tensors of one rank, or an input_signature with tf.TensorSpec(None)",
-    "dtype": "cast {argument} before the call, or accept one build per dtype",
-    "python-value": "pass a tensor, or accept one build per value",
-    "python-object": "pass an equal value each time, or accept one build per value",
-    "structure": "pass {argument} with the same keys, length and types each time",
-    "new-function-object": "wrap the function once, outside the loop, and call that",
-    "variable-creation": "create variables before the first call if tracing twice takes too long",
-    "device": "call the function on one device, or accept one build per device",
-    "global-state": "enter the scope before the first call, and call the function only inside or only outside of it",
-    "cache-reset": "TensorFlow keeps no graph of a trace that raised: let the function fail before it is traced",
-}
-_HINTS_IF_RELAXED: Final[Mapping[str, str]] = {
-    **_HINTS,
-    "shape": "reduce_retracing is on and relaxes this dimension from here on; to save this build too, pad the data "
-    "to one shape (for batches: drop_remainder=True)",
-}
+_VECTORIZING: Final = "/ops/parallel_for/"
 
 
 class _Thread(threading.local):
@@ -60,24 +48,39 @@ class _Thread(threading.local):
 
 
 class TracingSource:
-    """Reports the traces and calls of tf.functions; see `watcher.EventSource`."""
+    """Reports the traces and calls of tf.functions; see `sources.EventSource`."""
 
     def __init__(self) -> None:
         self._thread = _Thread()
+        self._methods = Methods()
+        self._counts = PublicCounts()
+        self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         existing(tf.__internal__.FuncGraph, "_get_function")  # what `graph_nodes.py` follows calls by
+        traced = ("function_type", "type_context", "func_graph", "tracing_options")
         return patched(
-            (tracing_compilation, "_create_concrete_function", lambda trace: self._tracing(trace, sink)),
-            (FunctionCache, "generalize", self._generalizing),
-            (Function, "_call", lambda call: _calling(call, sink, _mode_of_function)),
-            (ConcreteFunction, "_call_impl", lambda call: _calling(call, sink, _mode_of_concrete_function)),
+            (tracing_compilation, "_create_concrete_function", lambda trace: self._tracing(trace, sink), traced),
+            (FunctionCache, "generalize", self._generalizing, ("self", "context", "function_type")),
+            (Function, "_call", lambda call: self._calling(call, sink), ("self", "args", "kwds")),
+            (ConcreteFunction, "_call_impl", lambda call: _calling_concrete(call, sink), ("self",)),
+            self._methods.replacement(),
             fallbacks.replacement(sink),
         )
 
     def reset(self) -> None:
         """Make AutoGraph say again which functions it can't transform; what was traced stays."""
         fallbacks.forget()
+
+    def probe(self) -> None:
+        """Build one graph; not by a call, which builds none under run_functions_eagerly."""
+        tf.function(lambda x: x, autograph=False).get_concrete_function(tf.TensorSpec([]))
+
+    def audit_start(self) -> object:
+        return self._counts.start()
+
+    def audit(self, start: object) -> str | None:
+        return self._counts.difference(start)
 
     def _generalizing(self, generalize: Callable[..., Any]) -> Callable[..., Any]:
         """With reduce_retracing the trace is of a generalized type; this call is the last to see the actual one."""
@@ -92,76 +95,122 @@ class TracingSource:
         def tracing(function_type: Any, type_context: Any, func_graph: Any, tracing_options: Any) -> Any:
             __tracebackhide__ = True
             wanted, self._thread.wanted = self._thread.wanted, None
-            report = _Report(wanted or function_type, tracing_options)
+            report = self._described(wanted or function_type, tracing_options, sink)
             outer, self._thread.nested = self._thread.nested, 0.0
             start = time.perf_counter()
             failed = True
             try:
                 concrete = trace(function_type, type_context, func_graph, tracing_options)
                 failed = False
+                self._counts.traced(tracing_options, apart=sink.apart)
                 return concrete
             finally:
                 seconds = time.perf_counter() - start
-                sink.build(report.finished(func_graph, seconds - self._thread.nested, failed))
+                built = replace(report, seconds=seconds - self._thread.nested, failed=failed)
                 self._thread.nested = outer + seconds
+                sink.build(_measured(built, func_graph, sink))
 
         return tracing
 
+    def _described(self, function_type: Any, options: Any, sink: Sink) -> BuildReport:
+        """What is known when a trace begins: the function may change what it closes over while it is traced."""
+        captures = options.function_captures
+        memory = Memory() if captures is None else self._memories.setdefault(captures, Memory())
+        try:
+            return self._report(function_type, options, memory)
+        except Exception as error:  # of the user's own classes: no concern of the code that is being traced
+            sink.note(f"a trace of {options.name} could not be described: {type(error).__name__}: {error}")
+            found = identity.Identity(options.name, "?", 0, owner=identity.token(captures) if captures else 0)
+            return BuildReport("tf", _mode(options.attributes), found, internal=options.function_cache is None)
 
-def _calling(call: Callable[..., Any], sink: Sink, mode: Callable[[Any], str]) -> Callable[..., Any]:
-    """Report the calls that Python makes, not those inside a graph under construction."""
+    def _report(self, function_type: Any, options: Any, memory: Memory) -> BuildReport:
+        subject = traced_function.subject(options, self._methods)
+        repeats = _repeats_for_variables(options)
+        causes = [Cause("variable-creation")] if repeats else []
+        arguments = trace_types.arguments(function_type.parameters, subject.names, memory, causes)
+        causes += memory.forms(_forms(function_type.parameters, subject.names))
+        context = function_context.make_function_context(options.scope_type).context
+        held = self._counts.held(options)
+        return BuildReport(
+            backend="tf",
+            mode=_mode(options.attributes),
+            identity=subject.identity,
+            arguments=arguments,
+            call_site=identity.call_site(),
+            causes=tuple(causes),
+            considered=_considered(arguments, subject.identity),
+            hints=hints(relaxed=options.reduce_retracing, vectorized=_VECTORIZING in subject.identity.file),
+            internal=subject.internal,
+            conditions=_conditions(context),
+            existing=bool(held) and not repeats,
+            earlier=lambda: [_earlier(one, options, subject, memory) for one in held],
+        )
+
+    def _calling(self, call: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
+        """Report the calls that Python makes, not those inside a graph under construction."""
+        executing_eagerly, counts = context.executing_eagerly, self._counts
+
+        def calling(function: Any, /, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            counts.called(function)
+            if executing_eagerly():
+                sink.call("tf", _mode_of_function(function))
+            return call(function, *args, **kwargs)
+
+        return calling
+
+
+def _calling_concrete(call: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
     executing_eagerly = context.executing_eagerly
 
     def calling(function: Any, /, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         if executing_eagerly():
-            sink.call("tf", mode(function))
+            sink.call("tf", _mode(getattr(function, "_attrs", None)))
         return call(function, *args, **kwargs)
 
     return calling
+
+
+def _measured(report: BuildReport, graph: Any, sink: Sink) -> BuildReport:
+    try:
+        counted = graph_nodes.count(graph)
+    except Exception as error:  # of a graph that TensorFlow gave up half-way
+        sink.note(f"the graph of {report.identity.name} could not be counted: {type(error).__name__}: {error}")
+        return report
+    nodes, control_flow, operations = counted
+    return replace(report, nodes=nodes, control_flow=control_flow, operations=operations)
 
 
 def _mode_of_function(function: Any) -> str:
     return "xla" if function._jit_compile else "graph"
 
 
-def _mode_of_concrete_function(function: Any) -> str:
-    return _mode(getattr(function, "_attrs", None))
-
-
 def _mode(attributes: Mapping[str, Any] | None) -> str:
     return "xla" if attributes and attributes.get(_XLA) else "graph"
 
 
-class _Report:
-    """What is known when a trace begins: the function may change what it closes over while it is traced."""
+def _considered(arguments: tuple[Argument, ...], function: identity.Identity) -> frozenset[str] | None:
+    """All arguments but those that a partial holds, which are part of the function; None for simply all."""
+    held = {content.name: content.text for content in function.contents if content.role == "partial"}
+    fixed = {one.name for one in arguments if held.get(one.name) == one.text}
+    if not fixed:
+        return None
+    return frozenset(name for one in arguments for name in (one.name, one.root) if name not in fixed)
 
-    def __init__(self, function_type: Any, options: Any) -> None:
-        self._mode = _mode(options.attributes)
-        self._subject = traced_function.subject(options)
-        self._arguments = trace_types.arguments(function_type.parameters, self._subject.names)
-        self._conditions = _conditions(options.scope_type)
-        self._hints = _HINTS_IF_RELAXED if options.reduce_retracing else _HINTS
-        self._causes = (Cause("variable-creation"),) if _repeats_for_variables(options) else ()
-        self._call_site = call_site()
 
-    def finished(self, graph: Any, seconds: float, failed: bool) -> BuildReport:
-        nodes, control_flow = graph_nodes.count(graph)
-        return BuildReport(
-            backend="tf",
-            mode=self._mode,
-            identity=self._subject.identity,
-            arguments=self._arguments,
-            nodes=nodes,
-            seconds=seconds,
-            call_site=self._call_site,
-            control_flow=control_flow,
-            causes=self._causes,
-            hints=self._hints,
-            failed=failed,
-            internal=self._subject.internal,
-            conditions=self._conditions,
-        )
+def _earlier(held: Held, options: Any, subject: traced_function.Subject, memory: Memory) -> BuildReport:
+    """A graph that a tf.function held already, for the comparison with a new one."""
+    arguments = trace_types.arguments(held.function_type.parameters, subject.names, memory, [])
+    conditions = () if held.context is None else _conditions(held.context.context)
+    return BuildReport("tf", _mode(options.attributes), subject.identity, arguments=arguments, conditions=conditions)
+
+
+def _forms(parameters: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """How arguments of a wrapper that takes `*args, **kwargs` were given, by the names of what it wraps."""
+    known = set(names.values())
+    found = {names[name]: "by position" for name in parameters if name in names}
+    return found | {name: "by keyword" for name in parameters if name in known}
 
 
 def _repeats_for_variables(options: Any) -> bool:
@@ -171,11 +220,11 @@ def _repeats_for_variables(options: Any) -> bool:
     return options.scope_type is scopes.NO_VARIABLE_CREATION and cache is not None and len(cache) == 1
 
 
-def _conditions(scope_type: Any) -> tuple[Condition, ...]:
+def _conditions(eager_context: Any) -> tuple[Condition, ...]:
     """What else TensorFlow looks traces up by, as text."""
     return tuple(
         Condition("device" if name == "device_functions" else "global-state", _STATE.get(name, name), str(value))
-        for name, value in function_context.make_function_context(scope_type).context._asdict().items()
+        for name, value in eager_context._asdict().items()
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.identity import place
 
 __tracebackhide__ = True
 
@@ -59,7 +59,7 @@ def unsupported(message: str) -> str | None:
     if _FAILED not in message:
         return None
     places = _LINE.findall(message)
-    where = f" (made at {Path(places[-1][0]).name}:{places[-1][1]})" if places else ""
+    where = f" (made at {place(*places[-1])})" if places else ""
     if "fixed tensor list size" in message:
         return f"XLA can't compile the gradient of a loop of unknown length{where}: {_LOOP_HINT}"
     operations = ", ".join(dict.fromkeys(name for name, _ in _OPERATION.findall(message)))

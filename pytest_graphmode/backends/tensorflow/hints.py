@@ -1,0 +1,47 @@
+"""What ends the rebuilds of a tf.function, by the kind of their cause: what ends them first, what limits them second.
+
+Each one is tried to the letter in `tests/backends/test_tensorflow_hints.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_HINTS: Final[Mapping[str, str]] = {
+    "shape": "tf.function(input_signature=[tf.TensorSpec(...)]) with None for what varies, or "
+    "tf.function(reduce_retracing=True), which builds once more and then no more",
+    "rank": "tf.function(input_signature=[tf.TensorSpec(None)]), or pass tensors of one rank",
+    "dtype": "cast {argument} to one dtype before the call, or accept one build per dtype",
+    "python-value": "pass a tensor, tf.constant({argument}), where it is computed with; accept one build per value "
+    "where Python needs the number (a length, an axis, an argument of a layer)",
+    "python-bool": "accept one build per value (at_most=1), or pass a tensor, tf.constant({argument}), where only an "
+    "`if` of the function looks at it; other code, such as Keras' Dropout, needs the Python bool",
+    "python-object": "pass an equal value each time, or accept one build per value",
+    "structure": "pass {argument} with the same keys, length and types each time",
+    "new-function-object": "wrap the function once, outside the loop, and call that",
+    "closure": "make and wrap the function once, outside the loop, and pass it {argument} as an argument, a number as "
+    "a tensor",
+    "variable-creation": "create variables before the first call if tracing twice takes too long",
+    "device": "call the function on one device, or accept one build per device",
+    "global-state": "enter the scope before the first call, and call the function only inside or only outside of it",
+    "cache-reset": "TensorFlow keeps no graph of a trace that raised: let the function fail before it is traced",
+}
+_RELAXED: Final = (
+    "reduce_retracing is on and relaxes this dimension from here on; to save this build too, pad the data to one shape "
+    "(for batches: drop_remainder=True)"
+)
+_VECTORIZED: Final = (
+    "call it inside a tf.function that is made once, outside the loop: outside of one, tf.vectorized_map and jacobians "
+    "build a graph on every call"
+)
+
+
+def hints(*, relaxed: bool, vectorized: bool) -> Mapping[str, str]:
+    """The hints for a function that `reduce_retracing` relaxes, or that TensorFlow makes to vectorize a loop."""
+    found = dict(_HINTS)
+    if relaxed:
+        found["shape"] = _RELAXED
+    if vectorized:
+        found["new-function-object"] = found["closure"] = found["another-object"] = _VECTORIZED
+    return found

@@ -1,0 +1,141 @@
+"""Arguments that TensorFlow looks up by object: functions, methods, models, settings of a class of the user's.
+
+Used by `trace_types.py`. TensorFlow holds such an argument weakly, and traces again for every other object, or once the
+one it knew is gone; a `Memory` keeps what its builds were told, in words, to say what became of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pytest_graphmode import closure, contents, identity
+from pytest_graphmode.arguments import root_of
+from pytest_graphmode.ledger import Argument, Cause
+
+_FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
+_LONGEST: Final = 60
+_KEPT: Final = 8
+_HINTS: Final = {
+    "method": "a method is made anew each time it is read, and TensorFlow knows {argument} by object only: keep one "
+    "(`step = model.step`) and pass that each time",
+    "function": "TensorFlow knows {argument} by object only, and this one was made anew: define it once, outside the "
+    "loop, and pass that each time",
+}
+_GONE: Final = (
+    "TensorFlow knows {argument} by object only, and the one of the earlier build is gone: make it once, keep it and "
+    "pass that each time"
+)
+_OTHER: Final = (
+    "TensorFlow knows {argument} by object only: keep one and pass that each time, give what differs as a tensor, or "
+    "accept one build per object"
+)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """An object that a build was told about."""
+
+    reference: Any
+    token: int
+    text: str
+    type_name: str
+    attributes: tuple[tuple[str, str], ...]
+
+    def is_of(self, value: Any) -> bool:
+        """Whether TensorFlow takes `value` for this object."""
+        known = self.reference()
+        if known is None or known is value:
+            return known is value
+        try:
+            return bool(known == value)
+        except Exception:  # the user's own code, met in the middle of a trace that must go on
+            return False
+
+
+class Memory:
+    """What the builds of one tf.function were told about objects, by the path of the argument."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[_Known]] = {}
+        self._forms: dict[str, str] = {}
+
+    def argument(self, path: str, value: Any, causes: list[Cause]) -> Argument:
+        """An object in words; why it is none of those before is added to `causes`."""
+        known = self._known.setdefault(path, [])
+        found = next((one for one in reversed(known) if one.is_of(value)), None)
+        if found is None:
+            found = _described(path, value)
+            if known:
+                causes.append(_cause(path, known[-1], found))
+            known.append(found)
+            del known[:-_KEPT]
+        return Argument(sys.intern(path), found.text, root_of(path), type_name=found.type_name, note=str(found.token))
+
+    def forms(self, forms: dict[str, str]) -> Iterator[Cause]:
+        """Arguments that are now given by keyword and were by position, or the reverse: another call to TensorFlow."""
+        for name, form in forms.items():
+            before = self._forms.get(name, form)
+            if before != form:
+                hint = f"give {name} in the same way each time, always by position or always by keyword"
+                yield Cause("structure", name, before, form, hint)
+        self._forms.update(forms)
+
+
+def gone(path: str) -> Argument:
+    """An object that an earlier build was given and that nothing is known of any more."""
+    return Argument(sys.intern(path), "an object that is gone", root_of(path), type_name="object", note="gone")
+
+
+def _described(path: str, value: Any) -> _Known:
+    content = contents.described("argument", path, value)
+    kind = "method" if isinstance(value, types.MethodType) else content.type_name
+    try:
+        reference: Any = weakref.ref(value)
+    except TypeError:
+        reference = lambda: None  # noqa: E731
+    public = tuple(pair for pair in content.attributes if not pair[0].startswith("_"))
+    content = content._replace(attributes=public or content.attributes)
+    return _Known(reference, identity.token(value), _text(value, content), kind, content.attributes)
+
+
+def _text(value: Any, content: contents.Content) -> str:
+    if isinstance(value, types.MethodType):
+        return f"the method {_name(value.__func__)}"
+    if isinstance(value, _FUNCTIONS):
+        return f"the function {_name(value)}"
+    if callable(closure.quiet_attribute(value, "python_function")):
+        return f"the tf.function {_name(value.python_function)}"
+    if closure.is_data(value):
+        return f"{content.type_name} {content.text}"
+    return _cut(_with(content.type_name, content.attributes))
+
+
+def _name(function: Any) -> str:
+    return identity.of(function).name
+
+
+def _with(type_name: str, attributes: tuple[tuple[str, str], ...]) -> str:
+    """`Settings(rate=0.1)`."""
+    return f"{type_name}({', '.join(f'{name}={text}' for name, text in attributes)})"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def _cause(path: str, before: _Known, after: _Known) -> Cause:
+    """Why `after` is not taken for the object of the build before."""
+    general = _GONE if before.reference() is None else _OTHER
+    hint = _HINTS.get(after.type_name, general).replace("{argument}", path)
+    old = dict(before.attributes)
+    differing = tuple((name, text) for name, text in after.attributes if old.get(name, text) != text)[:3]
+    if differing and before.type_name == after.type_name:
+        was = _with(before.type_name, tuple((name, old[name]) for name, _ in differing))
+        return Cause("python-value", path, was, _with(after.type_name, differing), hint, after.type_name)
+    return Cause("python-value", path, before.text, after.text, hint, after.type_name)
