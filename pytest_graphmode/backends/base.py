@@ -152,6 +152,9 @@ class Mode(Protocol):
     def plain_modes(self, eager: Mode) -> Sequence[Mode]:
         """Modes in which Python runs as it is on this mode's values, the best first; `eager` is the backend's own."""
 
+    def undecorated(self) -> AbstractContextManager[None]:
+        """In the block functions that the framework's own compiler decorates run as the Python that they are."""
+
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """The state after `state = body(state)` while `cond(state)`, a bool tensor or Python bool, holds."""
 

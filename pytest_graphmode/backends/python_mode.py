@@ -60,6 +60,9 @@ class PythonMode:
     def plain_modes(self, eager: Mode) -> Sequence[Mode]:
         return (eager,)
 
+    def undecorated(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         while bool(cond(state)):
             state = body(state)

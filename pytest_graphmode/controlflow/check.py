@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_graphmode import calls, identity, trees
 from pytest_graphmode.compare import first_leaf_mismatch
 from pytest_graphmode.controlflow.cases import Case, cases_of
 from pytest_graphmode.controlflow.journal import BRANCHES, LOOPS, Journal, Place, observed
-from pytest_graphmode.controlflow.plain import native_worlds, numpy_world, run_plainly
+from pytest_graphmode.controlflow.plain import run_plainly, worlds_for
+from pytest_graphmode.controlflow.statements import Statement, statements_of
+from pytest_graphmode.controlflow.steps import Steps
 from pytest_graphmode.mode_options import require_callable
 from pytest_graphmode.watcher import recording, watcher
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
     from pytest_graphmode.handle import Handle
-    from pytest_graphmode.ledger import GraphBuild, GraphLedger
+    from pytest_graphmode.ledger import GraphBreak, GraphBuild, GraphLedger
 
 _NODES: Final = {"loop": (LOOPS, ("while", "scan")), "branch": (BRANCHES, ("cond", "switch"))}
+_INSTEAD: Final = {
+    "if": "graphmode.cond(pred, true_fn, false_fn, *operands)",
+    "while": "graphmode.while_loop(cond, body, loop_vars)",
+    "for": "graphmode.fori_loop(lower, upper, body, init) or graphmode.scan(f, init, xs)",
+}
 _PLURALS: Final = {"loop": "loops", "branch": "branches"}
 
 
@@ -36,10 +45,11 @@ def check_control_flow(
     Args:
         cases: tuples of arguments; their numbers become tensors, Python's too.
         reference: the plain Python to compare with, instead of `fn` itself; it gets NumPy values of the same dtypes.
-        coverage: fail where a branch of a `cond` or `switch` was taken by no case, and where a `while_loop` or a
-            `fori_loop` never ran zero times or never several times; loops with Python bounds and scans are exempt.
-        in_graph: in a static mode, fail where the graph holds fewer loops or branches than the code that a plain run
-            met, so that one was unrolled or decided while the graph was built.
+        coverage: fail where a branch of a `cond`, a `switch` or Python's own `if` in the code of `fn` was taken by no
+            case, and where a `while_loop`, a `fori_loop`, a `while` or a `for` never ran zero times or never several
+            times; loops whose bounds no case can change and scans are exempt.
+        in_graph: in a static mode, fail where the graph breaks, and where it holds fewer loops or branches than the
+            code that a plain run met, so that one was unrolled or decided while the graph was built.
 
     Raises:
         AssertionError: the results differ, cases of one signature rebuild the graph, or the above.
@@ -61,31 +71,37 @@ class _Check:
     def failure(self, reference: Callable[..., Any] | None, coverage: bool, in_graph: bool) -> str | None:
         """What is wrong, None if nothing is."""
         graph = _GraphRun(self._handle, self._fn, self._cases)
-        worlds = [numpy_world(), *native_worlds(self._handle)]
+        in_graph = in_graph and self._handle._mode.static
+        run = _Plain(Journal(), Steps({}), [])
         if reference is None or coverage or in_graph:
-            _, (journal, expected) = run_plainly(self._handle, worlds, self._journaled)
+            _, run = run_plainly(self._handle, worlds_for(self._handle, self._fn), self._followed)
+        expected = run.results
         if reference is not None:
+            worlds = worlds_for(self._handle, reference)
             _, expected = run_plainly(self._handle, worlds, lambda mode: self._results(reference, mode))
-        static = self._handle._mode.static
         return (
             self._difference(graph.results, expected)
+            or (graph.broken(run.steps.statements) if in_graph else None)
             or graph.rebuild
-            or (_gaps(journal, len(self._cases)) if coverage else None)
-            or (graph.missing(journal) if in_graph and static else None)
+            or (_gaps([*run.journal.places, *run.steps.statements], len(self._cases)) if coverage else None)
+            or (graph.missing(run.journal) if in_graph else None)
         )
 
-    def _journaled(self, mode: Mode) -> tuple[Journal, list[Any]]:
-        journal = Journal()
+    def _followed(self, mode: Mode) -> _Plain:
+        """A plain run of the function itself, and what it did at every branch and loop."""
+        steps = Steps(statements_of(self._fn, max(len(case.args) for case in self._cases)))
+        journal = Journal(steps)
         with self._handle.running_as(self._handle._framework, observed(mode, journal)):
-            return journal, self._results(self._fn, mode, journal)
+            return _Plain(journal, steps, self._results(self._fn, mode, journal))
 
     def _results(self, fn: Callable[..., Any], mode: Mode, journal: Journal | None = None) -> list[Any]:
-        results = []
-        for case in self._cases:
-            if journal is not None:
-                journal.case = case.number
-            results.append(self._handle.numpy(fn(*case.made_for(mode))))
-        return results
+        return [self._result(fn, case, mode, journal) for case in self._cases]
+
+    def _result(self, fn: Callable[..., Any], case: Case, mode: Mode, journal: Journal | None) -> Any:
+        args = case.made_for(mode)
+        with journal.of(case.number) if journal is not None else nullcontext():
+            result = fn(*args)
+        return self._handle.numpy(result)
 
     def _difference(self, actual: Sequence[Any], expected: Sequence[Any]) -> str | None:
         for case, got, wanted in zip(self._cases, actual, expected, strict=True):
@@ -101,6 +117,13 @@ class _Check:
         return None
 
 
+@dataclass(frozen=True)
+class _Plain:
+    journal: Journal
+    steps: Steps
+    results: list[Any]
+
+
 class _GraphRun:
     """One function of the variant's mode, called on every case, with what was built for it.
 
@@ -114,10 +137,12 @@ class _GraphRun:
         self.rebuild: str | None = None
         self._served: dict[object, list[Case]] = {}
         self._builds: dict[object, list[GraphBuild]] = {}
+        self._breaks: list[GraphBreak] = []
         with recording() as recorder, watcher.only(recorder), calls.uncounted(not handle._mode.static):
             function = handle.function(fn)
             for case in cases:
                 self._call(function, case, recorder.ledger)
+            self._breaks += recorder.ledger.graph_breaks
         for _ in cases:
             watcher.call(handle.backend, handle.mode)
 
@@ -130,6 +155,17 @@ class _GraphRun:
         elif ledger.rebuilds > rebuilds and self.rebuild is None:
             self.rebuild = f"{case} has the signature of {same[0]} and built the graph again\n{ledger.explain()}"
         same.append(case)
+
+    def broken(self, statements: Sequence[Statement]) -> str | None:
+        """Where the graph breaks, and what to write there instead; also where the test met the break before."""
+        name = identity.of(self._fn).name
+        earlier = [one for one in self._handle.ledger.graph_breaks if one.function == name]
+        places = dict.fromkeys(one.where for one in [*self._breaks, *earlier])
+        if not places:
+            return None
+        reasons = {one.where: one.reason for one in [*earlier, *self._breaks]}
+        told = "\n".join(f"  {_break(where, reasons[where], statements)}" for where in places)
+        return f"it is not all in one graph, which breaks\n{told}\nor pass in_graph=False"
 
     def missing(self, journal: Journal) -> str | None:
         """The loops or branches that a graph lacks."""
@@ -169,8 +205,16 @@ def _current(builds: Iterable[GraphBuild]) -> list[GraphBuild]:
     return kept
 
 
-def _gaps(journal: Journal, cases: int) -> str | None:
-    gaps = [gap for place in journal.places for gap in place.gaps()]
+def _break(where: str, reason: str, statements: Sequence[Statement]) -> str:
+    """What broke a graph: one of Python's own statements on a tensor, or what the framework says."""
+    for statement in statements:
+        if statement.is_at(where):
+            return f"at Python's {statement}, which needs the value of a tensor: use {_INSTEAD[statement.kind]}"
+    return f"at {where}: {(reason.strip().splitlines() or ['no reason given'])[0]}"
+
+
+def _gaps(places: Sequence[Place | Statement], cases: int) -> str | None:
+    gaps = [gap for place in places for gap in place.gaps()]
     if not gaps:
         return None
     told = "\n".join(f"  {gap}" for gap in gaps)

@@ -146,11 +146,14 @@ class _Run:
         return bool(spec == other_spec) and all(map(_equal, mine, theirs))
 
     def told(self, other: _Run) -> str:
-        """The first leaf that differs between two results, else the first leaf."""
+        """The first element that differs between two results, else the first leaf."""
         pairs = list(zip(trees.paths(self.result, "result"), trees.leaves(other.result), strict=False))
         if not pairs:
             return "returned nothing"
         (path, mine), theirs = next((pair for pair in pairs if not _equal(pair[0][1], pair[1])), pairs[0])
+        index = _differing(mine, theirs)
+        if index is not None:
+            path, mine, theirs = f"{path} at {list(index)}", mine[index], theirs[index]
         return f"{path} {_short(mine)} -> {_short(theirs)}"
 
 
@@ -159,6 +162,14 @@ def _equal(a: Any, b: Any) -> bool:
         numeric = a.dtype.kind in "fc"
         return np.array_equal(a, b, equal_nan=numeric)
     return bool(a == b)
+
+
+def _differing(mine: Any, theirs: Any) -> tuple[int, ...] | None:
+    """The index of the first element that differs between two arrays of one shape."""
+    if not isinstance(mine, np.ndarray) or not mine.ndim or np.shape(theirs) != mine.shape:
+        return None
+    differ = np.asarray(mine != theirs)
+    return tuple(int(i) for i in np.unravel_index(int(differ.argmax()), mine.shape)) if differ.any() else None
 
 
 def _short(leaf: Any) -> str:

@@ -7,11 +7,16 @@ function has to hold.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, cast
+
+from pytest_graphmode.controlflow.statements import ran_times
+from pytest_graphmode.controlflow.steps import Steps
+from pytest_graphmode.places import place as located
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
@@ -56,7 +61,7 @@ class Place:
     def gaps(self) -> Iterable[str]:
         """What no case did here, and which case would."""
         if self.verb in LOOPS and not self.exempt and self.trips:
-            ran = _ran(self.trips)
+            ran = ran_times(self.trips)
             if 0 not in self.trips:
                 yield f"{self} never ran zero times, it {ran}: add {_TO_SKIP[self.verb]}"
             if max(self.trips) < 2:
@@ -75,17 +80,30 @@ class Place:
         return f"index is {number}{bound}"
 
 
-def _ran(trips: set[int]) -> str:
-    low, high = min(trips), max(trips)
-    return f"ran {low} time{'' if low == 1 else 's'}" if low == high else f"ran {low} to {high} times"
-
-
 class Journal:
-    """The places that the cases met; `case` is the number of the one that runs."""
+    """The places that the cases met; `case` is the number of the one that runs, whose steps are followed too."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: Steps | None = None) -> None:
         self.case = 0
+        self._steps = steps or Steps({})
         self._places: dict[Hashable, Place] = {}
+
+    @contextmanager
+    def of(self, case: int) -> Iterator[None]:
+        """The run of one case."""
+        self.case = case
+        with self._steps.followed():
+            yield
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Nothing that runs in the block is noted."""
+        places, self._places = self._places, {}
+        paused, self._steps.paused = self._steps.paused, True
+        try:
+            yield
+        finally:
+            self._places, self._steps.paused = places, paused
 
     @property
     def places(self) -> list[Place]:
@@ -103,7 +121,7 @@ class Journal:
             frame = frame.f_back
         assert frame is not None
         # The instruction, not the line: one line can hold two verbs.
-        where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        where = located(frame.f_code.co_filename, frame.f_lineno)
         place = self._places.setdefault((verb, frame.f_code, frame.f_lasti), Place(verb, where))
         place.cases.add(self.case)
         return place
@@ -136,7 +154,9 @@ class Observed:
         place = self._journal.enter("scan")
         place.exempt = True
         place.trips.add(len(xs[0]))
-        return self._observed.scan(f, init, xs)
+        # Over nothing it runs, if at all, for the kinds of its results: no step of the loop, and no case of a branch.
+        with nullcontext() if len(xs[0]) else self._journal.closed():
+            return self._observed.scan(f, init, xs)
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
         place = self._journal.enter("cond")

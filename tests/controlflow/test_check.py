@@ -20,7 +20,8 @@ def countdown(handle, n):
 
 
 FIRST_LINE = countdown.__code__.co_firstlineno
-BRANCH, LOOP = f"cond at test_check.py:{FIRST_LINE + 4}", f"while_loop at test_check.py:{FIRST_LINE + 6}"
+HERE = "tests/controlflow/test_check.py"
+BRANCH, LOOP = f"cond at {HERE}:{FIRST_LINE + 4}", f"while_loop at {HERE}:{FIRST_LINE + 6}"
 
 
 @pytest.fixture
@@ -179,7 +180,8 @@ def test_two_verbs_of_one_line_are_two_places(static, mode):
     mode.control_flow = {"cond": 1}
     message = failure(static, fn, [(0,), (1,), (2,)])
     assert re.search(
-        r"holds 1 branch where the code has 2: cond at test_check.py:(\d+), cond at test_check.py:\1\n", message
+        rf"holds 1 branch where the code has 2: cond at {HERE}:(\d+), cond at {HERE}:\1\n",
+        message,
     )
 
 

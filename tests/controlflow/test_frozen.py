@@ -53,7 +53,7 @@ def test_frozen_random_numbers(static, mode, source):
     message = failure(static, RANDOM[source], X)
     assert message.startswith(
         "check_not_frozen(<lambda>) in numpy-graph-cpu: Python's result moved when random and numpy.random were "
-        "reseeded; the graph's did not, so it holds what it read while it was built\n  Python: result ["
+        "reseeded; the graph's did not, so it holds what it read while it was built\n  Python: result at [0] "
     )
     assert message.endswith(
         "draw them outside and pass them as tensors, or draw with the framework's own random operations"
@@ -88,7 +88,7 @@ def test_what_vary_changes(static, mode):
     mode.frozen = True
     message = failure(static, lambda x: x * state["scale"], X, vary=vary)
     assert "Python's result moved when vary (vary) was called; the graph's did not" in message
-    assert "  Python: result [1, ...] -> [2, ...]\n  graph:  result [1, ...] -> [1, ...]\n" in message
+    assert "  Python: result at [0] 1 -> 2\n  graph:  result [1, ...] -> [1, ...]\n" in message
     assert message.endswith("pass it to the function as a tensor, or hold it in a graphmode.variable")
 
 
@@ -204,3 +204,10 @@ def test_datetimes_stay_datetimes():
         assert issubclass(type(real), datetime.datetime)
         later = moment.now()
     assert datetime.timedelta(days=2) < later - datetime.datetime.now() < datetime.timedelta(days=4)
+
+
+def test_the_element_that_moved_is_told(static, mode):
+    mode.frozen = True
+    state = [0.0]
+    message = failure(static, lambda x: x * [0, 0, state[0]], np.ones(3), vary=lambda: state.__setitem__(0, 4.0))
+    assert "  Python: result at [2] 0 -> 4\n" in message

@@ -68,6 +68,10 @@ class JaxMode(PythonMode):
     ) -> tuple[Any, list[Any], list[Any]]:
         return gradients.value_and_grad(self.variables, fn, args, argnums, variables)
 
+    def undecorated(self) -> AbstractContextManager[None]:
+        disabled: AbstractContextManager[None] = jax.disable_jit()
+        return disabled
+
     def outputs_of(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
         with self.variables.opened(Frame({})):  # what is assigned in a frame stays in it until it is carried out
             return super().outputs_of(f, init, xs)

@@ -66,6 +66,15 @@ class TensorFlowMode(PythonMode):
     ) -> tuple[Any, list[Any], list[Any]]:
         return tape.value_and_grad(fn, args, argnums, variables)
 
+    @contextmanager
+    def undecorated(self) -> Iterator[None]:
+        kept = tf.config.functions_run_eagerly()
+        tf.config.run_functions_eagerly(True)
+        try:
+            yield
+        finally:
+            tf.config.run_functions_eagerly(kept)
+
     def outputs_of(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
         """Traced into a graph that is thrown away; where Python decides by values, run on zeros."""
         with suppress(Exception):

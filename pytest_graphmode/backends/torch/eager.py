@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,14 @@ class TorchMode(PythonMode):
 
     def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
         return autograd.tracking(fn)
+
+    def undecorated(self) -> AbstractContextManager[None]:
+        # Since torch 2.6; nothing is compiled where Dynamo is not imported, which takes seconds.
+        stance = getattr(torch.compiler, "set_stance", None)
+        if stance is None or "torch._dynamo" not in sys.modules:
+            return nullcontext()
+        forced: AbstractContextManager[None] = stance("force_eager")
+        return forced
 
     def outputs_of(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
         """Of fake tensors, whose operations compute shapes only; where values decide, on zeros."""
