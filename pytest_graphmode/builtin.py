@@ -13,6 +13,7 @@ BACKENDS = (
         distributions=("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly"),
         target="pytest_graphmode.backends.tensorflow:TensorFlow",
         requires="pytest-graphmode[tf]",
+        tested=("2.16", "2.21"),
         sources=(
             SourceSpec(
                 ("tensorflow.python.eager.polymorphic_function.tracing_compilation",),
@@ -35,6 +36,7 @@ BACKENDS = (
         distributions=("torch",),
         target="pytest_graphmode.backends.torch:Torch",
         requires="pytest-graphmode[torch]",
+        tested=("2.4", "2.15"),
         sources=(
             SourceSpec(("torch._dynamo.convert_frame",), "pytest_graphmode.backends.torch.dynamo.source:DynamoSource"),
             SourceSpec(("torch.nn.modules.module",), "pytest_graphmode.backends.torch.modules:ModuleSource"),
@@ -49,6 +51,7 @@ BACKENDS = (
         distributions=("jax",),
         target="pytest_graphmode.backends.jax:Jax",
         requires="pytest-graphmode[jax]",
+        tested=("0.4.30", "0.12"),
         sources=(SourceSpec(("jax._src.pjit",), "pytest_graphmode.backends.jax.tracing:TracingSource"),),
     ),
     BackendSpec(

@@ -57,7 +57,7 @@ def header(registry: Registry) -> str:
     """The line of `pytest_report_header`; it imports nothing, so devices that only a framework can tell are `all`."""
     settings, specs = registry.settings, registry.specs
     hints = " or ".join(specs[name].hint for name in options.DEFAULT_BACKENDS if name in specs)
-    backends = ", ".join(f"{choice} {specs[choice.name].version}" for choice in settings.backends)
+    backends = ", ".join(f"{choice} {specs[choice.name].version_shown}" for choice in settings.backends)
     devices = ", ".join(settings.devices or (["all"] if accelerator_present() else ["cpu"]))
     return f"graphmode: {backends or f'no framework installed ({hints})'}; devices: {devices}; seed: {settings.seed}"
 

@@ -294,6 +294,22 @@ def test_the_header_names_backends_versions_devices_and_seed(
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+def test_the_header_warns_of_a_version_that_was_not_tested(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.backends.base._version", lambda name: "9.9")
+    toy.makeconftest(
+        """
+        import dataclasses, toybackend
+
+        def pytest_graphmode_backends():
+            return [dataclasses.replace(toybackend.SPEC, tested=("1.0", "2.14"))]
+        """
+    )
+    result = toy.runpytest_inprocess("--graph-backends=toy")
+    result.stdout.fnmatch_lines(["graphmode: toy 9.9 (newer than the tested 2.14); devices: *"])
+
+
 def test_the_header_says_that_no_framework_is_installed(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,9 @@ def test_a_spec_says_what_installs_it() -> None:
         ({"distributions": ()}, "distributions must name what to install"),
         ({"target": "mine.Mine"}, "target must read 'package.module:Class', not 'mine.Mine'"),
         ({"sources": (SourceSpec(("mine",), "mine"),)}, "target must read 'package.module:Class', not 'mine'"),
+        ({"tested": ["2.4", "2.5"]}, "tested must be a tuple"),
+        ({"tested": ("2.4",)}, r"tested must be the oldest and the newest version, not \('2.4',\)"),
+        ({"tested": ("2.10", "2.9")}, "tested must be the oldest and the newest version"),
         ({"sources": [SourceSpec(("mine",), "mine:A")]}, "sources must be a tuple"),
     ],
 )
@@ -78,6 +81,47 @@ def test_the_version_is_that_of_the_first_distribution_there_is() -> None:
     installed = BackendSpec(**{**GOOD, "distributions": ("no-such-dist", "pytest")})
     assert installed.version == pytest.__version__
     assert BackendSpec(**GOOD).version == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("version", "shown"),
+    [
+        ("2.4.0", "2.4.0"),
+        ("2.9.1+cpu", "2.9.1+cpu"),
+        ("2.15.3", "2.15.3"),
+        ("2.15.0.dev20261101", "2.15.0.dev20261101"),
+        ("2.16.0", "2.16.0 (newer than the tested 2.15)"),
+        ("2.16.0a0+git1", "2.16.0a0+git1 (newer than the tested 2.15)"),
+        ("3.0", "3.0 (newer than the tested 2.15)"),
+        ("2.3.1", "2.3.1 (older than 2.4, the oldest tested)"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_a_version_that_was_not_tested_is_shown_as_such(
+    monkeypatch: pytest.MonkeyPatch, version: str, shown: str
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.backends.base._version", lambda name: version)
+    assert BackendSpec(**GOOD, tested=("2.4", "2.15")).version_shown == shown
+    assert BackendSpec(**GOOD).version_shown == version
+
+
+@pytest.mark.parametrize(
+    ("version", "fine"), [("0.4.30", True), ("0.4.29", False), ("0.12.0.1", True), ("0.13", False)]
+)
+def test_versions_are_compared_as_far_as_they_are_told(
+    monkeypatch: pytest.MonkeyPatch, version: str, fine: bool
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.backends.base._version", lambda name: version)
+    assert (BackendSpec(**GOOD, tested=("0.4.30", "0.12")).version_shown == version) is fine
+
+
+def test_every_framework_says_which_versions_were_tested() -> None:
+    root = Path(pytest_graphmode.__file__).parent.parent
+    extras = (root / "pyproject.toml").read_text()
+    readme = (root / "README.md").read_text()
+    for spec in BACKENDS[:3]:
+        assert f'>={spec.tested[0]}"' in extras
+        assert f"{spec.tested[0]} to {spec.tested[1]}" in readme
 
 
 def test_the_builtin_backends() -> None:

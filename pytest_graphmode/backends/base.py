@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -207,6 +208,8 @@ class BackendSpec:
         target: `"package.module:Class"`; the class takes no arguments and follows `Backend`.
         requires: what to install, e.g. `pytest-graphmode[torch]`.
         sources: where the framework's builds are seen; none if `Mode.function` reports them itself.
+        tested: the oldest and the newest version that the backend is tested with, `("2.4", "2.15")`; the report header
+            says of others that they are older or newer.
     """
 
     name: str
@@ -217,13 +220,14 @@ class BackendSpec:
     target: str
     requires: str = ""
     sources: tuple[SourceSpec, ...] = ()
+    tested: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError or TypeError for what could not be selected, listed or loaded later."""
         where = f"BackendSpec({self.name!r})"
         if not _is_name(self.name) or "_" in self.name or self.name == "all":
             raise ValueError(f"{where}: name must be a letter followed by letters and digits, and not 'all'")
-        for field in ("modes", "distributions", "sources"):
+        for field in ("modes", "distributions", "sources", "tested"):
             if not isinstance(getattr(self, field), tuple):
                 raise TypeError(f"{where}: {field} must be a tuple, not {getattr(self, field)!r}")
         if not self.modes or len(set(self.modes)) != len(self.modes) or not all(map(_is_name, self.modes)):
@@ -236,6 +240,8 @@ class BackendSpec:
             raise ValueError(f"{where}: distributions must name what to install")
         if not _is_name(self.module):
             raise ValueError(f"{where}: module must be a top-level module, not {self.module!r}")
+        if self.tested and (len(self.tested) != 2 or not _release(self.tested[0]) <= _release(self.tested[1])):
+            raise ValueError(f"{where}: tested must be the oldest and the newest version, not {self.tested!r}")
         for target in (self.target, *(source.target for source in self.sources)):
             if not all(target.partition(":")):
                 raise ValueError(f"{where}: target must read 'package.module:Class', not {target!r}")
@@ -253,6 +259,19 @@ class BackendSpec:
     def version(self) -> str:
         """The framework's version, `unknown` where no distribution by a known name is installed."""
         return next(filter(None, map(_version, self.distributions)), "unknown")
+
+    @property
+    def version_shown(self) -> str:
+        """The version, and what a reader should know of it: that it is older or newer than those tested."""
+        version = self.version
+        if not self.tested or version == "unknown":
+            return version
+        oldest, newest = self.tested
+        if _release(version, oldest) < _release(oldest):
+            return f"{version} (older than {oldest}, the oldest tested)"
+        if _release(version, newest) > _release(newest):
+            return f"{version} (newer than the tested {newest})"
+        return version
 
     @property
     def hint(self) -> str:
@@ -273,6 +292,13 @@ def native(backend: Backend, kind: str, name: str) -> Any:
 
 def _is_name(name: str) -> bool:
     return name.isascii() and name.isidentifier() and not name.startswith("_")
+
+
+def _release(version: str, like: str | None = None) -> tuple[int, ...]:
+    """`(2, 13, 0)` of `2.13.0+cpu`, no more numbers than `like` has; by hand, since packaging takes time to import."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    numbers = tuple(map(int, match.group().split("."))) if match else ()
+    return numbers if like is None else numbers[: like.count(".") + 1]
 
 
 def _version(distribution: str) -> str | None:
