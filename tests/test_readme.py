@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_graphmode.options import MARKER_NAMES
+
 README = Path(__file__).parents[1] / "README.md"
 _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARYING = (
@@ -72,3 +74,14 @@ def test_output(example: Shown, pytester: pytest.Pytester) -> None:
 
 def test_all_are_found() -> None:
     assert len(shown()) >= 6
+
+
+def test_the_tables_name_every_option_and_marker(pytester: pytest.Pytester) -> None:
+    text = README.read_text()
+    told = pytester.runpytest_inprocess("--help").stdout.str()
+    flags, keys = re.findall(r"--graph-[a-z-]+", told), re.findall(r"^  (graph_\w+) \(", told, re.MULTILINE)
+    assert len(flags) >= 7
+    assert len(keys) >= 10
+    assert [flag for flag in flags if f"`{flag}" not in text] == []
+    assert [key for key in keys if f"[`{key}`]" not in text] == []
+    assert [name for name in MARKER_NAMES if f"`{name}(" not in text] == []
