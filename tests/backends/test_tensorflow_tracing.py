@@ -281,12 +281,17 @@ def test_shape_dtype_and_rank():
         assert causes(ledger) == [("dtype", "y")]
         step(ones(4, 4), ones(1, dtype=tf.int32))
         assert causes(ledger) == [("rank", "x")]
-    assert [str(event.cause) for event in ledger.events[1:]] == [
-        "x changed shape [3] -> [4]: tf.function(input_signature=[tf.TensorSpec(...)]) with None for what varies, or tf"
-         ".function(reduce_retracing=True), which builds once more and then no more",
-        "y changed dtype float32 -> int32: cast y to one dtype before the call, or accept one build per dtype",
-        "x changed rank [4] -> [4, 4]: tf.function(input_signature=[tf.TensorSpec(None)]), or pass tensors of one rank",
-    ]
+    shape, dtype, rank = (str(event.cause) for event in ledger.events[1:])
+    assert shape == (
+        "x changed shape [3] -> [4]: tf.function(input_signature=[tf.TensorSpec(...)]) with None for what varies, or "
+        "tf.function(reduce_retracing=True), which builds once more and then no more"
+    )
+    assert (
+        dtype == "y changed dtype float32 -> int32: cast y to one dtype before the call, or accept one build per dtype"
+    )
+    assert rank == (
+        "x changed rank [4] -> [4, 4]: tf.function(input_signature=[tf.TensorSpec(None)]), or pass tensors of one rank"
+    )
 
 
 def test_all_changed_arguments_are_named():

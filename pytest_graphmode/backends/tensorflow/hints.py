@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from pytest_graphmode.backends.tensorflow.traced_function import VECTORIZING
+
 _HINTS: Final[Mapping[str, str]] = {
     "shape": "tf.function(input_signature=[tf.TensorSpec(...)]) with None for what varies, or "
     "tf.function(reduce_retracing=True), which builds once more and then no more",
@@ -31,17 +33,23 @@ _RELAXED: Final = (
     "reduce_retracing is on and relaxes this dimension from here on; to save this build too, pad the data to one shape "
     "(for batches: drop_remainder=True)"
 )
+_KERAS: Final = "/keras/src/backend/tensorflow/trainer"
+_COMPILED: Final = "compile the model once: compile() throws away the functions that it trains and tests with"
+_MODEL: Final = "make and compile one model and keep it, or allow a build for each with per_object=True"
 _VECTORIZED: Final = (
     "call it inside a tf.function that is made once, outside the loop: outside of one, tf.vectorized_map and jacobians "
     "build a graph on every call"
 )
 
 
-def hints(*, relaxed: bool, vectorized: bool) -> Mapping[str, str]:
-    """The hints for a function that `reduce_retracing` relaxes, or that TensorFlow makes to vectorize a loop."""
+def hints(file: str, *, relaxed: bool) -> dict[str, str]:
+    """The hints for a function by the file of its code, and by whether `reduce_retracing` relaxes it."""
     found = dict(_HINTS)
     if relaxed:
         found["shape"] = _RELAXED
-    if vectorized:
-        found["new-function-object"] = found["closure"] = found["another-object"] = _VECTORIZED
+    if VECTORIZING in file:
+        found["new-function-object"] = _VECTORIZED
+    if _KERAS in file:
+        found["new-function-object"] = _COMPILED
+        found["another-object"] = _MODEL
     return found

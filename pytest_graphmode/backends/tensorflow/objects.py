@@ -77,6 +77,11 @@ class Memory:
             del known[:-_KEPT]
         return Argument(sys.intern(path), found.text, root_of(path), type_name=found.type_name, note=str(found.token))
 
+    def hints(self, arguments: tuple[Argument, ...]) -> dict[str, str]:
+        """What to do about objects that builds before were given, of which nothing is known here."""
+        names = {one.type_name for one in arguments if one.name in self._known}
+        return {f"python-{name}": _HINTS.get(name, _GONE) for name in names}
+
     def forms(self, forms: dict[str, str]) -> Iterator[Cause]:
         """Arguments that are now given by keyword and were by position, or the reverse: another call to TensorFlow."""
         for name, form in forms.items():

@@ -26,12 +26,16 @@ from pytest_graphmode.backends.tensorflow.internals import (
 )
 from pytest_graphmode.backends.tensorflow.patching import Replacement
 
-# What nobody calls by a function of their own: pipelines of tf.data, what saving a model wraps its signatures in, and
+# What nobody calls by a function of their own: pipelines of tf.data, what saving wraps variables and signatures in, and
 # the forward gradients of single operations. TensorFlow's other functions (tf.vectorized_map, jacobians) count.
 _MACHINERY: Final = tuple(
     str(Path(tf.__file__).parent / "python" / part)
-    for part in ("data/", "saved_model/save.py", "saved_model/signature_serialization.py", "eager/forwardprop.py")
+    for part in (
+        *("data/", "checkpoint/", "saved_model/save.py", "saved_model/signature_serialization.py"),
+        "eager/forwardprop.py",
+    )
 )
+VECTORIZING: Final = "/ops/parallel_for/"
 _RESTORED: Final = "recreate_function.<locals>.restored_function_body"
 _INFERENCE: Final = re.compile(r"__inference_(.+?)_\d+$")  # `__inference_step_12`, TensorFlow 2.16 to 2.21
 
@@ -107,12 +111,19 @@ def _with_its_object(plain: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _of_a_model(found: identity.Identity) -> identity.Identity:
-    """A function made in a method (Keras' train functions are) belongs to the object, which it closes over as self."""
-    contents = tuple(
-        content._replace(role="bound", name=content.type_name) if content[:2] == ("closure", "self") else content
-        for content in found.contents
-    )
-    return dataclasses.replace(found, contents=contents)
+    """A function made in a method (Keras' train functions are) belongs to the object, which it closes over as self.
+
+    The other functions of the object that it closes over are made anew with it, and say no more.
+    """
+    own = next((content for content in found.contents if content[:2] == ("closure", "self")), None)
+    if VECTORIZING in found.file:
+        return dataclasses.replace(found, contents=())  # in the words of TensorFlow's code, not of the user's
+    if own is None:
+        return found
+    attributes = tuple(pair for pair in own.attributes if not pair[0].startswith("_"))
+    bound = own._replace(role="bound", name=own.type_name, attributes=attributes)
+    others = (one for one in found.contents if one is not own and one.type_name != "function")
+    return dataclasses.replace(found, contents=(bound, *others))
 
 
 def _restored(found: identity.Identity, function: Any) -> identity.Identity:

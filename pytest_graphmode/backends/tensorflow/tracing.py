@@ -37,7 +37,6 @@ from pytest_graphmode.watcher import Sink
 __tracebackhide__ = True
 
 _XLA: Final = "_XlaMustCompile"
-_VECTORIZING: Final = "/ops/parallel_for/"
 
 
 class _Thread(threading.local):
@@ -139,7 +138,7 @@ class TracingSource:
             call_site=identity.call_site(),
             causes=tuple(causes),
             considered=_considered(arguments, subject.identity),
-            hints=hints(relaxed=options.reduce_retracing, vectorized=_VECTORIZING in subject.identity.file),
+            hints=hints(subject.identity.file, relaxed=options.reduce_retracing) | memory.hints(arguments),
             internal=subject.internal,
             conditions=_conditions(context),
             existing=bool(held) and not repeats,
@@ -152,10 +151,13 @@ class TracingSource:
 
         def calling(function: Any, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            counts.called(function)
+            record = counts.calling(function)
             if executing_eagerly():
                 sink.call("tf", _mode_of_function(function))
-            return call(function, *args, **kwargs)
+            try:
+                return call(function, *args, **kwargs)
+            finally:
+                counts.called(record, function)
 
         return calling
 

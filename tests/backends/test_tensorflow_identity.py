@@ -1,0 +1,370 @@
+"""Which traces of TensorFlow's are rebuilds: by code, whoever made the functions and whenever."""
+
+import pkgutil
+
+import numpy as np
+import pytest
+
+from pytest_graphmode import watch
+from pytest_graphmode.watcher import watcher
+
+tf = pytest.importorskip("tensorflow")
+
+pytest_plugins = ["pytester"]
+
+
+def ones(*shape):
+    return tf.ones(shape)
+
+
+# What TensorFlow makes of the user's code on every call.
+
+
+def squared_rows():
+    return tf.vectorized_map(lambda row: tf.reduce_sum(row**2), ones(4, 2))
+
+
+def jacobian_of_squares():
+    x = ones(3)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * x
+    return tape.jacobian(y, x)
+
+
+@pytest.mark.parametrize("call", [squared_rows, jacobian_of_squares])
+def test_vectorized_loops_are_built_on_every_call(call):
+    with watch() as ledger:
+        for _ in range(3):
+            call()
+    assert (ledger.builds, ledger.rebuilds) == (3, 2)
+    assert "call it inside a tf.function that is made once, outside the loop" in ledger.explain()
+    with watch() as ledger:  # what the hint says
+        kept = tf.function(call)
+        for _ in range(3):
+            kept()
+    assert (ledger.builds, ledger.rebuilds) == (1, 0)
+
+
+def test_two_vectorized_loops_are_two_functions():
+    with watch() as ledger:
+        tf.vectorized_map(lambda row: row * 2.0, ones(4, 2))
+        tf.vectorized_map(lambda row: row + 3.0, ones(4, 2))
+    assert (ledger.builds, ledger.rebuilds) == (2, 0)
+
+
+def test_forward_gradients_of_operations_are_machinery():
+    x = ones(2)
+    with watch() as ledger, tf.autodiff.ForwardAccumulator(x, x) as accumulator:
+        accumulator.jvp(tf.sin(x) * tf.exp(x))
+    assert (ledger.builds, ledger.rebuilds) == (0, 0)
+
+
+# Keras.
+
+
+@pytest.fixture
+def data():
+    return np.ones((8, 3), "float32"), np.ones((8, 1), "float32")
+
+
+def compiled():
+    model = tf.keras.Sequential([tf.keras.layers.Input((3,)), tf.keras.layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=False)
+    return model
+
+
+def test_training_and_validation_are_functions_of_their_own(data):
+    with watch() as ledger:
+        model = compiled()
+        for _ in range(2):
+            model.fit(*data, batch_size=4, verbose=0, validation_data=data)
+    assert (ledger.rebuilds, len({event.group for event in ledger.events})) == (0, 4)
+
+
+def test_a_model_compiled_anew_is_built_again(data):
+    model = compiled()
+    with watch() as ledger:
+        for _ in range(2):
+            model.compile("sgd", "mse", jit_compile=False)
+            model.fit(*data, batch_size=4, verbose=0)
+    assert ledger.rebuilds == 2  # a step, and the loop over it
+    assert "in a new function object without the graphs of the last: compile the model once" in ledger.explain()
+
+
+def test_a_model_made_anew_is_built_again(data):
+    with watch() as ledger:
+        for _ in range(2):
+            compiled().fit(*data, batch_size=4, verbose=0)
+    assert ledger.rebuilds == 2
+    (cause,) = (str(event.cause) for event in ledger.events[-1:])
+    assert cause.startswith("the function belongs to another Sequential object, whose name changed 'sequential")
+    assert cause.endswith("make and compile one model and keep it, or allow a build for each with per_object=True")
+
+
+# Saved models.
+
+
+class Two(tf.Module):
+    @tf.function
+    def first(self, x):
+        return x + 1.0
+
+    @tf.function
+    def second(self, x):
+        return x * 2.0
+
+
+def test_functions_of_a_loaded_model_have_their_names(tmp_path):
+    module = Two()
+    module.first(ones(2)), module.second(ones(2))
+    with watch() as ledger:
+        tf.saved_model.save(module, str(tmp_path))
+    assert {event.function for event in ledger.events} == {"Two.first", "Two.second"}
+    loaded = tf.saved_model.load(str(tmp_path))
+    with watch() as ledger:
+        for _ in range(2):
+            loaded.first(ones(2)), loaded.second(ones(2))
+    assert [event.function for event in ledger.events] == ["first", "second"]
+    assert ledger.rebuilds == 0
+
+
+# Functions that had graphs before.
+
+
+def test_a_function_that_had_a_graph_before_is_built_again():
+    step = tf.function(lambda x: x * 2)
+    step(1.0)
+    with watch() as ledger:
+        step(1.0)
+        step(2.0)
+    assert (ledger.builds, ledger.rebuilds) == (1, 1)
+    assert str(ledger.events[0].cause).startswith("x is a Python float that changed 1.0 -> 2.0: pass a tensor")
+
+
+def test_an_object_of_a_build_before_is_gone():
+    class Settings:
+        pass
+
+    step = tf.function(lambda x, settings: x)
+    step(ones(1), Settings())
+    with watch() as ledger:
+        step(ones(1), Settings())
+    assert ledger.rebuilds == 1
+    assert "settings is a Python Settings that changed an object that is gone -> Settings(): TensorFlow knows" in (
+        ledger.explain()
+    )
+
+
+def test_variables_created_by_a_call_do_not_make_the_second_trace_a_rebuild():
+    made = []
+
+    @tf.function
+    def step(x):
+        if not made:
+            made.append(tf.Variable(1.0))
+        return x * made[0]
+
+    with watch() as ledger:
+        step(ones(1))
+    assert (ledger.builds, ledger.rebuilds) == (2, 0)
+
+
+def test_the_order_of_tests_changes_no_verdict(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+
+        step = tf.function(lambda x: tf.constant(1.0) * x)
+
+        def test_first():
+            step(1.0)
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_second():
+            step(1.0)
+            step(2.0)
+        """
+    )
+    for selected in ("", "second"):
+        result = pytester.runpytest_inprocess("-k", selected)
+        result.assert_outcomes(failed=1, passed=0 if selected else 1)
+        result.stdout.fnmatch_lines(["*x is a Python float that changed 1.0 -> 2.0*"])
+
+
+def test_graphs_of_a_check_are_no_graphs_that_were_there_before(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+
+        step = tf.function(lambda x: x * x)
+
+        @pytest.mark.graphmode(backends="tf:graph")
+        @pytest.mark.graph_rebuilds(0)
+        def test_step(graphmode):
+            graphmode.check_grads(lambda x: step(x), graphmode.tensor([1.0, 2.0]))
+            step(tf.ones(2))
+        """
+    )
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+# How arguments are given.
+
+
+def test_a_wrapper_never_names_arguments_or_functions():
+    def wrapping(fn):
+        def wrapper(*args, **kwargs):
+            return fn(*args, **kwargs)
+
+        return wrapper
+
+    step = tf.function(wrapping(lambda x, factor: x * factor))
+    with watch() as ledger:
+        step(ones(2), tf.constant(2.0))
+        step(ones(2), factor=tf.constant(2.0))
+    assert [event.signature for event in ledger.events] == ["x: float32[2], factor: float32[]"] * 2
+    (cause,) = map(str, ledger.events[1].causes)
+    assert cause == (
+        "factor changed structure by position -> by keyword: give factor in the same way each time, always by position "
+        "or always by keyword"
+    )
+
+
+def test_operations_are_counted_by_tensorflows_names():
+    with watch() as ledger:
+        tf.function(lambda x: tf.cond(x > 0.0, lambda: tf.sin(x), lambda: tf.sin(x) * 2.0))(ones())
+    (event,) = ledger.events
+    assert {name: event.operations[name] for name in ("Sin", "Mul", "Greater")} == {"Sin": 2, "Mul": 1, "Greater": 1}
+    assert sum(event.operations.values()) == event.nodes
+
+
+def test_what_raises_while_it_is_described_never_reaches_the_call():
+    class Odd:
+        def __repr__(self):
+            raise RuntimeError("no")
+
+        def __eq__(self, other):
+            raise RuntimeError("no")
+
+        def __hash__(self):
+            return 1
+
+    step = tf.function(lambda x, odd: x)
+    with watch() as ledger:
+        kept = [Odd(), Odd()]
+        step(ones(1), kept[0])
+    assert ledger.builds == 1
+
+
+# Counts that can't be trusted are not silent.
+
+
+PRIVATE = [
+    "tensorflow.python.eager.polymorphic_function.tracing_compilation:_create_concrete_function",
+    "tensorflow.core.function.polymorphism.function_cache:FunctionCache.generalize",
+    "tensorflow.python.eager.polymorphic_function.polymorphic_function:Function._call",
+    "tensorflow.python.eager.polymorphic_function.polymorphic_function:class_method_to_instance_method",
+    "tensorflow.python.eager.polymorphic_function.concrete_function:ConcreteFunction._call_impl",
+    "tensorflow.python.autograph.impl.api:_fall_back_unconverted",
+    "tensorflow.python.client.session:BaseSession._extend_graph",
+]
+
+
+def sources():
+    from pytest_graphmode.backends.tensorflow.growth import GrowthSource
+    from pytest_graphmode.backends.tensorflow.tracing import TracingSource
+
+    return [TracingSource(), GrowthSource()]
+
+
+def attached():
+    """What is patched while both sources are attached, undone at once."""
+    for source in sources():
+        source.attach(watcher)()
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_a_private_name_that_is_not_as_it_was_is_a_clear_error(monkeypatch, name, how):
+    from pytest_graphmode import UnsupportedError
+
+    module, _, path = name.partition(":")
+    *owners, attribute = path.split(".")
+    owner = pkgutil.resolve_name(f"{module}:{owners[0]}" if owners else module)
+    if how == "gone":
+        monkeypatch.delattr(owner, attribute)
+        expected = rf"has no .*{attribute}, by which graphs are counted: use TensorFlow 2\.16 to"
+    else:
+        monkeypatch.setattr(owner, attribute, lambda somebody, something, *others: None)
+        expected = (
+            rf"{attribute} of TensorFlow .*, by which graphs are counted, takes somebody, something, others where"
+        )
+    with pytest.raises(UnsupportedError, match=expected):
+        attached()
+    monkeypatch.undo()
+    attached()
+
+
+def test_an_assertion_fails_where_a_private_name_is_gone(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+        from tensorflow.core.function.polymorphism.function_cache import FunctionCache
+
+        @pytest.fixture(autouse=True)
+        def other_tensorflow(monkeypatch):
+            monkeypatch.delattr(FunctionCache, "generalize")
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_step():
+            tf.function(lambda x: x)(1.0)
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the graphs of tf are not counted*TensorFlow * has no FunctionCache.generalize*"])
+
+
+def test_a_trace_that_is_not_seen_is_noticed_by_tensorflows_own_counter(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+        from tensorflow.python.eager.polymorphic_function import tracing_compilation
+
+        @pytest.mark.parametrize("hidden", [True, False])
+        @pytest.mark.graph_rebuilds(0)
+        def test_step(hidden):
+            step = tf.function(lambda x: x)
+            with pytest.MonkeyPatch.context() as patch:
+                if hidden:
+                    watching = tracing_compilation._create_concrete_function
+                    patch.setattr(tracing_compilation, "_create_concrete_function", watching.__wrapped__)
+                step(1.0)
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(
+        ["*not counted*experimental_get_tracing_count() grew by 1, but 0 builds of it were seen*"]
+    )
+
+
+def test_a_source_that_reports_nothing_is_not_believed(pytester):
+    pytester.makepyfile(
+        """
+        import pytest, tensorflow as tf
+
+        @pytest.fixture(autouse=True)
+        def other_tensorflow(monkeypatch):
+            from pytest_graphmode.backends.tensorflow import tracing
+            monkeypatch.setattr(tracing.TracingSource, "_tracing", lambda self, trace, sink: trace)
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_step():
+            tf.function(lambda x: x)(1.0)
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the graphs of tf are not counted*one build of a trivial function of x*none*"])
