@@ -9,20 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from pytest_graphmode import calls, differentiated, identity, trees
+from pytest_graphmode import calls, differentiated, identity, tensor_rule, trees
 from pytest_graphmode.backends.base import Backend, Mode, native
 from pytest_graphmode.backends.differentiation import describe
 from pytest_graphmode.controlflow import Verbs
 from pytest_graphmode.mode_options import options_for, refused, require_callable, require_known
 from pytest_graphmode.recorder import Recorder
-from pytest_graphmode.tensor_rule import (
-    dtype_of_array,
-    dtype_of_numbers,
-    is_array_like,
-    is_numbers,
-    not_made_of,
-    python_kind,
-)
 from pytest_graphmode.variant import Variant
 from pytest_graphmode.watcher import watch as watch_block
 
@@ -146,9 +138,9 @@ class Handle:
     def tensor(self, value: Any, dtype: str | None = None) -> Any:
         """Tensors on the variant's device from numbers, arrays, and trees of them.
 
-        Floating values get the variant's dtype (complex its complex counterpart), Python ints int32; NumPy's integers
-        and booleans stay; `dtype` overrides. A list or tuple of nothing but numbers is one array. Native tensors are
-        cast only where `dtype` is given.
+        Floating values get the variant's dtype (complex its complex counterpart), Python ints int32, or int64 where
+        one does not fit; NumPy's integers and booleans stay; `dtype` overrides. A list or tuple of nothing but numbers
+        is one array. Native tensors are cast only where `dtype` is given.
         """
         return self._place(value, dtype, self._mode.tensor, keep=dtype is None)
 
@@ -157,23 +149,24 @@ class Handle:
         return self._place(value, dtype, self._mode.variable, keep=False)
 
     def _place(self, value: Any, dtype: str | None, make: Callable[[Any, str], Any], *, keep: bool) -> Any:
-        return trees.map(lambda leaf: self._place_leaf(leaf, dtype, make, keep), value, is_leaf=is_numbers)
+        return trees.map(lambda leaf: self._place_leaf(leaf, dtype, make, keep), value, is_leaf=tensor_rule.is_numbers)
 
     def _place_leaf(self, leaf: Any, dtype: str | None, make: Callable[[Any, str], Any], keep: bool) -> Any:
         if self._mode.is_tensor(leaf) and not isinstance(leaf, (np.ndarray, np.generic)):
             if keep:
                 return leaf
             leaf = self._mode.numpy(leaf)
-        if not is_array_like(leaf):
-            raise not_made_of(leaf)
-        array, numbers = np.asarray(leaf), python_kind(leaf)
+        if not tensor_rule.is_array_like(leaf):
+            raise tensor_rule.not_made_of(leaf)
+        numbers = tensor_rule.python_kind(leaf)
         if numbers is not None:
-            return make(array, dtype or dtype_of_numbers(numbers, self._dtype))
+            return make(*tensor_rule.of_numbers(leaf, numbers, dtype, self._dtype))
+        array = np.asarray(leaf)
         found = self._mode.dtype_of(array)
         if not found.startswith(_NUMERIC):
-            raise not_made_of(leaf)
+            raise tensor_rule.not_made_of(leaf)
         of_numpy = isinstance(leaf, (np.ndarray, np.generic))
-        return make(array, dtype or dtype_of_array(found, of_numpy, self._dtype))
+        return make(array, dtype or tensor_rule.dtype_of_array(array, found, of_numpy, self._dtype))
 
     def assign(self, variable: Any, value: Any) -> None:
         """Set a variable: part of the graph in a static graph; in eager torch outside of autograd.
@@ -186,6 +179,7 @@ class Handle:
                 f"graphmode.assign sets variables, and it got {describe(variable)}: make a variable with "
                 "graphmode.variable(value), or go on with the new value, since tensors never change"
             )
+        tensor_rule.require_integer(value, variable.dtype)
         self._mode.assign(variable, self._converted(value))
 
     def numpy(self, tree: Any) -> Any:

@@ -1,4 +1,7 @@
-"""What `Handle.tensor` takes, and which dtype it gives: the variant's for floats, int32 for Python's own integers."""
+"""What `Handle.tensor` takes, and which dtype it gives: the variant's for floats, int32 for Python's own integers.
+
+Integers that int32 doesn't hold make int64; those that a dtype doesn't hold are an error, never a wrapped value.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,63 @@ _COMPLEX: Final = {"float64": "complex128"}
 _NUMBERS: Final = (bool, int, float, complex)
 
 
-def dtype_of_array(found: str, of_numpy: bool, floating: str) -> str:
+INTEGERS: Final = {
+    name: (int(np.iinfo(name).min), int(np.iinfo(name).max))
+    for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+}
+"""The least and the greatest value of each integer dtype."""
+
+
+def dtype_of_array(values: np.ndarray[Any, Any], found: str, of_numpy: bool, floating: str) -> str:
     """The dtype the rule of `tensor` gives an array of NumPy's, or one made of something else; see `Handle.tensor`."""
     if "int" in found and not of_numpy:
-        return "int32"
+        return "int32" if fits(values, "int32") else required(values, "int64")
     if found.startswith("complex"):
         return _COMPLEX.get(floating, "complex64")
     return floating if "float" in found else found
 
 
-def dtype_of_numbers(kind: type, floating: str) -> str:
-    """The dtype the rule gives Python numbers of a kind: the floating dtype in use, its complex one, int32, bool."""
-    return {bool: "bool", int: "int32", float: floating, complex: _COMPLEX.get(floating, "complex64")}[kind]
+def of_numbers(numbers: Any, kind: type, dtype: str | None, floating: str) -> tuple[np.ndarray[Any, Any], str]:
+    """Python numbers of a kind as an array, and the dtype the rule gives them: `dtype`, the floating one in use, its
+    complex one, an integer, bool.
+    """
+    wide = kind in (float, complex)  # NumPy has no integer for each of Python's, and floats for all
+    values = np.asarray(numbers, dtype=kind) if wide else np.asarray(numbers)
+    if dtype is not None:
+        return values, required(values, dtype)
+    if kind is int:
+        return values, "int32" if fits(values, "int32") else required(values, "int64")
+    return values, {bool: "bool", float: floating, complex: _COMPLEX.get(floating, "complex64")}[kind]
+
+
+def require_integer(value: object, dtype: object) -> None:
+    """Raise OverflowError for a Python int that a framework's integer dtype doesn't hold."""
+    if type(value) is int:
+        required(np.asarray(value), str(getattr(dtype, "name", dtype)).removeprefix("torch."))
+
+
+def fits(values: np.ndarray[Any, Any], dtype: str) -> bool:
+    """Whether an integer dtype holds all the integers; True for other dtypes and values."""
+    if dtype not in INTEGERS or values.dtype.kind not in "iuO" or not values.size:
+        return True
+    least, greatest = INTEGERS[dtype]
+    return least <= int(values.min()) and int(values.max()) <= greatest
+
+
+def required(values: np.ndarray[Any, Any], dtype: str) -> str:
+    """The dtype.
+
+    Raises:
+        OverflowError: it does not hold the values.
+    """
+    if fits(values, dtype):
+        return dtype
+    least, greatest = INTEGERS[dtype]
+    wrong = int(values.min()) if int(values.min()) < least else int(values.max())
+    raise OverflowError(
+        f"{wrong} does not fit {dtype}, which holds {least} to {greatest}: pass a smaller integer, a float, or a dtype "
+        "that holds it"
+    )
 
 
 def python_kind(leaf: object) -> type | None:

@@ -49,6 +49,15 @@ class ValueContract(Contract):
         assert dtype_name(made) == "int32"
         np.testing.assert_array_equal(graphmode.numpy(made), [1, 2])
 
+    @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, 2**40, [1, 2**40]])
+    def test_larger_integers_of_python_are_int64_or_refused(self, graphmode: Handle, value: Any) -> None:
+        try:
+            made = graphmode.tensor(value)
+        except OverflowError:
+            return
+        assert dtype_name(made) == "int64"
+        np.testing.assert_array_equal(graphmode.numpy(made), value)
+
     def test_complex_values_get_the_complex_dtype_of_the_variant(self, graphmode: Handle) -> None:
         with supported():
             made = graphmode.tensor([1 + 2j])

@@ -83,7 +83,7 @@ ELEMENTWISE = [
     *_unary("arcsin arccos arctanh", U),
     *_unary("log log2 log10 log1p sqrt", P),
     Row("arccosh", lambda xp, x: xp.arccosh(x), (P + 1.1,)),
-    *_unary("sign floor ceil trunc rint fix round isnan isinf isfinite signbit logical_not", X, None),
+    *_unary("sign floor ceil trunc rint round isnan isinf isfinite signbit logical_not", X, None),
     Row("round-half-to-even", lambda xp, x: xp.round(x), (HALVES,), None),
     Row("round-decimals", lambda xp, x: xp.round(x, 1), (HALVES,), None),
     Row("isnan-holes", lambda xp, x: xp.isnan(x), (HOLES,), None),

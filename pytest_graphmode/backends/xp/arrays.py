@@ -10,11 +10,13 @@ import numpy as np
 
 from pytest_graphmode.backends.xp.native import NativeFunction, native_functions
 from pytest_graphmode.backends.xp.promotion import COMPLEX_OF, FLOATING, STRONG, promoted
+from pytest_graphmode.tensor_rule import INTEGERS, fits, required
 
 Array = Any
 """A native tensor, a NumPy array, a Python scalar or a (nested) list of these."""
 
 _SCALARS = (bool, int, float, complex)
+_LEAST, _GREATEST = INTEGERS["int32"]
 
 
 class Arrays:
@@ -104,7 +106,12 @@ class Arrays:
         value = self._convert(value)
         if isinstance(value, self.tensor_type):
             return value
-        return self._cast(value, self._concrete(type(value).__name__))
+        return self._cast(value, self._concrete(self._scalar_kind(value)))
+
+    def _scalar_kind(self, value: complex) -> str:
+        """The kind of a Python scalar; a whole number that int32 doesn't hold is int64."""
+        kind = type(value).__name__
+        return "int64" if kind == "int" and not _LEAST <= value <= _GREATEST else kind  # type: ignore[operator]
 
     def _numpy_kind(self, value: np.ndarray[Any, Any] | np.generic) -> str:
         """Floating values follow the variant, integers and booleans stay."""
@@ -124,7 +131,9 @@ class Arrays:
 
     def _placed(self, array: np.ndarray[Any, Any], kind: str) -> Array:
         """A NumPy array as a tensor of a dtype or kind."""
-        return self._place(array, self._canonical(self._concrete(kind)))
+        wide = "int64" if kind == "int" and not fits(array, "int32") else kind
+        name = self._canonical(self._concrete(wide))
+        return self._place(array, required(array, name) if array.dtype.kind in "iu" else name)
 
     def _cast(self, value: Array, name: str) -> Array:
         """A converted value as a tensor of the given dtype."""
@@ -135,7 +144,8 @@ class Arrays:
 
     def _scalar(self, value: complex, name: str) -> Array:
         """A Python scalar as a tensor."""
-        return self._place(np.asarray(value), name)
+        array = np.asarray(value)
+        return self._place(array, required(array, name) if type(value) is int else name)
 
     def _promote(self, *values: Array) -> list[Array]:
         """Tensors of the one dtype NumPy would compute in."""
