@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger import GraphBuild, GraphLedger
+    from pytest_graphmode.options import Settings
     from pytest_graphmode.recorder import Recorder
     from pytest_graphmode.variant import Variant
 
@@ -351,7 +352,7 @@ def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
         try:
             yield
         finally:
-            _report(node, variant, ledger, perf_counter() - started)
+            _report(node, variant, _counted(ledger, registry.settings), perf_counter() - started)
         if handle is not None and not handle.touched:
             failing.fail(node, _VACUOUS)
         if trust is None:
@@ -377,6 +378,13 @@ _VACUOUS: Final = (
     "the test asked for graphmode and never used it, so its variants all tested the same: "
     "use the handle in the body, or drop the argument"
 )
+
+
+def _counted(ledger: GraphLedger, settings: Settings) -> GraphLedger:
+    """What counts by the ini file's `graph_per_object` and `graph_within`."""
+    if settings.per_object:
+        ledger = ledger.per_object()
+    return ledger.without_breaks_outside(settings.within) if settings.within else ledger
 
 
 def _report(node: pytest.Item, variant: Variant | None, ledger: GraphLedger, seconds: float) -> None:

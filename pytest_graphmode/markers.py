@@ -6,8 +6,6 @@ a failed collection.
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -261,6 +259,9 @@ def refuse_unknown(marks: Iterable[pytest.Mark], config: pytest.Config) -> None:
     unknown = [mark for mark in marks if mark.name.startswith("graph_") and mark.name not in MARKER_NAMES]
     if not unknown:
         return
+    import difflib  # here, since it is for a typo only
+    import re
+
     registered = {re.split(r"[(:]", line)[0].strip() for line in config.getini("markers")}
     for mark in unknown:
         if mark.name not in registered:

@@ -15,7 +15,8 @@ from pytest_graphmode.records import Run
 from pytest_graphmode.tolerances import Table
 
 _WIDEN: Final = (
-    "If the difference is rounding of floating values, allow it: @pytest.mark.graph_agree(rtol=..., atol=...). If not, "
+    "If the difference is rounding of floating values, allow it: @pytest.mark.graph_agree(rtol=..., atol=...), or the "
+    "ini key graph_tolerances for the whole project. If not, "
     "record what leads to the value with graphmode.agree too: the first record that differs is where to look."
 )
 _ALIGN: Final = (

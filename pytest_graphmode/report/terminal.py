@@ -82,7 +82,7 @@ def _worst(rows: Iterable[Row]) -> list[str]:
 
 def _rebuilder(entry: Rebuilder, row: Row) -> list[str]:
     times = "1 rebuild" if entry.rebuilds == 1 else f"{entry.rebuilds} rebuilds"
-    more = [f"    and {entry.more_causes} more causes"] if entry.more_causes else []
+    more = [f"    and {entry.more_causes} more cause{'s' * (entry.more_causes > 1)}"] if entry.more_causes else []
     return [
         f"  {times} of {entry.function} ({entry.location}) in {row.test}, {row.variant}",
         *(f"    {cause}" for cause in entry.causes),

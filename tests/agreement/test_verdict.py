@@ -46,7 +46,8 @@ def test_a_value_that_differs_is_told_with_everything_there_is_to_know():
         "torch-eager-cpu does not agree with the reference, tf-graph-cpu:\n"
         "  grads['w'] at [0, 1]: torch-eager-cpu 2.5, tf-graph-cpu 2.0: they differ by 0.5 (relative 0.25); "
         "allowed are rtol 1.3e-06 and atol 1e-05; 1 of 2 elements differ, this one the most\n"
-        "If the difference is rounding of floating values, allow it: @pytest.mark.graph_agree(rtol=..., atol=...). "
+        "If the difference is rounding of floating values, allow it: @pytest.mark.graph_agree(rtol=..., atol=...), "
+        "or the ini key graph_tolerances for the whole project. "
         "If not, record what leads to the value with graphmode.agree too: "
         "the first record that differs is where to look."
     )

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from pytest_graphmode import UnsupportedError, watch
+from pytest_graphmode.places import place
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +199,7 @@ def test_a_function_that_raised_while_it_was_traced_runs_eagerly_ever_after(torc
 
 def _line_of(function, text):
     lines, start = inspect.getsourcelines(function)
-    return f"test_torch_dynamo.py:{start + next(index for index, line in enumerate(lines) if text in line)}"
+    return place(__file__, start + next(index for index, line in enumerate(lines) if text in line))
 
 
 def printing(x):
@@ -236,14 +237,14 @@ BREAKS = [
 ]
 
 
-@pytest.mark.parametrize(("function", "place", "text", "reason"), BREAKS, ids=[case[0].__name__ for case in BREAKS])
-def test_a_break_has_the_users_line_and_a_reason_in_one_line(torch, compiled, function, place, text, reason):
+@pytest.mark.parametrize(("function", "breaking", "text", "reason"), BREAKS, ids=[case[0].__name__ for case in BREAKS])
+def test_a_break_has_the_users_line_and_a_reason_in_one_line(torch, compiled, function, breaking, text, reason):
     with watch() as ledger:
         compiled(function)(torch.ones(3))
-    assert {entry.where for entry in ledger.graph_breaks} == {_line_of(place, text)}
+    assert {entry.where for entry in ledger.graph_breaks} == {_line_of(breaking, text)}
     assert all(reason in entry.reason and "\n" not in entry.reason for entry in ledger.graph_breaks)
     assert ledger.breaks == 1
-    assert f"graph break at {_line_of(place, text)}: " in ledger.explain()
+    assert f"graph break at {_line_of(breaking, text)}: " in ledger.explain()
 
 
 def test_a_break_counts_once_for_all_shapes_and_its_resumption_is_no_rebuild(torch, compiled):

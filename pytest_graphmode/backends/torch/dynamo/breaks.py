@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from traceback import FrameSummary
 from typing import Final
 
@@ -18,6 +17,7 @@ from torch._dynamo.utils import graph_break_reasons
 
 from pytest_graphmode.identity import is_library
 from pytest_graphmode.ledger import GraphBreak
+from pytest_graphmode.places import place
 
 _LIMIT: Final = re.compile(r"recompile.limit|cache_size_limit", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
@@ -85,8 +85,10 @@ def is_silent(error: BaseException, one_graph: bool) -> bool:
 def _graph_break(stack: Iterable[FrameSummary], reason: str) -> GraphBreak:
     frames = list(stack)
     user = next((frame for frame in reversed(frames) if not is_library(frame.filename)), frames[-1] if frames else None)
-    where = f"{Path(user.filename).name}:{user.lineno}" if user else ""
-    return GraphBreak("torch", "compile", user.name if user else "", where, sentence(reason))
+    if user is None:
+        return GraphBreak("torch", "compile", "", "", sentence(reason))
+    where = place(user.filename, user.lineno or 0)
+    return GraphBreak("torch", "compile", user.name, where, sentence(reason), file=user.filename)
 
 
 def sentence(reason: str) -> str:
