@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,20 +14,44 @@ import pytest_graphmode
 pytest_plugins = ["pytester"]
 
 
+_PACKAGE = Path(pytest_graphmode.__file__).parent
+_FRAMEWORKS = {"tensorflow": "tensorflow", "torch": "torch._dynamo", "jax": "jax"}
+
+
 def _import_the_plugin() -> None:
     """At once, with NumPy and optree: pytester's in-process runs forget what is imported in them.
 
     Extension modules load only once, and a module of the plugin's that is there twice has two of each class. What is
     under `backends` needs a framework; tests that use one in process import it before `pytester` begins.
     """
-    package = Path(pytest_graphmode.__file__).parent
-    for file in sorted(package.rglob("*.py")):
-        name = ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+    for name in _modules(_PACKAGE):
         if not name.startswith(("pytest_graphmode.backends", "pytest_graphmode.testing")):
             importlib.import_module(name)
 
 
+def _modules(folder: Path) -> list[str]:
+    files = [file.relative_to(_PACKAGE.parent).with_suffix("") for file in sorted(folder.rglob("*.py"))]
+    return [".".join(file.parts).removesuffix(".__init__") for file in files]
+
+
 _import_the_plugin()
+
+
+@pytest.fixture
+def backends_of_imported_frameworks() -> None:
+    """The rest of the plugin, for each framework that the test has imported before it asks for `pytester`.
+
+    Else what a run in this process leaves attached to the framework is of other classes than the next run's.
+    """
+    for folder, framework in _FRAMEWORKS.items():
+        if framework in sys.modules:
+            for name in _modules(_PACKAGE / "backends" / folder):
+                importlib.import_module(name)
+
+
+@pytest.fixture
+def pytester(backends_of_imported_frameworks: None, pytester: pytest.Pytester) -> pytest.Pytester:
+    return pytester
 
 
 @pytest.fixture
