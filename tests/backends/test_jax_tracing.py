@@ -253,15 +253,19 @@ def test_jaxs_own_functions_are_not_the_users(jax, jnp):
 
 def _watched_attributes():
     """What `steps.py` patches in this JAX, as owner and name."""
-    from jax._src import pjit
+    from jax._src import core, pjit
     from jax._src.interpreters import partial_eval
     from jax._src.lax.control_flow import common
 
-    if hasattr(common, "_initial_style_open_jaxpr"):  # JAX 0.4
-        old = ((pjit, "_infer_params"), (common, "_initial_style_open_jaxpr"))
-        return (*old, (partial_eval, "trace_to_jaxpr_dynamic"))
-    trace = partial_eval.DynamicJaxprTrace
-    return ((pjit, "_trace_for_jit"), (partial_eval, "trace_to_jaxpr"), (trace, "__init__"))
+    step = "_infer_params" if hasattr(pjit, "_create_pjit_jaxpr") else "_trace_for_jit"
+    old = hasattr(common, "_initial_style_open_jaxpr")
+    construct = (common, "_initial_style_open_jaxpr") if old else (partial_eval, "trace_to_jaxpr")
+    dynamic = (partial_eval, "trace_to_jaxpr_dynamic")
+    return (
+        (pjit, step),
+        construct,
+        (partial_eval.DynamicJaxprTrace, "__init__") if hasattr(core, "trace_ctx") else dynamic,
+    )
 
 
 def test_jax_is_left_as_it_was(jax, jnp, caplog):

@@ -45,7 +45,8 @@ def test_a_jax_without_a_private_step_says_so(jax, monkeypatch, number):
     if isinstance(owner, type):
         owner, name = __import__(owner.__module__, fromlist=["_"]), owner.__name__
     monkeypatch.delattr(owner, name)
-    with pytest.raises(UnsupportedError, match=rf"has no jax\._src\.\S+{name}, by which traces are seen"):
+    later = "|trace_to_jaxpr" if name == "_initial_style_open_jaxpr" else ""  # what versions after 0.6 have instead
+    with pytest.raises(UnsupportedError, match=rf"has no jax\._src\.\S+({name}{later}), by which traces are seen"):
         TracingSource().attach(None)
 
 

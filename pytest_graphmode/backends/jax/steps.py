@@ -68,20 +68,23 @@ def installed(around: Around, begin: Callable[[], None], outermost: Callable[[],
     Raises:
         UnsupportedError: this version of JAX lacks a step, or calls it otherwise.
     """
-    evaluation, pjit = _module("interpreters.partial_eval"), _module("pjit")
-    if not hasattr(pjit, "_create_pjit_jaxpr"):  # JAX 0.10 and later
-        replacements = [
-            (pjit, "_trace_for_jit", _jit(_existing(pjit, "_trace_for_jit", _MISS), _of_miss, around)),
-            (evaluation, "trace_to_jaxpr", _Traced(_existing(evaluation, "trace_to_jaxpr"), around, outermost)),
-            (_existing(evaluation, "DynamicJaxprTrace"), "__init__", _begun(_constructor(evaluation), begin)),
-        ]
+    evaluation, pjit, core = _module("interpreters.partial_eval"), _module("pjit"), _module("core")
+    if hasattr(pjit, "_create_pjit_jaxpr"):  # JAX before 0.9 or so
+        step = (pjit, "_infer_params", _jit(_existing(pjit, "_infer_params"), _of_call, around))
     else:
-        common = _module("lax.control_flow.common")
-        replacements = [
-            (pjit, "_infer_params", _jit(_existing(pjit, "_infer_params"), _of_call, around)),
-            (common, _OLD_CONSTRUCT, _construct(_existing(common, _OLD_CONSTRUCT), around, outermost)),
-            (evaluation, _OLD_TRACE, _begun(_existing(evaluation, _OLD_TRACE), begin)),
-        ]
+        step = (pjit, "_trace_for_jit", _jit(_existing(pjit, "_trace_for_jit", _MISS), _of_miss, around))
+    common = _module("lax.control_flow.common")
+    stackless = hasattr(core, "trace_ctx")  # JAX 0.4.36 and later: each trace is an object of its own
+    if hasattr(common, _OLD_CONSTRUCT) or not stackless:  # JAX before 0.7 or so
+        construct = (common, _OLD_CONSTRUCT, _construct(_existing(common, _OLD_CONSTRUCT), around, outermost))
+    else:
+        traced = _existing(evaluation, "trace_to_jaxpr")
+        construct = (evaluation, "trace_to_jaxpr", _Traced(traced, around, outermost))
+    if stackless:
+        beginning = (_existing(evaluation, "DynamicJaxprTrace"), "__init__", _begun(_constructor(evaluation), begin))
+    else:
+        beginning = (evaluation, _OLD_TRACE, _begun(_existing(evaluation, _OLD_TRACE), begin))
+    replacements: list[tuple[Any, str, Any]] = [step, construct, beginning]
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
     for owner, name, replacement in replacements:
         setattr(owner, name, replacement)
@@ -136,26 +139,26 @@ def _unsupported(name: str) -> UnsupportedError:
 
 def _jit(step: Function, understood: Callable[..., Step], around: Around) -> Function:
     """The step of jit in which a function is traced, or, in older versions, its graph is looked up too."""
+    signature = inspect.signature(step)
 
     def watched(*inputs: Any, **named: Any) -> Any:
         __tracebackhide__ = True
-        return around(understood(step, *inputs, **named), lambda: step(*inputs, **named), _graph_of_jit)
+        return around(understood(signature.bind(*inputs, **named)), lambda: step(*inputs, **named), _graph_of_jit)
 
     return watched
 
 
-def _of_miss(step: Function, *inputs: Any, **named: Any) -> Step:
-    call = inspect.signature(step).bind(*inputs, **named).arguments
-    options = call["ji"]
-    return Step(
-        call["fun"], tuple(call["args"]), call["kwargs"], tuple(options.static_argnums), tuple(options.static_argnames)
-    )
+def _of_miss(call: inspect.BoundArguments) -> Step:
+    return _step(call.arguments["fun"], call.arguments["ji"], call.arguments["args"], call.arguments["kwargs"])
 
 
-def _of_call(step: Function, *inputs: Any) -> Step:
-    *head, args, kwargs = inputs
+def _of_call(call: inspect.BoundArguments) -> Step:
+    *head, args, kwargs = call.args
     options = head[-1]
-    function = head[0] if len(head) == 2 else options.fun  # JAX 0.4 has the function among the options
+    return _step(head[0] if len(head) == 2 else options.fun, options, args, kwargs)  # JAX 0.4 has it in the options
+
+
+def _step(function: Function, options: Any, args: Any, kwargs: Mapping[str, Any]) -> Step:
     return Step(function, tuple(args), kwargs, tuple(options.static_argnums), tuple(options.static_argnames))
 
 
@@ -189,16 +192,18 @@ class _Traced:
 
 
 def _construct(original: Function, around: Around, outermost: Callable[[], bool]) -> Function:
-    """`_initial_style_open_jaxpr` of JAX 0.4."""
+    """`_initial_style_open_jaxpr` of JAX 0.4 to 0.6."""
 
-    def watched(fun: Function, in_tree: Any, in_avals: Any, primitive_name: str | None = None) -> Any:
+    def watched(fun: Function, in_tree: Any, in_avals: Any, *more: Any, **named: Any) -> Any:
         __tracebackhide__ = True
-        construct = CONSTRUCTS.get(primitive_name or "")
+        described = next(iter((*more, *named.values())), None)  # JAX 0.4: a name; later the same object in one call
+        construct = CONSTRUCTS.get(str(getattr(described, "traced_for", described)))
         if construct is None or not outermost():
-            return original(fun, in_tree, in_avals, primitive_name)
+            return original(fun, in_tree, in_avals, *more, **named)
         args = jax.tree_util.tree_unflatten(in_tree, in_avals)
-        step = Step(fun, tuple(args), {}, construct=construct)
-        return around(step, lambda: original(fun, in_tree, in_avals, primitive_name), _first)
+        origin = None if isinstance(described, str) else described
+        step = Step(fun, tuple(args), {}, construct=construct, origin=origin)
+        return around(step, lambda: original(fun, in_tree, in_avals, *more, **named), _first)
 
     return watched
 
