@@ -17,12 +17,12 @@ MODEL = "\n" * 40 + dedent("""
         return tf.reduce_sum(x)
 """).lstrip("\n")
 PYTHON_VALUE = (
-    "accept one build per value (at_most=1), or pass a tensor, tf.constant(training), where only an `if` of the function "
-    "looks at it; other code, such as Keras' Dropout, needs the Python bool"
+    "accept one build per value (at_most=1), or pass a tensor, tf.constant(training), where only an `if` of the "
+    "function looks at it; other code, such as Keras' Dropout, needs the Python bool"
 )
 SHAPE = (
-    "tf.function(input_signature=[tf.TensorSpec(...)]) with None for what varies, or tf.function(reduce_retracing=True), "
-    "which builds once more and then no more"
+    "tf.function(input_signature=[tf.TensorSpec(...)]) with None for what varies, or tf.function(reduce_retracing=True)"
+    ", which builds once more and then no more"
 )
 
 
