@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, BackendSpec, Mode, SourceSpec
-    from pytest_graphmode.errors import UnsupportedError
+    from pytest_graphmode.errors import GraphmodeWarning, PrecisionWarning, UnsupportedError
     from pytest_graphmode.expecting import expect
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger import Argument, Cause, GraphBreak, GraphBuild, GraphLedger
@@ -22,8 +22,10 @@ __all__ = [
     "GraphBreak",
     "GraphBuild",
     "GraphLedger",
+    "GraphmodeWarning",
     "Handle",
     "Mode",
+    "PrecisionWarning",
     "SourceSpec",
     "UnsupportedError",
     "Variant",
@@ -35,7 +37,7 @@ __version__ = "0.1.0"
 # The others when they are asked for, since pytest imports this package in every run of every project.
 _HOMES = {
     "backends.base": ("Backend", "BackendSpec", "Mode", "SourceSpec"),
-    "errors": ("UnsupportedError",),
+    "errors": ("GraphmodeWarning", "PrecisionWarning", "UnsupportedError"),
     "expecting": ("expect",),
     "handle": ("Handle",),
     "ledger": ("Argument", "Cause", "GraphBreak", "GraphBuild", "GraphLedger"),

@@ -1,4 +1,4 @@
-"""The exceptions of the plugin that are not pytest's or Python's own."""
+"""The exceptions and warnings of the plugin that are not pytest's or Python's own."""
 
 from __future__ import annotations
 
@@ -9,3 +9,11 @@ class UnsupportedError(NotImplementedError):
 
 class UnsupportedCheckError(UnsupportedError, AssertionError):
     """The verdict of a check on a mode that can't do what the check is about."""
+
+
+class GraphmodeWarning(UserWarning):
+    """Something that a test's author should know and that does not make the test fail."""
+
+
+class PrecisionWarning(GraphmodeWarning):
+    """A gradient could not be checked in float64, so larger errors than usual pass; the message says why."""

@@ -305,21 +305,27 @@ class Handle:
         self,
         fn: Callable[..., Any],
         *args: Any,
+        variables: Any = None,
         order: int = 1,
         rtol: float | None = None,
         atol: float | None = None,
         eps: float | None = None,
+        float64: bool = False,
     ) -> None:
         """Fail unless the gradients of `fn` at `args` agree with central differences along random directions.
 
-        Every floating and complex leaf of the arguments is checked, in float64 where `fn` runs in it, else in the
-        variant's dtype. Outputs that are no real scalar are projected on fixed random weights.
+        Every floating and complex leaf of the arguments is checked, and every trainable variable where `fn` is a
+        module, a layer or a method of one, in float64 where `fn` runs in it, else in the
+        variant's dtype with a `PrecisionWarning` that says why. Outputs that are no real scalar are projected on fixed
+        random weights.
 
         Args:
+            variables: a tree of more variables to differentiate by.
             order: 1 for gradients, 2 for second derivatives as well.
             rtol: error allowed, relative to the 2-norm of gradient times direction; 1e-6, or 1e-3 in float32.
             atol: error allowed in addition, relative to the 2-norm of the direction; 0.
             eps: the step, relative to the root mean square of each leaf; the cube root of the machine epsilon.
+            float64: fail where float64 can't be had.
 
         Raises:
             AssertionError: the gradients are wrong, or there is nothing to compare; it is also an `UnsupportedError`
@@ -329,7 +335,7 @@ class Handle:
         __tracebackhide__ = True
         from pytest_graphmode.gradients import check_grads
 
-        check_grads(self, fn, *args, order=order, rtol=rtol, atol=atol, eps=eps)
+        check_grads(self, fn, *args, variables=variables, order=order, rtol=rtol, atol=atol, eps=eps, float64=float64)
 
     # Agreement.
 

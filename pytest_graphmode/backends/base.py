@@ -12,7 +12,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -139,6 +139,17 @@ class Mode(Protocol):
 
         It is called for the value alone as well as under `value_and_grad`. A mode that differentiates outside of its
         graphs compiles it here. Raises `UnsupportedError` for an order the mode can't do.
+        """
+
+    def trainable_variables(self, owner: object) -> Mapping[str, Any]:
+        """The floating trainable variables of a module or layer by their names; none of anything else."""
+
+    def holding(
+        self, owners: Sequence[object], variables: Mapping[str, Any], dtype: str
+    ) -> AbstractContextManager[None]:
+        """In the block variables, and what else the modules among `owners` compute with, hold a floating dtype.
+
+        Raises `UnsupportedError`, naming a variable, where they can't change theirs.
         """
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:

@@ -6,20 +6,25 @@ Base class of the eager modes of every backend.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pytest_graphmode import calls, trees
+from pytest_graphmode.backends.differentiation import dtype_name
 from pytest_graphmode.controlflow.carried import same_steps
 from pytest_graphmode.controlflow.layout import Kind
+from pytest_graphmode.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
 
 __tracebackhide__ = True
+
+
+_COMPLEX = {"float64": "complex128", "float32": "complex64"}
 
 
 class PythonMode:
@@ -50,6 +55,17 @@ class PythonMode:
 
     def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
         return fn
+
+    def trainable_variables(self, owner: object) -> Mapping[str, Any]:
+        return {}
+
+    def holding(
+        self, owners: Sequence[object], variables: Mapping[str, Any], dtype: str
+    ) -> AbstractContextManager[None]:
+        for name, variable in variables.items():
+            if dtype_name(variable) not in (dtype, _COMPLEX.get(dtype)):
+                raise UnsupportedError(f"its variable {name} is {dtype_name(variable)} and stays so")
+        return nullcontext()
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
         return self.function(compute) if self.static else None

@@ -1,11 +1,11 @@
-"""The arguments of a checked function: which leaves are differentiated, and all of them as one vector of reals."""
+"""What a checked function is differentiated by, leaves of arguments and variables, as one vector of real numbers."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,10 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Leaf:
-    """One differentiated leaf; a complex one is twice as many real numbers of the vector.
+    """One differentiated leaf, or variable; a complex one is twice as many real numbers of the vector.
 
-    `index` is its place among all leaves of the arguments, `span` its place in the vector, `scale` the root mean square
-    of its finite numbers (1 where that is 0), which steps are relative to.
+    `index` is its place among all leaves of the arguments, or among the variables, `span` its place in the vector,
+    `scale` the root mean square of its finite numbers (1 where that is 0), which steps are relative to.
     """
 
     index: int
@@ -33,6 +33,7 @@ class Leaf:
     is_complex: bool
     span: slice
     scale: float
+    is_variable: bool = False
 
     @property
     def size(self) -> int:
@@ -50,13 +51,16 @@ class Leaf:
 
 
 class Arguments:
-    """The arguments at which a gradient is checked.
+    """The arguments and variables at which a gradient is checked.
 
     Floating and complex leaves (NumPy's and native tensors) are differentiated, at the handle's dtype; integer and
-    boolean ones are passed through as tensors, anything else as the Python value it is.
+    boolean ones are passed through as tensors, anything else as the Python value it is. Variables follow in the vector,
+    and keep the dtype that they have.
     """
 
-    def __init__(self, handle: Handle, fn: Callable[..., Any], args: Sequence[Any]) -> None:
+    def __init__(
+        self, handle: Handle, fn: Callable[..., Any], args: Sequence[Any], variables: Mapping[str, Any] | None = None
+    ) -> None:
         self._handle = handle
         self._fn = fn
         self._args = args
@@ -70,22 +74,26 @@ class Arguments:
                     parts.append(self._differentiate(index, _array(handle, value)))
                 else:
                     self._passed.append(index)
+        self.given = len(self.leaves)
+        self.variables = dict(variables or {})
+        for index, variable in enumerate(self.variables.values()):
+            parts.append(self._differentiate(index, _array(handle, variable), is_variable=True))
         self.point: Vector = np.concatenate(parts) if parts else np.zeros(0)
 
-    def _differentiate(self, index: int, array: np.ndarray[Any, Any]) -> Vector:
+    def _differentiate(self, index: int, array: np.ndarray[Any, Any], *, is_variable: bool = False) -> Vector:
         part = _reals(array)
         start = self.leaves[-1].span.stop if self.leaves else 0
         span = slice(start, start + part.size)
-        self.leaves.append(Leaf(index, array.shape, array.dtype.kind == "c", span, _scale(part)))
+        self.leaves.append(Leaf(index, array.shape, array.dtype.kind == "c", span, _scale(part), is_variable))
         return part
 
     def name(self, leaf: Leaf) -> str:
-        """The path of a leaf as Python spells it: `params['w']`."""
-        return self._paths[leaf.index][0]
+        """The path of a leaf as Python spells it: `params['w']`; of a variable its name."""
+        return list(self.variables)[leaf.index] if leaf.is_variable else self._paths[leaf.index][0]
 
-    def argument(self, leaf: Leaf) -> int:
-        """The position of the argument that a leaf belongs to."""
-        return self._paths[leaf.index][1]
+    def origin(self, leaf: Leaf) -> str:
+        """What a leaf belongs to: `argument 0`."""
+        return "a variable of the function" if leaf.is_variable else f"argument {self._paths[leaf.index][1]}"
 
     def element(self, leaf: Leaf, coordinate: int) -> str:
         """The element that a coordinate of the vector belongs to: `params['w'][2, 3]`."""
@@ -117,10 +125,16 @@ class Arguments:
         return [self._handle.tensor(self._values[index]) for index in self._passed]
 
     def tensors(self, vector: Vector) -> list[Any]:
-        """The differentiated leaves at a point as tensors of the handle's dtype."""
+        """The differentiated leaves and variables at a point as tensors of the handle's dtype."""
         make, real = self._handle._mode.tensor, self._handle.dtype
         counterpart = complex_of(real)
         return [make(leaf.array(vector), counterpart if leaf.is_complex else real) for leaf in self.leaves]
+
+    def assign(self, vector: Vector) -> None:
+        """Give the variables the values they have at a point."""
+        mode = self._handle._mode
+        for leaf, variable in zip(self.leaves[self.given :], self.variables.values(), strict=True):
+            mode.assign(variable, mode.tensor(leaf.array(vector), dtype_name(variable)))
 
     def rounded(self, vector: Vector) -> Vector:
         """The point that `tensors(vector)` stands for in the handle's dtype."""
@@ -133,7 +147,7 @@ class Arguments:
     def rebuilt(self, tensors: Sequence[Any], constants: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments as trees again, from tensors for the differentiated leaves and the passed ones."""
         values = list(self._values)
-        for leaf, tensor in zip(self.leaves, tensors, strict=True):
+        for leaf, tensor in zip(self.leaves[: self.given], tensors, strict=True):
             values[leaf.index] = tensor
         for index, tensor in zip(self._passed, constants, strict=True):
             values[index] = tensor

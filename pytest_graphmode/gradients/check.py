@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_graphmode import calls
-from pytest_graphmode.errors import UnsupportedCheckError, UnsupportedError
+from pytest_graphmode.errors import PrecisionWarning, UnsupportedCheckError, UnsupportedError
 from pytest_graphmode.gradients import messages
 from pytest_graphmode.gradients.arguments import Arguments
 from pytest_graphmode.gradients.level import Level, LowPrecisionError
 from pytest_graphmode.gradients.messages import Setting
 from pytest_graphmode.gradients.program import NothingToDifferentiateError, Program
 from pytest_graphmode.gradients.slopes import precision_of
+from pytest_graphmode.gradients.variables import Variables, variables_of
 from pytest_graphmode.mode_options import require_callable
 from pytest_graphmode.watcher import watcher
 
@@ -25,26 +26,30 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
-_log = logging.getLogger("pytest_graphmode")
-
 
 def check_grads(
     handle: Handle,
     fn: Callable[..., Any],
     *args: Any,
+    variables: Any = None,
     order: int = 1,
     rtol: float | None = None,
     atol: float | None = None,
     eps: float | None = None,
+    float64: bool = False,
 ) -> None:
     """What `Handle.check_grads` does, and documents."""
     __tracebackhide__ = True
     require_callable("graphmode.check_grads", fn)
     _require_legal(order, rtol, atol, eps)
     with watcher.paused(), calls.uncounted(not handle._mode.static):
-        failure = _failure(handle, fn, args, order, (rtol, atol, eps))
+        found = variables_of(handle, fn, args, variables)
+        with found.kept():
+            failure, note = _failure(handle, fn, args, found, order, (rtol, atol, eps), float64)
     if failure is not None:
         raise failure
+    if note:
+        warnings.warn(note, PrecisionWarning, stacklevel=3)  # at the line of the test
 
 
 def _require_legal(order: int, rtol: float | None, atol: float | None, eps: float | None) -> None:
@@ -61,19 +66,22 @@ def _failure(
     handle: Handle,
     fn: Callable[..., Any],
     args: Sequence[Any],
+    variables: Variables,
     order: int,
     wanted: tuple[float | None, float | None, float | None],
-) -> AssertionError | None:
-    """What is wrong, found in float64 or else in the variant's dtype; None if nothing is."""
-    setting = Setting(fn, str(handle.variant), precision_of("float64", *wanted))
+    float64: bool,
+) -> tuple[AssertionError | None, str]:
+    """What is wrong, found in float64 or else in the variant's dtype, and why it was not float64."""
+    setting = Setting(fn, str(handle.variant), precision_of("float64", *wanted), named=variables.named)
     try:
-        return _Check(handle, setting, args, order).failure()
+        return _Check(handle, setting, args, variables, order).failure(), ""
     except _NotInFloat64Error as error:
         reason = str(error)
-    setting = replace(setting, precision=precision_of(handle.variant.dtype, *wanted), note=reason)
-    failure = _Check(handle, setting, args, order).failure()
-    _log.warning("check_grads of %s ran in %s, with a larger tolerance: %s", setting.name, handle.variant.dtype, reason)
-    return failure
+    if float64:
+        return AssertionError(messages.not_in_float64(setting, reason)), ""
+    dtype = handle.variant.dtype
+    setting = replace(setting, precision=precision_of(dtype, *wanted), note=reason)
+    return _Check(handle, setting, args, variables, order).failure(), messages.fell_back(setting, reason)
 
 
 class _NotInFloat64Error(Exception):
@@ -83,10 +91,11 @@ class _NotInFloat64Error(Exception):
 class _Check:
     """One check of a function in one dtype."""
 
-    def __init__(self, handle: Handle, setting: Setting, args: Sequence[Any], order: int) -> None:
+    def __init__(self, handle: Handle, setting: Setting, args: Sequence[Any], variables: Variables, order: int) -> None:
         self._handle = handle
         self._setting = setting
         self._args = args
+        self._variables = variables
         self._order = order
         self._rng = handle.rng_of_checks
 
@@ -116,13 +125,15 @@ class _Check:
     def _enter_dtype(self, stack: ExitStack) -> None:
         try:
             stack.enter_context(self._handle.using_dtype(self._setting.precision.dtype))
+            if not self._last_resort:
+                stack.enter_context(self._variables.in_dtype(self._setting.precision.dtype))
         except UnsupportedError as error:
             if self._last_resort:
                 raise
             raise _NotInFloat64Error(str(error)) from None
 
     def _run(self) -> AssertionError | None:
-        arguments = Arguments(self._handle, self._setting.fn, self._args)
+        arguments = Arguments(self._handle, self._setting.fn, self._args, self._variables.by_name)
         if not arguments.point.size:
             return AssertionError(messages.no_leaf(self._setting, self._args))
         program = Program(self._handle, self._setting.fn, arguments, self._order, self._rng)

@@ -92,7 +92,9 @@ class Level:
             return messages.not_finite(self._setting, value)
         for leaf, grad in zip(self._arguments.leaves, grads, strict=True):
             if grad is None and leaf.size and self._level == 0:
-                return self._no_path(leaf, value)
+                text = self._no_path(leaf, value)
+                if text is not None:
+                    return text
             if grad is not None and not np.isfinite(grad).all():
                 coordinate = int(np.flatnonzero(~np.isfinite(grad))[0])
                 return messages.gradient_not_finite(
@@ -100,12 +102,17 @@ class Level:
                 )
         return None
 
-    def _no_path(self, leaf: Leaf, value: float) -> str:
-        """A gradient of None: the function ignores the argument, or the path from it is cut."""
+    def _no_path(self, leaf: Leaf, value: float) -> str | None:
+        """A gradient of None: the function ignores the argument, or the path from it is cut.
+
+        A model may have weights that it does not use for these arguments; those that the test names it must.
+        """
         direction = np.zeros_like(self._arguments.point)
         direction[leaf.span] = directions.signed(self._rng, leaf.size)
         direction = directions.scaled(direction, self._arguments.leaves, self._arguments.point)
         first = self._slopes(value, np.zeros_like(direction)).central(direction)
+        if first.agrees and leaf.is_variable and self._arguments.name(leaf) not in self._setting.named:
+            return None
         return messages.no_path(self._setting, self._arguments, leaf, None if first.agrees else first.numeric)
 
     def _mismatch(self, slopes: Slopes, direction: Vector, first: Estimate) -> str | None:
@@ -120,7 +127,7 @@ class Level:
             slopes = slopes.with_steps(LARGER_STEPS[1])
         elif measure(slopes, direction) and agrees(slopes, direction, by_element):
             return None
-        if coarse(slopes) and not self._last_resort:
+        if coarse(slopes, slopes.of_arguments(direction, first.left, first.right)) and not self._last_resort:
             raise LowPrecisionError("it computes in less than float64 inside")
         search = Search(slopes, self._arguments.leaves, direction, by_element)
         fault = search.fault()

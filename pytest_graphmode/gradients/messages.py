@@ -16,13 +16,14 @@ from pytest_graphmode.gradients.slopes import Estimate, Precision, Slopes
 
 @dataclass(frozen=True)
 class Setting:
-    """What a message says of the check as a whole."""
+    """What a message says of the check as a whole; `named` are the variables that the test itself named."""
 
     fn: Callable[..., Any]
     variant: str
     precision: Precision
     note: str = ""
     level: int = 0
+    named: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -57,7 +58,7 @@ def wrong(setting: Setting, arguments: Arguments, fault: Fault, slopes: Slopes) 
         estimate.numeric / along,
         estimate.tolerance / abs(along),
     )
-    where = f"{arguments.element(leaf, coordinate)}{_part(leaf, coordinate)}, in argument {arguments.argument(leaf)}"
+    where = f"{arguments.element(leaf, coordinate)}{_part(leaf, coordinate)}, in {arguments.origin(leaf)}"
     return setting.text(
         f"the {setting.subject} is wrong at {where}",
         *setting.compared,
@@ -77,7 +78,7 @@ def _part(leaf: Leaf, coordinate: int) -> str:
 def _wrong_in_many(setting: Setting, arguments: Arguments, fault: Fault) -> str:
     first, last = (arguments.element(fault.leaf, int(fault.coordinates[end])) for end in (0, -1))
     estimate = fault.estimate
-    where = f"{arguments.name(fault.leaf)}, argument {arguments.argument(fault.leaf)}"
+    where = f"{arguments.name(fault.leaf)}, {arguments.origin(fault.leaf)}"
     return setting.text(
         f"the {setting.subject} is wrong in many elements of {where}",
         *setting.compared,
@@ -95,7 +96,7 @@ def no_leaf(setting: Setting, args: Sequence[Any]) -> str:
     found = f"only {', '.join(describe(leaf) for leaf in leaves[:5])}" if leaves else "none at all"
     return setting.text(
         f"{setting.name} has no argument to differentiate by: a floating or complex tensor is needed, it got {found}",
-        "Python numbers stay Python values: pass NumPy arrays or graphmode.tensor(...)",
+        "Python numbers stay Python values: pass NumPy arrays or graphmode.tensor(...), and variables=... for weights",
     )
 
 
@@ -116,7 +117,7 @@ def not_finite(setting: Setting, value: float) -> str:
 
 def gradient_not_finite(setting: Setting, arguments: Arguments, leaf: Leaf, coordinate: int, value: float) -> str:
     """An element of the gradient is NaN or infinite although the value is finite."""
-    where = f"{arguments.element(leaf, coordinate)}, in argument {arguments.argument(leaf)}"
+    where = f"{arguments.element(leaf, coordinate)}, in {arguments.origin(leaf)}"
     return setting.text(
         f"the {setting.subject} is {value} at {where}, though its value is finite",
         "a branch that is not taken may still be differentiated (where), or this is the edge of a domain (sqrt or "
@@ -126,15 +127,15 @@ def gradient_not_finite(setting: Setting, arguments: Arguments, leaf: Leaf, coor
 
 def no_path(setting: Setting, arguments: Arguments, leaf: Leaf, slope: float | None) -> str:
     """A gradient of None, with the slope if the value moves with the leaf all the same."""
-    name, number = arguments.name(leaf), arguments.argument(leaf)
+    name, origin = arguments.name(leaf), arguments.origin(leaf)
     if slope is None:
         return setting.text(
-            f"no path leads from {name}, argument {number}, to the value of {setting.name}: its gradient is None",
+            f"no path leads from {name}, {origin}, to the value of {setting.name}: its gradient is None",
             f"the value does not change with {name} either: use it, or leave it out of the checked arguments with "
             "functools.partial or a closure",
         )
     return setting.text(
-        f"the {setting.subject} by {name}, argument {number}, is None, yet its value changes with {name}",
+        f"the {setting.subject} by {name}, {origin}, is None, yet its value changes with {name}",
         f"analytic None, numeric {slope:.8g} along a random direction",
         "the path is cut: look for detach, stop_gradient, .item(), .numpy(), a cast to integers, or an operation "
         "without a gradient",
@@ -158,4 +159,23 @@ def too_rough(setting: Setting, slopes: Slopes, estimate: Estimate) -> str:
         f"its value of {slopes.value:.6g} is off by about {slopes.roughness or 0.0:.2g}, which hides slopes like the "
         f"analytic {estimate.analytic:.6g} along a random direction (numeric {estimate.numeric:.6g})",
         "it jumps near these arguments, or rounds large terms that cancel: try other arguments, or compute in float64",
+    )
+
+
+def not_in_float64(setting: Setting, reason: str) -> str:
+    """float64 was asked for and can't be had."""
+    return setting.text(
+        f"the {setting.subject} can't be checked in float64: {reason}",
+        "let what the function reads follow graphmode.dtype, or leave out float64=True: it is then checked in the "
+        "variant's dtype, where smaller errors pass",
+    )
+
+
+def fell_back(setting: Setting, reason: str) -> str:
+    """The warning of a check that passed in a lower precision."""
+    precision = setting.precision
+    return (
+        f"check_grads of {setting.name} [{setting.variant}] ran in {precision.dtype}, where errors up to "
+        f"{precision.rtol:g} pass: {reason}. Let what it reads follow graphmode.dtype; check_grads(..., float64=True) "
+        "makes this a failure"
     )

@@ -28,6 +28,9 @@ COARSE: Final = 1e5
 _ROUNDING: Final = 3
 """How much rounding a verdict may rest on, in relative tolerances."""
 
+_ROUNDINGS: Final = 30
+"""How many times the rounding of the arguments a function may be off by without computing in a lower precision."""
+
 _FAR_BETTER: Final = 1e-3
 _ROUNDED: Final = 1e3
 _SINGLE: Final = 2.0**-24
@@ -135,8 +138,10 @@ def roughness(slopes: Slopes, direction: Vector) -> float:
     departure = float(np.max(np.abs(basis @ coefficients - moved)))
     if slopes.precision.dtype != "float64":
         return departure
-    missing = abs(float(coefficients[1]) - slopes.central(direction).numeric * reach)
-    rounded = missing > _ROUNDED * slopes.precision.eps * slopes.magnitude
+    usual = slopes.central(direction)
+    missing = abs(float(coefficients[1]) - usual.numeric * reach)
+    of_arguments = slopes.of_arguments(direction, usual.left, usual.right)
+    rounded = missing > _ROUNDED * (slopes.precision.eps * slopes.magnitude + of_arguments)
     return max(departure, missing, _SINGLE * slopes.magnitude) if rounded else departure
 
 
@@ -153,6 +158,11 @@ def measure(slopes: Slopes, direction: Vector) -> bool:
     return True
 
 
-def coarse(slopes: Slopes) -> bool:
-    """Whether a function is as rough as a lower precision than that of the check."""
-    return (slopes.roughness or 0.0) > COARSE * slopes.precision.eps * slopes.magnitude
+def coarse(slopes: Slopes, of_arguments: float = 0.0) -> bool:
+    """Whether a function is as rough as a lower precision than that of the check.
+
+    Args:
+        of_arguments: what rounding of its arguments can do to its value.
+    """
+    allowed = COARSE * slopes.precision.eps * slopes.magnitude + _ROUNDINGS * of_arguments
+    return (slopes.roughness or 0.0) > allowed

@@ -111,7 +111,8 @@ class Program:
         self._mode = handle._mode
         self._fn = fn
         self._arguments = arguments
-        self._count = len(arguments.leaves)
+        self._given, self._count = arguments.given, len(arguments.leaves)
+        self._variables = list(arguments.variables.values())
         self.projection = Projection(handle, fn, rng)
         if handle._mode.static:
             _ = handle.xp  # made before a trace: Dynamo refuses to make it inside of a loop or branch
@@ -146,8 +147,10 @@ class Program:
         return self._number(found[0]), grads
 
     def _inputs(self, point: Vector) -> list[Any]:
-        inputs = self._arguments.tensors(point) + self._constants
-        return inputs + self._along
+        """The arguments of a level at a point, where the variables are set to their values there."""
+        if self._variables:
+            self._arguments.assign(point)
+        return self._arguments.tensors(point)[: self._given] + self._constants + self._along
 
     def _built(self, inputs: Sequence[Any]) -> Callable[..., Any] | None:
         """The one graph of a mode that puts gradients into graphs."""
@@ -161,12 +164,15 @@ class Program:
         return self._joint
 
     def _differentiated(self, level: int, inputs: Sequence[Any]) -> tuple[Any, list[Any]]:
-        value, grads, _ = self._mode.value_and_grad(self._levels[level], inputs, range(self._count), ())
-        return value, grads
+        return self._value_and_grads(self._levels[level], inputs)
+
+    def _value_and_grads(self, scalar: Callable[..., Any], inputs: Sequence[Any]) -> tuple[Any, list[Any]]:
+        value, grads, of_variables = self._mode.value_and_grad(scalar, inputs, range(self._given), self._variables)
+        return value, [*grads, *of_variables]
 
     def _slope_of(self, scalar: Callable[..., Any]) -> Callable[..., Any]:
         def slope(*inputs: Any) -> Any:
-            _, grads, _ = self._mode.value_and_grad(scalar, inputs, range(self._count), ())
+            _, grads = self._value_and_grads(scalar, inputs)
             pairs = zip(grads, inputs[-self._count :], strict=True)
             terms = [self._inner(grad, along) for grad, along in pairs if grad is not None]
             if not terms:
@@ -192,7 +198,7 @@ class Program:
 def _projected(
     handle: Handle, fn: Callable[..., Any], arguments: Arguments, projection: Projection, *inputs: Any
 ) -> Any:
-    count, passed = len(arguments.leaves), arguments.passed
+    count, passed = arguments.given, arguments.passed
     args = arguments.rebuilt(inputs[:count], inputs[count : count + passed])
     return projection(handle._mode.callback(fn)(*args))
 

@@ -148,6 +148,8 @@ class Slopes:
         if self.precision.atol:
             tolerance += self.precision.atol * norm(taken)
         left, right = (self.value - below) / step, (above - self.value) / step
+        rounding = self.of_arguments(direction, left, right) / step
+        noise, tolerance = noise + rounding, tolerance + rounding
         sensitive = size == 0 or noise <= self.precision.sensitive * size
         return Estimate(step, left, right, analytic, size, noise, tolerance, sensitive)
 
@@ -163,6 +165,19 @@ class Slopes:
             noise=noise,
             tolerance=middle.tolerance - middle.noise + noise,
         )
+
+    def of_arguments(self, direction: Vector, left: float, right: float) -> float:
+        """What rounding of the arguments can do to a value, where the slopes on the two sides are these.
+
+        Most of it is in the step really taken. At a kink it is not, and `|x - c|` at c has no value of its own to
+        measure rounding by.
+        """
+        slope = max(abs(left), abs(right))
+        if not math.isfinite(slope) or not self._finite:
+            return 0.0
+        moved = norm(direction)
+        reach = norm(self.point[direction != 0]) / moved if moved else 0.0
+        return 4 * self.precision.eps * reach * slope
 
     def noise(self, step: float, magnitude: float = 0.0) -> float:
         """What rounding of the function can do to a slope over a step, where its values are of this magnitude."""

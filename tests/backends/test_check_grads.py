@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 
-from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.errors import PrecisionWarning, UnsupportedError
 from tests.backends.gradient_cases import WRONG, custom, detached
 from tests.backends.variants import variants
 
@@ -183,16 +183,18 @@ def test_grad_mode_and_parameters_are_left_as_they_were(graphmode):
 
 
 @everywhere
-def test_captured_float32_tensors_are_checked_in_float32_and_that_is_said(graphmode, caplog):
+def test_captured_float32_tensors_are_checked_in_float32_and_that_is_said(graphmode):
     weight = graphmode.tensor(X)
     wrong = custom(graphmode, lambda x: graphmode.xp.sin(x), lambda up, x: 1.02 * up * graphmode.xp.cos(x))
 
     def loss(x):
         return graphmode.lib.matmul(weight, x)
 
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(PrecisionWarning, match=r"check_grads of loss .* ran in float32, .*: in float64 it raised"):
         graphmode.check_grads(loss, X)
-    assert "check_grads of loss ran in float32, with a larger tolerance: in float64 it raised" in caplog.text
+    assert "the gradient of loss can't be checked in float64: in float64 it" in failure(
+        graphmode, loss, X, float64=True
+    )
     text = failure(graphmode, lambda x: wrong(loss(x)), X)
     assert "(rtol=0.001)" in text
     assert "checked in float32 (in float64 it raised" in text
@@ -208,7 +210,8 @@ def test_a_relu_network_with_captured_float32_weights_raises_no_false_alarm(grap
         return graphmode.xp.sum(graphmode.xp.maximum(hidden, 0.0) ** 2)
 
     for _ in range(5):
-        graphmode.check_grads(loss, graphmode.rng.normal(size=(16, 20)))
+        with pytest.warns(PrecisionWarning):
+            graphmode.check_grads(loss, graphmode.rng.normal(size=(16, 20)))
 
 
 @everywhere
@@ -219,13 +222,13 @@ def test_a_result_in_float32_is_noticed(graphmode):
 
 
 @torch_eager
-def test_a_module_in_float32_is_checked_in_float32(graphmode, caplog):
+def test_a_module_in_float32_is_checked_in_float64(graphmode):
     torch = graphmode.lib
     module = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
-    graphmode.check_grads(module, X)
-    assert "ran in float32" in caplog.text
+    graphmode.check_grads(module, X, float64=True)
     assert module[0].weight.grad is None
-    graphmode.check_grads(module.double(), X)
+    assert module[0].weight.dtype == torch.float32
+    graphmode.check_grads(module.double(), X, float64=True)
 
 
 # Failures.

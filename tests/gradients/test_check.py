@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pytest_graphmode import PrecisionWarning
 from pytest_graphmode.gradients.program import Projection
 from tests.gradients.functions import failure, handle
 
@@ -100,19 +101,37 @@ def test_a_looser_tolerance_lets_an_error_pass():
 # Precision.
 
 
-def test_where_float64_raises_it_runs_in_the_dtype_of_the_variant_and_says_so(caplog):
+def test_where_float64_raises_it_runs_in_the_dtype_of_the_variant_and_says_so():
     def single(x):
         if x.dtype == np.float64:
             raise TypeError("expected float32")
         return (x**2).sum()
 
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(PrecisionWarning) as caught:
         handle(lambda x: (2 * x,)).check_grads(single, X)
-    assert "check_grads of single ran in float32, with a larger tolerance" in caplog.text
-    assert "in float64 it raised TypeError: expected float32" in caplog.text
+    assert [Path(warning.filename).name for warning in caught] == ["test_check.py"]
+    assert str(caught[0].message) == (
+        "check_grads of single [numpy-eager-cpu] ran in float32, where errors up to 0.001 pass: in float64 it raised "
+        "TypeError: expected float32. Let what it reads follow graphmode.dtype; check_grads(..., float64=True) makes "
+        "this a failure"
+    )
     text = failure(handle(lambda x: (2.05 * x,)), single, X)
     assert "(rtol=0.001)" in text
     assert text.endswith("checked in float32 (in float64 it raised TypeError: expected float32)")
+
+
+def test_float64_can_be_asked_for():
+    def single(x):
+        if x.dtype == np.float64:
+            raise TypeError("expected float32")
+        return (x**2).sum()
+
+    text = failure(handle(lambda x: (2 * x,)), single, X, float64=True)
+    assert (
+        "the gradient of single can't be checked in float64: in float64 it raised TypeError: expected float32" in text
+    )
+    assert "let what the function reads follow graphmode.dtype, or leave out float64=True" in text
+    handle(lambda x: (2 * x,)).check_grads(lambda x: (x**2).sum(), X, float64=True)
 
 
 def test_where_the_result_is_float32_all_the_same_it_says_so():
@@ -147,7 +166,8 @@ def test_low_precisions_raise_no_false_alarm_and_miss_no_large_error(dtype, seed
         return np.sin(x).sum()
 
     x = np.random.default_rng(seed).normal(size=(3, 4))
-    handle(lambda x: (np.cos(x),), dtype=dtype, seed=seed).check_grads(low, x)
+    with pytest.warns(PrecisionWarning, match=dtype):
+        handle(lambda x: (np.cos(x),), dtype=dtype, seed=seed).check_grads(low, x)
     failure(handle(lambda x: (1.5 * np.cos(x),), dtype=dtype, seed=seed), low, x)
 
 

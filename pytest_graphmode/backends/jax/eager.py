@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.errors import UnsupportedError
 
 _WIDE_FLOATS = ("float64", "complex128")
+_COMPLEX = {"float64": "complex128"}
 _NARROWED = {"int64": "int32", "uint64": "uint32"}
 
 
@@ -67,6 +68,18 @@ class JaxMode(PythonMode):
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
         return gradients.value_and_grad(self.variables, fn, args, argnums, variables)
+
+    @contextmanager
+    def holding(self, owners: Sequence[object], variables: Mapping[str, Any], dtype: str) -> Iterator[None]:
+        kept = [(variable, variable.stored) for variable in variables.values()]
+        for variable, stored in kept:
+            is_complex = jnp.issubdtype(stored.dtype, jnp.complexfloating)
+            variable.stored = stored.astype(_COMPLEX[dtype] if is_complex else dtype)
+        try:
+            yield
+        finally:
+            for variable, stored in kept:
+                variable.stored = stored
 
     def undecorated(self) -> AbstractContextManager[None]:
         disabled: AbstractContextManager[None] = jax.disable_jit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.tensorflow import tape
+from pytest_graphmode.backends.tensorflow import tape, trainable
 from pytest_graphmode.backends.tensorflow.controlflow import traced_outputs
 from pytest_graphmode.backends.tensorflow.keras_variables import is_keras_variable, native
 from pytest_graphmode.backends.tensorflow.recording import TapeCounter
@@ -84,6 +84,9 @@ class TensorFlowMode(PythonMode):
 
     def rows_of_nothing(self, leaf: Any) -> Any:
         return tf.zeros([0, *leaf.shape], leaf.dtype)
+
+    def trainable_variables(self, owner: object) -> Mapping[str, Any]:
+        return trainable.variables(owner)
 
     def index(self, value: int) -> Any:
         return tf.constant(value, tf.int32)

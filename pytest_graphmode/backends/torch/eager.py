@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch._subclasses import FakeTensorMode
 
 from pytest_graphmode import trees
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.torch import autograd, topology
+from pytest_graphmode.backends.torch import autograd, parameters, topology
 
 
 def native_device(device: str) -> torch.device:
@@ -103,6 +103,14 @@ class TorchMode(PythonMode):
 
     def rows_of_nothing(self, leaf: Any) -> Any:
         return torch.empty((0, *leaf.shape), dtype=leaf.dtype, device=self.device)
+
+    def trainable_variables(self, owner: object) -> Mapping[str, Any]:
+        return parameters.trainable(owner)
+
+    def holding(
+        self, owners: Sequence[object], variables: Mapping[str, Any], dtype: str
+    ) -> AbstractContextManager[None]:
+        return parameters.holding(owners, variables, native_dtype(dtype))
 
     def index(self, value: int) -> Any:
         return torch.tensor(value, dtype=torch.int32, device=self.device)
