@@ -109,7 +109,9 @@ class BuildReport:
 
     `existing` says that the framework held a graph of this function already when it built this one, whether or not
     anybody watched; `earlier` then describes those graphs, and is asked only where no build of the function was seen.
-    `complete` says that `causes` are all there is to say. `operations` counts all operations by the framework's names.
+    `complete` says that `causes` are all there is to say, `graphless` that a function was compiled again and no
+    operation was left to make a graph of, which is a rebuild and no build. `operations` counts all operations by the
+    framework's names.
     """
 
     backend: str
@@ -133,6 +135,7 @@ class BuildReport:
     earlier: Callable[[], Sequence[BuildReport]] | None = None
     complete: bool = False
     operations: Mapping[str, int] = field(default_factory=dict)
+    graphless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ class GraphBuild:
     `cond`, `scan` and `switch` operations among them, `operations` all by the framework's own names. `number` counts
     the builds of one function, whose events have the same `group`; `again` says that it had a graph before, also one
     that nobody saw built (None: by the number), and `new_object` that it had none in this object: for another model of
-    a class, say.
+    a class, say. `graphless` is a compilation again that found no operation: a rebuild, and in no count of builds.
     """
 
     function: str
@@ -170,6 +173,7 @@ class GraphBuild:
     new_object: bool = False
     operations: Mapping[str, int] = field(default_factory=dict, hash=False)
     file: str = ""
+    graphless: bool = False
 
     @property
     def cause(self) -> Cause | None:

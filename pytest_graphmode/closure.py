@@ -29,11 +29,16 @@ Key = Hashable
 
 
 class Tokens:
-    """Numbers for objects that are never used twice, unlike `id`, and that keep nothing alive."""
+    """Numbers for objects that are never used twice, unlike `id`, and that keep nothing alive.
+
+    What dies is dropped when more is added: a callback of a weak reference would be Python code that runs wherever an
+    object happens to die, between the graphs of a compiled function too, and Dynamo looks at all code that runs there.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._next = 0
+        self._limit = 1024
 
     def __call__(self, value: Any) -> int:
         """The number of `value`; an object that takes no weak reference is told apart by its `id`, negated."""
@@ -42,17 +47,18 @@ class Tokens:
         if known is not None and known[0]() is value:
             return known[1]
         try:
-            reference = weakref.ref(value, functools.partial(self._forget, identifier))
+            reference = weakref.ref(value)
         except TypeError:
             return -identifier
+        if len(self._numbers) >= self._limit:
+            self._forget()
         self._next += 1
         self._numbers[identifier] = (reference, self._next)
         return self._next
 
-    def _forget(self, identifier: int, reference: weakref.ref[Any]) -> None:
-        known = self._numbers.get(identifier)
-        if known is not None and known[0] is reference:
-            del self._numbers[identifier]
+    def _forget(self) -> None:
+        self._numbers = {key: entry for key, entry in list(self._numbers.items()) if entry[0]() is not None}
+        self._limit = 2 * max(len(self._numbers), 512)
 
 
 token = Tokens()

@@ -62,7 +62,7 @@ def _machinery(ledger: GraphLedger) -> Iterator[str]:
 def _function(builds: Sequence[GraphBuild], ledger: GraphLedger) -> str:
     first = builds[0]
     count = ledger.built(first.group)
-    times = "once" if count == 1 else f"{count} times"
+    times = {0: "again without a graph", 1: "once"}.get(count, f"{count} times")
     took = f" in {sum(build.seconds for build in builds):.2f} s" if not first.recorded else ""
     head = f"  {first.function} ({first.location}) {_VERB[first.recorded]} {times}{took}"
     causes = [f"       {_RECORDED}"] if first.recorded and count > 1 else []
@@ -105,6 +105,8 @@ def _aligned(rows: Sequence[list[str]]) -> list[str]:
 def _size(build: GraphBuild) -> str:
     if build.failed:
         return f"{'failed':>19}"
+    if build.graphless:
+        return f"{'no graph':>19}"
     return f"{build.nodes:>13} {'node ' if build.nodes == 1 else 'nodes'}"
 
 

@@ -174,7 +174,7 @@ class GraphLedger:
     @property
     def graph_builds(self) -> int:
         """How many of the builds were of such a graph, and not recorded by autograd."""
-        return sum(not event.recorded for event in self._events)
+        return sum(not event.recorded and not event.graphless for event in self._events)
 
     @property
     def nodes(self) -> int:
@@ -190,7 +190,7 @@ class GraphLedger:
     @property
     def structures(self) -> int:
         """How many different graphs there were: by fingerprint where kept, else by node count."""
-        static = {(e.group, e.structure or e.number) for e in self._events if not e.recorded}
+        static = {(e.group, e.structure or e.number) for e in self._events if not (e.recorded or e.graphless)}
         return len(static) + sum(len(window.since) for window in self._windows)
 
     @property
@@ -261,7 +261,7 @@ class GraphLedger:
 
     def built(self, group: int) -> int:
         """How often one function (the `group` of its events) was built."""
-        static = sum(event.group == group and not event.recorded for event in self._events)
+        static = sum(event.group == group and not (event.recorded or event.graphless) for event in self._events)
         return static + sum(window.built for window in self._windows if window.counter.group == group)
 
     @property

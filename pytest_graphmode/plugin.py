@@ -84,6 +84,9 @@ def _failed(node: pytest.Item | pytest.Collector, error: Exception) -> BaseExcep
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if any(map(graph_item.limited, items)):
+        from pytest_graphmode.watcher import watcher
+
+        watcher.begin()
         watch_calls(config)
     beside.keep_to_one_thread(config, filter(graph_item.counted, items))
 
@@ -101,6 +104,13 @@ def watch_calls(config: pytest.Config) -> None:
 
 class Calls:
     """Counts in the calls of tests; registered when a test is to be watched, so that other runs pay nothing."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if graph_item.limited(item):
+            from pytest_graphmode.watcher import watcher
+
+            watcher.start()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:

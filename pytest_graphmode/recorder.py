@@ -214,4 +214,5 @@ class Recorder:
             new_object=new_object and not report.existing,
             operations=report.operations,
             file=report.identity.file,
+            graphless=report.graphless,
         )

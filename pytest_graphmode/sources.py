@@ -23,7 +23,10 @@ class EventSource(Protocol):
     Made once, when the framework's own modules it hooks into (its anchors) are imported, and attached at most once at
     a time. It may have more methods:
 
-    - `reset()` clears the framework's caches of graphs and puts back its configuration: called before a test that
+    - `begin()`: a run begins, and the framework is imported already; tests start from its configuration of now;
+    - `start()` puts back the configuration that the run began with: called before the fixtures of a test that asserts
+      counts, which may change it;
+    - `reset()` clears the framework's caches of graphs: called before the body of a test that
       asserts counts, so that the order of tests does not change its verdict;
     - `probe()` builds exactly one graph of a function with one argument named `x`: called once, before the first
       assertion; a backend whose source does not report exactly this build is not counted;
@@ -137,6 +140,16 @@ class Attachment:
         else:
             found = ", ".join(seen) or "none"
             self.fail(f"one build of a trivial function of x was expected, these were seen: {found}")
+
+    def begin(self) -> None:
+        begin = getattr(self.load(), "begin", None) if self.ready("") else None
+        if begin is not None:
+            begin()
+
+    def start(self) -> None:
+        start = getattr(self.source, "start", None)
+        if start is not None:
+            start()
 
     def reset(self) -> None:
         reset = getattr(self.source, "reset", None)

@@ -176,6 +176,16 @@ class Watcher:
 
         return unregister
 
+    def begin(self) -> None:
+        """A run begins: tests that assert counts start from the frameworks' configuration of now."""
+        for attachment in self._attachments:
+            attachment.begin()
+
+    def start(self) -> None:
+        """A test that asserts counts is about to be set up: from the configuration that the run began with."""
+        for attachment in self._attachments:
+            attachment.start()
+
     def reset(self) -> None:
         """Clear the caches of graphs of every framework imported so far whose source can."""
         for attachment in self._attachments:

@@ -66,7 +66,7 @@ def requires_grad(torch, compiled):
     f = compiled(lambda x: x * 2)
     f(torch.ones(4))
     f(torch.ones(4, requires_grad=True))
-    return "x.requires_grad changed False -> True: call the function under one grad mode"
+    return "x.requires_grad changed False -> True: pass tensors of which all or none require gradients (.detach()), or"
 
 
 def device(torch, compiled):
@@ -115,7 +115,7 @@ def any_int(torch, compiled):
     f = compiled(lambda x, n: x * n)
     for n in (2, 3, 2.5):
         f(torch.ones(4), n)
-    return "n is a Python float that changed any int -> 2.5"
+    return "n is a Python float that changed 3 -> 2.5"
 
 
 def tensor_for_any_int(torch, compiled):

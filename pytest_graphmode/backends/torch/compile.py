@@ -14,13 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch._dynamo import eval_frame, external_utils
 
 from pytest_graphmode import calls
 from pytest_graphmode.backends.torch import autograd, capture, second_order, state, tracing
 from pytest_graphmode.backends.torch.default_compiler import OF_VARIANTS, default
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
-from pytest_graphmode.watcher import watcher
 
 OPTIONS: Final = ("backend", "fullgraph", "dynamic", "mode", "options", "disable")
 
@@ -58,7 +56,6 @@ class Compile(TorchMode):
         if backend not in ("eager", "aot_eager"):
             tracing.import_quietly()
         compiled = torch.compile(fn, **options)
-        has_graph = _graph_finder(fn)
 
         @functools.wraps(fn, updated=())
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -72,8 +69,6 @@ class Compile(TorchMode):
             finally:
                 calls.depth.inside = False
                 tracing.settings.restore()
-                if has_graph():
-                    watcher.call("torch", "compile")
 
         return call
 
@@ -151,18 +146,3 @@ class Compile(TorchMode):
         if self._twice or (compiling and tracing.twice()):
             raise second_order.unsupported(verb)
         return compiling and self._traces_trees and not tracing.verbs_as_python()
-
-
-def _graph_finder(fn: Callable[..., Any]) -> Callable[[], bool]:
-    """Tells whether a call of `fn`, compiled, runs a graph: one is in Dynamo's cache, and Dynamo is not switched off.
-
-    Nothing public tells. A module or partial is compiled as a wrapper of torch's own.
-    """
-    code = getattr(fn, "__code__", None) or external_utils.wrap_inline(fn).__code__
-    entries = torch._C._dynamo.eval_frame._debug_get_cache_entry_list
-
-    def has_graph() -> bool:
-        stance = getattr(eval_frame, "_stance", None)
-        return bool(entries(code)) and getattr(stance, "stance", "") != "force_eager"
-
-    return has_graph

@@ -75,6 +75,7 @@ def _report(given: Mapping[str, Any], program: Any, seconds: float) -> BuildRepo
         _arguments(function, given),
         nodes=contents.nodes,
         control_flow=contents.control_flow,
+        operations=contents.operations,
         seconds=seconds,
         call_site=call_site(),
         failed=program is None,

@@ -76,14 +76,14 @@ class _Dynamo:
     The stance is private to torch (`torch.compiler.set_stance` sets it, nothing tells it); torch 2.4 has none.
     """
 
-    def __init__(self) -> None:
-        self._config = _config()
-        self._stance = _stance()
+    def __init__(self, config: dict[str, Any] | None = None) -> None:
+        self._config = _config() if config is None else config
+        self._stance = _stance() if config is None else None
 
     def restore(self) -> None:
         now = _config()
         for name, value in self._config.items():
-            if now[name] != value:
+            if name in now and now[name] != value:
                 setattr(sys.modules["torch._dynamo.config"], name, value)
         stance = _stance()
         if stance is not None and stance != self._stance:
@@ -99,21 +99,89 @@ def _stance() -> Any:
     return getattr(sys.modules.get("torch._dynamo.eval_frame"), "_stance", None)
 
 
+class Beginning:
+    """Dynamo's configuration as a run began with it, which tests that assert counts start from.
+
+    Where Dynamo was not imported then, torch's own defaults are what it began with.
+    """
+
+    def __init__(self) -> None:
+        self._dynamo: _Dynamo | None = None
+
+    def remember(self) -> None:
+        self._dynamo = _Dynamo()
+
+    def restore(self) -> None:
+        if self._dynamo is None:
+            self._dynamo = _Dynamo(_defaults())
+        self._dynamo.restore()
+
+
+def _defaults() -> dict[str, Any]:
+    """The configuration without what was set since; torch tells its defaults nowhere in public."""
+    config = sys.modules["torch._dynamo.config"]
+    entries = getattr(config, "_config", None)
+    known = getattr(config, "_default", None)  # torch 2.4
+    if known is not None:
+        return dict(known)
+    if entries is None:
+        return {}
+    return {name: entry.default for name, entry in entries.items() if not _is_from_elsewhere(entry)}
+
+
+def _is_from_elsewhere(entry: Any) -> bool:
+    """Whether a setting has its value from the environment, or is another name of one that is elsewhere."""
+    values = [getattr(entry, name, None) for name in ("env_value_default", "env_value_force")]
+    unset = getattr(sys.modules["torch.utils._config_module"], "_UNSET_SENTINEL", None)
+    return getattr(entry, "alias", None) is not None or any(value is not unset for value in values)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Dynamo compiles in the block, whatever somebody has switched off."""
+    before = _Dynamo()
+    switched_off = os.environ.pop("TORCHDYNAMO_DISABLE", None)
+    config = sys.modules["torch._dynamo.config"]
+    for name, value in (("disable", False), ("error_on_recompile", False)):
+        setattr(config, name, value)
+    stance = _stance()
+    if stance is not None:
+        sys.modules["torch._dynamo.eval_frame"]._set_stance(type(stance)())
+    try:
+        yield
+    finally:
+        before.restore()
+        if switched_off is not None:
+            os.environ["TORCHDYNAMO_DISABLE"] = switched_off
+
+
 @contextmanager
 def fresh_graphs() -> Iterator[None]:
-    """Dynamo without graphs at the beginning of a block, and at its end; its structured log is off unless asked for.
-
-    It is for torch's own tools (TORCH_TRACE=folder). pytest would show hundreds of its records, which have no message,
-    with each test that fails.
-    """
-    log = logging.getLogger("torch.__trace")
-    disabled, log.disabled = log.disabled, log.disabled or "TORCH_TRACE" not in os.environ
+    """Dynamo without graphs at the beginning of a block, and at its end."""
     _reset()
     try:
         yield
     finally:
         _reset()
-        log.disabled = disabled
+
+
+def quiet_trace_log() -> None:
+    """Keep the records of torch's structured log out of what pytest shows with a test that fails.
+
+    There are hundreds of them for one graph, and they have no message: they are for torch's own tools (TORCH_TRACE),
+    which go on having them, as has everybody who adds a handler.
+    """
+    for handler in logging.getLogger(_TRACE_LOG).handlers:
+        if type(handler).__module__ == "_pytest.logging" and _without_message not in handler.filters:
+            handler.addFilter(_without_message)
+
+
+_TRACE_LOG: Final = "torch.__trace"
+
+
+def _without_message(record: logging.LogRecord) -> bool:
+    """Whether a handler should take a record."""
+    return record.name != _TRACE_LOG or bool(record.msg)
 
 
 def _reset() -> None:

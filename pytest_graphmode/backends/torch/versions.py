@@ -2,4 +2,4 @@
 
 from typing import Final
 
-SUPPORTED: Final = "torch 2.4 to 2.13"
+SUPPORTED: Final = "torch 2.4 to 2.15"

@@ -6,7 +6,7 @@ Called by `source.py` after every compilation, with what the compilation left be
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from traceback import FrameSummary
 from typing import Final
@@ -16,7 +16,7 @@ from torch._dynamo.exc import Unsupported, UserError
 from torch._dynamo.utils import graph_break_reasons
 
 from pytest_graphmode.identity import is_library
-from pytest_graphmode.ledger import GraphBreak
+from pytest_graphmode.ledger import Cause, GraphBreak
 from pytest_graphmode.places import place
 
 _LIMIT: Final = re.compile(r"recompile.limit|cache_size_limit", re.IGNORECASE)
@@ -64,13 +64,14 @@ def is_limit(error: BaseException) -> bool:
     return isinstance(error, Unsupported) and _LIMIT.search(str(error)) is not None
 
 
-def given_up(error: BaseException) -> str:
-    """Why torch runs a function eagerly from now on, and what to do."""
+def given_up(error: BaseException, causes: Sequence[Cause]) -> str:
+    """Why torch runs a function eagerly from now on, and what to do; `causes` are those of one graph too many."""
     if is_limit(error):
         limit = getattr(config, "recompile_limit", None) or config.cache_size_limit
+        last = f" (the last time because {'; '.join(cause.what for cause in causes)})" if causes else ""
         return (
             f"torch has {limit} graphs of it (torch._dynamo.config.recompile_limit), runs it eagerly from now on and "
-            "counts nothing more: make it compile less often, or raise the limit"
+            f"counts nothing more: make it compile less often{last}, or raise the limit"
         )
     if raised(error):
         return "it raised while it was traced, and torch does not try again: raise outside of the compiled function"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import sys
 import types
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +19,11 @@ import torch
 from torch import nn
 
 from pytest_graphmode import identity, trees
-from pytest_graphmode.identity import Identity
+from pytest_graphmode.backends.torch.dynamo.rests import Rest
+from pytest_graphmode.closure import code_key
+from pytest_graphmode.identity import Identity, token
 from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
 
-_RESUMED: Final = re.compile(r"torch_dynamo_resume_in_(?P<name>.+)_at_(?P<line>\d+)$")
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 _CODE: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 _MOST_LEAVES: Final = 100
@@ -43,7 +44,7 @@ class Frame:
     """A frame that Dynamo was given.
 
     Attributes:
-        resumed: whether it is the rest of a function after a graph break.
+        rest: what is known of it where it is the rest of a function after a graph break.
         outermost: whether it is the very function that torch.compile was given.
     """
 
@@ -51,32 +52,47 @@ class Frame:
         self.code = code
         self.locals = scope
         self.globals = names
-        self._resumed = _RESUMED.match(code.co_name)
-        self.resumed = self._resumed is not None
+        self.rest = Rest.of(code)
         self._subject = _subject(code, scope)
         self._compiled = _compiled_function(code)
         self.outermost = self._subject is not None or self._compiled is not None
 
     @property
-    def subject_name(self) -> str:
-        """How a wrapped callable is called in the names of its attributes: a module by its class."""
-        return type(self._module).__name__ if self._module is not None else ""
+    def wraps(self) -> bool:
+        """Whether it is torch's wrapper around what was compiled, the code of which all modules have in common."""
+        return self._subject is not None
 
     @property
-    def _module(self) -> nn.Module | None:
-        found = getattr(self._subject, "__self__", None)
-        return found if isinstance(found, nn.Module) else None
+    def bound(self) -> Any:
+        """The object that the function belongs to: a module, the `self` of a method; None for a function."""
+        return self._owner if self._subject is None else getattr(self._subject, "__self__", None)
+
+    @property
+    def module(self) -> nn.Module | None:
+        return self.bound if isinstance(self.bound, nn.Module) else None
 
     @functools.cached_property
     def identity(self) -> Identity:
+        """The same for the same code, bound to objects of one class: torch keeps graphs with the code.
+
+        The function object is unknown, but for its code; what it closes over tells functions with a closure apart.
+        """
         if self._subject is not None:
-            return identity.of(self._subject, owner=self._module)
-        found = identity.of(self._compiled or self._function())
-        if self._resumed is None:
+            return _named(identity.of(self._subject, owner=self.module), self._subject)
+        function = self._compiled or _functions.get(token(self.code)) or self._function()
+        if self._compiled is not None and function is self._compiled:
+            _remember(self.code, function)
+        found = _named(identity.of(function, owner=self.module), function)
+        object_key = 0 if self.code.co_freevars else token(self.code)
+        found = replace(found, function=object_key, code=hash(code_key(self.code)))
+        if self.rest is None:
             return found
-        # The line at which the function goes on is part of the name that Dynamo gives to its rest.
-        name, line = self._resumed["name"], int(self._resumed["line"])
-        return replace(found, name=f"{name} after its graph break", line=line, role="resumed")
+        return replace(found, name=f"{self.rest.name} after its graph break", line=self.rest.line, role="resumed")
+
+    @property
+    def function_key(self) -> tuple[str, str]:
+        """The same for a function and for its rest."""
+        return self.code.co_filename, self.code.co_name if self.rest is None else self.rest.name
 
     def _function(self) -> Any:
         """A function like the one whose frame this is, for what its code and closure say about it."""
@@ -89,8 +105,12 @@ class Frame:
     @property
     def _owner(self) -> Any:
         """The object whose method this is, None for a function."""
-        first = self.locals.get(self.code.co_varnames[0]) if self.code.co_argcount else None
-        return first if first is not None and _is_method(self.code, type(first)) else None
+        if self.rest is not None:
+            first = self.locals.get("self")
+        else:
+            first = self.locals.get(self.code.co_varnames[0]) if self.code.co_argcount else None
+        name = self.code.co_name if self.rest is None else self.rest.name
+        return first if first is not None and _is_method(self.code, name, type(first)) else None
 
     @functools.cached_property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -101,11 +121,65 @@ class Frame:
         if self._subject is not None:
             yield from arguments_of(self._subject, self.locals.get("args", ()), self.locals.get("kwargs", {}))
             return
-        parameters = _parameters(self.code)[0 if self._owner is None else 1 :]
+        wrapped = self._wrapped
+        if wrapped is not None:
+            yield from arguments_of(wrapped, self.locals["args"], self.locals["kwargs"])
+        parameters = () if wrapped is not None else self._parameters
         free = [name for name in self.code.co_freevars if not isinstance(self.locals.get(name), _CODE)]
         for name in (*parameters, *free):
-            if name in self.locals and not name.startswith("__"):
-                yield name, f"L[{name!r}]", self.locals[name]
+            shown = name if self.rest is None else self.rest.named(name)
+            if name in self.locals and shown and not shown.startswith("__") and not self._is_nothing(name):
+                yield shown, f"L[{name!r}]", self.locals[name]
+
+    def _is_nothing(self, name: str) -> bool:
+        """Whether a rest goes on with what a statement gave: the None of a print()."""
+        return self.rest is not None and self.locals[name] is None and self.rest.named(name) != name
+
+    @property
+    def _parameters(self) -> Sequence[str]:
+        found = _parameters(self.code)
+        if self.rest is not None:
+            return [name for name in found if name != "self" and not isinstance(self.locals.get(name), _CODE)]
+        return found[0 if self._owner is None else 1 :]
+
+    @property
+    def _wrapped(self) -> Any:
+        """The function that a decorator's `wrapper(*args, **kwargs)` calls, None where there is none, or several."""
+        if self.rest is not None or _parameters(self.code) != ("args", "kwargs"):
+            return None
+        functions = [self.locals.get(name) for name in self.code.co_freevars]
+        found = [one for one in functions if isinstance(one, (types.FunctionType, types.MethodType))]
+        return found[0] if len(found) == 1 else None
+
+    def word(self, source: str, value: Any) -> str:
+        """What the user calls an object that guards spell `L['self']` or `L['fn']`, "" where they call it by its name.
+
+        A frame of the user's own says `self`. One of a library's says what the object is: a user knows an optimizer.
+        """
+        if isinstance(value, torch.optim.Optimizer):
+            return "" if source in ("L['optimizer']", "L['opt']") else "optimizer"
+        return self.word_of_bound if value is self.bound and value is not None else ""
+
+    @property
+    def word_of_bound(self) -> str:
+        return type(self.bound).__name__ if self.identity.library else "self"
+
+
+# Functions that torch.compile was given, by their code, as long as they live: a frame has no function.
+_functions: Final[weakref.WeakValueDictionary[int, Any]] = weakref.WeakValueDictionary()
+
+
+def _remember(code: types.CodeType, function: Any) -> None:
+    if isinstance(function, types.FunctionType):
+        _functions[token(code)] = function
+
+
+def _named(found: Identity, function: Any) -> Identity:
+    """An autograd.Function is called by its own name, not by that of the method it is run by."""
+    cls = getattr(function, "__self__", None)
+    if isinstance(cls, type) and issubclass(cls, torch.autograd.Function):
+        return replace(found, name=cls.__qualname__.rpartition("<locals>.")[2])
+    return found
 
 
 def arguments_of(subject: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -156,9 +230,9 @@ def _bound(scope: Mapping[str, Any], name: str) -> tuple[Any, ...]:
     return (scope[name],) if name in scope else ()
 
 
-def _is_method(code: types.CodeType, cls: type) -> bool:
-    found = inspect.getattr_static(cls, code.co_name, None)
-    return callable(found) and (code.co_varnames[0] == "self" or getattr(found, "__code__", None) is code)
+def _is_method(code: types.CodeType, name: str, cls: type) -> bool:
+    found = inspect.getattr_static(cls, name, None)
+    return callable(found) and ("self" in code.co_varnames or getattr(found, "__code__", None) is code)
 
 
 def _parameters(code: types.CodeType) -> tuple[str, ...]:

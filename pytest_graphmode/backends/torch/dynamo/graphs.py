@@ -35,6 +35,7 @@ class GraphContents:
 
     nodes: int = 0
     control_flow: Counter[str] = field(default_factory=Counter)
+    operations: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, module: GraphModule) -> GraphContents:
@@ -47,12 +48,23 @@ class GraphContents:
             if node.op not in _CALLS or _abandoned(node):
                 continue
             self.nodes += 1
+            self.operations[_operation(node)] += 1
             if isinstance(node.target, HigherOrderOperator):
                 name = _name(node)
                 if name is not None:
                     self.control_flow[name] += 1
                 for inner in _inner(module, node):
                     self._add(inner)
+
+
+def _operation(node: Node) -> str:
+    """What torch calls an operation: `torch.add` for a function by name, `Tensor.view` for a method."""
+    target = node.target
+    if isinstance(target, str):
+        return f"Tensor.{target}" if node.op == "call_method" else target
+    if isinstance(target, HigherOrderOperator):
+        return str(target.name())
+    return str(getattr(target, "__name__", None) or target)
 
 
 def _abandoned(node: Node) -> bool:

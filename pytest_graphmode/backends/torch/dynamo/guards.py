@@ -1,7 +1,8 @@
-"""Why Dynamo could not use the graphs it had: the guards of the nearest of them that do not hold any more.
+"""Why Dynamo could not use the graphs it had: the guards of the latest that it could have reused which do not hold.
 
 Called by `source.py` before a function is compiled again. torch itself names only the first guard that fails, and only
-in its log; so the guards are read from the text of a guard manager, which names all of them, and tried one by one.
+in its log; so the guards are read from the text of a guard manager, which names all of them, and tried one by one. What
+torch names is never left out: where nothing else is found, or where it names something else, it stands by itself.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import torch
-from torch.utils import _device
 
 from pytest_graphmode.backends.torch.dynamo.frames import Frame, describe
+from pytest_graphmode.backends.torch.dynamo.hints import Hints
+from pytest_graphmode.backends.torch.dynamo.managers import Guard, Scope, guards_of, manager_of, sources
+from pytest_graphmode.backends.torch.dynamo.memory import Memory
 from pytest_graphmode.backends.torch.dynamo.tensors import (
     ExpectedTensor,
     autocast_changed,
@@ -23,48 +26,29 @@ from pytest_graphmode.backends.torch.dynamo.tensors import (
     gradient_mode,
     listed,
 )
+from pytest_graphmode.backends.torch.dynamo.words import Words
+from pytest_graphmode.contents import Content, described
 from pytest_graphmode.ledger import Cause
 
-HINTS: Final[Mapping[str, str]] = {
-    "shape": "torch.compile(dynamic=True), or torch._dynamo.mark_dynamic({argument}, dimension) before the first call",
-    "rank": "pass tensors of one rank, or accept one build per rank",
-    "dtype": "cast {argument} before the call, or accept one build per dtype",
-    "python-value": "pass a tensor, or accept one build per value",
-    "python-object": "pass the same one each time, or accept one build for each",
-    "structure": "pass {argument} with the same keys, length and types each time",
-    "new-function-object": "define the function once, outside the loop, and compile that",
-    "grad-mode": "call the function under one grad mode, or accept one build for each",
-    "device": "call the function on one device, or accept one build per device",
-    "train-eval": "accept one build for train() and one for eval(), or compile two modules",
-    "layout": "call .contiguous() before the call, or accept one build per memory layout",
-    "global-state": "set it before the first call, and leave it",
-    "cache-reset": "leave out torch._dynamo.reset() and torch._dynamo.explain(), which drop the graphs there are",
-    "guard": "keep it the same between calls, or accept one build for each",
-}
-
-_LINE: Final = re.compile(r"^[| ]*\+- ([A-Z_0-9]+): (.*?)(?:\s+# .*)?$")
-_SOURCE: Final = re.compile(r"(?:getattr\()*[LG]\['[^']*'\](?:, '[^']*'\)|\.\w+\b(?!\()|\[[^\]]*\])*")
 _ALIASES: Final = re.compile(r"^check_no_aliasing\((.*)\)$")
-_EMPTIED: Final = "TORCH_FUNCTION_MODE_STACK"  # Dynamo has taken the modes off the stack when a function is compiled
-_ZERO_ONE: Final = "torch builds graphs of their own for sizes 0 and 1; pad, or accept one build for each"
 _TYPES: Final = {
     id(kind): kind.__name__ for kind in (bool, int, float, complex, str, bytes, type(None), list, tuple, dict, set)
 }
 # The numbers of c10::ScalarType, by which guards name the default dtype.
 _SCALAR_TYPES: Final[Mapping[object, str]] = {5: "float16", 6: "float32", 7: "float64", 15: "bfloat16"}
 _STRUCTURE: Final = re.compile(r"^(?:not )?(?:len\(|___dict_contains|list\(|dict\.keys|set\(|L\['[^']*'\]$)")
+_CONTAINERS: Final = (dict, list, tuple, set, frozenset)
+_PLAIN: Final = ("bool", "int", "float", "complex", "str", "bytes", "NoneType")
 
 
-def causes(entries: Sequence[Any], frame: Frame) -> tuple[Cause, ...]:
-    """What fails in the nearest of the graphs that a frame's function has; empty where it has none."""
-    if not entries:
+def causes(reusable: Sequence[Any], frame: Frame, memory: Memory) -> tuple[Cause, ...]:
+    """What fails in the first of the graphs that a frame could have reused; empty where there is none."""
+    if not reusable:
         return ()
     try:
-        graphs = [EarlierGraph(entry, frame) for entry in entries]  # the latest first
-        nearest = min(graphs, key=lambda graph: len(graph.causes))
-        return nearest.causes or (nearest.first_failure(),)
+        return EarlierGraph(reusable[0], frame, memory.of(reusable[0]).values).causes
     except Exception as error:  # guards look into the user's own objects, and the compilation must go on
-        return (Cause("guard", f"what its guards ask for (they can't be read: {error!r})"),)
+        return (Cause("guard", f"what its guards ask for (they can't be read: {type(error).__name__})"),)
 
 
 class EarlierGraph:
@@ -74,105 +58,148 @@ class EarlierGraph:
         causes: what its guards that fail say, each once.
     """
 
-    def __init__(self, entry: Any, frame: Frame) -> None:
-        self._manager = getattr(entry, "guard_manager", None) or entry.check_fn  # check_fn: torch 2.4
+    def __init__(self, entry: Any, frame: Frame, known: Mapping[str, Content]) -> None:
+        self._manager = manager_of(entry)
         self._frame = frame
-        known = getattr(self._manager, "closure_vars", None) or {}
-        self._scope = {"L": frame.locals, "G": frame.globals, "torch": torch, "utils_device": _device, **known}
+        self._known = known
+        self._scope = Scope(self._manager, frame)
+        self._words = Words(frame, self._scope)
+        self._hints = Hints(frame)
         self._tensors: dict[str, ExpectedTensor] = {}
+        self._failed_sources: set[str] = set()
         self._mode = "grad" if torch.is_grad_enabled() else "no_grad"  # of the graph, but for inference mode
         found: dict[tuple[str, str], Cause] = {}
         for cause in self._failures():
             if cause.kind != "structure" or (cause.kind, cause.argument) not in found:
                 found[cause.kind, cause.argument] = cause  # the later guards are the more precise ones
-        self.causes = tuple(_once(found.values(), "train-eval"))
+        kept = tuple(_once(_without_repetition(list(found.values())), "train-eval"))
+        self.causes = (*kept, *self._told_by_torch(bool(kept)))
+
+    def _told_by_torch(self, explained: bool) -> Iterator[Cause]:
+        """What torch itself names, unless it is among what was found."""
+        told = self._first_failure()
+        first = sources(told)[:1]
+        tensor = re.match(r"tensor '(.*?)' ", told)  # torch's words for a tensor, in which L['x'] is x
+        named = first or ([tensor[1]] if tensor else [])
+        if explained and (not named or any(self._is_explained(source) for source in named)):
+            return
+        cause = self.first_failure()
+        if not explained or cause.argument not in ("", "the compiler backend"):
+            yield cause
+
+    def _is_explained(self, source: str) -> bool:
+        return any(source in (known, _shortened(known)) or known.startswith(source) for known in self._failed_sources)
+
+    def _first_failure(self) -> str:
+        if getattr(self._manager, "invalidation_reason", None):
+            return ""
+        told = self._manager.check_verbose(self._frame.locals)
+        return "" if told.result else str(told.verbose_code_parts[0])
 
     def first_failure(self) -> Cause:
         """What torch itself says, where no guard was found that fails."""
         gone = getattr(self._manager, "invalidation_reason", None)
         if gone:
             return Cause("guard", str(gone))
-        told = self._manager.check_verbose(self._frame.locals)
-        if told.result:
+        told = self._first_failure()
+        if not told:
             return Cause(
                 "guard", "the compiler backend", hint="compile with one backend object, or name it by a string"
             )
-        return Cause("guard", self._readable(str(told.verbose_code_parts[0]).partition("  #")[0].strip()))
+        return Cause("guard", self._words.sentence(told.partition("  #")[0].strip()))
 
     def _failures(self) -> Iterator[Cause]:
-        for line in str(self._manager).splitlines():
-            match = _LINE.match(line)
-            if match is not None and match[1] != _EMPTIED:
-                yield from self._tried(match[1], match[2].strip())
+        for guard in guards_of(self._manager):
+            source = next(iter(sources(guard.text)), "")
+            if source and self._follows_from_others(source, guard.text):
+                continue
+            for cause in self._tried(guard):
+                self._failed_sources.add(source)
+                yield self._hints.hinted(cause, guard)
 
-    def _tried(self, kind: str, guard: str) -> Iterator[Cause]:
-        tensor = ExpectedTensor.parse(guard)
-        if kind == "GLOBAL_STATE":
-            yield from self._global_state(guard)
+    def _follows_from_others(self, source: str, guard: str) -> bool:
+        """Whether a guard speaks of a part of what is another thing already, or of torch's marks on it."""
+        parts = [known for known in self._failed_sources if known and source.startswith(known)]
+        if "hasattr(" in guard and source in self._failed_sources:
+            return True
+        return any(source[len(known) :][:1] in (".", "[") for known in parts) and not self._scope.exists(source)
+
+    def _tried(self, guard: Guard) -> Iterator[Cause]:
+        tensor = ExpectedTensor.parse(guard.text)
+        if guard.kind == "GLOBAL_STATE":
+            yield from self._global_state(guard.text)
         elif tensor is not None:
             self._tensors[tensor.source] = tensor
-            yield from tensor.differences(self._name(tensor.source), self._value(tensor.source), self._mode)
-        elif aliases := _ALIASES.match(guard):
-            yield from self._aliases(_SOURCE.findall(aliases[1]))
-        elif not self._holds(guard):
-            yield self._failed(guard)
-
-    def _holds(self, guard: str) -> bool:
-        """Whether a guard is true; one that can't be tried here is taken for true."""
-        expression = re.split(r", type=<|\s+\(HINT", guard)[0]
-        try:
-            found = eval(expression, dict(self._scope))
-            return not isinstance(found, torch.Tensor) and bool(found)  # a tensor where a number was
-        except (KeyError, IndexError, AttributeError):
-            return False
-        except Exception:
-            return True
-
-    def _value(self, source: str) -> Any:
-        try:
-            return eval(source, dict(self._scope))
-        except Exception:
-            return None
+            name, value = self._words.name(tensor.source), self._scope.value(tensor.source)
+            yield from tensor.differences(name, value, self._mode)
+        elif aliases := _ALIASES.match(guard.text):
+            yield from self._aliases(sources(aliases[1]))
+        elif not self._scope.holds(guard.text):
+            yield from self._failed(guard.text)
 
     # What a guard that fails means.
 
-    def _failed(self, guard: str) -> Cause:
-        sources = _SOURCE.findall(guard)
-        if not sources:
-            return self._of_setting(guard)
-        source = sources[0]
-        name, value = self._name(source), self._value(source)
+    def _failed(self, guard: str) -> Iterator[Cause]:
+        named = sources(guard)
+        if not named:
+            yield self._of_setting(guard)
+            return
+        source = named[0]
+        name, value = self._words.name(source), self._scope.value(source)
         if source.endswith(".training"):
-            return Cause("train-eval", name, str(not value), str(value))
-        if ".size()" in guard or ".stride()" in guard:
-            return self._of_shape(guard, source, name, value)
-        if " is " in guard and len(sources) > 1:
-            return self._of_alias(sources)
-        if "hasattr" in guard:
-            return Cause("guard", self._readable(guard))
-        if isinstance(value, torch.Tensor):
-            return Cause("structure", name, _python(_before(guard, value)), self._text(value))
-        if _STRUCTURE.match(guard) or isinstance(value, (dict, list, tuple, set)):
-            return Cause("structure", name, *_structures(guard, value))
-        return Cause("python-value", name, _before(guard, value), self._text(value), type_name=type(value).__name__)
+            yield Cause("train-eval", name, str(not value), str(value))
+        elif ".size()" in guard or ".stride()" in guard:
+            yield self._of_shape(guard, source, name, value)
+        elif " is " in guard and len(named) > 1:
+            yield self._of_alias(named)
+        elif "hasattr" in guard:
+            yield Cause("guard", self._words.sentence(guard))
+        elif _STRUCTURE.match(guard) or isinstance(value, _CONTAINERS):
+            yield Cause("structure", name, *_structures(guard, value))
+        else:
+            yield from self._of_value(guard, name, self._known.get(source), value)
+
+    def _of_value(self, guard: str, name: str, before: Content | None, value: Any) -> Iterator[Cause]:
+        now = describe(name, value)
+        if isinstance(value, torch.Tensor) and before is not None and before.type_name in ("Tensor", "Parameter"):
+            constant = f"the value of {name}, which the graph has as a constant,"
+            yield Cause("guard", constant, _asked(guard, None), _item(value))
+        elif isinstance(value, torch.Tensor):
+            yield Cause("structure", name, _python(_asked(guard, None if _type_asked(guard) else before)), now.text)
+        elif before is None or before.type_name in _PLAIN or type(value).__name__ in _PLAIN:
+            yield Cause("python-value", name, _asked(guard, before), now.text, type_name=_type_name(value, before))
+        else:
+            yield from self._of_object(name, before, value)
+
+    def _of_object(self, name: str, before: Content, value: Any) -> Iterator[Cause]:
+        """Another object: by its class, by the attributes that differ, else it was made anew."""
+        after = described("closure", name, value)
+        if before.type_name != after.type_name:
+            yield Cause("structure", name, before.type_name, after.type_name)
+            return
+        old = dict(before.attributes)
+        differing = [(key, old[key], text) for key, text in after.attributes if old.get(key, text) != text]
+        for key, was, text in differing[:3]:
+            yield Cause("python-value", f"{name}.{key}", was, text, type_name="value")
+        if not differing:
+            yield Cause("python-value", name, before.text, after.text, type_name=after.type_name)
 
     def _of_setting(self, guard: str) -> Cause:
         setting, _, before = guard.partition(" == ")
         if setting == "utils_device.CURRENT_DEVICE":
-            return Cause("global-state", "the default device", before, str(self._value(setting)))
+            return Cause("global-state", "the default device", before, str(self._scope.value(setting)))
         return Cause("guard", guard)
 
     def _of_shape(self, guard: str, source: str, name: str, value: Any) -> Cause:
         expected = self._tensors.get(source)
         if not isinstance(value, torch.Tensor) or expected is None:
-            return Cause("guard", self._readable(guard))
+            return Cause("guard", self._words.sentence(guard))
         if ".size()" not in guard:
             return Cause("layout", name, expected.strides, listed(value.stride()))
-        hint = _ZERO_ONE if guard.startswith("2 <= ") else ""
-        return Cause("shape", name, expected.shape, listed(value.shape), hint)
+        return Cause("shape", name, expected.shape, listed(value.shape))
 
     def _global_state(self, guard: str) -> Iterator[Cause]:
-        check = self._scope.get("___check_global_state")
+        check = self._scope.names.get("___check_global_state")
         if check is None or check():
             return
         known = json.loads(guard.partition(" against ")[2] or "{}")
@@ -188,71 +215,61 @@ class EarlierGraph:
             else:
                 yield Cause("global-state", name.replace("_", " "))
 
-    def _aliases(self, sources: Sequence[str]) -> Iterator[Cause]:
+    def _aliases(self, named: Sequence[str]) -> Iterator[Cause]:
         """Arguments that were tensors of their own, and are one tensor now."""
-        values = [self._value(source) for source in sources]
+        values = [self._scope.value(source) for source in named]
         for position, value in enumerate(values):
             first = next(index for index, other in enumerate(values) if other is value)
             if first < position:
-                same = f"the same tensor as {self._name(sources[first])}"
-                yield Cause("structure", self._name(sources[position]), "a tensor of its own", same)
+                same = f"the same tensor as {self._words.name(named[first])}"
+                yield Cause("structure", self._words.name(named[position]), "a tensor of its own", same)
 
-    def _of_alias(self, sources: Sequence[str]) -> Cause:
+    def _of_alias(self, named: Sequence[str]) -> Cause:
         """An argument that was the same tensor as another one, and is not any more."""
-        first, second = (self._name(source) for source in sources[:2])
-        value = self._value(sources[1])
-        now = "a tensor of its own" if isinstance(value, torch.Tensor) else self._text(value)
+        first, second = (self._words.name(source) for source in named[:2])
+        value = self._scope.value(named[1])
+        now = "a tensor of its own" if isinstance(value, torch.Tensor) else describe("", value).text
         return Cause("structure", second, f"the same tensor as {first}", now)
 
-    # Words.
 
-    def _text(self, value: Any) -> str:
-        return describe("", value).text
-
-    def _name(self, source: str) -> str:
-        """An argument's name for `L['x']`, a path of attributes for anything else."""
-        leaves = [leaf for leaf in self._frame.leaves if source.startswith(leaf.source)]
-        if leaves:
-            leaf = max(leaves, key=lambda leaf: len(leaf.source))
-            return leaf.argument.name + source[len(leaf.source) :]
-        return self._readable(source)
-
-    def _readable(self, text: str) -> str:
-        for pattern, replacement in _SPELLINGS:
-            text = pattern.sub(replacement, text)
-        return text.replace("L['fn']", self._frame.subject_name) if self._frame.subject_name else _BARE.sub(r"\1", text)
-
-
-_BARE: Final = re.compile(r"[LG]\['(\w+)'\]")
-_SPELLINGS: Final = (
-    (re.compile(r"getattr\(([^(),]*), '(\w+)'\)"), r"\1.\2"),
-    (re.compile(r"\._(?:modules|parameters|buffers)\['([^']*)'\]"), r".\1"),
-)
-
-
-def _before(guard: str, value: object) -> str:
-    """The value that a guard asks for."""
+def _asked(guard: str, before: Content | None) -> str:
+    """The value that a guard asks for: what it names, else what there was when it was made."""
     left, equals, right = guard.partition(" == ")
     if equals and not left.startswith("___"):
         return right
+    named = guard.partition(" is ")[2]
+    if named in ("None", "True", "False"):
+        return named
+    if before is not None:
+        return before.text
     asked = _type_asked(guard)
-    if asked not in (None, type(value).__name__):
-        return f"any {asked}"
-    return str(not value) if isinstance(value, bool) else "another one"
+    return f"{'an' if asked[0] in 'aeiou' else 'a'} {asked}" if asked else "another value"
+
+
+def _item(tensor: torch.Tensor) -> str:
+    return str(tensor.item()) if tensor.numel() == 1 else describe("", tensor).text
 
 
 def _type_asked(guard: str) -> str | None:
     """The type that a guard asks for, by its name, or by what names most types where only its `id` is told."""
-    match = re.search(r"___check_type_id\(.*, (\d+)\)(?:, type=<class '(?:\w+\.)*(\w+)'>)?", guard)
-    return None if match is None else match[2] or _TYPES.get(int(match[1]), "another type")
+    match = re.search(r"___check_type_id\(.*, (\d+)\)(?:, type=<class '(?:[\w<>]+\.)*(\w+)'>)?", guard)
+    return None if match is None else match[2] or _TYPES.get(int(match[1]), "object of another type")
+
+
+def _type_name(value: object, before: Content | None) -> str:
+    """`int` for None that became 3, and for 3 that became None."""
+    name = type(value).__name__
+    return before.type_name if name == "NoneType" and before is not None else name
 
 
 def _python(text: str) -> str:
-    """`Python int 2` for `2`, `Python int` for `any int`."""
+    """`Python int 2` for `2`; None is None in every language."""
+    if text == "None":
+        return text
     try:
         return f"Python {type(ast.literal_eval(text)).__name__} {text}"
     except (SyntaxError, ValueError):
-        return f"Python {text.removeprefix('any ')}"
+        return text if text[:1] == "<" else f"Python {text.removeprefix('an ').removeprefix('a ')}"
 
 
 def _structures(guard: str, value: Any) -> tuple[str, str]:
@@ -263,6 +280,23 @@ def _structures(guard: str, value: Any) -> tuple[str, str]:
     length = re.search(r"^len\(.*\) == (\d+)$", guard)
     before = f"length {length[1]}" if length else "empty" if guard.startswith("not ") else "other keys"
     return before, f"length {len(value)}" if hasattr(value, "__len__") else type(value).__name__
+
+
+def _shortened(source: str) -> str:
+    """As torch's own messages write it: `x` for `L['x']`."""
+    return re.sub(r"^[LG]\['(\w+)'\]", r"\1", source)
+
+
+def _without_repetition(found: list[Cause]) -> Iterator[Cause]:
+    """A value that became a tensor, or another one: its type is told with it."""
+    values = {cause.argument for cause in found if cause.kind in ("python-value", "structure")}
+    met: set[str] = set()
+    for cause in found:
+        if cause.kind in ("python-value", "structure") and cause.argument in values:
+            if cause.argument in met:
+                continue
+            met.add(cause.argument)
+        yield cause
 
 
 def _once(found: Iterable[Cause], kind: str) -> Iterator[Cause]:

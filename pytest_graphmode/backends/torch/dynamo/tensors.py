@@ -71,7 +71,8 @@ class ExpectedTensor:
     def differences(self, name: str, value: Any, mode: str) -> Iterator[Cause]:
         """What a guard asks and a value is not; `mode` is the grad mode of the graph where it was no inference mode."""
         if not isinstance(value, torch.Tensor):
-            now = f"Python {type(value).__name__} {describe(name, value).text}"
+            text = describe(name, value).text
+            now = text if value is None else f"Python {type(value).__name__} {text}"
             yield Cause("structure", name, f"{self.dtype}{self.shape}", now)
             return
         if type(value).__name__ != self.type_name:

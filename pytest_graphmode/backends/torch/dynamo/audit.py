@@ -1,0 +1,58 @@
+"""Holds torch's public counter of graphs beside what the source reported: a graph that nobody saw is never silent.
+
+Called by `source.py`. The counter is `torch._dynamo.utils.counters["stats"]["unique_graphs"]`, which tests may clear at
+any time; so it is read before and after each compilation, and only what it has above the reports is held against them.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from torch._dynamo.utils import counters
+
+
+class Audit:
+    """How many graphs torch counted and nobody reported."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._counted = self._reported = 0
+        self._latest = self._now
+
+    @property
+    def _now(self) -> int:
+        return int(counters["stats"]["unique_graphs"])
+
+    def begin(self) -> None:
+        """Watching begins: what was counted meanwhile is nobody's business."""
+        with self._lock:
+            self._latest = self._now
+
+    def look(self) -> None:
+        """Take in what the counter grew by; one that was cleared begins at zero."""
+        with self._lock:
+            now = self._now
+            self._counted += now - self._latest if now >= self._latest else now
+            self._latest = now
+
+    def report(self, graphs: int) -> None:
+        """A compilation has ended that made so many graphs, and is reported."""
+        with self._lock:
+            self.look()
+            self._reported += graphs
+
+    @property
+    def missed(self) -> int:
+        with self._lock:
+            self.look()
+            return self._counted - self._reported
+
+    def differs(self, before: int) -> str | None:
+        """What torch counted and nobody reported since `missed` was `before`."""
+        more = self.missed - before
+        if more <= 0:
+            return None
+        return (
+            f"torch's own counter (torch._dynamo.utils.counters['stats']['unique_graphs']) has {more} "
+            f"graph{'s' if more > 1 else ''} more than were seen"
+        )

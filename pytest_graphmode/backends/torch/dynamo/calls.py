@@ -1,0 +1,86 @@
+"""Sees the calls of compiled functions, in code that nobody wrapped, and tells the calls of a thread apart.
+
+Called by `source.py`. What torch.compile returns is a closure in `torch._dynamo.eval_frame`, and torch tells nobody of
+its calls; but each of them asks a function of that module what to do with the frames that it runs. That is replaced, so
+that functions are seen that were compiled before somebody watched. What torch calls by another way (a callback set in
+`torch._C._dynamo` by hand, `torch._dynamo.run`) is not seen.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import types
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+from torch._dynamo import eval_frame
+
+from pytest_graphmode.backends.torch.dynamo.codes import ByCode
+from pytest_graphmode.watcher import Sink
+
+# The function that a call asks: in torch 2.6 and later, in 2.5, in 2.4.
+_ASKED: Final = ("_callback_from_stance", "_maybe_set_eval_frame", "set_eval_frame")
+
+
+class Calls(threading.local):
+    """The calls of compiled functions in this thread, those within another one apart.
+
+    Attributes:
+        number: grows with each.
+        waiting: whether the latest call has run no graph yet, as far as known.
+    """
+
+    def __init__(self, graphless: Graphless) -> None:
+        self.number = 0
+        self.waiting = False
+        self._graphless = graphless
+
+    def replacement(self, sink: Sink) -> tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]]:
+        """What `patching.patched` takes."""
+        name = next((name for name in _ASKED if hasattr(eval_frame, name)), _ASKED[0])
+        return eval_frame, name, lambda asked: self._asked(asked, sink, "prior" if name == _ASKED[0] else "")
+
+    def built(self, sink: Sink) -> None:
+        """A graph was built in the call under way, which thereby runs one."""
+        if self.waiting:
+            self.waiting = False
+            sink.call("torch", "compile")
+
+    def _asked(self, asked: Callable[..., Any], sink: Sink, mark: str) -> Callable[..., Any]:
+        """`mark` names the variable of the caller in which it keeps what was there before, "" if it has none yet."""
+
+        def answering(callback: Any) -> Any:
+            answer = asked(callback)
+            if callback not in (None, False) and (answer is not None or not mark):
+                names = sys._getframe(1).f_locals
+                # An inner call finds the callback of the outer one, and a call that ends puts back what it found.
+                if names.get("prior") is None and ("prior" in names) == bool(mark):
+                    self._begin(names.get("fn"), sink)
+            return answer
+
+        return answering
+
+    def _begin(self, function: Any, sink: Sink) -> None:
+        self.number += 1
+        self.waiting = not self._graphless.has_graph(getattr(function, "__code__", None))
+        if not self.waiting:
+            sink.call("torch", "compile")
+
+
+class Graphless:
+    """The code that Dynamo made of functions without an operation: such a call runs no graph."""
+
+    def __init__(self) -> None:
+        self._codes: ByCode[bool] = ByCode()
+
+    def add(self, code: types.CodeType) -> None:
+        self._codes[code] = True
+
+    def has_graph(self, code: types.CodeType | None) -> bool:
+        """Whether Dynamo has a graph of a function; nothing public tells."""
+        if code is None:
+            return False
+        entries = torch._C._dynamo.eval_frame._debug_get_cache_entry_list(code)
+        return not all(self._codes.get(entry.code) for entry in entries)

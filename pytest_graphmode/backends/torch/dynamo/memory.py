@@ -1,0 +1,101 @@
+"""What the graphs in Dynamo's cache were built for: guards say what they ask, and not always what there was.
+
+Called by `source.py`, which has each graph that is built remembered, and by `guards.py`. A graph is known by the code
+that Dynamo made, as long as that lives; nothing here keeps a value alive.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pytest_graphmode import contents
+from pytest_graphmode.backends.torch.dynamo.codes import ByCode
+from pytest_graphmode.backends.torch.dynamo.frames import Frame
+from pytest_graphmode.backends.torch.dynamo.managers import Scope, guards_of, manager_of, sources
+from pytest_graphmode.closure import Key
+from pytest_graphmode.contents import Content
+from pytest_graphmode.identity import token
+
+# How many guards of one graph are remembered: a large model has thousands, nearly all of them of tensors.
+_MOST: Final = 2000
+_OF_TENSORS: Final = ("TENSOR_MATCH", "NO_TENSOR_ALIASING", "GLOBAL_STATE", "DYNAMIC_INDICES", "NO_HASATTR")
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """One graph: the function it is of, the object that was bound to it, and the values that its guards ask for."""
+
+    place: Key = None
+    bound: int = 0
+    values: Mapping[str, Content] = field(default_factory=dict)
+
+
+_NOTHING: Final = Remembered()
+
+
+class Memory:
+    """The graphs that were built while somebody watched."""
+
+    def __init__(self) -> None:
+        self._graphs: ByCode[Remembered] = ByCode()
+
+    def add(self, made: Any, frame: Frame) -> types.CodeType | None:
+        """Remember what a compilation returned, and return the code that it made, if any."""
+        guarded = getattr(made, "guarded_code", made)  # torch 2.4 returns the guarded code itself
+        code = getattr(guarded, "code", None)
+        if not isinstance(code, types.CodeType):
+            return None
+        self._graphs[code] = Remembered(frame.identity.place, _bound(frame), _values(guarded, frame))
+        return code
+
+    def of(self, entry: Any) -> Remembered:
+        return self._graphs.get(entry.code) or _NOTHING
+
+    def reusable(self, entries: Sequence[Any], frame: Frame) -> list[Any]:
+        """The graphs of the same function: torch keeps those of all that have one code in one place.
+
+        Those of the same object come first, else the order is torch's: first what ran last.
+        """
+        found = [entry for entry in entries if self._is_of(entry, frame)]
+        return sorted(found, key=lambda entry: self.of(entry).bound != _bound(frame))
+
+    def _is_of(self, entry: Any, frame: Frame) -> bool:
+        known = self.of(entry)
+        if known is not _NOTHING:
+            return known.place == frame.identity.place
+        return frame.bound is None or _has_the_class(entry, frame)
+
+
+def _bound(frame: Frame) -> int:
+    return token(frame.bound) if frame.bound is not None else 0
+
+
+def _has_the_class(entry: Any, frame: Frame) -> bool:
+    """Whether a graph that nobody saw built is of the class that the frame is bound to."""
+    manager = manager_of(entry)
+    scope = Scope(manager, frame)
+    asked = [guard.text for guard in guards_of(manager) if guard.text.startswith("___check_type_id(")]
+    return all(scope.holds(text) for text in asked if _is_of_the_bound(text, scope, frame))
+
+
+def _is_of_the_bound(text: str, scope: Scope, frame: Frame) -> bool:
+    found = sources(text)
+    if not found or found[0] not in ("L['self']", "L['fn']", "L['fn'].__self__"):
+        return False
+    return scope.value(found[0]) is frame.bound
+
+
+def _values(guarded: Any, frame: Frame) -> dict[str, Content]:
+    """The values that the guards of a new graph speak of, tensors apart, in words."""
+    found: dict[str, Content] = {}
+    manager = manager_of(guarded)
+    scope = Scope(manager, frame)
+    for _, guard in zip(range(_MOST), guards_of(manager), strict=False):
+        if guard.kind not in _OF_TENSORS:
+            for source in sources(guard.text)[:1]:
+                if source not in found:
+                    found[source] = contents.described("closure", "", scope.value(source))
+    return found

@@ -1,0 +1,99 @@
+"""What the rest of a function after a graph break goes on with, in the words of the user's code.
+
+Called by `frames.py`. Dynamo makes a function of the rest and passes what was on the stack as `___stack0` and so on;
+the last of them is what the expression gave at which the graph broke.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import linecache
+import re
+import types
+from typing import Any, Final
+
+from torch._dynamo.resume_execution import ContinueExecutionCache
+
+_RESUMED: Final = re.compile(r"torch_dynamo_resume_in_(?P<name>.+)_at_(?P<line>\d+)$")
+_STACK: Final = re.compile(r"___stack(\d+)$")
+_LONGEST: Final = 60
+# What Dynamo passes besides.
+_INTERNAL: Final = ("__nested_resume_fns", "__nested_frame_values")
+
+
+class Rest:
+    """The rest of a function.
+
+    Attributes:
+        name: the function's own.
+        line: where it goes on.
+    """
+
+    def __init__(self, code: types.CodeType, name: str, line: int) -> None:
+        self.name = name
+        self.line = line
+        self._code = code
+
+    @classmethod
+    def of(cls, code: types.CodeType) -> Rest | None:
+        """None for a function that is whole."""
+        found = _RESUMED.match(code.co_name)
+        return None if found is None else cls(code, found["name"], int(found["line"]))
+
+    def named(self, parameter: str) -> str:
+        """A parameter of the rest as the user knows it: `x.sum().item()` for `___stack1`; "" for Dynamo's own."""
+        position = _STACK.match(parameter)
+        if position is None:
+            return "" if parameter in _INTERNAL else parameter
+        last = self._stack == int(position[1])
+        return (self.expression if last else "") or f"a value of `{self._statement}`"
+
+    @property
+    def _stack(self) -> int:
+        """The highest number of what was on the stack."""
+        found = [int(match[1]) for name in self._code.co_varnames if (match := _STACK.match(name))]
+        return max(found, default=-1)
+
+    @functools.cached_property
+    def expression(self) -> str:
+        """The source of the expression that gave the last value, "" where Python or torch does not tell."""
+        metadata = getattr(ContinueExecutionCache, "generated_code_metadata", {}).get(self._code)
+        original = getattr(metadata, "code", None)
+        if original is None:
+            return ""
+        before = _before_the_rest(self._code, original)
+        positions = getattr(before, "positions", None)
+        return "" if positions is None else _segment(original.co_filename, positions)
+
+    @property
+    def _statement(self) -> str:
+        return _cut(linecache.getline(self._code.co_filename, self.line).strip())
+
+
+def _before_the_rest(rest: types.CodeType, original: types.CodeType) -> dis.Instruction | None:
+    """The last instruction of the function that ran before its rest, which ends as the function does."""
+    instructions = _instructions(rest)
+    jump = next((one for one in instructions if "JUMP" in one.opname), None)
+    remaining = [one for one in instructions if jump is not None and one.offset >= (jump.argval or 0)]
+    whole = _instructions(original)
+    position = len(whole) - len(remaining) - 1
+    return whole[position] if remaining and 0 <= position < len(whole) else None
+
+
+def _instructions(code: types.CodeType) -> list[dis.Instruction]:
+    return [one for one in dis.get_instructions(code) if one.opname != "EXTENDED_ARG"]
+
+
+def _segment(file: str, positions: Any) -> str:
+    first, last, begin, end = positions
+    if first is None or last is None or begin is None or end is None:
+        return ""
+    lines = [linecache.getline(file, number).encode() for number in range(first, last + 1)]
+    lines[-1] = lines[-1][:end]
+    lines[0] = lines[0][begin:]
+    return _cut(" ".join(line.decode(errors="replace").strip() for line in lines))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
