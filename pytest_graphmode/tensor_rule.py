@@ -37,27 +37,39 @@ def of_numbers(numbers: Any, kind: type, dtype: str | None, floating: str) -> tu
     wide = kind in (float, complex)  # NumPy has no integer for each of Python's, and floats for all
     values = np.asarray(numbers, dtype=kind) if wide else np.asarray(numbers)
     if dtype is not None:
-        return values, required(values, dtype)
+        return values, required(numbers, dtype) if kind is int else dtype
     if kind is int:
-        return values, "int32" if fits(values, "int32") else required(values, "int64")
+        return values, "int32" if fits(numbers, "int32") else required(numbers, "int64")
     return values, {bool: "bool", float: floating, complex: _COMPLEX.get(floating, "complex64")}[kind]
 
 
 def require_integer(value: object, dtype: object) -> None:
     """Raise OverflowError for a Python int that a framework's integer dtype doesn't hold."""
     if type(value) is int:
-        required(np.asarray(value), str(getattr(dtype, "name", dtype)).removeprefix("torch."))
+        required(value, str(getattr(dtype, "name", dtype)).removeprefix("torch."))
 
 
-def fits(values: np.ndarray[Any, Any], dtype: str) -> bool:
-    """Whether an integer dtype holds all the integers; True for other dtypes and values."""
-    if dtype not in INTEGERS or values.dtype.kind not in "iuO" or not values.size:
+def fits(values: Any, dtype: str) -> bool:
+    """Whether an integer dtype holds an array's integers, or Python's, nested at will; True for others."""
+    extremes = _extremes(values) if dtype in INTEGERS else None
+    if extremes is None:
         return True
     least, greatest = INTEGERS[dtype]
-    return least <= int(values.min()) and int(values.max()) <= greatest
+    return least <= extremes[0] and extremes[1] <= greatest
 
 
-def required(values: np.ndarray[Any, Any], dtype: str) -> str:
+def _extremes(values: Any) -> tuple[int, int] | None:
+    """The least and the greatest of integers, None for none. Those of Python stay out of NumPy: Dynamo traces it."""
+    if isinstance(values, np.ndarray):
+        whole = values.dtype.kind in "iuO" and values.size
+        return (int(values.min()), int(values.max())) if whole else None
+    if not isinstance(values, (list, tuple)):
+        return values, values
+    found = [extremes for extremes in map(_extremes, values) if extremes is not None]
+    return (min(one[0] for one in found), max(one[1] for one in found)) if found else None
+
+
+def required(values: Any, dtype: str) -> str:
     """The dtype.
 
     Raises:
@@ -66,7 +78,8 @@ def required(values: np.ndarray[Any, Any], dtype: str) -> str:
     if fits(values, dtype):
         return dtype
     least, greatest = INTEGERS[dtype]
-    wrong = int(values.min()) if int(values.min()) < least else int(values.max())
+    smallest, largest = _extremes(values) or (0, 0)
+    wrong = smallest if smallest < least else largest
     raise OverflowError(
         f"{wrong} does not fit {dtype}, which holds {least} to {greatest}: pass a smaller integer, a float, or a dtype "
         "that holds it"
