@@ -14,6 +14,8 @@ import numpy as np
 from pytest_graphmode import trees
 from pytest_graphmode.tolerances import Table, looser
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 Array = np.ndarray[Any, Any]
 
 _HALF: Final = frozenset(["float16", "bfloat16"])

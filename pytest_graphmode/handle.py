@@ -200,9 +200,8 @@ class Handle:
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         """A callable that runs `fn` the way this variant runs functions; `options` go to the framework's own call.
 
-        Options for one backend or mode alone stand in a dict under its name, which others leave alone:
-        `graphmode.function(fn, torch_compile=dict(dynamic=True))`. Tensors come back as the framework's own (NumPy
-        arrays from a TensorFlow 1 session).
+        Those of one backend or mode alone stand in a dict under its name: `torch_compile=dict(dynamic=True)`. Tensors
+        come back as the framework's own (NumPy arrays from a TensorFlow 1 session).
 
         Raises:
             TypeError: `fn` can't be called, or the mode has no such option.
@@ -315,9 +314,8 @@ class Handle:
         """Fail unless the gradients of `fn` at `args` agree with central differences along random directions.
 
         Every floating and complex leaf of the arguments is checked, and every trainable variable where `fn` is a
-        module, a layer or a method of one, in float64 where `fn` runs in it, else in the
-        variant's dtype with a `PrecisionWarning` that says why. Outputs that are no real scalar are projected on fixed
-        random weights.
+        module, a layer or a method of one; in float64 where `fn` runs in it, else in the variant's dtype with a
+        `PrecisionWarning` that says why. Outputs that are no real scalar are projected on fixed random weights.
 
         Args:
             variables: a tree of more variables to differentiate by.

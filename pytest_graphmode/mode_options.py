@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 
 def options_for(keys: Sequence[str], options: Mapping[str, Any], legal: Collection[str]) -> dict[str, Any]:
     """The options that go to the framework's own call in one variant.

@@ -16,6 +16,8 @@ from pytest_graphmode.variant import Variant
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 # The values recorded under each name, one entry for each time: the leaves of a tree by their paths.
 Recording = dict[str, list[dict[str, Any]]]
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 _COMPLEX: Final = {"float64": "complex128"}
 _NUMBERS: Final = (bool, int, float, complex)
 

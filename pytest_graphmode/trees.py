@@ -11,6 +11,8 @@ from typing import Any
 
 import optree
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 NAMESPACE = "pytest_graphmode"
 _registered: set[type] = set()
 _listeners: list[Callable[[type], None]] = []

@@ -11,6 +11,8 @@ from typing import Any
 from pytest_graphmode import trees
 from pytest_graphmode.ledger import tensor_argument
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 
 def name_of(fn: Callable[..., Any]) -> str:
     """A function's name as messages give it; partials by the function they wrap."""

@@ -18,6 +18,8 @@ from pytest_graphmode.controlflow.layout import Kind, Layout, pack
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 _NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 _NUMBERS: Final = (bool, int, float, complex, np.ndarray, np.generic)
 _FEW: Final = 8
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger import GraphBreak, GraphBuild, GraphLedger
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 _NODES: Final = {"loop": (LOOPS, ("while", "scan")), "branch": (BRANCHES, ("cond", "switch"))}
 _INSTEAD: Final = {
     "if": "graphmode.cond(pred, true_fn, false_fn, *operands)",

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from pytest_graphmode.identity import is_library
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 _CLOCKS: Final = ("time", "monotonic", "perf_counter")
 _TICK: Final = 1e-3
 

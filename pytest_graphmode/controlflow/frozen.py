@@ -19,6 +19,8 @@ from pytest_graphmode.watcher import watcher
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 _SEEDS: Final = range(1, 9)
 # Seconds: a little, a minute, an hour, a day, a month and more, so that every digit of a date and time moves.
 _SHIFTS: Final = (1.3702471, 67.4139027, 3_671.8350619, 90_061.2914473, 3_222_061.7138291, 40_003_681.5371937)

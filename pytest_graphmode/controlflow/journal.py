@@ -21,6 +21,8 @@ from pytest_graphmode.places import place as located
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 LOOPS: Final = ("while_loop", "fori_loop", "scan")
 BRANCHES: Final = ("cond", "switch")
 _PLUGIN: Final = str(Path(__file__).parent.parent)

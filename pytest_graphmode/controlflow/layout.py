@@ -11,6 +11,8 @@ from typing import Any
 
 from pytest_graphmode import trees
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, Mode
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 
 World = tuple["Backend", "Mode"]
 

@@ -10,6 +10,8 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 # What tensors of one signature have in common.
 _SHAPES: Final = ("shape", "ndim", "dtype", "device", "rank")
 _ASSIGNMENTS: Final = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)

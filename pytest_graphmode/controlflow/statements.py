@@ -17,6 +17,8 @@ from typing import Any, Final, TypeAlias
 from pytest_graphmode.controlflow.sources import cases_decide
 from pytest_graphmode.places import place
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 Position: TypeAlias = "tuple[tuple[int, int], tuple[int, int]]"
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.expr"
 

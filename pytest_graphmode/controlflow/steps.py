@@ -15,6 +15,8 @@ from typing import Any, Final, TypeAlias
 
 from pytest_graphmode.controlflow.statements import Statement, parts, positions
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 Step: TypeAlias = "Callable[[FrameType, CodeType, int], None]"
 _NOWHERE: Final[frozenset[tuple[int, str]]] = frozenset()
 

@@ -18,6 +18,8 @@ from pytest_graphmode.places import is_library
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 
 def framework_of(handle: Handle) -> Callable[[object], bool]:
     """Tells whether an object belongs to the framework of a variant."""

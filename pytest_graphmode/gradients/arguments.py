@@ -17,6 +17,8 @@ from pytest_graphmode.backends.differentiation import dtype_name
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 

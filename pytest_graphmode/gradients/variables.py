@@ -16,6 +16,8 @@ from pytest_graphmode.gradients.arguments import is_inexact
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 _LAYERS = 50
 
 

@@ -15,6 +15,8 @@ import torch
 from pytest_graphmode import trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
 
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
 
 class Nesting(threading.local):
     """How many differentiations of a mode are under way in this thread: inner ones keep their graph for outer ones."""
