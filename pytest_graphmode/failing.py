@@ -53,9 +53,9 @@ def in_brief(text: str, ledger: GraphLedger) -> str:
 
 
 def shorten(node: pytest.Item, report: pytest.TestReport) -> None:
-    """Put the brief text of a verdict where pytest shows one line of a failure: the summary, `--tb=line`, JUnit."""
+    """Put the brief text of a verdict before the whole one, where pytest shows the first line: summary, `--tb=line`."""
     text, brief = node.stash.get(_SAID, ("", ""))
     crash = getattr(report.longrepr, "reprcrash", None)
     # By its text, since another attempt of a test that is run again may fail for a reason of its own.
     if text and crash is not None and text in crash.message:
-        crash.message = brief
+        crash.message = text if text == brief else f"{brief}\n{text}"

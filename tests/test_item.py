@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from pytest_graphmode import Variant
@@ -545,12 +543,29 @@ def test_plugins_that_seed_every_call_change_nothing(toy: pytest.Pytester) -> No
 
 
 def test_random_states_outlive_the_test_unchanged(toy: pytest.Pytester) -> None:
+    with (toy.path / "conftest.py").open("a") as conftest:
+        conftest.write(
+            """
+
+import random
+import numpy as np
+import pytest
+
+def states():
+    return random.getstate(), np.random.get_state()[1].tolist()
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    before = states()
+    ran = yield
+    print("RESTORED", states() == before)
+    return ran
+"""
+        )
     toy.makepyfile("import random\ndef test_draw(graphmode): random.seed(graphmode.rng.random())")
-    random.seed(5)
-    np.random.seed(5)
-    expected = random.getstate(), np.random.get_state()[1].tolist()
-    toy.runpytest_inprocess("--graph-backends=numpy").assert_outcomes(passed=1)
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == expected
+    result = toy.runpytest_inprocess("--graph-backends=numpy", "-s")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*RESTORED True*"])
 
 
 def test_a_dtype_that_a_backend_lacks_skips_with_its_reason(toy: pytest.Pytester) -> None:

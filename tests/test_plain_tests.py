@@ -183,6 +183,97 @@ def test_an_assertion_about_nothing_fails(project: pytest.Pytester, marker: str)
     failed(project.runpytest_inprocess(), "*no graph was built and no existing graph was called*")
 
 
+@pytest.mark.parametrize("marker", ["graph_rebuilds(0)", "graph_budget(builds=9)"])
+@pytest.mark.parametrize("argument", ["self", "self, graphmode"])
+def test_a_mark_on_a_class_says_nothing_of_its_tests_without_graphs(
+    project: pytest.Pytester, marker: str, argument: str
+) -> None:
+    project.makepyfile(
+        f"""
+        import library, pytest
+
+        pytestmark = pytest.mark.graph_budget(rebuilds=9)
+
+        def test_of_the_module(): pass
+
+        @pytest.mark.{marker}
+        class TestClass:
+            def test_plain({argument}): {argument.rpartition(" ")[2]}.variant if {argument.count(",")} else None
+            def test_once(self): library.once()
+
+            @pytest.mark.graph_rebuilds(0)
+            def test_own({argument}): {argument.rpartition(" ")[2]}.variant if {argument.count(",")} else None
+
+            @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.graph_rebuilds(0)), 2])
+            def test_of_a_parameter(self, x): pass
+        """
+    )
+    result = project.runpytest_inprocess("-v", "--graph-backends=toy")
+    result.assert_outcomes(passed=4, failed=2)
+    result.stdout.fnmatch_lines(["*::test_own* FAILED*", "*::test_of_a_parameter[[]1] FAILED*"])
+
+
+def test_a_mark_on_a_class_still_limits_what_its_tests_build(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import library, pytest
+
+        @pytest.mark.graph_rebuilds(0)
+        class TestClass:
+            def test_thrice(self): library.thrice()
+        """
+    )
+    failed(project.runpytest_inprocess(), "2 rebuilds, at most 0 allowed")
+
+
+UNWILLING = """
+    import toybackend
+
+    def attach(self, sink):
+        raise RuntimeError("no way in")
+
+    toybackend.ToySource.attach = attach
+
+    def pytest_graphmode_backends():
+        return [toybackend.SPEC]
+"""
+
+
+def test_a_source_that_fails_to_attach_never_replaces_a_failure_of_the_tests_own(project: pytest.Pytester) -> None:
+    project.makeconftest(UNWILLING)
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_own():
+            import library
+            library.once()
+            assert 1 == 2
+
+        def test_ledger(graph_ledger):
+            import library
+
+        def test_variant(graphmode):
+            assert graphmode.numpy(graphmode.tensor(1.0)) == 1
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_limited():
+            import library
+            library.once()
+
+        @pytest.mark.graph_rebuilds(numpy=0)
+        @pytest.mark.graphmode("numpy")
+        def test_of_another_backend(graphmode):
+            graphmode.variant
+        """
+    )
+    result = project.runpytest_inprocess("-v", "--graph-backends=toy,numpy")
+    result.assert_outcomes(passed=4, failed=2)
+    result.stdout.fnmatch_lines(["*::test_own FAILED*", "*::test_limited FAILED*", "E       assert 1 == 2"])
+    result.stdout.fnmatch_lines(["*not counted*toy*no way in*"])
+
+
 def test_the_order_of_tests_changes_no_verdict(project: pytest.Pytester) -> None:
     # Each alone has one build; were toylib's cache kept, the later one would have none.
     project.makepyfile(

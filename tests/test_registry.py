@@ -124,6 +124,13 @@ def test_every_framework_says_which_versions_were_tested() -> None:
         assert f"{spec.tested[0]} to {spec.tested[1]}" in readme
 
 
+def test_every_extra_installs_what_a_backend_asks_for() -> None:
+    text = (Path(pytest_graphmode.__file__).parent.parent / "pyproject.toml").read_text()
+    table = text.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    extras = re.findall(r"^(\w+) =", table, re.MULTILINE)
+    assert [f"pytest-graphmode[{extra}]" for extra in extras] == [spec.requires for spec in BACKENDS if spec.requires]
+
+
 def test_the_builtin_backends() -> None:
     assert [spec.name for spec in BACKENDS] == ["tf", "torch", "jax", "numpy"]
 

@@ -70,6 +70,14 @@ def test_one_tensor_passed_twice_has_two_gradients(graphmode):
 
 
 @everywhere
+def test_one_variable_passed_twice_has_two_gradients(graphmode):
+    x = graphmode.variable(X)
+    left, right = graphmode.grad(lambda a, b: graphmode.xp.sum(a * a * b), argnums=(0, 1))(x, x)
+    close(graphmode.numpy(left), 2 * X * X)
+    close(graphmode.numpy(right), X * X)
+
+
+@everywhere
 def test_gradients_are_trees_like_the_arguments(graphmode):
     def loss(tree):
         layer, pair = tree["layer"], tree["pair"]

@@ -62,6 +62,27 @@ def test_a_variable_as_an_argument(graphmode):
 
 
 @both
+def test_a_variable_passed_as_two_arguments_has_two_gradients(graphmode):
+    w = graphmode.variable([3.0])
+    first, second = graphmode.grad(lambda a, b: graphmode.xp.sum(a * a * b), argnums=(0, 1))(w, w)
+    assert (first.tolist(), second.tolist()) == ([18.0], [9.0])
+    found = graphmode.grad(lambda p: graphmode.xp.sum(p["a"] * p["a"] * p["b"]))({"a": w, "b": w})
+    assert {name: grad.tolist() for name, grad in found.items()} == {"a": [18.0], "b": [9.0]}
+
+
+@both
+def test_a_variable_passed_once_can_be_assigned(graphmode):
+    w = graphmode.variable(3.0)
+
+    def loss(a):
+        graphmode.assign(a, a + 1)
+        return a * a
+
+    assert float(graphmode.grad(loss)(w)) == 8
+    assert float(w) == 4
+
+
+@both
 def test_python_branches_on_values_in_eager_mode_only(graphmode):
     def piecewise(x):
         while x < 10:

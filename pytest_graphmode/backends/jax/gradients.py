@@ -6,6 +6,7 @@ a path has None, and complex gradients follow the others' convention. Called by 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ def value_and_grad(
     flat = [trees.flatten(args[position]) for position in argnums]
     for position, (leaves, _) in zip(argnums, flat, strict=True):
         differentiation.require_differentiable(fn, f"argument {position}", leaves, _differentiable)
-    wanted = [leaf for leaves, _ in flat for leaf in leaves]
+    wanted = _told_apart([leaf for leaves, _ in flat for leaf in leaves])
 
     def call(leaves: Sequence[Any]) -> Any:
         remaining = iter(leaves)
@@ -41,6 +42,12 @@ def value_and_grad(
     grads = iter(found)
     of_args = [trees.unflatten(spec, [next(grads) for _ in leaves]) for leaves, spec in flat]
     return value, of_args, list(grads)
+
+
+def _told_apart(leaves: Sequence[Any]) -> list[Any]:
+    """The leaves, with its value for each place of a variable that is passed more than once: it has a gradient each."""
+    counts = Counter(leaf for leaf in leaves if isinstance(leaf, Variable))
+    return [leaf.value if isinstance(leaf, Variable) and counts[leaf] > 1 else leaf for leaf in leaves]
 
 
 def _differentiable(leaf: Any) -> bool:
