@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_graphmode import calls, identity, trees
 from pytest_graphmode.backends.differentiation import positions_of, require_arguments
-from pytest_graphmode.mode_options import require_callable
+from pytest_graphmode.mode_options import require_function
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
@@ -23,7 +23,7 @@ def value_and_grad(
     handle: Handle, fn: Callable[..., Any], argnums: int | Sequence[int], variables: Any, role: str
 ) -> Callable[..., Any]:
     """What `Handle.value_and_grad` does; `role` is the name that reports give it."""
-    require_callable(f"graphmode.{role}", fn)
+    require_function(handle._framework, f"graphmode.{role}", fn)
     positions = positions_of(argnums)
     if variables is not None and positions != (0,):
         raise ValueError("give argnums or variables, not both: with variables the gradients are those of variables")

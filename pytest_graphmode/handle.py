@@ -13,7 +13,7 @@ from pytest_graphmode import calls, differentiated, identity, tensor_rule, trees
 from pytest_graphmode.backends.base import Backend, Mode, native
 from pytest_graphmode.backends.differentiation import describe
 from pytest_graphmode.controlflow import Verbs
-from pytest_graphmode.mode_options import options_for, refused, require_callable, require_known
+from pytest_graphmode.mode_options import options_for, refused, require_function, require_known
 from pytest_graphmode.recorder import Recorder
 from pytest_graphmode.variant import Variant
 from pytest_graphmode.watcher import watch as watch_block
@@ -207,8 +207,7 @@ class Handle:
             TypeError: `fn` can't be called, or the mode has no such option.
         """
         __tracebackhide__ = True
-        if self._framework.traces_python:
-            require_callable("graphmode.function", fn)
+        require_function(self._framework, "graphmode.function", fn)
         run = self._compiled(fn, **options)
         if not self._mode.static:
             counter = self.recorder.counter(identity.of(fn), self.backend, self.mode)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
-from pytest_graphmode.mode_options import options_for, refused, require_callable, require_known
+from pytest_graphmode.mode_options import options_for, refused, require_function, require_known
 
+TRACING = SimpleNamespace(traces_python=True)
 LEGAL = ("tf", "tf_graph", "torch", "torch_eager", "torch_compile")
 COMPILE, EAGER, GRAPH = ("torch_compile", "torch"), ("torch_eager", "torch"), ("tf_graph", "tf")
 OPTIONS = {"a": 0, "torch": {"a": 1, "b": 1}, "torch_compile": {"b": 2}}
@@ -55,8 +57,9 @@ def test_names_of_backends_and_modes():
 
 
 def test_what_can_be_called():
-    require_callable("graphmode.function", len)
+    require_function(TRACING, "graphmode.function", len)
+    require_function(SimpleNamespace(traces_python=False), "graphmode.function", "a model")
     with pytest.raises(
         TypeError, match=re.escape("graphmode.grad takes a function or another callable, not the int 3")
     ):
-        require_callable("graphmode.grad", 3)
+        require_function(TRACING, "graphmode.grad", 3)

@@ -14,7 +14,7 @@ from pytest_graphmode.controlflow.journal import BRANCHES, LOOPS, Journal, Place
 from pytest_graphmode.controlflow.plain import run_plainly, worlds_for
 from pytest_graphmode.controlflow.statements import Statement, statements_of
 from pytest_graphmode.controlflow.steps import Steps
-from pytest_graphmode.mode_options import require_callable
+from pytest_graphmode.mode_options import require_function
 from pytest_graphmode.watcher import recording, watcher
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def check_control_flow(
         TypeError, ValueError: a case is not a tuple, or there are none.
     """
     __tracebackhide__ = True
-    require_callable("graphmode.check_control_flow", fn)
+    require_function(handle._framework, "graphmode.check_control_flow", fn)
     failure = _Check(handle, fn, cases).failure(reference, coverage, in_graph)
     if failure is not None:
         raise AssertionError(f"check_control_flow({identity.of(fn).name}) in {handle.variant}: {failure}")

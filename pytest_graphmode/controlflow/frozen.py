@@ -13,7 +13,7 @@ import numpy as np
 from pytest_graphmode import calls, identity, trees
 from pytest_graphmode.controlflow.clock import Clock
 from pytest_graphmode.controlflow.plain import native_worlds, run_plainly
-from pytest_graphmode.mode_options import require_callable
+from pytest_graphmode.mode_options import require_function
 from pytest_graphmode.watcher import watcher
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def check_not_frozen(
         AssertionError: the graph holds on to a value that was read while it was built.
     """
     __tracebackhide__ = True
-    require_callable("graphmode.check_not_frozen", fn)
+    require_function(handle._framework, "graphmode.check_not_frozen", fn)
     check = _Check(handle, fn, handle._converted(args))
     with watcher.only(), calls.uncounted(not handle._mode.static), _random_kept(), check.clock.installed(fn):
         failure = check.failure(vary)

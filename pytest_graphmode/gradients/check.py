@@ -18,7 +18,7 @@ from pytest_graphmode.gradients.messages import Setting
 from pytest_graphmode.gradients.program import NothingToDifferentiateError, Program
 from pytest_graphmode.gradients.slopes import precision_of
 from pytest_graphmode.gradients.variables import Variables, variables_of
-from pytest_graphmode.mode_options import require_callable
+from pytest_graphmode.mode_options import require_function
 from pytest_graphmode.watcher import watcher
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def check_grads(
 ) -> None:
     """What `Handle.check_grads` does, and documents."""
     __tracebackhide__ = True
-    require_callable("graphmode.check_grads", fn)
+    require_function(handle._framework, "graphmode.check_grads", fn)
     _require_legal(order, rtol, atol, eps)
     with watcher.paused(), calls.uncounted(not handle._mode.static):
         found = variables_of(handle, fn, args, variables)

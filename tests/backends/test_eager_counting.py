@@ -65,7 +65,7 @@ def test_a_call_that_records_is_a_build(graphmode, loss, taped):
     assert (ledger.calls, ledger.builds, ledger.rebuilds, ledger.nodes) == (5, 5, 4, 20)
     (event,) = ledger.events
     assert (event.function, event.number, event.nodes, event.recorded) == ("loss", 1, 4, True)
-    assert event.call_site.startswith("test_eager_counting.py:")
+    assert event.call_site.startswith("tests/backends/test_eager_counting.py:")
 
 
 def test_a_call_for_inference_is_no_build(graphmode, loss, untaped):
