@@ -156,6 +156,8 @@ class _Layers:
             self.function = current.func
         elif isinstance(current, types.MethodType):
             self._bind(current.__self__)
+            if isinstance(current.__self__, type) and not _written_by_user(current.__func__):
+                self._class = current.__self__.__qualname__  # a library's entry to the user's class: Square.apply
             self._replace(current.__func__)
         elif isinstance(current, types.FunctionType):
             return self._unwrap(current)

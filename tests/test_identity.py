@@ -1,3 +1,4 @@
+import decimal
 import functools
 import gc
 import os
@@ -431,6 +432,19 @@ def test_tokens_are_never_used_twice():
         assert number not in seen
         seen.add(number)
         del made
+
+
+def test_a_class_that_a_library_calls_gives_its_name():
+    class Square(decimal.Decimal):
+        pass
+
+    class Own:
+        @classmethod
+        def make(cls):
+            return cls()
+
+    assert identity.of(types.MethodType(functools.cached_property.__get__, Square)).name == "Square"
+    assert identity.of(Own.make).name.endswith("Own.make")
 
 
 def test_tokens_forget_objects_that_are_gone():

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from pytest_graphmode import UnsupportedError, watch
+from pytest_graphmode import watch
 from pytest_graphmode.places import place
 
 
@@ -300,17 +300,6 @@ def test_without_breaks_there_are_none(torch, compiled):
 
 
 # Torch's internals.
-
-
-@pytest.mark.parametrize("name", ["_compile"])
-def test_a_torch_without_the_hook_is_told_so(torch, monkeypatch, name):
-    from pytest_graphmode.backends.torch.dynamo.source import DynamoSource
-
-    monkeypatch.delattr(torch._dynamo.convert_frame, name)
-    with pytest.raises(
-        UnsupportedError, match=r"convert_frame._compile, by which graphs are counted: use torch 2.4 to"
-    ):
-        DynamoSource().attach(None)
 
 
 def test_the_internals_that_causes_are_read_from_are_there(torch, compiled):

@@ -1,4 +1,4 @@
-"""The ledger against Dynamo's own counters, on generated sequences of calls."""
+"""The ledger against Dynamo's own counters and its log of recompilations, on generated sequences of calls."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import random
 import pytest
 
 from pytest_graphmode import watch
+
+from .torch_records import recorded
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +60,10 @@ def test_the_ledger_agrees_with_dynamos_own_counters(torch, compiled, seed):
     counters = torch._dynamo.utils.counters
     counters.clear()
     f = compiled(choice.choice([_plain, _broken, _module])(torch))
-    with watch() as ledger, torch._dynamo.config.patch(cache_size_limit=64):
+    with recorded(torch) as records, watch() as ledger, torch._dynamo.config.patch(cache_size_limit=64):
         for _ in range(8):
-            _call(torch, f, choice)
+            _call(torch, functools.partial(records.call, f), choice)
+    assert ledger.rebuilds == records.rebuilds
     assert ledger.builds == counters["stats"]["unique_graphs"]
     assert ledger.breaks == min(1, sum(counters["graph_break"].values()))
     assert not any(build.failed for build in ledger.events)

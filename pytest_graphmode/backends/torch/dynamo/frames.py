@@ -78,11 +78,11 @@ class Frame:
         The function object is unknown, but for its code; what it closes over tells functions with a closure apart.
         """
         if self._subject is not None:
-            return _named(identity.of(self._subject, owner=self.module), self._subject)
+            return identity.of(self._subject, owner=self.module)
         function = self._compiled or _functions.get(token(self.code)) or self._function()
         if self._compiled is not None and function is self._compiled:
             _remember(self.code, function)
-        found = _named(identity.of(function, owner=self.module), function)
+        found = identity.of(function, owner=self.module)
         object_key = 0 if self.code.co_freevars else token(self.code)
         found = replace(found, function=object_key, code=hash(code_key(self.code)))
         if self.rest is None:
@@ -172,14 +172,6 @@ _functions: Final[weakref.WeakValueDictionary[int, Any]] = weakref.WeakValueDict
 def _remember(code: types.CodeType, function: Any) -> None:
     if isinstance(function, types.FunctionType):
         _functions[token(code)] = function
-
-
-def _named(found: Identity, function: Any) -> Identity:
-    """An autograd.Function is called by its own name, not by that of the method it is run by."""
-    cls = getattr(function, "__self__", None)
-    if isinstance(cls, type) and issubclass(cls, torch.autograd.Function):
-        return replace(found, name=cls.__qualname__.rpartition("<locals>.")[2])
-    return found
 
 
 def arguments_of(subject: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:

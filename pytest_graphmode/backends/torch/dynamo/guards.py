@@ -100,13 +100,24 @@ class EarlierGraph:
         """What torch itself says, where no guard was found that fails."""
         gone = getattr(self._manager, "invalidation_reason", None)
         if gone:
-            return Cause("guard", str(gone))
+            return self._of_the_dead(str(gone))
         told = self._first_failure()
         if not told:
             return Cause(
                 "guard", "the compiler backend", hint="compile with one backend object, or name it by a string"
             )
         return Cause("guard", self._words.sentence(told.partition("  #")[0].strip()))
+
+    def _of_the_dead(self, reason: str) -> Cause:
+        """A graph that went with an object; torch 2.13: "Cache line invalidated because L['self'] got deallocated"."""
+        named = sources(reason)
+        if not named:
+            return Cause("guard", reason)
+        value = self._scope.value(named[0])
+        if value is self._frame.bound and value is not None:
+            return Cause("another-object", type(value).__name__, type_name=type(value).__name__)
+        text = describe("", value).text
+        return Cause("python-value", self._words.name(named[0]), text, text, type_name=type(value).__name__)
 
     def _failures(self) -> Iterator[Cause]:
         for guard in guards_of(self._manager):

@@ -235,22 +235,23 @@ class _Compilation:
 
     def _report(self, sink: Sink, made: Any, error: BaseException | None) -> None:
         seconds = time.perf_counter() - self._start
-        for graph_break in self._breaks(error):
+        found = list(self._breaks(error))
+        for graph_break in found:
             sink.graph_break(graph_break)
         given_up = error is not None and breaks.is_silent(error, self._one_graph)
         if error is not None and given_up and (breaks.is_limit(error) or self._frame.outermost):
             sink.fallback(self._fallback(error))
         failed = error is not None and (not given_up or breaks.raised(error))
-        self._remember(made, failed)
+        self._remember(made, failed, goes_on=bool(found))
         if self._contents is not None:
             self._seen.calls.built(sink)
         if self._contents is not None or failed or (self._existing and error is None):
             sink.build(self._built(seconds, failed))
 
-    def _remember(self, made: Any, failed: bool) -> None:
+    def _remember(self, made: Any, failed: bool, *, goes_on: bool) -> None:
         self._codes.add(self._frame.code, failed)
         code = self._seen.memory.add(made, self._frame)
-        if code is not None and self._contents is None:
+        if code is not None and self._contents is None and not goes_on:  # else its rest may have a graph
             self._seen.graphless.add(code)
 
     def _breaks(self, error: BaseException | None) -> Iterator[GraphBreak]:

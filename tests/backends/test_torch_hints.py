@@ -1,0 +1,392 @@
+"""What the messages say to do, done to the letter, ends the rebuilds.
+
+Each case has the call that is built again, a part of the hint that is printed for it, and the same code after the hint
+was followed.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from pytest_graphmode import watch
+
+
+@pytest.fixture(autouse=True)
+def torch(dynamo):
+    dynamo.reset()
+    yield pytest.importorskip("torch")
+    dynamo.reset()
+
+
+@pytest.fixture
+def compiled(torch):
+    return functools.partial(torch.compile, backend="eager")
+
+
+def _scale(x, n):
+    return x * n
+
+
+def _shapes(f, torch, mark=False):
+    for size in (4, 3, 7):
+        x = torch.ones(size, 3)
+        if mark and size == 4:
+            torch._dynamo.mark_dynamic(x, 0)
+        f(x)
+
+
+def shape(torch, compiled):
+    _shapes(compiled(lambda x: x * 2), torch)
+    return "torch.compile(dynamic=True), or torch._dynamo.mark_dynamic(x, dimension) before the first call"
+
+
+def shape_dynamic(torch, compiled):
+    _shapes(compiled(lambda x: x * 2, dynamic=True), torch)
+
+
+def shape_marked(torch, compiled):
+    _shapes(compiled(lambda x: x * 2), torch, mark=True)
+
+
+def size_one(torch, compiled):
+    f = compiled(lambda x: x * 2, dynamic=True)
+    for size in (4, 1):
+        f(torch.ones(size, 3))
+    return "torch builds graphs of their own for sizes 0 and 1; pad"
+
+
+def size_one_padded(torch, compiled):
+    f = compiled(lambda x: x * 2, dynamic=True)
+    for size in (4, 1):
+        f(torch.nn.functional.pad(torch.ones(size, 3), (0, 0, 0, 4 - size)))
+
+
+def number(torch, compiled):
+    f = compiled(_scale)
+    for n in (2.0, 3.0, 4.0):
+        f(torch.ones(3), n)
+    return "n is a Python float that changed 2.0 -> 3.0: pass a tensor"
+
+
+def number_as_tensor(torch, compiled):
+    f = compiled(_scale)
+    for n in (2.0, 3.0, 4.0):
+        f(torch.ones(3), torch.tensor(n))
+
+
+def _accumulate(x, start, end):
+    total = x[start]
+    for i in range(start + 1, end):
+        total = total + x[i]
+    return total
+
+
+def loop_bound(torch, compiled):
+    f = compiled(_accumulate)
+    for start in range(3):
+        f(torch.arange(20.0), start, start + 4)
+    return "loop over one fixed range and mask the rest by a tensor end"
+
+
+def _masked(torch, x, start, end):
+    total = torch.zeros(())
+    for i in range(20):
+        total = torch.where((start <= i) & (i < end), total + x[i], total)
+    return total
+
+
+def loop_bound_masked(torch, compiled):
+    f, x = compiled(functools.partial(_masked, torch)), torch.arange(20.0)
+    for start in range(3):
+        expected = _accumulate(x, start, start + 4)
+        assert f(x, torch.tensor(start), torch.tensor(start + 4)) == expected
+
+
+def _layers(torch, forward):
+    cls = type("Layer", (torch.nn.Module,), {"forward": forward})
+    made = [cls() for _ in range(3)]
+    for index, layer in enumerate(made):
+        layer.index = index
+        layer.compile(backend="eager")
+    return made
+
+
+def _pick(self, x, cache):
+    return x + cache[self.index]
+
+
+def list_index(torch, compiled):
+    cache = [torch.ones(2) for _ in range(3)]
+    for layer in _layers(torch, _pick):
+        layer(torch.ones(2), cache)
+    return "self.index is a Python int that changed 0 -> 1: index outside and pass the element"
+
+
+def list_index_outside(torch, compiled):
+    cache = [torch.ones(2) for _ in range(3)]
+    for layer in _layers(torch, lambda self, x, entry: x + entry):
+        layer(torch.ones(2), cache[layer.index])
+
+
+def size(torch, compiled):
+    f = compiled(lambda x, n: x + torch.zeros(n, 1))
+    for n in (2, 3, 4):
+        f(torch.ones(3), n)
+    return "n is a Python int that changed 2 -> 3: torch.compile(dynamic=True)"
+
+
+def size_dynamic(torch, compiled):
+    f = compiled(lambda x, n: x + torch.zeros(n, 1), dynamic=True)
+    for n in (2, 3, 4):
+        f(torch.ones(3), n)
+
+
+class Flagged:
+    """A bool that decides: "pass a tensor" ends the rebuilds, though the graph breaks there."""
+
+    @staticmethod
+    def f(x, training):
+        return x * 2 if training else x + 1
+
+
+def flag(torch, compiled):
+    f = compiled(Flagged.f)
+    for training in (True, False):
+        f(torch.ones(3), training)
+    return "training is a Python bool that changed True -> False: pass a tensor, or accept one build per value"
+
+
+def flag_as_tensor(torch, compiled):
+    f = compiled(Flagged.f)
+    for training in (True, False):
+        f(torch.ones(3), torch.tensor(training))
+
+
+def gradients(torch, compiled):
+    f, a = compiled(lambda a: a.clip(0) * 2), torch.ones(3)
+    with torch.no_grad():
+        f(a)
+        f(a.requires_grad_())
+    return "a.requires_grad changed False -> True: pass tensors of which all or none require gradients (.detach())"
+
+
+def gradients_detached(torch, compiled):
+    f, a = compiled(lambda a: a.clip(0) * 2), torch.ones(3)
+    with torch.no_grad():
+        f(a.detach())
+        f(a.requires_grad_().detach())
+
+
+def _two_layers(torch, freeze):
+    for frozen in freeze:
+        layer = torch.nn.Sequential(torch.nn.Linear(2, 2)).requires_grad_(not frozen)
+        torch.compile(layer, backend="eager")(torch.ones(1, 2))
+
+
+def frozen(torch, compiled):
+    _two_layers(torch, (False, True))
+    return "weight.requires_grad changed True -> False: freeze it in all objects or in none"
+
+
+def frozen_in_all(torch, compiled):
+    _two_layers(torch, (True, True))
+
+
+def parameters(torch, compiled):
+    f = compiled(lambda X: [x / (x.norm() + 1e-6) for x in X])
+    for width in (3, 5, 8):
+        f([torch.nn.Parameter(torch.ones(2, width))])
+    return "torch._dynamo.config.force_parameter_static_shapes = False with torch.compile(dynamic=True)"
+
+
+def parameters_dynamic(torch, compiled):
+    with torch._dynamo.config.patch(force_parameter_static_shapes=False):
+        f = compiled(lambda X: [x / (x.norm() + 1e-6) for x in X], dynamic=True)
+        for width in (3, 5, 8):
+            f([torch.nn.Parameter(torch.ones(2, width))])
+
+
+def read_value(torch, compiled):
+    f = compiled(lambda x: (x * 2) * x.sum().item())
+    for value in (1.0, 2.0, 3.0):
+        f(torch.full((3,), value))
+    return "keep it a tensor and leave out what reads its value"
+
+
+def read_value_kept(torch, compiled):
+    f = compiled(lambda x: (x * 2) * x.sum())
+    for value in (1.0, 2.0, 3.0):
+        f(torch.full((3,), value))
+
+
+class Counting:
+    @staticmethod
+    def make(torch, tensor):
+        class Counter(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                if tensor:
+                    self.register_buffer("counter", torch.zeros((), dtype=torch.int64))
+                else:
+                    self.counter = 0
+
+            def forward(self, x):
+                self.counter += 1
+                return x * self.counter
+
+        return Counter()
+
+
+def counter(torch, compiled):
+    f = compiled(Counting.make(torch, tensor=False))
+    for _ in range(4):
+        f(torch.ones(2))
+    return "self.counter is a Python int that changed 0 -> 1: make it a tensor (register it as a buffer)"
+
+
+def counter_buffer(torch, compiled):
+    f = compiled(Counting.make(torch, tensor=True))
+    for _ in range(4):
+        f(torch.ones(2))
+
+
+def _step(torch, compiled, lr, change):
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    optimizer = torch.optim.Adam([weight], lr=lr)
+    step = compiled(lambda: optimizer.step())
+    for value in (0.1, 0.09, 0.08):
+        change(optimizer.param_groups[0], value)
+        step()
+
+
+def rate(torch, compiled):
+    _step(torch, compiled, 0.1, lambda group, value: group.update(lr=value))
+    return (
+        "optimizer.param_groups[0]['lr'] is a Python float that changed 0.1 -> 0.09: pass a tensor lr to the optimizer"
+    )
+
+
+def rate_tensor(torch, compiled):
+    _step(torch, compiled, torch.tensor(0.1), lambda group, value: group["lr"].fill_(value))
+
+
+def rate_replaced(torch, compiled):
+    _step(torch, compiled, torch.tensor(0.1), lambda group, value: value < 0.1 and group.update(lr=value))
+    return "changed structure float32[] -> Python float 0.09: write into the tensor, lr.fill_(value)"
+
+
+def setting(torch, compiled):
+    _step(torch, compiled, torch.tensor(0.1), lambda group, value: group.update(betas=(value, 0.9)))
+    return "optimizer.param_groups[0]['betas'][0] is a Python float that changed 0.1 -> 0.09: leave it between steps"
+
+
+def setting_left(torch, compiled):
+    _step(torch, compiled, torch.tensor(0.1), lambda group, value: None)
+
+
+def structure(torch, compiled):
+    f = compiled(lambda x, mask=None: x + 1 if mask is None else x * mask)
+    f(torch.ones(2))
+    f(torch.ones(2), torch.ones(2))
+    return "mask changed structure None -> float32[2]: pass mask with the same keys, length and types each time"
+
+
+def structure_given(torch, compiled):
+    f = compiled(lambda x, mask=None: x + 1 if mask is None else x * mask)
+    f(torch.ones(2), torch.ones(2))
+    f(torch.ones(2), torch.ones(2))
+
+
+def layout(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4, 3))
+    f(torch.ones(3, 4).T)
+    return "call .contiguous() before the call"
+
+
+def layout_contiguous(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4, 3).contiguous())
+    f(torch.ones(3, 4).T.contiguous())
+
+
+def dtype(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    f(torch.ones(4, dtype=torch.float64))
+    return "cast x before the call"
+
+
+def dtype_cast(torch, compiled):
+    f = compiled(lambda x: x * 2)
+    f(torch.ones(4))
+    f(torch.ones(4, dtype=torch.float64).float())
+
+
+def backend(torch, compiled):
+    def f(x):
+        return x * 2
+
+    for _ in range(2):
+        torch.compile(f, backend=_Backend())(torch.ones(4))
+    return "compile with one backend object, or name it by a string"
+
+
+def backend_kept(torch, compiled):
+    def f(x):
+        return x * 2
+
+    kept = _Backend()
+    for _ in range(2):
+        torch.compile(f, backend=kept)(torch.ones(4))
+
+
+class _Backend:
+    def __call__(self, module, inputs):
+        return module.forward
+
+
+CURES = (
+    (shape, shape_dynamic),
+    (shape, shape_marked),
+    (size_one, size_one_padded),
+    (number, number_as_tensor),
+    (loop_bound, loop_bound_masked),
+    (list_index, list_index_outside),
+    (size, size_dynamic),
+    (flag, flag_as_tensor),
+    (gradients, gradients_detached),
+    (frozen, frozen_in_all),
+    (parameters, parameters_dynamic),
+    (read_value, read_value_kept),
+    (counter, counter_buffer),
+    (rate, rate_tensor),
+    (rate_replaced, rate_tensor),
+    (setting, setting_left),
+    (structure, structure_given),
+    (layout, layout_contiguous),
+    (dtype, dtype_cast),
+    (backend, backend_kept),
+)
+
+
+@pytest.mark.parametrize(("fault", "followed"), CURES, ids=[cure.__name__ for _, cure in CURES])
+def test_a_hint_that_is_followed_ends_the_rebuilds(torch, compiled, fault, followed):
+    with watch() as ledger:
+        hint = fault(torch, compiled)
+    assert ledger.rebuilds > 0
+    assert hint in ledger.explain()
+    torch._dynamo.reset()
+    with watch() as ledger:
+        followed(torch, compiled)
+    assert ledger.builds > 0
+    assert ledger.rebuilds == 0, ledger.explain()
+
+
+def test_pass_a_tensor_is_not_said_of_what_bounds_a_python_loop(torch, compiled):
+    with watch() as ledger:
+        loop_bound(torch, compiled)
+    assert "pass a tensor" not in ledger.explain()

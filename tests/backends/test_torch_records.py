@@ -1,0 +1,297 @@
+"""The ledger counts the rebuilds that torch itself logs: `TORCH_LOGS=recompiles`."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import re
+import warnings
+
+import pytest
+
+from pytest_graphmode import watch
+
+from .torch_records import recorded
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),  # torch's own (2.13)
+]
+
+
+@pytest.fixture(autouse=True)
+def torch(dynamo):
+    torch = pytest.importorskip("torch")
+    if not hasattr(dynamo.config, "recompile_limit"):
+        pytest.skip("torch 2.4 keeps its graphs by module")
+    dynamo.reset()
+    yield torch
+    dynamo.reset()
+
+
+@pytest.fixture
+def compiled(torch):
+    return functools.partial(torch.compile, backend="eager")
+
+
+@pytest.fixture
+def agreed(torch):
+    """Runs a scenario with a way to make calls, and returns the ledger, which agrees with what torch logs."""
+
+    def run(scenario):
+        with recorded(torch) as records, watch() as ledger:
+            scenario(records.call)
+        graphs = ledger.select("torch", "compile")
+        assert graphs.rebuilds == records.rebuilds
+        return graphs
+
+    return run
+
+
+# Optimizers.
+
+OPTIMIZERS = (
+    "ASGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+)
+
+
+def _weights(torch, *shapes):
+    made = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
+    for one in made:
+        one.grad = torch.full_like(one, 0.5)
+    return made
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_whose_lr_is_set_by_hand(torch, compiled, agreed, name):
+    optimizer = getattr(torch.optim, name)(_weights(torch, (3, 2)), lr=0.1)
+    step = compiled(optimizer.step)
+
+    def scenario(call):
+        for lr in (0.1, 0.09, 0.08, 0.07):
+            optimizer.param_groups[0]["lr"] = lr
+            call(step)
+
+    ledger = agreed(scenario)
+    assert ledger.builds > 0
+    text = ledger.explain()
+    assert (
+        re.search(r"\blr('])? is a Python float that changed 0.1 -> 0.09: pass a tensor", text) or not ledger.rebuilds
+    )
+    _is_readable(text)
+
+
+def test_optimizers_made_anew(torch, compiled, agreed):
+    def scenario(call):
+        for width in (2, 3, 4):
+            call(compiled(torch.optim.SGD(_weights(torch, (width,)), lr=0.1).step))
+
+    ledger = agreed(scenario)
+    assert ledger.rebuilds >= 2
+    assert "the function belongs to another SGD object" in ledger.explain()
+    _is_readable(ledger.explain())
+
+
+@pytest.mark.parametrize("tensor", [False, True])
+def test_a_scheduler(torch, compiled, agreed, tensor):
+    lr = torch.tensor(0.1) if tensor else 0.1
+    optimizer = torch.optim.AdamW(_weights(torch, (3, 2)), lr=lr)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.9**epoch)
+    step = compiled(lambda: optimizer.step())
+
+    def scenario(call):
+        for _ in range(4):
+            call(step)
+            scheduler.step()
+
+    assert (agreed(scenario).rebuilds == 0) is tensor
+
+
+def test_a_gradient_that_appears_late(torch, compiled, agreed):
+    first, late = _weights(torch, (2,), (3,))
+    late.grad = None
+    optimizer = torch.optim.SGD([first, late], lr=0.1)
+    step = compiled(optimizer.step)
+
+    def scenario(call):
+        call(step)
+        late.grad = torch.ones(3)
+        call(step)
+        call(step)
+
+    ledger = agreed(scenario)
+    assert ledger.rebuilds >= 1
+    assert (
+        ".grad changed structure None -> float32[3]: let it have a gradient before the first step" in ledger.explain()
+    )
+    _is_readable(ledger.explain())
+
+
+# Graph breaks.
+
+
+def _resumed(torch):
+    def read(x):
+        y = x * 2
+        return y * x.sum().item()
+
+    def first(x):
+        print(end="")
+        return torch.relu(x)
+
+    def both(x):
+        y = x + 1
+        print(end="")
+        return y * 2
+
+    return {"read": read, "first": first, "both": both}
+
+
+@pytest.mark.parametrize("name", ["read", "first", "both"])
+def test_the_rest_of_a_function_after_a_break(torch, compiled, agreed, name):
+    f = compiled(_resumed(torch)[name], dynamic=False)
+
+    def scenario(call):
+        for size, value in ((2, 1), (2, 2), (3, 2), (3, 3)):
+            call(f, torch.full((size,), float(value)))
+
+    ledger = agreed(scenario)
+    assert ledger.rebuilds == {"read": 4, "first": 1, "both": 1}[name] - (name == "read")
+    _is_readable(ledger.explain())
+
+
+def test_library_frames_after_a_break(torch, compiled, agreed):
+    class Printing(torch.nn.Module):
+        def forward(self, x):
+            print(end="")
+            return x * 2
+
+    f = compiled(torch.nn.Sequential(torch.nn.Linear(2, 2), Printing(), torch.nn.Linear(2, 2)), dynamic=False)
+
+    def scenario(call):
+        for size in (2, 3, 4):
+            call(f, torch.ones(size, 2))
+
+    assert agreed(scenario).rebuilds > 0
+
+
+# Modules.
+
+
+def test_modules_of_one_class(torch, compiled, agreed):
+    def scenario(call):
+        for width in (2, 3, 3, 4):
+            call(compiled(torch.nn.Linear(2, width)), torch.ones(1, 2))
+
+    assert agreed(scenario).rebuilds == 2
+
+
+def test_modules_of_one_class_compiled_in_place(torch, agreed):
+    class Layer(torch.nn.Module):
+        def __init__(self, index):
+            super().__init__()
+            self.index = index
+
+        def forward(self, x):
+            return x * self.index
+
+    layers = [Layer(index) for index in range(2, 6)]
+    for layer in layers:
+        layer.compile(backend="eager")
+
+    def scenario(call):
+        for layer in [*layers, *layers]:
+            call(layer, torch.ones(2))
+
+    ledger = agreed(scenario)
+    assert ledger.rebuilds == 3
+    assert "self.index is a Python int that changed 2 -> 3" in ledger.explain()
+
+
+def test_copies_of_a_module(torch, compiled, agreed):
+    base = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+
+    def scenario(call):
+        for _ in range(3):
+            call(compiled(copy.deepcopy(base)), torch.ones(1, 2))
+
+    assert agreed(scenario).rebuilds == 0
+
+
+def test_modules_of_other_classes_are_the_exception(torch, compiled):
+    """torch has one wrapper for all of them, and says that it compiles that again."""
+    with recorded(torch) as records, watch() as ledger:
+        for module in (torch.nn.ReLU(), torch.nn.Tanh()):
+            records.call(compiled(module), torch.ones(2))
+    assert (ledger.rebuilds, records.rebuilds) == (0, 1)
+
+
+# Functions.
+
+
+def test_a_lambda_over_a_loop_variable(torch, compiled, agreed):
+    def scenario(call):
+        for by in (2.0, 3.0, 4.0):
+            call(compiled(lambda x: x * by), torch.ones(2))  # noqa: B023, called at once
+
+    ledger = agreed(scenario)
+    assert ledger.rebuilds >= 1
+    assert "by is a Python float that changed 2.0 -> 3.0" in ledger.explain()
+
+
+@pytest.mark.parametrize("transform", ["grad", "vmap", "jacrev"])
+def test_torch_func(torch, compiled, agreed, transform):
+    def f(x):
+        return (x**2).sum(-1)
+
+    made = compiled(lambda x: getattr(torch.func, transform)(f)(x), dynamic=False)
+
+    def scenario(call):
+        for size in (2, 3, 3, 4):
+            call(made, torch.ones(size) if transform != "vmap" else torch.ones(size, 2))
+
+    assert agreed(scenario).rebuilds == 2
+
+
+def test_a_build_without_an_operation_is_a_rebuild_and_no_graph(torch, compiled, agreed):
+    f = compiled(lambda x, double: x * 2 if double else x)
+
+    def scenario(call):
+        call(f, torch.ones(2), True)
+        call(f, torch.ones(2), False)
+
+    ledger = agreed(scenario)
+    assert (ledger.builds, ledger.rebuilds) == (1, 1)
+    assert "double is a Python bool that changed True -> False" in ledger.explain()
+    assert "no graph" in ledger.explain()
+
+
+def test_torchmetrics(torch, compiled, agreed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torchmetrics = pytest.importorskip("torchmetrics")
+    update = compiled(torchmetrics.MeanMetric().update, dynamic=False)
+
+    def scenario(call):
+        for size in (2, 3, 4):
+            call(update, torch.ones(size))
+
+    ledger = agreed(scenario)
+    assert ledger.rebuilds >= 2
+    _is_readable(ledger.explain())
+
+
+def _is_readable(text):
+    for word in ("___", "L['", "G['", "another one", "any int", "also reads"):
+        assert word not in text

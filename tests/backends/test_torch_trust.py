@@ -1,0 +1,262 @@
+"""Counts of torch's graphs that may be wrong are never silent: what the source hooks into, its probe and its audit."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+
+import pytest
+
+from pytest_graphmode import UnsupportedError, watch
+
+
+@pytest.fixture(autouse=True)
+def torch(dynamo):
+    dynamo.reset()
+    yield pytest.importorskip("torch")
+    dynamo.reset()
+
+
+@pytest.fixture
+def compiled(torch):
+    return functools.partial(torch.compile, backend="eager")
+
+
+@pytest.fixture
+def source(torch):
+    from pytest_graphmode.backends.torch.dynamo.source import DynamoSource
+
+    return DynamoSource()
+
+
+HOOKS = {
+    "_compile": "convert_frame",
+    "call_user_compiler": "output_graph.OutputGraph",
+    "_callback_from_stance": "eval_frame",
+}
+
+
+def _owner(torch, name):
+    return functools.reduce(getattr, HOOKS[name].split("."), torch._dynamo)
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_torch_without_a_hook_is_told_so(torch, source, monkeypatch, name):
+    owner = _owner(torch, name)
+    if not hasattr(owner, name):
+        pytest.skip("this torch has another one")
+    before = torch._dynamo.convert_frame._compile
+    monkeypatch.delattr(owner, name)
+    for other in ("_maybe_set_eval_frame", "set_eval_frame"):
+        if name == "_callback_from_stance":
+            monkeypatch.delattr(owner, other, raising=False)
+    with pytest.raises(UnsupportedError, match=rf"{name}, by which graphs are counted: use torch 2.4 to"):
+        source.attach(None)
+    if name != "_compile":
+        assert torch._dynamo.convert_frame._compile is before
+
+
+def test_a_torch_that_gives_its_frames_in_another_way_is_told_so(torch, source, monkeypatch):
+    monkeypatch.setattr(torch._dynamo.convert_frame, "_compile", lambda frame, hooks: None)
+    with pytest.raises(UnsupportedError, match="_compile of this version takes no code, globals, locals"):
+        source.attach(None)
+
+
+NOT_COUNTED = """
+    import pytest
+    import torch
+
+    @pytest.mark.graph_rebuilds(0)
+    def test_step():
+        {before}
+        torch.compile(lambda x: x * 2, backend="eager")(torch.ones(2))
+        {after}
+"""
+WRONG = {
+    "counter": ("pass", "torch._dynamo.utils.counters['stats']['unique_graphs'] += 1"),
+    "nothing": ("pass", "pass"),
+    "cleared": ("pass", "torch._dynamo.utils.counters.clear()"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_graph_that_only_torch_counted_fails_an_assertion(torch, pytester, case):
+    before, after = WRONG[case]
+    pytester.makepyfile(NOT_COUNTED.format(before=before, after=after))
+    result = pytester.runpytest_inprocess()
+    wrong = case == "counter"
+    result.assert_outcomes(failed=int(wrong), passed=int(not wrong))
+    if wrong:
+        result.stdout.fnmatch_lines(["*not counted*unique_graphs*has 1 graph more than were seen*"])
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_hook_that_is_gone_fails_an_assertion(torch, pytester, monkeypatch, name):
+    owner = _owner(torch, name)
+    if name == "_callback_from_stance" or not hasattr(owner, name):
+        pytest.skip("torch itself needs it")
+    original = getattr(owner, name)
+    # Under another name, as a later version might have it: torch goes on compiling.
+    monkeypatch.setattr(owner, name, staticmethod(None) if inspect.isclass(owner) else None)
+    monkeypatch.setattr(owner, f"{name}_renamed", original, raising=False)
+    pytester.makepyfile(NOT_COUNTED.format(before="return", after="pass"))
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*not counted*{name}*"])
+
+
+def test_the_probe_is_one_build_of_x(torch, source):
+    with watch() as ledger:
+        source.probe()
+        source.probe()
+    assert [build.signature for build in ledger.events] == ["x: float32[1]"] * 2
+
+
+@pytest.mark.parametrize("switch", ["config", "stance", "environment"])
+def test_the_probe_compiles_whatever_is_switched_off(torch, source, monkeypatch, switch):
+    if switch == "environment":
+        monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    elif switch == "config":
+        torch._dynamo.config.disable = True
+    elif not hasattr(torch.compiler, "set_stance"):
+        pytest.skip("this torch has no stance")
+    else:
+        torch.compiler.set_stance("force_eager")
+    try:
+        with watch() as ledger:
+            source.probe()
+    finally:
+        assert torch._dynamo.config.disable is (switch == "config")
+        torch._dynamo.config.disable = False
+        if hasattr(torch.compiler, "set_stance"):
+            torch.compiler.set_stance("default")
+    assert ledger.builds == 1
+
+
+def test_what_cannot_be_described_makes_no_trouble_for_the_code(torch, compiled, pytester, monkeypatch):
+    from pytest_graphmode.backends.torch.dynamo import source
+
+    def broken(*_):
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(source, "Frame", broken)
+    f = compiled(lambda x: x * 2)
+    with watch() as ledger:
+        assert f(torch.ones(1)) == 2
+    assert ledger.builds == 0
+    pytester.makepyfile(NOT_COUNTED.format(before="pass", after="pass"))
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*not counted*"])
+
+
+# Calls.
+
+
+def test_calls_of_compiled_code_that_nobody_wrapped_are_counted(torch, compiled):
+    f, net = compiled(lambda x: x * 2), compiled(torch.nn.Linear(2, 2))
+    f(torch.ones(2))
+    with watch() as ledger:
+        for _ in range(3):
+            f(torch.ones(2))  # which has a graph from before
+            net(torch.ones(2))
+    assert (ledger.calls, ledger.select("torch", "compile").calls) == (6, 6)
+
+
+def test_a_call_within_another_one_is_part_of_it(torch, compiled):
+    inner = compiled(lambda x: x * 2)
+
+    def outer(x):
+        print(end="")
+        return inner(x) + 1
+
+    outer = compiled(outer)
+    with watch() as ledger:
+        for _ in range(3):
+            outer(torch.ones(2))
+    assert ledger.calls == 3
+
+
+@pytest.mark.parametrize("how", ["disable", "config", "no operation"])
+def test_a_call_that_runs_no_graph_is_no_call(torch, compiled, how):
+    f = compiled(lambda x: x if how == "no operation" else x * 2, disable=how == "disable")
+    with torch._dynamo.config.patch(disable=how == "config"), watch() as ledger:
+        for _ in range(3):
+            f(torch.ones(2))
+    assert ledger.calls == 0
+
+
+# What a run begins with.
+
+CONFIGURED = """
+    import pytest
+    import torch
+    import torch._dynamo
+
+    torch._dynamo.config.capture_scalar_outputs = True  # the run begins with it
+
+    def test_first():
+        torch._dynamo.config.recompile_limit = 2
+        torch._dynamo.config.capture_scalar_outputs = False
+
+    @pytest.fixture
+    def assumed():
+        torch._dynamo.config.assume_static_by_default = False
+
+    @pytest.mark.graph_rebuilds(2)
+    def test_second(assumed):
+        assert torch._dynamo.config.capture_scalar_outputs
+        assert not torch._dynamo.config.assume_static_by_default
+        f = torch.compile(lambda x, text: x * len(text), backend="eager")
+        for length in range(3):
+            f(torch.ones(2), "a" * length)
+"""
+
+
+def test_a_test_that_asserts_starts_from_the_configuration_of_the_run(torch, pytester):
+    if not hasattr(torch._dynamo.config, "recompile_limit"):
+        pytest.skip("torch 2.4 has another name for it")
+    pytester.makepyfile(CONFIGURED)
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_torchs_structured_log_stays_out_of_what_pytest_shows(pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+        import torch
+
+        @pytest.mark.graph_rebuilds(0)
+        def test_step():
+            f = torch.compile(lambda x: x * 2, backend="eager")
+            for size in (2, 3):
+                f(torch.ones(size))
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*torch.__trace*")
+
+
+def test_a_build_has_its_operations_by_torchs_names(torch, compiled):
+    with watch() as ledger:
+        compiled(lambda x: torch.sin(x).view(-1) + 1)(torch.ones(2))
+    assert dict(ledger.events[0].operations) == {"sin": 1, "Tensor.view": 1, "add": 1}
+
+
+def test_an_autograd_function_is_called_by_its_own_name(torch, compiled):
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            return 2 * ctx.saved_tensors[0] * grad
+
+    with watch() as ledger, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*should not be instantiated", DeprecationWarning)  # Dynamo does
+        compiled(Square.apply)(torch.ones(2))
+    assert [build.function for build in ledger.events] == ["Square"]
