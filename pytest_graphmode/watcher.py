@@ -134,6 +134,7 @@ class Watcher:
         with self._scopes:
             self._recorders.append(recorder)
             if len(self._recorders) == 1:
+                self._name_anchors()
                 self._imports.install()
                 self._distrusted.clear()
                 for attachment in self._attachments:
@@ -165,14 +166,14 @@ class Watcher:
         known = {attachment.spec for attachment in self._attachments}
         added = [Attachment(spec, backend) for spec in dict.fromkeys(sources) if spec not in known]
         self._attachments += added
-        self._name_anchors()
-        if self._recorders:
+        if self._recorders and added:
+            self._name_anchors()
             self._attach()
 
         def unregister() -> None:
-            self._attachments = [attachment for attachment in self._attachments if attachment not in added]
-            self._name_anchors()
-            self._detach(added)
+            if added:
+                self._attachments = [attachment for attachment in self._attachments if attachment not in added]
+                self._detach(added)
 
         return unregister
 
