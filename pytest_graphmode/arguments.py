@@ -5,6 +5,7 @@ Called by the event sources under `backends/`; nothing here keeps an argument al
 
 from __future__ import annotations
 
+import enum
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,8 @@ def value_argument(name: str, value: object) -> Argument:
 
 
 def _repr(value: object) -> str:
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__name__}.{value.name}"
     try:
         return " ".join(repr(value).split())
     except Exception:  # the user's own code, met in the middle of a trace that must go on

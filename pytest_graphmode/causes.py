@@ -89,11 +89,12 @@ def _causes(report: BuildReport, earlier: BuildReport) -> list[Cause]:
 
 
 def _hinted(cause: Cause, report: BuildReport) -> Cause:
-    """With the hint that the event source names: for the kind, or for values that a tensor can't stand for."""
+    """With the hint that the event source names: for the kind and the type, for the kind, or for Python values."""
     if cause.hint:
         return cause
     hints = report.hints
-    hint = hints.get(cause.kind, _HINTS.get(cause.kind, ""))
+    general = hints.get(cause.kind, _HINTS.get(cause.kind, ""))
+    hint = hints.get(f"{cause.kind}-{cause.type_name}", general)
     if cause.kind == "python-value":
         general = hint if cause.type_name in _NUMBERS else hints.get("python-object", hint)
         hint = hints.get(f"python-{cause.type_name}", general)
@@ -194,23 +195,24 @@ def _leaf(before: Argument, after: Argument) -> Iterator[Cause]:
 
 
 def _typed(argument: Argument) -> str:
-    return argument.text if argument.is_tensor else f"Python {argument.type_name} {argument.text}"
+    plain = argument.is_tensor or argument.type_name == "NoneType"
+    return argument.text if plain else f"Python {argument.type_name} {argument.text}"
 
 
 def _tensor(before: Argument, after: Argument) -> Iterator[Cause]:
     if (before.type_name, before.note) != (after.type_name, after.note):
-        yield Cause("structure", after.name, before.text, after.text)
+        yield Cause("structure", after.name, before.text, after.text, type_name=after.type_name or before.type_name)
         return
     if before.dtype != after.dtype:
         yield Cause("dtype", after.name, str(before.dtype), str(after.dtype))
     if before.shape != after.shape:
         ranks = [None if side.shape is None else len(side.shape) for side in (before, after)]
         kind = "shape" if ranks[0] == ranks[1] else "rank"
-        yield Cause(kind, after.name, _shape(before), _shape(after))
+        yield Cause(kind, after.name, _shape(before), _shape(after), type_name=after.type_name)
     if before.device != after.device:
         yield Cause("device", after.name, str(before.device), str(after.device))
     if before.layout != after.layout:
-        yield Cause("layout", after.name, str(before.layout), str(after.layout))
+        yield Cause("layout", after.name, before.layout or "none", after.layout or "none")
     if before.requires_grad != after.requires_grad:
         yield Cause("grad-mode", f"{after.name}.requires_grad", str(before.requires_grad), str(after.requires_grad))
 

@@ -6,6 +6,7 @@ raises while it is looked at gets out.
 
 from __future__ import annotations
 
+import enum
 import functools
 import sys
 import types
@@ -13,10 +14,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from pytest_graphmode import closure
+from pytest_graphmode.places import is_library
 
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes)
 _MOST_ATTRIBUTES: Final = 60
 _LONGEST: Final = 60
+# Classes that their frameworks' users never name, by the names that they know them by.
+_PUBLIC: Final[Mapping[str, str]] = {
+    "ArrayImpl": "Array",
+    "EagerTensor": "Tensor",
+    "ResourceVariable": "Variable",
+}
+
+_WITHOUT_ATTRIBUTES: Final = (list, tuple, dict, set, frozenset, enum.Enum, types.ModuleType)
 
 
 class Content(NamedTuple):
@@ -57,7 +67,7 @@ def described(role: str, name: str, value: Any) -> Content:
 
 def _described(role: str, name: str, value: Any) -> Content:
     name = sys.intern(name)
-    type_name = type(value).__name__
+    type_name = _PUBLIC.get(type(value).__name__, type(value).__name__)
     if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
         return Content(role, name, f"the function {_name(value)}", "function", closure.value(value))
     if isinstance(value, type):
@@ -75,6 +85,8 @@ def text(value: Any) -> str:
     """A value in one line: numbers and text as they are, tensors by dtype and shape, other objects by their class."""
     if isinstance(value, _PLAIN):
         return _cut(repr(value))
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__name__}.{value.name}"
     if closure.is_data(value):
         return _tensor(value)
     if isinstance(value, (list, tuple, dict, set, frozenset)) and len(value) <= 20:
@@ -106,7 +118,7 @@ def _tensor(value: Any) -> str:
 
 def _attributes(value: Any) -> Iterator[tuple[str, str]]:
     """The attributes of an object that are its own, as far as they can be read without running its code."""
-    if isinstance(value, (*_PLAIN, list, tuple, dict, set, frozenset, types.ModuleType)) or closure.is_data(value):
+    if isinstance(value, (*_PLAIN, *_WITHOUT_ATTRIBUTES)) or closure.is_data(value):
         return
     try:
         own = dict(vars(value))
@@ -114,6 +126,23 @@ def _attributes(value: Any) -> Iterator[tuple[str, str]]:
         own = {name: getattr(value, name, None) for name in getattr(type(value), "__slots__", ())}
     for registered in ("_parameters", "_buffers", "_modules"):  # where an nn.Module keeps them
         own.update(own.pop(registered, None) or {})
-    for name, attribute in list(own.items())[:_MOST_ATTRIBUTES]:
-        if isinstance(name, str) and not name.startswith("__"):
-            yield sys.intern(name), text(attribute)
+    names = [name for name in own if isinstance(name, str) and not name.startswith("__")]
+    for name in _known_to_the_user(type(value), names)[:_MOST_ATTRIBUTES]:
+        yield sys.intern(name), text(own[name])
+
+
+def _known_to_the_user(cls: type, names: list[str]) -> list[str]:
+    """The names of attributes without those that only a framework's base class knows; the user's own come first."""
+    bases = [(base, _is_of_library(base)) for base in cls.__mro__ if base is not object]
+    if not any(library for _, library in bases):
+        return names
+    members = [member for base, library in bases if not library for member in vars(base).values()]
+    codes = [getattr(getattr(member, "__wrapped__", member), "__code__", None) for member in members]
+    mentioned = {name for code in codes if code is not None for name in code.co_names}
+    own = [name for name in names if name in mentioned]
+    return own + [name for name in names if name not in mentioned and not name.startswith("_")]
+
+
+def _is_of_library(cls: type) -> bool:
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return file is not None and is_library(file)

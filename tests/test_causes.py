@@ -90,7 +90,7 @@ def test_a_first_build_has_no_cause():
         (
             tensor(),
             tensor(type_name="Variable", text="Variable float32[3]"),
-            Cause("structure", "x", "float32[3]", "Variable float32[3]"),
+            Cause("structure", "x", "float32[3]", "Variable float32[3]", type_name="Variable"),
             "x changed structure float32[3] -> Variable float32[3]",
         ),
         (

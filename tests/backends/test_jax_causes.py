@@ -199,7 +199,7 @@ def test_a_tree_that_grows(jax, jnp):
         total({"x": [], "mask": None})
     assert changes(ledger)[1:] == [
         [("structure", "batch", "nothing", "batch['mask']: float32[2]")],
-        [("structure", "batch['mask']", "float32[2]", "Python NoneType None")],
+        [("structure", "batch['mask']", "float32[2]", "None")],
         [("structure", "batch['x']", "float32[2]", "Python list []")],
     ]
 

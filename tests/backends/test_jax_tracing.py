@@ -72,7 +72,7 @@ def test_a_function_that_had_a_graph_when_the_block_began_is_built_again(jax, jn
         (np.float32(1), 1.0, ("dtype", "x", "float32", "weak float32")),
         ({"a": 1.0}, {"a": 1.0, "b": 2.0}, ("structure", "x", "nothing", "x['b']: weak float32[]")),
         ([1.0], (1.0,), ("structure", "x", "list", "tuple")),
-        ((1.0, None), (1.0, 2.0), ("structure", "x[1]", "Python NoneType None", "weak float32[]")),
+        ((1.0, None), (1.0, 2.0), ("structure", "x[1]", "None", "weak float32[]")),
     ],
     ids=["shape", "rank", "dtype", "weak", "keys", "container", "none"],
 )

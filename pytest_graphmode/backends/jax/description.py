@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import inspect
 import sys
 from collections import Counter
@@ -19,6 +21,8 @@ from pytest_graphmode.backends.jax.wrappers import JAX, Call, of_jax
 from pytest_graphmode.ledger import Condition
 
 _BACKEND: Final = str(Path(__file__).parent)
+# What JAX's functions are called by within JAX, where the name says nothing to its users.
+_TRANSFORMATIONS: Final[Mapping[str, str]] = {"jacfun": "jacobian", "fun_remat": "checkpoint"}
 _CALLS: Final = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 
 
@@ -54,13 +58,16 @@ def _transformation(wrapper: Callable[..., Any]) -> str:
     cells = [cell.cell_contents for cell in wrapper.__closure__ or ()]
     inner = [part for part in cells if isinstance(part, FunctionType) and part is not wrapper.__wrapped__]  # type: ignore[attr-defined]
     made = next(filter(of_jax, inner), wrapper)
-    return str(made.__code__.co_name).removesuffix("_f").removesuffix("_fun")
+    outer, inside, _ = str(getattr(made.__code__, "co_qualname", "")).partition(".<locals>.")  # Python 3.11
+    name = outer.lstrip("_") if inside else str(made.__code__.co_name)
+    return _TRANSFORMATIONS.get(name, name).removesuffix("_f").removesuffix("_fun")
 
 
 def structure_of(call: Call, static: Callable[[int, str], bool]) -> Structure:
     """The arguments of a call by their names; `static` says of a parameter's number and name whether it is static."""
     found = Structure()
     names = positional_names(call.function)
+    given = {name for _, name, _ in _named(names, call.args, call.kwargs)}
     for number, name, value in _named(names, call.args, call.kwargs):
         if name in names:
             found.form[name] = "by keyword" if number < 0 else "by position"
@@ -68,7 +75,22 @@ def structure_of(call: Call, static: Callable[[int, str], bool]) -> Structure:
             found.add_static(name, value)
         else:
             found.add_tree(name, value)
+    for name, value in _defaults(call.function).items():
+        if name not in given:
+            found.form[name] = "left out"
+            found.add_default(name, value, is_static=static(names.index(name) if name in names else -1, name))
     return found
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The values of parameters that a call may leave out, without those that a partial gave: they are part of it."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    inner = inspect.unwrap(function)
+    apart = {VARIABLES, *(inner.keywords if isinstance(inner, functools.partial) else ())}
+    return {one.name: one.default for one in parameters if one.default is not one.empty and one.name not in apart}
 
 
 def _named(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[int, str, Any]]:
@@ -93,7 +115,12 @@ def positional_names(function: Callable[..., Any]) -> list[str]:
 def conditions() -> tuple[Condition, ...]:
     """JAX's configuration, context managers included."""
     values = {name: getattr(jax.config, name, None) for name in jax.config.values}
-    return tuple(Condition("global-state", f"jax.config.{name}", repr(value)) for name, value in values.items())
+    return tuple(Condition("global-state", f"jax.config.{name}", _setting(value)) for name, value in values.items())
+
+
+def _setting(value: Any) -> str:
+    """A value of the configuration as its user would set it."""
+    return repr(value.value if isinstance(value, enum.Enum) else value)
 
 
 def context() -> int:

@@ -14,6 +14,8 @@ HINTS: Final[Mapping[str, str]] = {
     "those of Python numbers",
     "structure": "pass {argument} with one structure in every call, None and missing keys included; where a list "
     "grows, one array padded to its final size",
+    "structure-key": "make every key with jax.random.key, or every one with jax.random.PRNGKey",
+    "layout": "put {argument} on one mesh in one way before every call, with jax.device_put(value, sharding)",
     "new-function-object": "jax.jit keeps its graphs with the function object: wrap the function once, outside of the "
     "loop, and not as a lambda or partial made anew",
     "closure": "pass {argument} as an argument of one function that jax.jit wraps once, outside of the loop",

@@ -50,6 +50,7 @@ def causes(past: Sequence[Traced], now: Traced) -> Iterator[Cause]:
     before = _nearest(past, now)
     if before is None:
         return
+    yield from _configuration(before.conditions, now.conditions)
     yield from _forms(before.structure, now.structure)
     yield from _classes(before.structure, now.structure)
     yield from _statics(before.structure, now.structure)
@@ -65,11 +66,26 @@ def _nearest(past: Sequence[Traced], now: Traced) -> Traced | None:
     return next(reversed(equal or mine), None)
 
 
+def _configuration(before: Sequence[Condition], now: Sequence[Condition]) -> Iterator[Cause]:
+    """What was set otherwise: before what follows from it, such as the dtypes of jax_enable_x64."""
+    old = {condition.name: condition.value for condition in before}
+    for condition in now:
+        was = old.get(condition.name, condition.value)
+        if was != condition.value:
+            yield Cause(condition.kind, condition.name, was, condition.value)
+
+
 def _forms(before: Structure, now: Structure) -> Iterator[Cause]:
     for name, form in now.form.items():
         was = before.form.get(name, form)
-        if was != form:
+        if was != form and not ("left out" in (was, form) and _value_differs(name, before, now)):
             yield Cause("structure", name, was, form, hint=FORM.replace("{argument}", name))
+
+
+def _value_differs(name: str, before: Structure, now: Structure) -> bool:
+    """Whether an argument changed by more than that it was left out once, so that there is more to say of it."""
+    old, new = ([one for one in side.arguments if one.root == name] for side in (before, now))
+    return old != new
 
 
 def _classes(before: Structure, now: Structure) -> Iterator[Cause]:

@@ -6,6 +6,7 @@ user's code: which field of which class. Called by `description.py`; nothing her
 
 from __future__ import annotations
 
+import enum
 import functools
 import types
 from collections import OrderedDict, defaultdict
@@ -23,6 +24,7 @@ from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
 _CONTAINERS: Final = (list, tuple, dict, OrderedDict, defaultdict)
 _DEEPEST: Final = 4
 _LONGEST: Final = 60
+_BY_OBJECT_ANYWAY: Final = (type(None), type, types.FunctionType, types.BuiltinFunctionType, enum.Enum)
 _MOST_ATTRIBUTES: Final = 6
 
 
@@ -60,6 +62,13 @@ class Structure:
         argument = described(name, value)
         self.arguments.append(argument)
         self.statics[name] = Static(argument, of, compares_by_object(value), no_array)
+
+    def add_default(self, name: str, value: Any, *, is_static: bool) -> None:
+        """An argument that a call left out, whose default JAX never sees: part of the function, so to say."""
+        if is_static:
+            self.add_static(name, value)
+        else:
+            self.arguments.append(described(name, value))
 
     def add_tree(self, path: str, tree: Any) -> None:
         """A tree of arrays; JAX's own functions take it apart, which know the classes that its users register."""
@@ -179,7 +188,19 @@ def leaf(name: str, value: Any) -> Argument:
     except Exception:  # not an array, or an object of the user's that raises
         return described(name, value)
     weak = isinstance(value, (bool, int, float, complex)) or getattr(value, "weak_type", False)
-    return tensor_argument(name, f"weak {dtype}" if weak and dtype != "bool" else dtype, shape)
+    found = tensor_argument(name, f"weak {dtype}" if weak and dtype != "bool" else dtype, shape)
+    kind = "key" if dtype.startswith("key<") else ""
+    return replace(found, layout=_sharding(value), type_name=kind)
+
+
+def _sharding(value: Any) -> str | None:
+    """The part of an array's type that says how it lies on a mesh; None where it was never put on one."""
+    sharding: Any = getattr(getattr(value, "aval", value), "sharding", None)
+    mesh = getattr(sharding, "mesh", None)
+    if mesh is None or getattr(mesh, "empty", True):
+        return None
+    axes = ", ".join(f"{name}: {kind.name}" for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=False))
+    return f"{tuple(sharding.spec)} on a mesh ({axes})"
 
 
 def _variable(name: str, variable: Any) -> Argument:
@@ -190,6 +211,8 @@ def _variable(name: str, variable: Any) -> Argument:
 def described(name: str, value: Any) -> Argument:
     """A Python value; an object without a `repr` of its own by its class and attributes."""
     argument = value_argument(name, value)
+    if compares_by_object(value):
+        argument = replace(argument, note=str(identity.token(value)))
     text = _text(value, 0)
     if text is not None:
         return replace(argument, text=_cut(text))
@@ -246,4 +269,4 @@ def _shown(value: Any, depth: int) -> str:
 def compares_by_object(value: Any) -> bool:
     """Whether equal-looking objects of a class are different ones to Python, and so to JAX."""
     plain: Callable[..., Any] = object.__eq__
-    return type(value).__eq__ is plain and not isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType))
+    return type(value).__eq__ is plain and not isinstance(value, _BY_OBJECT_ANYWAY)

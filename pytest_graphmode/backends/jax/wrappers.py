@@ -5,6 +5,7 @@ Called by `tracing.py` before a trace is described.
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,12 +67,29 @@ _MADE: Final[Mapping[str, tuple[str, Callable[[Any], Sequence[Any]]]]] = {
 
 
 def _of_construct(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    mapped = _of_pmap(function, args)
+    if mapped is not None:
+        return mapped
     made = _MADE.get(str(getattr(function, "__qualname__", "")).partition(".<locals>.")[0])
     given = None if made is None else _given(function)
     if made is None or given is None:
         return Call(function, args, kwargs)
     maker, own = made
     return Call(given, own(args), {}, maker)
+
+
+def _of_pmap(function: Callable[..., Any], args: Sequence[Any]) -> Call | None:
+    """`jax.pmap` (JAX 0.8 and later) is a jit of a shard_map of `_fun`, which calls the user's function."""
+    inner = inspect.unwrap(function)
+    code = getattr(inner, "__code__", None)
+    if not isinstance(code, CodeType) or code.co_name != "_fun" or not code.co_filename.endswith("pmap.py"):
+        return None
+    cells = inspect.getclosurevars(inner).nonlocals
+    given, tree = getattr(cells.get("fun"), "f", None), cells.get("in_tree")
+    if not callable(given) or tree is None:
+        return None
+    own, keywords = jax.tree_util.tree_unflatten(tree, args)
+    return Call(given, own, keywords, "pmap")
 
 
 def _given(function: Callable[..., Any]) -> Callable[..., Any] | None:

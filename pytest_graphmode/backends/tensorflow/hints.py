@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pytest_graphmode.backends.tensorflow.traced_function import VECTORIZING
+from pytest_graphmode.backends.tensorflow.traced_function import RESTORING, VECTORIZING
 
+_SHAPE: Final = (
+    "tf.function(input_signature=[tf.{}TensorSpec(...)]) with None for what varies, or "
+    "tf.function(reduce_retracing=True), which builds once more and then no more"
+)
 _HINTS: Final[Mapping[str, str]] = {
-    "shape": "tf.function(input_signature=[tf.TensorSpec(...)]) with None for what varies, or "
-    "tf.function(reduce_retracing=True), which builds once more and then no more",
+    "shape": _SHAPE.format(""),
+    "shape-SparseTensor": _SHAPE.format("Sparse"),
+    "shape-RaggedTensor": _SHAPE.format("Ragged"),
     "rank": "tf.function(input_signature=[tf.TensorSpec(None)]), or pass tensors of one rank",
     "dtype": "cast {argument} to one dtype before the call, or accept one build per dtype",
     "python-value": "pass a tensor, tf.constant({argument}), where it is computed with; accept one build per value "
@@ -21,6 +26,8 @@ _HINTS: Final[Mapping[str, str]] = {
     "`if` of the function looks at it; other code, such as Keras' Dropout, needs the Python bool",
     "python-object": "pass an equal value each time, or accept one build per value",
     "structure": "pass {argument} with the same keys, length and types each time",
+    "structure-Variable": "pass {argument} as a variable each time or as a tensor each time, and no variable as two "
+    "arguments",
     "new-function-object": "wrap the function once, outside the loop, and call that",
     "closure": "make and wrap the function once, outside the loop, and pass it {argument} as an argument, a number as "
     "a tensor",
@@ -36,6 +43,7 @@ _RELAXED: Final = (
 _KERAS: Final = "/keras/src/backend/tensorflow/trainer"
 _COMPILED: Final = "compile the model once: compile() throws away the functions that it trains and tests with"
 _MODEL: Final = "make and compile one model and keep it, or allow a build for each with per_object=True"
+_LOADED: Final = "load the model once, outside the loop, and keep it"
 _VECTORIZED: Final = (
     "call it inside a tf.function that is made once, outside the loop: outside of one, tf.vectorized_map and jacobians "
     "build a graph on every call"
@@ -46,7 +54,9 @@ def hints(file: str, *, relaxed: bool) -> dict[str, str]:
     """The hints for a function by the file of its code, and by whether `reduce_retracing` relaxes it."""
     found = dict(_HINTS)
     if relaxed:
-        found["shape"] = _RELAXED
+        found |= dict.fromkeys((kind for kind in found if kind.startswith("shape")), _RELAXED)
+    if RESTORING in file:
+        found["another-object"] = _LOADED
     if VECTORIZING in file:
         found["new-function-object"] = _VECTORIZED
     if _KERAS in file:

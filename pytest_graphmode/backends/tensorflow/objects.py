@@ -6,6 +6,7 @@ one it knew is gone; a `Memory` keeps what its builds were told, in words, to sa
 
 from __future__ import annotations
 
+import enum
 import functools
 import sys
 import types
@@ -26,7 +27,9 @@ _HINTS: Final = {
     "(`step = model.step`) and pass that each time",
     "function": "TensorFlow knows {argument} by object only, and this one was made anew: define it once, outside the "
     "loop, and pass that each time",
+    "enum": "pass the same member each time, or accept one build per member",
 }
+_KINDS: Final = {types.MethodType: "method", enum.Enum: "enum"}
 _GONE: Final = (
     "TensorFlow knows {argument} by object only, and the one of the earlier build is gone: make it once, keep it and "
     "pass that each time"
@@ -99,7 +102,7 @@ def gone(path: str) -> Argument:
 
 def _described(path: str, value: Any) -> _Known:
     content = contents.described("argument", path, value)
-    kind = "method" if isinstance(value, types.MethodType) else content.type_name
+    kind = next((name for cls, name in _KINDS.items() if isinstance(value, cls)), content.type_name)
     try:
         reference: Any = weakref.ref(value)
     except TypeError:
@@ -116,6 +119,8 @@ def _text(value: Any, content: contents.Content) -> str:
         return f"the function {_name(value)}"
     if callable(closure.quiet_attribute(value, "python_function")):
         return f"the tf.function {_name(value.python_function)}"
+    if isinstance(value, enum.Enum):
+        return content.text
     if closure.is_data(value):
         return f"{content.type_name} {content.text}"
     return _cut(_with(content.type_name, content.attributes))

@@ -36,6 +36,7 @@ _MACHINERY: Final = tuple(
     )
 )
 VECTORIZING: Final = "/ops/parallel_for/"
+RESTORING: Final = "/saved_model/function_deserialization.py"
 _RESTORED: Final = "recreate_function.<locals>.restored_function_body"
 _INFERENCE: Final = re.compile(r"__inference_(.+?)_\d+$")  # `__inference_step_12`, TensorFlow 2.16 to 2.21
 
@@ -133,7 +134,10 @@ def _restored(found: identity.Identity, function: Any) -> identity.Identity:
     saved = inspect.getclosurevars(function).nonlocals.get("saved_function")
     matches = map(_INFERENCE.match, getattr(saved, "concrete_functions", ()))
     name = next((match[1] for match in matches if match), "")
-    return dataclasses.replace(found, name=name or found.name, kinds=(*found.kinds, ("restored", name)))
+    # What it closes over is in the words of TensorFlow's code: what its user made anew is the loaded model.
+    loaded = identity.Content("bound", "SavedModel", "<SavedModel>", "SavedModel", ("object", name, found.owner))
+    kinds = (*found.kinds, ("restored", name))
+    return dataclasses.replace(found, name=name or found.name, kinds=kinds, contents=(loaded,))
 
 
 def _names(function: Callable[..., Any]) -> Mapping[str, str]:
