@@ -17,6 +17,12 @@ _VACUOUS: Final = (
     "torch.compile(disable=True), TORCHDYNAMO_DISABLE, torch.compiler.set_stance('force_eager') and jax.disable_jit "
     "switch graphs off), or remove the marker"
 )
+_ONLY_RECORDED: Final = "what eager autograd records on every call counts only where its mode is named: {}=..."
+_NONE_HERE: Final = (
+    "eager modes record a graph only where a gradient is asked for; elsewhere look whether graphs are switched "
+    "off, as tf.config.run_functions_eagerly, torch.compile(disable=True), TORCHDYNAMO_DISABLE and jax.disable_jit do"
+)
+_BUILT_BEFORE: Final = "a graph that was built before was called instead: it is still there"
 _FALLEN: Final = "rebuilds can't be asserted: a function fell back to eager execution, where nothing is counted"
 _PER_OBJECT: Final = (
     "each of these objects was built once: if the test makes several on purpose, per_object=True tells them apart"
@@ -98,6 +104,11 @@ class _Bound:
         return none and bool(whole.events) and whole.graph_calls <= whole.graph_builds
 
     @property
+    def is_missing(self) -> bool:
+        """Whether graphs were expected and there are none."""
+        return self.name in ("builds", "nodes") and not self.actual and self.bounds[0] > 0
+
+    @property
     def per_object_would_keep(self) -> bool:
         return self.name in ("rebuilds", "builds") and not self.per_object and self._keeps(self.ledger.per_object())
 
@@ -164,7 +175,10 @@ def _vacuous(question: Question, bounds: Sequence[_Bound]) -> str | None:
     if not own or not all(bound.is_empty for bound in own):
         return None
     seen = question.ledger.explain()
-    return _VACUOUS if "nothing was built" in seen else f"{_VACUOUS}\n{seen}"
+    if "nothing was built" in seen:
+        return _VACUOUS
+    modes = sorted(f"{backend}_{mode}" for backend, mode in question.ledger.recorded_modes)
+    return "\n".join([_VACUOUS, seen, *(f"  {_ONLY_RECORDED.format(mode)}" for mode in modes)])
 
 
 def _uncounted(question: Question, bounds: Sequence[_Bound]) -> Iterator[str]:
@@ -221,6 +235,8 @@ def _explained(broken: Sequence[_Bound], question: Question) -> Iterator[str]:
         yield together[0].counted.explain()
         if any(bound.per_object_would_keep for bound in together):
             yield f"  {_PER_OBJECT}"
+        if together[0].is_missing and not question.ledger.events:
+            yield f"  {_BUILT_BEFORE if question.ledger.graph_calls else _NONE_HERE}"
 
 
 _Found = tuple[Limit, str, Bounds, GraphLedger]

@@ -194,6 +194,23 @@ def test_a_graph_that_autograd_records_is_none_that_a_plain_test_or_static_varia
     assert verdict(both.ledger, [limit], None) is None
 
 
+def test_a_test_that_only_recorded_graphs_is_told_where_they_count():
+    failure = verdict(recorded().ledger, [exactly(torch=0)], None)
+    assert failure.endswith("counts only where its mode is named: torch_eager=...")
+    assert "counts only where" not in verdict(ledger(), [exactly(torch=0)], None)
+
+
+def test_a_missing_build_is_explained():
+    wanted = Limit("builds", {"": (1, 1)})
+    assert "eager modes record a graph only where a gradient is asked for" in verdict(ledger(), [wanted], None)
+    called = verdict(ledger(calls=[("tf", "graph")]), [wanted], None)
+    assert called.endswith("a graph that was built before was called instead: it is still there")
+    other = verdict(ledger(("tf", "graph", 3)), [Limit("builds", {"torch": (1, 1)})], None)
+    assert "eager modes" not in other
+    assert "built before" not in other
+    assert verdict(ledger(("tf", "graph", 1)), [wanted], None) is None
+
+
 def test_recorded_graphs_count_where_their_mode_is_named():
     assert verdict(recorded().ledger, [exactly(torch_eager=1)], None) is None
     assert first_line(verdict(recorded().ledger, [exactly(torch_eager=0)], None)).startswith("1 rebuild, at most 0")

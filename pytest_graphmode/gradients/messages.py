@@ -166,8 +166,8 @@ def not_in_float64(setting: Setting, reason: str) -> str:
     """float64 was asked for and can't be had."""
     return setting.text(
         f"the {setting.subject} can't be checked in float64: {reason}",
-        "let what the function reads follow graphmode.dtype, or leave out float64=True: it is then checked in the "
-        "variant's dtype, where smaller errors pass",
+        "make what the function reads in float64, or of graphmode.dtype within it, or leave out float64=True: it is "
+        "then checked in the variant's dtype, where smaller errors pass",
     )
 
 
@@ -176,6 +176,6 @@ def fell_back(setting: Setting, reason: str) -> str:
     precision = setting.precision
     return (
         f"check_grads of {setting.name} [{setting.variant}] ran in {precision.dtype}, where errors up to "
-        f"{precision.rtol:g} pass: {reason}. Let what it reads follow graphmode.dtype; check_grads(..., float64=True) "
-        "makes this a failure"
+        f"{precision.rtol:g} pass: {reason}. Make what it reads in float64, or of graphmode.dtype within the function; "
+        "check_grads(..., float64=True) makes this a failure"
     )

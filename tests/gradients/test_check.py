@@ -112,8 +112,8 @@ def test_where_float64_raises_it_runs_in_the_dtype_of_the_variant_and_says_so():
     assert [Path(warning.filename).name for warning in caught] == ["test_check.py"]
     assert str(caught[0].message) == (
         "check_grads of single [numpy-eager-cpu] ran in float32, where errors up to 0.001 pass: in float64 it raised "
-        "TypeError: expected float32. Let what it reads follow graphmode.dtype; check_grads(..., float64=True) makes "
-        "this a failure"
+        "TypeError: expected float32. Make what it reads in float64, or of graphmode.dtype within the function; "
+        "check_grads(..., float64=True) makes this a failure"
     )
     text = failure(handle(lambda x: (2.05 * x,)), single, X)
     assert "(rtol=0.001)" in text
@@ -130,7 +130,7 @@ def test_float64_can_be_asked_for():
     assert (
         "the gradient of single can't be checked in float64: in float64 it raised TypeError: expected float32" in text
     )
-    assert "let what the function reads follow graphmode.dtype, or leave out float64=True" in text
+    assert "make what the function reads in float64, or of graphmode.dtype within it, or leave out float64=True" in text
     handle(lambda x: (2 * x,)).check_grads(lambda x: (x**2).sum(), X, float64=True)
 
 
