@@ -49,7 +49,7 @@ def shown() -> list[Shown]:
         command, *lines = text.splitlines()
         *arguments, file = command.removeprefix("$ pytest").split()
         assert code.startswith(f"# {file}\n"), f"the block before `{command}` is not {file}"
-        found.append(Shown(file.removesuffix(".py"), code.partition("\n")[2], [*arguments, file], lines))
+        found.append(Shown(file.removesuffix(".py"), code, [*arguments, file], lines))
     return found
 
 
