@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from pytest_graphmode import closure
 from pytest_graphmode.places import is_library
 
+_FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes)
 _MOST_ATTRIBUTES: Final = 60
 _LONGEST: Final = 60
@@ -68,7 +69,7 @@ def described(role: str, name: str, value: Any) -> Content:
 def _described(role: str, name: str, value: Any) -> Content:
     name = sys.intern(name)
     type_name = _PUBLIC.get(type(value).__name__, type(value).__name__)
-    if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
+    if isinstance(value, (*_FUNCTIONS, functools.partial)):
         return Content(role, name, f"the function {_name(value)}", "function", closure.value(value))
     if isinstance(value, type):
         return Content(role, name, f"the class {value.__qualname__}", "class", closure.class_key(value))
@@ -78,20 +79,22 @@ def _described(role: str, name: str, value: Any) -> Content:
 def _name(function: Any) -> str:
     while isinstance(function, functools.partial):
         function = function.func
+    if isinstance(function, types.BuiltinFunctionType):  # of which the class is not what users write: torch.relu
+        return function.__name__
     return str(getattr(function, "__qualname__", None) or type(function).__name__).rpartition("<locals>.")[2]
 
 
 def text(value: Any) -> str:
     """A value in one line: numbers and text as they are, tensors by dtype and shape, other objects by their class."""
-    if isinstance(value, _PLAIN):
-        return _cut(repr(value))
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
+    if isinstance(value, _PLAIN):
+        return _cut(repr(value))
     if closure.is_data(value):
         return _tensor(value)
     if isinstance(value, (list, tuple, dict, set, frozenset)) and len(value) <= 20:
         return _cut(_container(value))
-    if isinstance(value, (types.FunctionType, types.MethodType)):
+    if isinstance(value, _FUNCTIONS):
         return _name(value)
     return value.__qualname__ if isinstance(value, type) else f"<{type(value).__name__}>"
 

@@ -155,7 +155,7 @@ def flag(torch, compiled):
     f = compiled(Flagged.f)
     for training in (True, False):
         f(torch.ones(3), training)
-    return "training is a Python bool that changed True -> False: pass a tensor, or accept one build per value"
+    return "training is a Python bool that changed True -> False: pass a tensor and choose by torch.where or torch.cond"
 
 
 def flag_as_tensor(torch, compiled):
@@ -291,7 +291,7 @@ def structure(torch, compiled):
     f = compiled(lambda x, mask=None: x + 1 if mask is None else x * mask)
     f(torch.ones(2))
     f(torch.ones(2), torch.ones(2))
-    return "mask changed structure None -> float32[2]: pass mask with the same keys, length and types each time"
+    return "mask changed structure None -> float32[2]: give mask in all calls or in none"
 
 
 def structure_given(torch, compiled):

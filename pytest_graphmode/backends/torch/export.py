@@ -84,5 +84,5 @@ def _report(given: Mapping[str, Any], program: Any, seconds: float) -> BuildRepo
 
 
 def _arguments(function: Any, given: Mapping[str, Any]) -> tuple[Argument, ...]:
-    named = frames.arguments_of(function, given.get("args") or (), given.get("kwargs") or {})
+    named = frames.arguments_of(frames.positional(function), given.get("args") or (), given.get("kwargs") or {})
     return tuple(leaf.argument for name, source, value in named for leaf in frames.leaves(name, source, value))

@@ -5,6 +5,7 @@ Called by `source.py`. A frame is its code object, its locals and globals; the f
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 import sys
@@ -15,16 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import nn
 
-from pytest_graphmode import identity, trees
+from pytest_graphmode import contents, identity, trees
 from pytest_graphmode.backends.torch.dynamo.rests import Rest
 from pytest_graphmode.closure import code_key
 from pytest_graphmode.identity import Identity, token
 from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
 
-_PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
+# What is shown by its value.
+SHOWN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 _CODE: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 _MOST_LEAVES: Final = 100
 _TORCH: Final = str(torch.__path__[0])
@@ -65,7 +68,10 @@ class Frame:
     @property
     def bound(self) -> Any:
         """The object that the function belongs to: a module, the `self` of a method; None for a function."""
-        return self._owner if self._subject is None else getattr(self._subject, "__self__", None)
+        if self._subject is None:
+            return self._owner
+        of_its_own = isinstance(self._subject, (*_CODE, types.MethodType, functools.partial))
+        return getattr(self._subject, "__self__", None) if of_its_own else self._subject
 
     @property
     def module(self) -> nn.Module | None:
@@ -119,12 +125,15 @@ class Frame:
 
     def _arguments(self) -> Iterator[tuple[str, str, Any]]:
         if self._subject is not None:
-            yield from arguments_of(self._subject, self.locals.get("args", ()), self.locals.get("kwargs", {}))
+            args, kwargs = self.locals.get("args", ()), self.locals.get("kwargs", {})
+            yield from arguments_of(positional(self._subject), args, kwargs)
             return
-        wrapped = self._wrapped
+        wrapped, parameters = self._wrapped, self._parameters
         if wrapped is not None:
-            yield from arguments_of(wrapped, self.locals["args"], self.locals["kwargs"])
-        parameters = () if wrapped is not None else self._parameters
+            names = parameters[-2:]
+            given = positional(wrapped)[len(self._all_parameters) - 2 :]
+            yield from arguments_of(given, self.locals[names[0]], self.locals[names[1]], names=names)
+            parameters = ()
         free = [name for name in self.code.co_freevars if not isinstance(self.locals.get(name), _CODE)]
         for name in (*parameters, *free):
             shown = name if self.rest is None else self.rest.named(name)
@@ -143,9 +152,18 @@ class Frame:
         return found[0 if self._owner is None else 1 :]
 
     @property
+    def _all_parameters(self) -> tuple[str, ...]:
+        return _parameters(self.code)
+
+    @property
     def _wrapped(self) -> Any:
-        """The function that a decorator's `wrapper(*args, **kwargs)` calls, None where there is none, or several."""
-        if self.rest is not None or _parameters(self.code) != ("args", "kwargs"):
+        """The function that a decorator's `wrapper(*args, **kwargs)` calls, None where there is none, or several.
+
+        A wrapper of a method may have a `self` before.
+        """
+        both = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+        leading = len(self._all_parameters) - 2
+        if self.rest is not None or self.code.co_flags & both != both or leading != (self._owner is not None):
             return None
         functions = [self.locals.get(name) for name in self.code.co_freevars]
         found = [one for one in functions if isinstance(one, (types.FunctionType, types.MethodType))]
@@ -174,13 +192,18 @@ def _remember(code: types.CodeType, function: Any) -> None:
         _functions[token(code)] = function
 
 
-def arguments_of(subject: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """What a callable is called with, by its own names: name, how Dynamo's wrapper spells it, and value."""
-    names = _positional(subject)
+def arguments_of(
+    own: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any], *, names: Sequence[str] = ("args", "kwargs")
+) -> Iterator[tuple[str, str, Any]]:
+    """What a callable is called with, by its own names for it: name, how guards spell it, and value.
+
+    `names` are those that the wrapper around it gives to `*args` and `**kwargs`.
+    """
     for position, value in enumerate(args):
-        yield names[position] if position < len(names) else f"args[{position}]", f"L['args'][{position}]", value
+        name = own[position] if position < len(own) else f"args[{position}]"
+        yield name, f"L[{names[0]!r}][{position}]", value
     for name, value in kwargs.items():
-        yield name, f"L['kwargs'][{name!r}]", value
+        yield name, f"L[{names[1]!r}][{name!r}]", value
 
 
 def _subject(code: types.CodeType, scope: Mapping[str, Any]) -> Any:
@@ -224,6 +247,8 @@ def _bound(scope: Mapping[str, Any], name: str) -> tuple[Any, ...]:
 
 def _is_method(code: types.CodeType, name: str, cls: type) -> bool:
     found = inspect.getattr_static(cls, name, None)
+    if found is None:  # a decorator's wrapper, which is not called as the method is
+        return any(getattr(one, "__code__", None) is code for base in cls.__mro__ for one in vars(base).values())
     return callable(found) and ("self" in code.co_varnames or getattr(found, "__code__", None) is code)
 
 
@@ -233,7 +258,11 @@ def _parameters(code: types.CodeType) -> tuple[str, ...]:
     return code.co_varnames[:count]
 
 
-def _positional(subject: Any) -> list[str]:
+def positional(subject: Any) -> list[str]:
+    """The parameters that can be given by position; those of an autograd.Function are its forward's."""
+    cls = getattr(subject, "__self__", None)
+    if isinstance(cls, type) and issubclass(cls, torch.autograd.Function):
+        return positional(getattr(cls, "forward", None))[1:]  # without the context
     try:
         parameters = inspect.signature(subject).parameters.values()
     except (TypeError, ValueError):
@@ -255,10 +284,11 @@ def describe(name: str, value: Any) -> Argument:
     """A leaf as the reports show it; objects by their type, since their text may be long, slow or never the same."""
     if isinstance(value, torch.Tensor) and not value.is_nested:
         return _tensor(name, value)
-    if isinstance(value, _PLAIN):
+    if isinstance(value, np.ndarray):
+        return tensor_argument(name, str(value.dtype), value.shape)
+    if isinstance(value, SHOWN) and not isinstance(value, enum.Enum):
         return value_argument(name, value)
-    text = getattr(value, "__qualname__", None) or f"<{type(value).__name__}>"
-    return Argument(name, text.rpartition("<locals>.")[2], name.partition("[")[0], type_name=type(value).__name__)
+    return Argument(name, contents.text(value), name.partition("[")[0], type_name=type(value).__name__)
 
 
 def _tensor(name: str, tensor: torch.Tensor) -> Argument:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import torch
 
-from pytest_graphmode.backends.torch.dynamo.frames import Frame, describe
+from pytest_graphmode.backends.torch.dynamo.frames import SHOWN, Frame, describe
 from pytest_graphmode.backends.torch.dynamo.hints import Hints
 from pytest_graphmode.backends.torch.dynamo.managers import Guard, Scope, guards_of, manager_of, sources
 from pytest_graphmode.backends.torch.dynamo.memory import Memory
@@ -37,6 +37,8 @@ _TYPES: Final = {
 # The numbers of c10::ScalarType, by which guards name the default dtype.
 _SCALAR_TYPES: Final[Mapping[object, str]] = {5: "float16", 6: "float32", 7: "float64", 15: "bfloat16"}
 _STRUCTURE: Final = re.compile(r"^(?:not )?(?:len\(|___dict_contains|list\(|dict\.keys|set\(|L\['[^']*'\]$)")
+_LENGTH: Final = re.compile(r"^len\((?P<source>.*)\) != (?P<length>\d+)")
+_PARTS: Final = re.compile(r"\._(?:modules|parameters|buffers)$")
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _PLAIN: Final = ("bool", "int", "float", "complex", "str", "bytes", "NoneType")
 
@@ -83,7 +85,7 @@ class EarlierGraph:
         named = first or ([tensor[1]] if tensor else [])
         if explained and (not named or any(self._is_explained(source) for source in named)):
             return
-        cause = self.first_failure()
+        cause = self._hints.hinted(self.first_failure(), Guard("", told, "", 0))
         if not explained or cause.argument not in ("", "the compiler backend"):
             yield cause
 
@@ -106,7 +108,16 @@ class EarlierGraph:
             return Cause(
                 "guard", "the compiler backend", hint="compile with one backend object, or name it by a string"
             )
-        return Cause("guard", self._words.sentence(told.partition("  #")[0].strip()))
+        return self._of_length(told) or Cause("guard", self._words.sentence(told.partition("  #")[0].strip()))
+
+    def _of_length(self, told: str) -> Cause | None:
+        """A dict that grew, which torch 2.13 tells by what is not so any more: `len(L['c'].d) != 1`."""
+        match = _LENGTH.match(told)
+        if match is None or sources(told) != [match["source"]]:
+            return None
+        name, value = self._words.name(match["source"]), self._scope.value(match["source"])
+        now = f"length {len(value)}" if hasattr(value, "__len__") else "another object"
+        return Cause("structure", _PARTS.sub("", name), f"length {match['length']}", now)
 
     def _of_the_dead(self, reason: str) -> Cause:
         """A graph that went with an object; torch 2.13: "Cache line invalidated because L['self'] got deallocated"."""
@@ -166,7 +177,7 @@ class EarlierGraph:
         elif "hasattr" in guard:
             yield Cause("guard", self._words.sentence(guard))
         elif _STRUCTURE.match(guard) or isinstance(value, _CONTAINERS):
-            yield Cause("structure", name, *_structures(guard, value))
+            yield Cause("structure", name, *_structures(guard, value, self._known.get(source)))
         else:
             yield from self._of_value(guard, name, self._known.get(source), value)
 
@@ -177,12 +188,14 @@ class EarlierGraph:
             yield Cause("guard", constant, _asked(guard, None), _item(value))
         elif isinstance(value, torch.Tensor):
             yield Cause("structure", name, _python(_asked(guard, None if _type_asked(guard) else before)), now.text)
+        elif before is not None and before.type_name in ("Tensor", "Parameter"):
+            yield Cause("structure", name, before.text, _python(now.text))
         elif before is None or before.type_name in _PLAIN or type(value).__name__ in _PLAIN:
             yield Cause("python-value", name, _asked(guard, before), now.text, type_name=_type_name(value, before))
         else:
-            yield from self._of_object(name, before, value)
+            yield from self._of_object(guard, name, before, value)
 
-    def _of_object(self, name: str, before: Content, value: Any) -> Iterator[Cause]:
+    def _of_object(self, guard: str, name: str, before: Content, value: Any) -> Iterator[Cause]:
         """Another object: by its class, by the attributes that differ, else it was made anew."""
         after = described("closure", name, value)
         if before.type_name != after.type_name:
@@ -193,7 +206,10 @@ class EarlierGraph:
         for key, was, text in differing[:3]:
             yield Cause("python-value", f"{name}.{key}", was, text, type_name="value")
         if not differing:
-            yield Cause("python-value", name, before.text, after.text, type_name=after.type_name)
+            texts = (before.text, after.text)
+            if isinstance(value, SHOWN):
+                texts = (_asked(guard, before), describe("", value).text)
+            yield Cause("python-value", name, *texts, type_name=after.type_name)
 
     def _of_setting(self, guard: str) -> Cause:
         setting, _, before = guard.partition(" == ")
@@ -207,7 +223,8 @@ class EarlierGraph:
             return Cause("guard", self._words.sentence(guard))
         if ".size()" not in guard:
             return Cause("layout", name, expected.strides, listed(value.stride()))
-        return Cause("shape", name, expected.shape, listed(value.shape))
+        told = self._words.sentence(guard.partition("  #")[0].strip())
+        return Cause("shape", name, f"{expected.shape} where {told}", listed(value.shape))
 
     def _global_state(self, guard: str) -> Iterator[Cause]:
         check = self._scope.names.get("___check_global_state")
@@ -283,11 +300,15 @@ def _python(text: str) -> str:
         return text if text[:1] == "<" else f"Python {text.removeprefix('an ').removeprefix('a ')}"
 
 
-def _structures(guard: str, value: Any) -> tuple[str, str]:
+def _structures(guard: str, value: Any, known: Content | None) -> tuple[str, str]:
     """What a guard asks of a container, and what the container is."""
     asked = _type_asked(guard)
     if asked is not None:
         return asked, type(value).__name__
+    if "len(" not in guard and known is not None and isinstance(value, _CONTAINERS):
+        now = described("closure", "", value).text
+        if known.text != now:
+            return known.text, now
     length = re.search(r"^len\(.*\) == (\d+)$", guard)
     before = f"length {length[1]}" if length else "empty" if guard.startswith("not ") else "other keys"
     return before, f"length {len(value)}" if hasattr(value, "__len__") else type(value).__name__
@@ -299,10 +320,13 @@ def _shortened(source: str) -> str:
 
 
 def _without_repetition(found: list[Cause]) -> Iterator[Cause]:
-    """A value that became a tensor, or another one: its type is told with it."""
+    """A value that became a tensor, or another one: its type is told with it, as the shape is with the rank."""
     values = {cause.argument for cause in found if cause.kind in ("python-value", "structure")}
     met: set[str] = set()
+    ranks = {cause.argument for cause in found if cause.kind == "rank"}
     for cause in found:
+        if cause.kind in ("shape", "layout") and cause.argument in ranks:
+            continue
         if cause.kind in ("python-value", "structure") and cause.argument in values:
             if cause.argument in met:
                 continue

@@ -9,6 +9,7 @@ is a sample (torch 2.13; torch 2.4 writes the same):
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -20,10 +21,12 @@ from pytest_graphmode.backends.torch.dynamo.frames import Frame
 
 _LINE: Final = re.compile(r"^[| ]*\+- (?P<kind>[A-Z_0-9]+): (?P<text>.*?)(?:\s+# (?P<comment>.*))?$")
 _COMMENT: Final = re.compile(r"(?:.*# )?(?P<file>\S+):(?P<line>\d+) in ")
+_CONSTANT: Final = re.compile(r"(?:-?\d+|-?\d+\.\d*(?:e[-+]?\d+)?|True|False)$")
 _EMPTIED: Final = "TORCH_FUNCTION_MODE_STACK"  # Dynamo has taken the modes off the stack when a function is compiled
-_BEGINNING: Final = re.compile(r"(?:getattr\()*[LG]\['[^']*'\]")
+_BEGINNING: Final = re.compile(r"(?:getattr\(|\bdict\()*[LG]\['[^']*'\]")
 _NEXT: Final = re.compile(r"\.\w+\b(?!\()")
-_ATTRIBUTE: Final = re.compile(r", '[^']*'\)")  # of getattr(L['x'], 'name')
+# What closes getattr(L['x'], 'name') and dict(L['x'].__dict__)['name'].
+_ATTRIBUTE: Final = re.compile(r", '[^']*'\)|(?<=\.__dict__)\)(?=\[)")
 
 
 class Guard(NamedTuple):
@@ -39,7 +42,7 @@ def sources(text: str) -> list[str]:
     """The variables, and what is reached from them, that a guard speaks of: `L['batch'].items[0]`."""
     found, position = [], 0
     while begun := _BEGINNING.search(text, position):
-        position = _end(text, begun.end(), begun[0].count("getattr("))
+        position = _end(text, begun.end(), begun[0].count("("))
         found.append(text[begun.start() : position])
     return found
 
@@ -91,11 +94,20 @@ class Scope:
         expression = re.split(r", type=<|\s+\(HINT", guard)[0]
         try:
             found = eval(expression, dict(self.names))
-            return not isinstance(found, torch.Tensor) and bool(found)  # a tensor where a number was
+            if isinstance(found, torch.Tensor):  # a tensor where a number was
+                return False
+            return bool(found) and not self._is_of_another_type(expression)
         except (KeyError, IndexError, AttributeError):
             return False
         except Exception:
             return True
+
+    def _is_of_another_type(self, guard: str) -> bool:
+        """Whether a value equals the constant that is asked for, 2.0 for 2: a guard tells them apart."""
+        source, equals, asked = guard.partition(" == ")
+        if not equals or not _CONSTANT.match(asked) or sources(source) != [source]:
+            return False
+        return type(self.value(source)) is not type(ast.literal_eval(asked))
 
     def exists(self, source: str) -> bool:
         try:

@@ -5,14 +5,17 @@ Called by `guards.py`.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, Final
 
-from pytest_graphmode.backends.torch.dynamo.frames import Frame
+from pytest_graphmode.backends.torch.dynamo.frames import Frame, positional
 from pytest_graphmode.backends.torch.dynamo.managers import Scope, sources
 
 _ROOT: Final = re.compile(r"[LG]\['(\w+)'\]")
 _CELL: Final = re.compile(r"^(?P<function>.*)\.__closure__\[(?P<position>\d+)\]\.cell_contents")
+_CONVERTED: Final = re.compile(r"^___from_numpy\((.*)\)$")
+_HELD: Final = re.compile(r"^(?P<partial>.*?)\.(?:args\[(?P<position>\d+)\]|keywords\['(?P<name>\w+)'\])")
 _IMPORTED: Final = re.compile(r"\b__import_(\w+)")
 _SPELLINGS: Final = (
     (re.compile(r"(\.state)\[list\(dict\.keys\(.*?\)\)\[(\d+)\]\]"), r"\1[parameter \2]"),
@@ -21,6 +24,8 @@ _SPELLINGS: Final = (
     (re.compile(r"\._(?:modules|parameters|buffers)\['(\d+)'\]"), r"[\1]"),
     (re.compile(r"\._(?:modules|parameters|buffers)\['([^']*)'\]"), r".\1"),
     (re.compile(r"\.__dict__\['(\w+)'\]"), r".\1"),
+    (re.compile(r"___from_numpy\(([^()]*)\)"), r"\1"),  # how guards have a NumPy array as a tensor
+    (re.compile(r"dict\(([^()]*)\.__dict__\)\['(\w+)'\]"), r"\1.\2"),
     (re.compile(r"\.__(?:self|func|wrapped)__"), ""),
 )
 
@@ -34,6 +39,10 @@ class Words:
 
     def name(self, source: str) -> str:
         """An argument's name for `L['x']`, a path of attributes for anything else."""
+        source = _CONVERTED.sub(r"\1", source)
+        held = _HELD.match(source)
+        if held is not None and isinstance(partial := self._scope.value(held["partial"]), functools.partial):
+            return self._of_partial(partial, held) + self.readable(source[held.end() :])
         cell = _CELL.match(source)
         if cell is not None:
             return self._closed_over(cell) + self.readable(source[cell.end() :])
@@ -52,6 +61,13 @@ class Words:
         """The longest beginnings of a path first: the objects on the way to what it names."""
         ends = [match.start() for match in re.finditer(r"[.\[]", source)][1:]
         return [source[:end] for end in reversed(ends)] + [source]
+
+    def _of_partial(self, partial: functools.partial[Any], held: re.Match[str]) -> str:
+        """The parameter that a partial gives a value to."""
+        if held["name"]:
+            return held["name"]
+        position, names = int(held["position"]), positional(partial.func)
+        return names[position] if position < len(names) else f"args[{position}]"
 
     def _closed_over(self, cell: re.Match[str]) -> str:
         function = self._scope.value(cell["function"])

@@ -1,0 +1,312 @@
+"""What messages call things under torch.compile, and hints for what numbers are used for, each done to the letter."""
+
+from __future__ import annotations
+
+import enum
+import functools
+
+import pytest
+
+from pytest_graphmode import watch
+
+
+@pytest.fixture(autouse=True)
+def torch(dynamo):
+    dynamo.reset()
+    yield pytest.importorskip("torch")
+    dynamo.reset()
+
+
+@pytest.fixture
+def said(torch):
+    """What is said of a function that is compiled and called with each of some arguments, "" if it is built once."""
+
+    def said(function, *calls, **options):
+        compiled = torch.compile(function, backend="eager", **options)
+        with watch() as ledger:
+            for arguments in calls:
+                compiled(**arguments) if isinstance(arguments, dict) else compiled(*arguments)
+        assert ledger.builds > 0
+        return ledger.explain() if ledger.rebuilds else ""
+
+    return said
+
+
+def scale(x, n):
+    return x * n
+
+
+def scaled_by(n, x):
+    return x * n
+
+
+def logged(function):
+    @functools.wraps(function)
+    def call(*a, **k):
+        return function(*a, **k)
+
+    return call
+
+
+def timed(method):
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        return method(self, *args, **kwargs)
+
+    return call
+
+
+def test_an_argument_has_the_name_of_the_decorated_functions_parameter(torch, said):
+    text = said(logged(scale), (torch.ones(2), 2.0), (torch.ones(2), 3.0))
+    assert "       n is a Python float that changed 2.0 -> 3.0" in text
+
+
+def test_an_argument_has_the_name_of_the_decorated_methods_parameter(torch, said):
+    class Net(torch.nn.Module):
+        @timed
+        def forward(self, x, n=1.0):
+            return x * n
+
+    text = said(Net(), {"x": torch.ones(2), "n": 2.0}, {"x": torch.ones(2), "n": 3.0})
+    assert "       n is a Python float that changed 2.0 -> 3.0" in text
+
+
+@pytest.mark.parametrize("made", [lambda n: functools.partial(scale, n=n), lambda n: functools.partial(scaled_by, n)])
+def test_what_a_partial_holds_has_the_name_of_the_parameter(torch, made):
+    with watch() as ledger:
+        for n in (2, 3):
+            torch.compile(made(n), backend="eager")(torch.ones(2))
+    assert "       n is a Python int that changed 2 -> 3: make it a tensor" in ledger.explain()
+
+
+def test_an_attribute_of_a_callable_object_is_one_of_self(torch):
+    class Scale:
+        def __init__(self, n):
+            self.n = n
+
+        def __call__(self, x):
+            return x * self.n
+
+    with watch() as ledger:
+        for n in (2, 3):
+            torch.compile(Scale(n), backend="eager")(torch.ones(2))
+    assert "self.n is a Python int that changed 2 -> 3" in ledger.explain()
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch 2.13 does so itself
+def test_an_argument_of_an_autograd_function_has_its_name_in_forward(torch, said):
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return 2 * ctx.saved_tensors[0] * gradient
+
+    calls = [(torch.ones(size, requires_grad=True),) for size in (2, 3)]
+    assert "x changed shape [2] -> [3]" in said(Square.apply, *calls, dynamic=False)
+
+
+def test_a_numpy_array_is_called_by_its_name_and_can_not_be_marked_dynamic(torch, said):
+    np = pytest.importorskip("numpy")
+    arrays = [(np.ones(2),), (np.ones(3),)]
+    text = said(lambda a: np.sin(a) * 2, *arrays, dynamic=False)
+    assert "a changed shape [2] -> [3]: torch.compile(dynamic=True), or accept one build per shape" in text
+    assert "___from_numpy" not in text
+    assert not said(lambda a: np.sin(a) * 3, *arrays, dynamic=True)
+
+
+class Mode(enum.Enum):
+    FAST = 1
+    SLOW = 2
+
+
+@pytest.mark.parametrize(
+    ("function", "values", "words"),
+    [
+        (lambda x, v: x + (v is Mode.FAST), lambda torch: (Mode.FAST, Mode.SLOW), "Mode.FAST -> Mode.SLOW"),
+        (lambda x, v: x.to(v), lambda torch: (torch.float64, torch.int32), "torch.float64 -> torch.int32"),
+        (lambda x, v: v(x), lambda torch: (torch.relu, torch.tanh), "the function relu -> the function tanh"),
+        (lambda x, v: x * ("a" in v), lambda torch: ({"a"}, {"b"}), "{'a'} -> {'b'}"),
+        (lambda x, v: x * sum(v.values()), lambda torch: ({"a": 2}, {"b": 2}), "{'a': 2} -> {'b': 2}"),
+        (lambda x, v: x * v, lambda torch: (2, 2.0), "2 -> 2.0"),
+    ],
+)
+def test_values_are_said_as_users_write_them(torch, said, function, values, words):
+    text = said(function, *((torch.ones(2), value) for value in values(torch)))
+    assert f"changed {words}" in text.replace("structure ", "")
+
+
+def test_a_dict_that_grows_is_said_by_its_length(torch, said):
+    class Cache:
+        def __init__(self):
+            self.kept = {}
+
+    def add(x, cache):
+        cache.kept[len(cache.kept)] = x
+        return sum(cache.kept.values())
+
+    cache = Cache()
+    text = said(add, *((torch.ones(2), cache) for _ in range(3)))
+    assert "cache.kept changed structure length 0 -> length 1" in text
+
+
+def test_a_function_that_is_an_attribute_of_a_class_is_said_as_one(torch):
+    class Activation:
+        call = staticmethod(torch.relu)
+
+    compiled = torch.compile(lambda x: Activation.call(x), backend="eager")
+    with watch() as ledger:
+        compiled(torch.ones(2))
+        Activation.call = staticmethod(torch.tanh)
+        compiled(torch.ones(2))
+    assert "Activation.call is a Python function that changed the function relu" in ledger.explain()
+
+
+def test_another_rank_is_said_once(torch, said):
+    text = said(lambda x: x * 2, *((torch.ones(*[2] * rank),) for rank in (1, 2, 3)))
+    assert text.count("x changed") == 2
+    assert "x changed shape" not in text
+
+
+# A size.
+
+
+@pytest.mark.parametrize(
+    ("function", "sizes", "words"),
+    [
+        (lambda x: x.sum() if x.shape[0] > 5 else x.mean(), (4, 6), "x.size()[0] <= 5 -> [6]: the code depends"),
+        (lambda x: x * 2, (4, 1), "torch builds graphs of their own for sizes 0 and 1"),
+    ],
+)
+def test_dynamic_is_not_named_where_it_ends_nothing(torch, said, function, sizes, words):
+    text = said(function, *((torch.ones(size),) for size in sizes), dynamic=True)
+    assert words in text
+    assert "dynamic=True" not in text
+
+
+def test_a_size_of_one_at_first_is_said_to_be_special(torch, said):
+    text = said(lambda x: x * 2, *((torch.ones(size, 3),) for size in (1, 4)))
+    assert "x changed shape [1, 3] -> [4, 3]: torch builds graphs of their own for sizes 0 and 1" in text
+
+
+def test_sizes_that_were_equal_at_first(torch, said):
+    calls = [(torch.ones(4), torch.ones(4)), (torch.ones(4), torch.ones(5))]
+    text = said(lambda x, y: (x * 2, y * 3), *calls, dynamic=True)
+    assert "torch.fx.experimental._config.use_duck_shape = False" in text
+    torch._dynamo.reset()
+    with pytest.importorskip("torch.fx.experimental._config").patch(use_duck_shape=False):
+        assert not said(lambda x, y: (x * 2, y * 3), *calls, dynamic=True)
+
+
+# What a number is used for.
+
+
+@pytest.mark.parametrize(
+    ("function", "values"),
+    [
+        (lambda x, n: x.topk(n).values, (2, 3, 4)),
+        (lambda x, n: x.reshape(n), ((2, 6), (3, 4), (4, 3))),
+        (lambda x, n: x[n] * 2, (slice(0, 2), slice(0, 3))),
+        (lambda x, n: x[:n] * 2, (2, 3)),
+    ],
+)
+def test_a_number_that_is_a_size_needs_dynamic(torch, said, function, values):
+    calls = [(torch.ones(12), value) for value in values]
+    assert "torch.compile(dynamic=True), or accept one build per value" in said(function, *calls)
+    torch._dynamo.reset()
+    assert not said(function, *calls, dynamic=True)
+
+
+def dropout(x, n):
+    import torch
+
+    return torch.nn.functional.dropout(x, p=n)
+
+
+@pytest.mark.parametrize(
+    ("function", "values"),
+    [
+        (dropout, (0.1, 0.2)),
+        (lambda x, n: x.add(x, alpha=n), (0.1, 0.2)),
+        (lambda x, n: x.sum(n), (0, 1)),
+    ],
+)
+def test_pass_a_tensor_is_not_said_where_the_operator_takes_none(torch, said, function, values):
+    text = said(function, *((torch.ones(2, 2), value) for value in values))
+    assert "keep it the same, for torch takes no tensor there" in text
+
+
+def test_a_setting_of_a_layer_of_torchs_own_is_to_be_kept(torch):
+    layers = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.1))
+    compiled = torch.compile(layers, backend="eager")
+    with watch() as ledger:
+        compiled(torch.ones(1, 2))
+        layers[1].p = 0.2
+        compiled(torch.ones(1, 2))
+    assert "[1].p is a Python float that changed 0.1 -> 0.2: keep it the same" in ledger.explain()
+
+
+def test_a_number_that_decides_is_to_be_chosen_by(torch, said):
+    calls = [(torch.ones(2), epoch) for epoch in (2, 3, 4)]
+    text = said(lambda x, epoch: x * 2 if epoch > 2 else x * 3, *calls)
+    assert "pass a tensor and choose by torch.where or torch.cond" in text
+    torch._dynamo.reset()
+    tensors = [(x, torch.tensor(epoch)) for x, epoch in calls]
+    assert not said(lambda x, epoch: torch.where(epoch > 2, x * 2, x * 3), *tensors)
+
+
+def _store(cache, n, value):
+    cache[n] = value
+    return cache.sum()
+
+
+def test_a_number_that_is_written_at(torch, said):
+    cache, value = torch.zeros(9), torch.tensor(1.0)
+    text = said(_store, *((cache, n, value) for n in range(3)))
+    assert "write by index_copy_ with a tensor n of one element" in text
+    tensors = [(cache, torch.tensor([n]), value.reshape(1)) for n in range(3)]
+    assert not said(lambda cache, n, value: cache.index_copy_(0, n, value).sum(), *tensors)
+
+
+def test_a_gradient_that_is_gone(torch):
+    def steps(set_to_none):
+        parameters = [torch.nn.Parameter(torch.ones(size)) for size in (2, 3)]
+        for one in parameters:
+            one.grad = torch.ones_like(one)
+        optimizer = torch.optim.SGD(parameters, lr=0.1)
+        step = torch.compile(optimizer.step, backend="eager")
+        step()
+        optimizer.zero_grad(set_to_none=set_to_none)
+        parameters[0].grad = torch.ones(2)
+        step()
+
+    with watch() as ledger:
+        steps(set_to_none=True)
+    assert ".grad changed structure float32[3] -> None: zero_grad(set_to_none=False)" in ledger.explain()
+    torch._dynamo.reset()
+    with watch() as ledger:
+        steps(set_to_none=False)
+    assert ledger.builds == 1
+
+
+def test_the_state_that_the_first_step_makes(torch):
+    def steps(first):
+        parameter = torch.nn.Parameter(torch.ones(2))
+        parameter.grad = torch.ones(2)
+        optimizer = torch.optim.SGD([parameter], lr=0.1, momentum=0.9)
+        if first:
+            optimizer.step()
+        step = torch.compile(optimizer.step, backend="eager")
+        step()
+        step()
+
+    with watch() as ledger:
+        steps(first=False)
+    assert "take a first step before, which makes the optimizer's state" in ledger.explain()
+    torch._dynamo.reset()
+    with watch() as ledger:
+        steps(first=True)
+    assert (ledger.builds, ledger.rebuilds) == (1, 0)
