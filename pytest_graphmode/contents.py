@@ -96,7 +96,9 @@ def text(value: Any) -> str:
         return _cut(_container(value))
     if isinstance(value, _FUNCTIONS):
         return _name(value)
-    return value.__qualname__ if isinstance(value, type) else f"<{type(value).__name__}>"
+    if isinstance(value, type):
+        return value.__qualname__.rpartition("<locals>.")[2]
+    return f"<{type(value).__name__}>"
 
 
 def _cut(line: str) -> str:
