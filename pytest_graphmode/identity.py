@@ -138,6 +138,9 @@ class _Layers:
     def _add_what_has_no_code(self) -> None:
         """Something written in C, or a class: told apart by its name, or by the class of the object."""
         found = self.function
+        owner = getattr(found, "__self__", None)
+        if isinstance(owner, type):  # torch 2.15: an autograd.Function's apply
+            self._class = owner.__qualname__
         cls = found if isinstance(found, type) else type(found)
         name = getattr(found, "__qualname__", None) or ""
         self.codes.append((closure.class_key(cls), str(getattr(found, "__module__", "")), str(name)))

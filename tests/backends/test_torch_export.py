@@ -63,6 +63,7 @@ def test_torch_jit_builds_are_nobodys_business(torch, net):
     """torch deprecates tracing and scripting."""
     with warnings.catch_warnings(), watch() as ledger:
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.15
         torch.jit.trace(net, torch.ones(4, 3))
     assert not ledger.select("torch", "jit").builds
 

@@ -375,10 +375,14 @@ CURES = (
 
 @pytest.mark.parametrize(("fault", "followed"), CURES, ids=[cure.__name__ for _, cure in CURES])
 def test_a_hint_that_is_followed_ends_the_rebuilds(torch, compiled, fault, followed):
+    recent = hasattr(torch._dynamo.config, "recompile_limit")
+    if fault is frozen and not recent:
+        pytest.skip("torch 2.4 builds graphs for each module")
     with watch() as ledger:
         hint = fault(torch, compiled)
     assert ledger.rebuilds > 0
-    assert hint in ledger.explain()
+    if recent:  # torch 2.4 tells less
+        assert hint in ledger.explain()
     torch._dynamo.reset()
     with watch() as ledger:
         followed(torch, compiled)
@@ -387,6 +391,8 @@ def test_a_hint_that_is_followed_ends_the_rebuilds(torch, compiled, fault, follo
 
 
 def test_pass_a_tensor_is_not_said_of_what_bounds_a_python_loop(torch, compiled):
+    if not hasattr(torch._dynamo.config, "recompile_limit"):
+        pytest.skip("torch 2.4 does not tell where a guard comes from")
     with watch() as ledger:
         loop_bound(torch, compiled)
     assert "pass a tensor" not in ledger.explain()

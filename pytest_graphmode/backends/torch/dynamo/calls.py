@@ -40,7 +40,8 @@ class Calls(threading.local):
     def replacement(self, sink: Sink) -> tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]]:
         """What `patching.patched` takes."""
         name = next((name for name in _ASKED if hasattr(eval_frame, name)), _ASKED[0])
-        return eval_frame, name, lambda asked: self._asked(asked, sink, "prior" if name == _ASKED[0] else "")
+        wrapped = self._asking if name == _ASKED[0] else self._setting
+        return eval_frame, name, lambda asked: wrapped(asked, sink)
 
     def built(self, sink: Sink) -> None:
         """A graph was built in the call under way, which thereby runs one."""
@@ -48,19 +49,32 @@ class Calls(threading.local):
             self.waiting = False
             sink.call("torch", "compile")
 
-    def _asked(self, asked: Callable[..., Any], sink: Sink, mark: str) -> Callable[..., Any]:
-        """`mark` names the variable of the caller in which it keeps what was there before, "" if it has none yet."""
-
+    def _asking(self, asked: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
         def answering(callback: Any) -> Any:
             answer = asked(callback)
-            if callback not in (None, False) and (answer is not None or not mark):
+            if callback not in (None, False) and answer is not None:
                 names = sys._getframe(1).f_locals
-                # An inner call finds the callback of the outer one, and a call that ends puts back what it found.
-                if names.get("prior") is None and ("prior" in names) == bool(mark):
+                if names.get("prior") is None:  # an inner call finds the callback of the outer one
                     self._begin(names.get("fn"), sink)
             return answer
 
         return answering
+
+    def _setting(self, set_callback: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
+        """What a call of torch before 2.6 begins and ends with; Dynamo sees all code that runs in between."""
+
+        def setting(callback: Any) -> Any:
+            names = sys._getframe(1).f_locals
+            if callback in (None, False) or "prior" in names:  # a call that ends puts back what it found
+                return set_callback(callback)
+            prior = set_callback(None)
+            if prior is None:
+                self._begin(names.get("fn"), sink)
+            set_callback(callback)
+            return prior
+
+        eval_frame.skip_code(setting.__code__)  # it is called where Dynamo looks at all code, when a call ends
+        return setting
 
     def _begin(self, function: Any, sink: Sink) -> None:
         self.number += 1

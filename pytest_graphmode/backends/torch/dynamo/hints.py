@@ -134,7 +134,8 @@ class Hints:
         file = self._file(guard)
         if cause.argument.endswith((".start", ".stop", ".step")) and self._is_of_slice(source):
             return _SIZE
-        uses = set(_uses(file, guard.line, cause.argument, cause.type_name))
+        line = guard.line or self._frame.identity.line  # torch 2.4 does not tell
+        uses = set(_uses(file, line, cause.argument, cause.type_name))
         for use, hint in _BY_USE:
             if use in uses:
                 special = hint == _SIZE and {cause.before, cause.after} & {"0", "1"}
@@ -265,6 +266,12 @@ def _function_at(file: str, line: int) -> ast.AST | None:
         node
         for node in ast.walk(module)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        and node.lineno <= line <= (node.end_lineno or node.lineno)
+        and _first_line(node) <= line <= (node.end_lineno or node.lineno)
     ]
     return max(found, key=lambda node: (node.lineno, node.col_offset), default=None)
+
+
+def _first_line(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> int:
+    """That of its first decorator, if it has one, as in its code."""
+    decorators: list[ast.expr] = getattr(function, "decorator_list", [])
+    return min([function.lineno, *(one.lineno for one in decorators)])

@@ -162,18 +162,30 @@ class _Codes:
 
     def __init__(self) -> None:
         self._seen: dict[int, dict[int, bool]] = {}
+        self._objects: set[tuple[int, int]] = set()
 
-    def causes(self, code: types.CodeType) -> tuple[Cause, ...] | None:
-        """Why code has no graph in the cache: none known for its first time, None where its last trace raised."""
+    def causes(self, frame: Frame) -> tuple[Cause, ...] | None:
+        """Why code has no graph in the cache: none known for its first time, None where others have to say.
+
+        That is where its last trace raised, and where torch (2.4) has graphs for each module and this one is new.
+        """
+        code = frame.code
         seen = self._alike(code)
         if seen.get(token(code), False):
+            return None
+        if token(code) in seen and self._object(frame) not in self._objects:
             return None
         if not seen:
             return ()
         return (Cause("cache-reset" if token(code) in seen else "new-function-object"),)
 
-    def add(self, code: types.CodeType, failed: bool) -> None:
-        self._alike(code)[token(code)] = failed
+    def add(self, frame: Frame, failed: bool) -> None:
+        self._alike(frame.code)[token(frame.code)] = failed
+        self._objects.add(self._object(frame))
+
+    @staticmethod
+    def _object(frame: Frame) -> tuple[int, int]:
+        return token(frame.code), token(frame.bound) if frame.bound is not None else 0
 
     def _alike(self, code: types.CodeType) -> dict[int, bool]:
         return self._seen.setdefault(code_key(code), {})
@@ -194,6 +206,7 @@ class _Compilation:
         self._one_graph = bool(given.get("one_graph"))
         self._call_site = call_site()
         self._call = seen.calls.number
+        self._causes: tuple[Cause, ...] | None = ()
         self._failure: Exception | None = None
         try:
             self._describe(given)
@@ -208,8 +221,10 @@ class _Compilation:
         self._arguments = tuple(leaf.argument for leaf in self._frame.leaves)
         reusable = self._seen.memory.reusable(_entries(given), self._frame)
         self._existing = bool(reusable) and _is_recompilation(given)
-        found = guards.causes(reusable, self._frame, self._seen.memory) if reusable else ()
-        self._causes = found or self._codes.causes(given["code"])
+        if self._existing:
+            self._causes = guards.causes(reusable, self._frame, self._seen.memory)
+        else:
+            self._causes = None if reusable else self._codes.causes(self._frame)
 
     def add(self, module: Any) -> None:
         """A graph was made for it."""
@@ -249,7 +264,7 @@ class _Compilation:
             sink.build(self._built(seconds, failed))
 
     def _remember(self, made: Any, failed: bool, *, goes_on: bool) -> None:
-        self._codes.add(self._frame.code, failed)
+        self._codes.add(self._frame, failed)
         code = self._seen.memory.add(made, self._frame)
         if code is not None and self._contents is None and not goes_on:  # else its rest may have a graph
             self._seen.graphless.add(code)
