@@ -86,9 +86,7 @@ def test_an_optimizer_whose_lr_is_set_by_hand(torch, compiled, agreed, name):
     ledger = agreed(scenario)
     assert ledger.builds > 0 or name == "Adafactor"  # of which torch 2.15 makes no graph
     text = ledger.explain()
-    assert (
-        re.search(r"\blr('])? is a Python float that changed 0.1 -> 0.09: pass a tensor", text) or not ledger.rebuilds
-    )
+    assert re.search(r"\blr('])? is a Python float that changed 0.1 -> 0.09: ", text) or not ledger.rebuilds
     _is_readable(text)
 
 
