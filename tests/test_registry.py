@@ -15,6 +15,7 @@ from pytest_graphmode.builtin import BACKENDS
 from pytest_graphmode.options import BackendChoice, Settings
 from pytest_graphmode.registry import Registry, accelerator_present, gather
 
+PROJECT = Path(__file__).parents[1]  # the checkout, also where the package itself is installed elsewhere
 GOOD = {
     "name": "mine",
     "modes": ("eager", "fast_math"),
@@ -116,16 +117,15 @@ def test_versions_are_compared_as_far_as_they_are_told(
 
 
 def test_every_framework_says_which_versions_were_tested() -> None:
-    root = Path(pytest_graphmode.__file__).parent.parent
-    extras = (root / "pyproject.toml").read_text()
-    readme = (root / "README.md").read_text()
+    extras = (PROJECT / "pyproject.toml").read_text()
+    readme = (PROJECT / "README.md").read_text()
     for spec in BACKENDS[:3]:
         assert f'>={spec.tested[0]}"' in extras
         assert f"{spec.tested[0]} to {spec.tested[1]}" in readme
 
 
 def test_every_extra_installs_what_a_backend_asks_for() -> None:
-    text = (Path(pytest_graphmode.__file__).parent.parent / "pyproject.toml").read_text()
+    text = (PROJECT / "pyproject.toml").read_text()
     table = text.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
     extras = re.findall(r"^(\w+) =", table, re.MULTILINE)
     assert [f"pytest-graphmode[{extra}]" for extra in extras] == [spec.requires for spec in BACKENDS if spec.requires]

@@ -85,7 +85,8 @@ def test_branches_within_one_line(eager):
     ]
     passes(eager, fn, 1, 7, 0)
     passes(eager, lambda x: x if x > 0 else -x, 1, -1)
-    assert len(gaps(eager, lambda x: x if x > 0 else -x, 1)) == 1
+    told = gaps(eager, lambda x: x if x > 0 else -x, 1)  # not in the assert: pytest 8.2 moves what stands in one
+    assert len(told) == 1
 
 
 def halvings(n):
