@@ -6,6 +6,7 @@ Called by the event sources under `backends/`; nothing here keeps an argument al
 from __future__ import annotations
 
 import enum
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Final
 
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes)
 _LONGEST: Final = 60
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,11 @@ def tensor_argument(name: str, dtype: str, shape: Sequence[int | None] | None, *
 
 def value_argument(name: str, value: object) -> Argument:
     """The description of a Python value, by a `repr` cut at 60 characters."""
-    text = _repr(value)
+    full = _repr(value)
+    text = _ADDRESS.sub("", full)
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
     plain = short == text and isinstance(value, _PLAIN)
-    note = "" if plain else _note(value, text)
+    note = "" if plain else _note(value, full)
     return Argument(sys.intern(name), short, root_of(name), type_name=type(value).__name__, note=note)
 
 
@@ -63,7 +66,7 @@ def _repr(value: object) -> str:
     try:
         return " ".join(repr(value).split())
     except Exception:  # the user's own code, met in the middle of a trace that must go on
-        return object.__repr__(value)
+        return f"<{type(value).__name__}>"
 
 
 def _note(value: object, text: str) -> str:

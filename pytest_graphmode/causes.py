@@ -11,12 +11,14 @@ from typing import Final
 
 from pytest_graphmode import closure
 from pytest_graphmode.identity import Content, Identity
-from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
+from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition, root_of
 
 # How many of the latest builds are kept to compare with, so that a test that builds one function ten thousand times
 # takes no memory for each.
 RECENT: Final = 64
 _NUMBERS: Final = ("bool", "int", "float", "complex")
+# How `contents.py` begins what is no number and no tensor.
+_OBJECTS: Final = ("<", "the function", "the class", "'", '"')
 _HINTS: Final[Mapping[str, str]] = {
     "closure": "pass {argument} as an argument, or make and wrap the function once, outside the loop",
     "another-object": "make one object and keep it, or allow a build for each with per_object=True",
@@ -98,7 +100,17 @@ def _hinted(cause: Cause, report: BuildReport) -> Cause:
     if cause.kind == "python-value":
         general = hint if cause.type_name in _NUMBERS else hints.get("python-object", hint)
         hint = hints.get(f"python-{cause.type_name}", general)
+    if cause.kind == "closure" and _is_of_an_object(cause) and "closure-object" in hints:
+        root = root_of(cause.argument)
+        return replace(cause, hint=hints["closure-object"].replace("{argument}", root))
     return replace(cause, hint=hint.replace("{argument}", cause.argument))
+
+
+def _is_of_an_object(cause: Cause) -> bool:
+    """Whether what a function closes over is an object that no argument stands for, by none of its attributes that
+    changed either: numbers and tensors can be passed, an optimizer or a function can't.
+    """
+    return cause.after.startswith(_OBJECTS) and ("." in cause.argument or not cause.after.startswith(("'", '"')))
 
 
 def _made_anew(before: Identity, after: Identity) -> Iterator[Cause]:
@@ -204,7 +216,7 @@ def _tensor(before: Argument, after: Argument) -> Iterator[Cause]:
         yield Cause("structure", after.name, before.text, after.text, type_name=after.type_name or before.type_name)
         return
     if before.dtype != after.dtype:
-        yield Cause("dtype", after.name, str(before.dtype), str(after.dtype))
+        yield Cause("dtype", after.name, str(before.dtype), str(after.dtype), type_name=after.type_name)
     if before.shape != after.shape:
         ranks = [None if side.shape is None else len(side.shape) for side in (before, after)]
         kind = "shape" if ranks[0] == ranks[1] else "rank"

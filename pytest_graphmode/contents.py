@@ -68,12 +68,17 @@ def described(role: str, name: str, value: Any) -> Content:
 
 def _described(role: str, name: str, value: Any) -> Content:
     name = sys.intern(name)
-    type_name = _PUBLIC.get(type(value).__name__, type(value).__name__)
+    type_name = _type_name(value)
     if isinstance(value, (*_FUNCTIONS, functools.partial)):
         return Content(role, name, f"the function {_name(value)}", "function", closure.value(value))
     if isinstance(value, type):
         return Content(role, name, f"the class {value.__qualname__}", "class", closure.class_key(value))
     return Content(role, name, text(value), type_name, closure.value(value), tuple(_attributes(value)))
+
+
+def _type_name(value: Any) -> str:
+    found = type(value).__name__
+    return "Array" if found.endswith("Tracer") and closure.is_data(value) else _PUBLIC.get(found, found)
 
 
 def _name(function: Any) -> str:

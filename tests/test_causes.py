@@ -381,7 +381,7 @@ class Rude:
 
 
 def test_a_value_that_can_be_neither_shown_nor_hashed_is_described():
-    assert "Rude object at" in value_argument("x", Rude()).text
+    assert value_argument("x", Rude()).text == "<Rude>"
 
 
 def test_long_and_many_lined_values_are_cut_to_one_line():

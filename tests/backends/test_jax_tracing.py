@@ -93,10 +93,10 @@ def test_every_argument_that_changed_is_named_by_its_path(jax, jnp):
     with watch() as ledger:
         loss({"x": [jnp.ones(3)]}, jnp.ones(2), scale=2.0)
         loss({"x": [jnp.ones(4)]}, jnp.ones(3), scale=jnp.ones(1))
-    assert [argument.name for argument in ledger.events[0].arguments] == ["batch['x'][0]", "args[1]", "scale"]
+    assert [argument.name for argument in ledger.events[0].arguments] == ["batch['x'][0]", "rest[0]", "scale"]
     assert [(cause.kind, cause.argument) for cause in ledger.events[1].causes] == [
         ("shape", "batch['x'][0]"),
-        ("shape", "args[1]"),
+        ("shape", "rest[0]"),
         ("dtype", "scale"),
         ("rank", "scale"),
     ]

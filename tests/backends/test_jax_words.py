@@ -196,3 +196,85 @@ def test_an_array_that_is_closed_over_is_an_array(jax, jnp):
             table = jnp.full(3, value)
             jax.jit(lambda x, /: x * table)(jnp.ones(3))  # noqa: B023
     assert last(ledger)[0].what == "table, which the function closes over, is another Array object, made anew"
+
+
+def test_a_lambda_given_as_a_static_argument(jax, jnp):
+    apply = jax.jit(lambda fn, x: fn(x), static_argnums=0)
+    with watch() as ledger:
+        for _ in range(2):
+            apply(lambda x: x * 2, jnp.ones(2))
+            apply(functools.partial(jnp.multiply, 2.0), jnp.ones(2))
+    assert ledger.rebuilds == 3
+    assert last(ledger)[0].hint.endswith(
+        "made anew for another value: define it once, outside of the loop, and keep it"
+    )
+    kept = functools.partial(jnp.multiply, 2.0)
+    with watch() as ledger:
+        for _ in range(2):
+            apply(kept, jnp.ones(2))
+    assert ledger.builds == 1
+    with watch() as ledger:
+        for fn in (jnp.sin, jnp.cos):
+            apply(fn, jnp.ones(2))
+    assert last(ledger)[0].hint.endswith("keep one value, or allow one build for each")
+
+
+def test_the_rest_of_the_arguments_by_the_name_that_it_has(jax, jnp):
+    total = jax.jit(lambda first, *xs: first + sum(xs))
+    with watch() as ledger:
+        total(jnp.ones(2), jnp.ones(2))
+        total(jnp.ones(2), jnp.ones(2), jnp.ones(2))
+    assert [cause.what for cause in last(ledger)] == ["xs changed structure nothing -> xs[1]: float32[2]"]
+
+
+def test_the_default_of_a_lambda_over_a_loop_variable(jax, jnp):
+    with watch() as ledger:
+        for rate in (0.1, 0.2):
+            jax.jit(lambda x, rate=rate: x * rate)(jnp.ones(2))
+    assert [cause.what for cause in last(ledger)][1:] == ["rate is a Python float that changed 0.1 -> 0.2"]
+    assert last(ledger)[1].hint.endswith("pass it as an argument of one function")
+    scale = jax.jit(lambda x, rate: x * rate)
+    with watch() as ledger:
+        for rate in (0.1, 0.2):
+            scale(jnp.ones(2), rate)
+    assert ledger.rebuilds == 0
+
+
+def test_a_mesh_that_is_set_around_a_call(jax, jnp):
+    if not hasattr(jax, "set_mesh"):
+        pytest.skip("this JAX has no mesh to set")
+    mesh = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    double = jax.jit(lambda x: x * 2)
+    with watch() as ledger:
+        double(jnp.ones(2))
+        with jax.set_mesh(mesh):
+            double(jnp.ones(2))
+    assert last(ledger)[0].what == "the mesh of jax.set_mesh changed none -> i: 1"
+    with watch() as ledger, jax.set_mesh(mesh):
+        double(jnp.ones(2))
+        double(jnp.ones(2))
+    assert ledger.builds == 0
+
+
+def test_keys_of_two_generators(jax):
+    draw = jax.jit(lambda key: jax.random.normal(key, (2,)))
+    with watch() as ledger:
+        draw(jax.random.key(0))
+        draw(jax.random.key(0, impl="rbg"))
+    assert [cause.hint for cause in last(ledger)] == ["make every key with one impl of jax.random.key"]
+
+
+def test_no_tracer_and_no_address_is_shown(jax, jnp):
+    class Silent:
+        def __repr__(self):
+            raise ValueError("no words")
+
+    with watch() as ledger:
+        for _ in range(2):
+            jax.grad(lambda x: jax.lax.scan(lambda c, y: (c + y * x, c), 0.0, jnp.ones(3))[0])(1.0)
+        scale = jax.jit(lambda x, config: x, static_argnums=1)
+        for _ in range(2):
+            scale(jnp.ones(2), Silent())
+    assert "Tracer" not in ledger.explain()
+    assert " at 0x" not in ledger.explain()
+    assert last(ledger)[0].what == "config is another Silent object, made anew (<Silent>)"

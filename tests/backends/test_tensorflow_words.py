@@ -1,5 +1,6 @@
 """Causes of TensorFlow's rebuilds in the words of the user's code: no name that only TensorFlow or Keras knows."""
 
+import dataclasses
 import enum
 
 import pytest
@@ -121,3 +122,51 @@ def test_none_and_then_a_tensor():
         apply(tf.ones(2))
         apply(tf.ones(2), tf.ones(2))
     assert last(ledger)[0].what == "mask changed structure None -> float32[2]"
+
+
+def test_a_new_optimizer_is_to_be_kept_and_not_to_be_passed():
+    weight = tf.Variable([1.0])
+
+    def training(optimizer):
+        @tf.function
+        def train():
+            optimizer.apply_gradients([(tf.ones(1), weight)])
+
+        return train
+
+    def made():
+        optimizer = tf.keras.optimizers.SGD(0.1)
+        optimizer.build([weight])
+        return optimizer
+
+    with watch() as ledger:
+        for _ in range(2):
+            training(made())()
+    (cause,) = last(ledger)
+    assert cause.what.startswith("optimizer.name, which the function closes over, changed")
+    assert cause.hint == ("make optimizer and the function that closes over it once, outside the loop, and keep both")
+    train = training(made())
+    with watch() as ledger:
+        train()
+        train()
+    assert (ledger.builds, ledger.rebuilds) == (1, 0)
+
+
+def test_an_object_of_another_value_is_not_to_be_kept():
+    @dataclasses.dataclass(frozen=True)
+    class Point:
+        x: float
+
+    scale = tf.function(lambda x, point: x * point.x)
+    with watch() as ledger:
+        scale(tf.ones(1), Point(1.0))
+        scale(tf.ones(1), Point(2.0))
+    assert "give what differs as a tensor, or accept one build per object" in last(ledger)[0].hint
+
+
+def test_ragged_tensors_of_two_ranks():
+    flat = tf.function(lambda x: x.flat_values)
+    with watch() as ledger:
+        flat(tf.ragged.constant([[1.0]]))
+        flat(tf.ragged.constant([[[1.0]]]))
+    assert last(ledger)[0].hint == "pass ragged tensors of one rank"

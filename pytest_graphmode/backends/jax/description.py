@@ -67,8 +67,9 @@ def structure_of(call: Call, static: Callable[[int, str], bool]) -> Structure:
     """The arguments of a call by their names; `static` says of a parameter's number and name whether it is static."""
     found = Structure()
     names = positional_names(call.function)
-    given = {name for _, name, _ in _named(names, call.args, call.kwargs)}
-    for number, name, value in _named(names, call.args, call.kwargs):
+    passed = list(_named(names, _rest_of(call.function), call.args, call.kwargs))
+    given = {name for _, name, _ in passed}
+    for number, name, value in passed:
         if name in names:
             found.form[name] = "by keyword" if number < 0 else "by position"
         if static(number, name):
@@ -93,10 +94,21 @@ def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     return {one.name: one.default for one in parameters if one.default is not one.empty and one.name not in apart}
 
 
-def _named(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[int, str, Any]]:
+def _rest_of(function: Callable[..., Any]) -> str:
+    """What a function calls the tuple of its other positional arguments."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return "args"
+    return next((one.name for one in parameters if one.kind is one.VAR_POSITIONAL), "args")
+
+
+def _named(
+    names: Sequence[str], rest: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Iterator[tuple[int, str, Any]]:
     """Number, name and value of each argument; -1 for those passed by keyword."""
     for number, value in enumerate(args):
-        yield number, names[number] if number < len(names) else f"args[{number}]", value
+        yield number, names[number] if number < len(names) else f"{rest}[{number - len(names)}]", value
     for name, value in kwargs.items():
         if name != VARIABLES:
             yield -1, name, value
@@ -115,7 +127,17 @@ def positional_names(function: Callable[..., Any]) -> list[str]:
 def conditions() -> tuple[Condition, ...]:
     """JAX's configuration, context managers included."""
     values = {name: getattr(jax.config, name, None) for name in jax.config.values}
-    return tuple(Condition("global-state", f"jax.config.{name}", _setting(value)) for name, value in values.items())
+    found = [Condition("global-state", f"jax.config.{name}", _setting(value)) for name, value in values.items()]
+    return (*found, Condition("global-state", "the mesh of jax.set_mesh", _mesh()))
+
+
+def _mesh() -> str:
+    """The mesh that is set around the call; "none" too for versions of JAX that have no such mesh."""
+    current = getattr(jax.sharding, "get_abstract_mesh", None)
+    mesh = None if current is None else current()
+    if mesh is None or mesh.empty:
+        return "none"
+    return ", ".join(f"{name}: {size}" for name, size in mesh.shape.items())
 
 
 def _setting(value: Any) -> str:

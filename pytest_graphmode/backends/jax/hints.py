@@ -15,10 +15,15 @@ HINTS: Final[Mapping[str, str]] = {
     "structure": "pass {argument} with one structure in every call, None and missing keys included; where a list "
     "grows, one array padded to its final size",
     "structure-key": "make every key with jax.random.key, or every one with jax.random.PRNGKey",
+    "dtype-key": "make every key with one impl of jax.random.key",
+    "python-value": "{argument} is left out, and its default part of the function: pass it as an argument of one "
+    "function",
     "layout": "put {argument} on one mesh in one way before every call, with jax.device_put(value, sharding)",
     "new-function-object": "jax.jit keeps its graphs with the function object: wrap the function once, outside of the "
     "loop, and not as a lambda or partial made anew",
     "closure": "pass {argument} as an argument of one function that jax.jit wraps once, outside of the loop",
+    "closure-object": "jax.jit keeps its graphs with the function object: make {argument} and the function that closes "
+    "over it once, outside of the loop, and keep both",
     "another-object": "jax.jit keeps its graphs with the function object: make one object, wrap its method once and "
     "keep both, or allow a build for each object with per_object=True",
     "cache-reset": "jax.clear_caches(), clear_cache() and a trace that raises leave no graph",
@@ -29,7 +34,7 @@ HINTS: Final[Mapping[str, str]] = {
 CONSTRUCT_HINTS: Final[Mapping[str, str]] = {
     **HINTS,
     **dict.fromkeys(
-        ("new-function-object", "closure", "another-object"),
+        ("new-function-object", "closure", "closure-object", "another-object"),
         "outside of jax.jit the loops and branches of jax.lax are compiled for each function object: call them in one "
         "function under jax.jit, or define their functions once, outside of the loop",
     ),
@@ -38,9 +43,14 @@ CONSTRUCT_HINTS: Final[Mapping[str, str]] = {
 FORM: Final = "pass {argument} in one way, by position or by keyword, in every call"
 
 
-def of_static(name: str, static: Static) -> str:
-    """What to do about a static value that changed."""
+def of_static(name: str, static: Static, *, anew: bool = False) -> str:
+    """What to do about a static value that changed, or that was only made anew."""
     is_number = static.argument.type_name in ("bool", "int", "float", "complex")
+    if static.argument.type_name == "partial" or (anew and static.argument.type_name == "function"):
+        return (
+            f"{name} is static, and JAX takes each {static.argument.type_name} that is made anew for another value: "
+            "define it once, outside of the loop, and keep it"
+        )
     if static.by_object:
         return (
             f"{static.argument.type_name} has no __eq__ and __hash__, so that JAX takes each object for another value: "

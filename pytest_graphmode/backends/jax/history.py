@@ -105,6 +105,6 @@ def _statics(before: Structure, now: Structure) -> Iterator[Cause]:
                 name,
                 was.argument.text,
                 static.argument.text,
-                hint=of_static(name, static),
+                hint=of_static(name, static, anew=was.argument.text == static.argument.text),
                 type_name=kind.argument.type_name,
             )

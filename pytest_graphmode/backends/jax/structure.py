@@ -211,12 +211,22 @@ def _variable(name: str, variable: Any) -> Argument:
 def described(name: str, value: Any) -> Argument:
     """A Python value; an object without a `repr` of its own by its class and attributes."""
     argument = value_argument(name, value)
+    if _is_jitted(value):
+        inner = value.__wrapped__
+        return replace(argument, text=_cut(_shown(inner, 0)), type_name="function", note=str(identity.token(value)))
     if compares_by_object(value):
         argument = replace(argument, note=str(identity.token(value)))
     text = _text(value, 0)
     if text is not None:
         return replace(argument, text=_cut(text))
     return argument
+
+
+def _is_jitted(value: Any) -> bool:
+    """Whether a value is a function under jax.jit, which has no more to say than the function."""
+    return type(value).__module__.partition(".")[0] == "jaxlib" and isinstance(
+        getattr(value, "__wrapped__", None), types.FunctionType
+    )
 
 
 def _cut(text: str) -> str:
@@ -269,4 +279,4 @@ def _shown(value: Any, depth: int) -> str:
 def compares_by_object(value: Any) -> bool:
     """Whether equal-looking objects of a class are different ones to Python, and so to JAX."""
     plain: Callable[..., Any] = object.__eq__
-    return type(value).__eq__ is plain and not isinstance(value, _BY_OBJECT_ANYWAY)
+    return type(value).__eq__ is plain and not isinstance(value, _BY_OBJECT_ANYWAY) and not _is_jitted(value)

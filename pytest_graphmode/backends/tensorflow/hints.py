@@ -19,6 +19,7 @@ _HINTS: Final[Mapping[str, str]] = {
     "shape-SparseTensor": _SHAPE.format("Sparse"),
     "shape-RaggedTensor": _SHAPE.format("Ragged"),
     "rank": "tf.function(input_signature=[tf.TensorSpec(None)]), or pass tensors of one rank",
+    "rank-RaggedTensor": "pass ragged tensors of one rank",
     "dtype": "cast {argument} to one dtype before the call, or accept one build per dtype",
     "python-value": "pass a tensor, tf.constant({argument}), where it is computed with; accept one build per value "
     "where Python needs the number (a length, an axis, an argument of a layer)",
@@ -31,6 +32,7 @@ _HINTS: Final[Mapping[str, str]] = {
     "new-function-object": "wrap the function once, outside the loop, and call that",
     "closure": "make and wrap the function once, outside the loop, and pass it {argument} as an argument, a number as "
     "a tensor",
+    "closure-object": "make {argument} and the function that closes over it once, outside the loop, and keep both",
     "variable-creation": "create variables before the first call if tracing twice takes too long",
     "device": "call the function on one device, or accept one build per device",
     "global-state": "enter the scope before the first call, and call the function only inside or only outside of it",

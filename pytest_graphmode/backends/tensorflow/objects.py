@@ -146,6 +146,7 @@ def _cause(path: str, before: _Known, after: _Known) -> Cause:
     old = dict(before.attributes)
     differing = tuple((name, text) for name, text in after.attributes if old.get(name, text) != text)[:3]
     if differing and before.type_name == after.type_name:
+        hint = _HINTS.get(after.type_name, _OTHER).replace("{argument}", path)
         was = _with(before.type_name, tuple((name, old[name]) for name, _ in differing))
         return Cause("python-value", path, was, _with(after.type_name, differing), hint, after.type_name)
     return Cause("python-value", path, before.text, after.text, hint, after.type_name)
