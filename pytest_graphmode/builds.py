@@ -108,10 +108,10 @@ class BuildReport:
     `conditions` are compared like arguments, and not shown.
 
     `existing` says that the framework held a graph of this function already when it built this one, whether or not
-    anybody watched; `earlier` then describes those graphs, and is asked only where no build of the function was seen.
-    `complete` says that `causes` are all there is to say, `graphless` that a function was compiled again and no
-    operation was left to make a graph of, which is a rebuild and no build. `operations` counts all operations by the
-    framework's names.
+    anybody watched, and `of_others` that all of them are known to be of other objects; `earlier` then describes those
+    graphs, and is asked only where no build of the function was seen. `complete` says that `causes` are all there is to
+    say, `graphless` that a function was compiled again and no operation was left to make a graph of, which is a rebuild
+    and no build. `operations` counts all operations by the framework's names.
     """
 
     backend: str
@@ -132,6 +132,7 @@ class BuildReport:
     resumed: bool = False
     with_its_function: bool = False
     existing: bool = False
+    of_others: bool = False
     earlier: Callable[[], Sequence[BuildReport]] | None = None
     complete: bool = False
     operations: Mapping[str, int] = field(default_factory=dict)

@@ -211,7 +211,7 @@ class Recorder:
             resumed=report.resumed,
             with_its_function=report.with_its_function,
             again=again,
-            new_object=new_object and not report.existing,
+            new_object=new_object and (report.of_others or not report.existing),
             operations=report.operations,
             file=report.identity.file,
             graphless=report.graphless,

@@ -145,7 +145,7 @@ def attribute(torch, compiled):
     f(torch.ones(4))
     scaled.scale = 3.0
     f(torch.ones(4))
-    return "self.scale is a Python float that changed 2.0 -> 3.0: pass a tensor"
+    return "self.scale is a Python float that changed 2.0 -> 3.0: make it a tensor"
 
 
 SETTING = {"scale": 2.0}
@@ -169,7 +169,7 @@ def closed_over_value(torch, compiled):
     f(torch.ones(4))
     scale = 3.0
     f(torch.ones(4))
-    return "scale is a Python float that changed 2.0 -> 3.0: pass a tensor"
+    return "scale is a Python float that changed 2.0 -> 3.0: make it a tensor"
 
 
 def length(torch, compiled):

@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from pytest_graphmode import watch
+from pytest_graphmode import expect, watch
 
 
 @pytest.fixture(autouse=True)
@@ -252,7 +252,10 @@ def test_a_setting_of_a_layer_of_torchs_own_is_to_be_kept(torch):
 def test_a_number_that_decides_is_to_be_chosen_by(torch, said):
     calls = [(torch.ones(2), epoch) for epoch in (2, 3, 4)]
     text = said(lambda x, epoch: x * 2 if epoch > 2 else x * 3, *calls)
-    assert "pass a tensor and choose by torch.where or torch.cond" in text
+    assert (
+        "pass a tensor, or accept one build per value; an if on a tensor breaks the graph: choose by torch.where"
+        in text
+    )
     torch._dynamo.reset()
     tensors = [(x, torch.tensor(epoch)) for x, epoch in calls]
     assert not said(lambda x, epoch: torch.where(epoch > 2, x * 2, x * 3), *tensors)
@@ -310,3 +313,51 @@ def test_the_state_that_the_first_step_makes(torch):
     with watch() as ledger:
         steps(first=True)
     assert (ledger.builds, ledger.rebuilds) == (1, 0)
+
+
+# By object.
+
+
+def _models(torch, rates, calls=1):
+    class Model(torch.nn.Module):
+        def __init__(self, rate):
+            super().__init__()
+            self.rate = rate
+
+        def forward(self, x):
+            return x * self.rate
+
+    for rate in rates:
+        compiled = torch.compile(Model(rate), backend="eager", dynamic=False)
+        for size in range(2, 2 + calls):
+            compiled(torch.ones(size))
+
+
+def _functions(torch, rates):
+    for rate in rates:
+        torch.compile(lambda x: x * rate, backend="eager")(torch.ones(2))  # noqa: B023
+
+
+@pytest.mark.parametrize("several", [_models, _functions])
+def test_several_models_or_closures_are_each_built_once_by_object(torch, several):
+    with expect(rebuilds=0, per_object=True):
+        several(torch, (2, 3))
+    torch._dynamo.reset()
+    with pytest.raises(AssertionError, match="per_object=True tells them apart"), expect(rebuilds=0):
+        several(torch, (2, 3))
+
+
+def test_one_object_is_built_again_by_object_too(torch):
+    with pytest.raises(AssertionError, match="2 rebuilds"), expect(rebuilds=0, per_object=True):
+        _models(torch, (2, 3), calls=2)
+    torch._dynamo.reset()
+    with pytest.raises(AssertionError, match="1 rebuild"), expect(rebuilds=0, per_object=True):
+        _one_function(torch)
+
+
+def _one_function(torch):
+    number = 2
+    compiled = torch.compile(lambda x: x * number, backend="eager")
+    compiled(torch.ones(2))
+    number = 5
+    compiled(torch.ones(2))

@@ -47,6 +47,7 @@ class Frame:
     """A frame that Dynamo was given.
 
     Attributes:
+        compiled: the very function that torch.compile was given, None for a frame within it.
         rest: what is known of it where it is the rest of a function after a graph break.
         outermost: whether it is the very function that torch.compile was given.
     """
@@ -57,8 +58,8 @@ class Frame:
         self.globals = names
         self.rest = Rest.of(code)
         self._subject = _subject(code, scope)
-        self._compiled = _compiled_function(code)
-        self.outermost = self._subject is not None or self._compiled is not None
+        self.compiled = _compiled_function(code)
+        self.outermost = self._subject is not None or self.compiled is not None
 
     @property
     def wraps(self) -> bool:
@@ -85,8 +86,8 @@ class Frame:
         """
         if self._subject is not None:
             return identity.of(self._subject, owner=self.module)
-        function = self._compiled or _functions.get(token(self.code)) or self._function()
-        if self._compiled is not None and function is self._compiled:
+        function = self.compiled or _functions.get(token(self.code)) or self._function()
+        if self.compiled is not None and function is self.compiled:
             _remember(self.code, function)
         found = identity.of(function, owner=self.module)
         object_key = 0 if self.code.co_freevars else token(self.code)

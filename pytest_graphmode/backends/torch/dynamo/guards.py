@@ -224,7 +224,9 @@ class EarlierGraph:
         if ".size()" not in guard:
             return Cause("layout", name, expected.strides, listed(value.stride()))
         told = self._words.sentence(guard.partition("  #")[0].strip())
-        return Cause("shape", name, f"{expected.shape} where {told}", listed(value.shape))
+        special = any(size in (0, 1) for size in value.shape)  # of which torch makes graphs of their own anyway
+        before = expected.shape if special else f"{expected.shape} where {told}"
+        return Cause("shape", name, before, listed(value.shape))
 
     def _global_state(self, guard: str) -> Iterator[Cause]:
         check = self._scope.names.get("___check_global_state")

@@ -62,6 +62,11 @@ class Memory:
         found = [entry for entry in entries if self._is_of(entry, frame)]
         return sorted(found, key=lambda entry: self.of(entry).bound != _bound(frame))
 
+    def of_others(self, entries: Sequence[Any], frame: Frame) -> bool:
+        """Whether all graphs are known to be of other objects, so that this is the first of its object."""
+        mine = _bound(frame)
+        return bool(mine) and all(self.of(entry).bound not in (0, mine) for entry in entries)
+
     def _is_of(self, entry: Any, frame: Frame) -> bool:
         known = self.of(entry)
         if known is not _NOTHING:
@@ -70,7 +75,10 @@ class Memory:
 
 
 def _bound(frame: Frame) -> int:
-    return token(frame.bound) if frame.bound is not None else 0
+    """A number for the object that a frame's function belongs to, or for the function; 0 where neither is known."""
+    subject = frame.bound if frame.bound is not None else frame.compiled
+    owner = getattr(subject, "__self__", None) if isinstance(subject, types.MethodType) else subject
+    return 0 if owner is None else token(owner)
 
 
 def _has_the_class(entry: Any, frame: Frame) -> bool:

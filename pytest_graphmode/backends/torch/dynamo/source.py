@@ -221,6 +221,7 @@ class _Compilation:
         self._arguments = tuple(leaf.argument for leaf in self._frame.leaves)
         reusable = self._seen.memory.reusable(_entries(given), self._frame)
         self._existing = bool(reusable) and _is_recompilation(given)
+        self._of_others = self._seen.memory.of_others(reusable, self._frame)
         if self._existing:
             self._causes = guards.causes(reusable, self._frame, self._seen.memory)
         else:
@@ -310,6 +311,7 @@ class _Compilation:
             resumed=self._frame.rest is not None,
             with_its_function=self._with_its_function(),
             existing=self._existing,
+            of_others=self._of_others,
             graphless=self._contents is None and not failed,
         )
 
