@@ -68,7 +68,10 @@ _KEEP_GRADIENT: Final = (
 )
 _MADE: Final = "make it a tensor, or accept one build per value"
 _KEPT: Final = "keep it the same, for torch takes no tensor there, or accept one build per value"
-_BRANCH: Final = "pass a tensor, or accept one build per value; an if on a tensor breaks the graph: choose by torch.where or torch.cond"
+_BRANCH: Final = (
+    "pass a tensor, or accept one build per value; an if on a tensor breaks the graph: choose by torch.where or "
+    "torch.cond"
+)
 _STORE: Final = "write by index_copy_ with a tensor {argument} of one element, or accept one build per value"
 _STATE: Final = "take a first step before, which makes the optimizer's state, or accept one build more"
 _SPECIAL: Final = "torch builds graphs of their own for 0 and 1; begin at 2, or accept one build for each"
