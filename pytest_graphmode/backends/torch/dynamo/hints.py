@@ -268,7 +268,7 @@ def _function_at(file: str, line: int) -> ast.AST | None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
         and _first_line(node) <= line <= (node.end_lineno or node.lineno)
     ]
-    return max(found, key=lambda node: (node.lineno, node.col_offset), default=None)
+    return max(found, key=lambda node: (_first_line(node), node.col_offset), default=None)
 
 
 def _first_line(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> int:
