@@ -251,7 +251,7 @@ def test_a_rebuild_fails_with_its_cause_and_hint(pytester):
         [
             "*1 rebuild, at most 0 allowed*",
             "*step (test_a_rebuild_fails_with_its_cause_and_hint.py:*) built 2 times in *",
-            "*training is a Python bool that changed True -> False: pass a tensor, or accept one build per value",
+            "*training is a Python bool that changed True -> False: pass a tensor, or accept one build per value*",
         ]
     )
 
