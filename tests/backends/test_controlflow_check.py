@@ -130,7 +130,7 @@ def test_a_recompile_for_cases_of_one_signature(graphmode):
 
     message = failure(graphmode.check_control_flow, fn, [(1.0,), (2.0,)])
     assert "case 2 (2.0,) has the signature of case 1 (1.0,) and built the graph again\n" in message
-    assert "calls changed structure empty -> length 1" in message
+    assert "calls changed structure [] -> [1]" in message
 
 
 @static_modes

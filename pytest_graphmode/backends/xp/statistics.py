@@ -179,16 +179,19 @@ class Statistics(Products):
         In float64 whatever the arguments, as in NumPy.
         """
         x, xp, fp = self._double(x, xp, fp)
-        inside = fp[0] + 0 * x if self._shape(xp)[0] == 1 else self._between(x, xp, fp)
+        inside = self._between(x, xp, fp)
         inside = self.where(self.less(x, xp[0]), fp[0] if left is None else left, inside)
         return self.where(self.greater(x, xp[-1]), fp[-1] if right is None else right, inside)
 
     def _between(self, x: Array, xp: Array, fp: Array) -> Array:
-        """The value at `x` on the line through the two points around it, of two or more."""
-        place = self.clip(self.searchsorted(xp, x, "right") - 1, 0, self._shape(xp)[0] - 2)
-        x0, x1 = self.native.take(xp, place, axis=0), self.native.take(xp, place + 1, axis=0)
-        y0, y1 = self.native.take(fp, place, axis=0), self.native.take(fp, place + 1, axis=0)
-        return y0 + (y1 - y0) / (x1 - x0) * (x - x0)
+        """The value at `x` on the line through the two points around it; one point is both, at no distance."""
+        last = self._shape(xp)[0] - 1
+        upper = self.clip(self.maximum(self.searchsorted(xp, x, "right"), 1), 0, last)
+        lower = self.clip(upper - 1, 0, last)
+        x0, x1 = self.native.take(xp, lower, axis=0), self.native.take(xp, upper, axis=0)
+        y0, y1 = self.native.take(fp, lower, axis=0), self.native.take(fp, upper, axis=0)
+        width = x1 - x0
+        return y0 + (y1 - y0) / self.where(self.equal(width, 0), 1.0, width) * (x - x0)
 
     def polyval(self, p: Sequence[Array] | Array, x: Array) -> Array:
         """The polynomial with coefficients from the highest power down, by Horner's rule."""
