@@ -49,4 +49,4 @@ def test_item_breaks_the_graph(graph_ledger):
     compiled(Logged())(torch.ones(2, 3))
     assert graph_ledger.breaks == 1
     (broken,) = graph_ledger.graph_breaks
-    assert broken.where.startswith("test_torch_compile.py:")
+    assert "test_torch_compile.py:" in broken.where  # with its folder, seen from pytest's rootdir
