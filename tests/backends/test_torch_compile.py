@@ -183,6 +183,21 @@ def test_what_a_test_changes_of_torch_ends_with_it(torch, graphmode):
     assert graphmode.ledger.builds == 1
 
 
+def test_a_default_compiler_that_a_test_sets_ends_with_it(torch):
+    from pytest_graphmode.backends.torch import state
+
+    if not hasattr(torch.compiler, "set_default_backend"):
+        pytest.skip("this torch has no default compiler backend that can be set")
+    before = torch.compiler.get_default_backend()
+    with state.restored():
+        torch.compiler.set_default_backend("eager")
+    assert torch.compiler.get_default_backend() == before
+    beginning = state.Beginning()
+    torch.compiler.set_default_backend("eager")  # by a plain test, around which nothing is restored
+    beginning.restore()
+    assert torch.compiler.get_default_backend() == before
+
+
 def test_every_variant_starts_without_graphs(pytester):
     pytester.makepyfile(
         """

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import torch
 
+from pytest_graphmode.backends.torch.default_compiler import default
+
 _Setting = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
@@ -71,7 +73,7 @@ def _set_random(state: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
 
 
 class _Dynamo:
-    """Dynamo's configuration and stance, as far as Dynamo is imported.
+    """Dynamo's configuration, stance and default compiler backend, as far as Dynamo is imported.
 
     The stance is private to torch (`torch.compiler.set_stance` sets it, nothing tells it); torch 2.4 has none.
     """
@@ -79,6 +81,7 @@ class _Dynamo:
     def __init__(self, config: dict[str, Any] | None = None) -> None:
         self._config = _config() if config is None else config
         self._stance = _stance() if config is None else None
+        self._compiler = _compiler() if config is None else None
 
     def restore(self) -> None:
         now = _config()
@@ -88,6 +91,10 @@ class _Dynamo:
         stance = _stance()
         if stance is not None and stance != self._stance:
             sys.modules["torch._dynamo.eval_frame"]._set_stance(self._stance or type(stance)())
+        compiler = _compiler()
+        before = default.name if self._compiler is None else self._compiler
+        if compiler is not None and compiler != before:
+            torch.compiler.set_default_backend(before)
 
 
 def _config() -> dict[str, Any]:
@@ -97,6 +104,12 @@ def _config() -> dict[str, Any]:
 
 def _stance() -> Any:
     return getattr(sys.modules.get("torch._dynamo.eval_frame"), "_stance", None)
+
+
+def _compiler() -> Any:
+    """torch.compile's default backend, as far as it is known and can be set: not before torch 2.12."""
+    known = "torch._dynamo.backends.registry" in sys.modules and hasattr(torch.compiler, "set_default_backend")
+    return torch.compiler.get_default_backend() if known else None
 
 
 class Beginning:
