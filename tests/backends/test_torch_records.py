@@ -90,6 +90,30 @@ def test_an_optimizer_whose_lr_is_set_by_hand(torch, compiled, agreed, name):
     _is_readable(text)
 
 
+@pytest.mark.parametrize("name", ["LBFGS", "Muon", "SparseAdam"])
+def test_an_optimizer_with_a_need_of_its_own(torch, compiled, agreed, name):
+    if not hasattr(torch.optim, name):
+        pytest.skip(f"this torch has no {name}")
+    weights = _weights(torch, (3, 2))
+    if name == "SparseAdam":
+        weights[0].grad = weights[0].grad.to_sparse()
+    optimizer = getattr(torch.optim, name)(weights, lr=0.1)
+
+    def closure():
+        loss = (weights[0] ** 2).sum()
+        weights[0].grad = 2 * weights[0].detach()
+        return loss
+
+    step = compiled((lambda: optimizer.step(closure)) if name == "LBFGS" else optimizer.step)
+
+    def scenario(call):
+        for lr in (0.1, 0.09, 0.08, 0.07):
+            optimizer.param_groups[0]["lr"] = lr
+            call(step)
+
+    _is_readable(agreed(scenario).explain())
+
+
 def test_optimizers_made_anew(torch, compiled, agreed):
     def scenario(call):
         for width in (2, 3, 4):
