@@ -46,7 +46,7 @@ def configure(config: pytest.Config) -> Registry:
         registry.check_devices()
     except ValueError as error:
         settings = registry.settings
-        where = f"{settings.origin('graph_devices')}={','.join(settings.devices or ())}"
+        where = f"{settings.origin('graph_devices')}={settings.written['graph_devices']}"
         raise pytest.UsageError(f"{where}: {error}") from None
     for spec in specs.values():
         config.add_cleanup(watcher.register(spec.sources, spec))

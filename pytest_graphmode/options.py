@@ -97,6 +97,7 @@ class Settings:
         within: the packages whose graph breaks count; empty for all.
         tolerances: the project's own, by `dtype` or `device.dtype`; see `pytest_graphmode.tolerances`.
         origins: for each setting that somebody gave, where: `--graph-devices`, `graph_devices (in tox.ini)`.
+        written: what was given, as it was written.
     """
 
     backends: tuple[BackendChoice, ...] = ()
@@ -110,10 +111,17 @@ class Settings:
     within: tuple[str, ...] = ()
     tolerances: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, str] = field(default_factory=dict)
 
     def origin(self, name: str) -> str:
         """Where a setting comes from, for messages: the option's name where nobody gave it."""
         return self.origins.get(name, flag(name))
+
+    def device_written(self, device: str) -> str:
+        """A device as somebody wrote it, with its name where that is another: `cuda (gpu:0)`."""
+        entries = (entry.strip() for entry in self.written.get("graph_devices", "").split(","))
+        written = next((one for one in entries if one not in ("", "all") and parse_device(one) == device), device)
+        return device if written == device else f"{written} ({device})"
 
 
 def flag(name: str) -> str:
@@ -167,6 +175,7 @@ def resolve(config: pytest.Config, specs: Mapping[str, BackendSpec]) -> Settings
         within=given.lines("graph_within", parse_within, ()),
         tolerances=given.lines("graph_tolerances", _parse_tolerances, {}),
         origins=given.origins,
+        written=given.written,
     )
 
 
@@ -176,13 +185,16 @@ class _Given:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self.origins: dict[str, str] = {}
+        self.written: dict[str, str] = {}
 
     def value(self, name: str, parse: Callable[[str], T], default: T) -> T:
         value = self._config.getoption(name)
         if value is not None:
-            self.origins[name] = flag(name)
+            self.origins[name], self.written[name] = flag(name), value
             return self._parsed(name, parse, value)
         value = self.ini(name)
+        if value:
+            self.written[name] = value
         return self._parsed(name, parse, value) if value else default
 
     def switch(self, name: str) -> bool:

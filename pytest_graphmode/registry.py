@@ -63,7 +63,7 @@ class Registry:
         there = "; ".join(f"{name} has {', '.join(devices)}" for name, devices in present.items())
         for device in wanted:
             if not any(device in devices for devices in present.values()):
-                raise ValueError(f"there is no {device} here: {there}")
+                raise ValueError(f"there is no {self.settings.device_written(device)} here: {there}")
         for choice in self.settings.backends:
             if choice.explicit and not set(wanted) & set(present[choice.name]):
                 where = self.settings.origin("graph_backends")

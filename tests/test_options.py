@@ -222,6 +222,17 @@ def test_a_device_that_is_not_there_is_a_usage_error(toy: pytest.Pytester, monke
     result.stderr.fnmatch_lines(["ERROR: --graph-devices=cpu,gpu:1: there is no gpu:1 here: toy has cpu"])
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"), [("cuda", "cuda (gpu:0)"), ("cpu, cuda:1", "cuda:1 (gpu:1)"), ("gpu:0", "gpu:0")]
+)
+def test_a_device_that_is_not_there_is_named_as_it_was_written(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, written: str, shown: str
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.registry.accelerator_present", lambda: False)
+    result = toy.runpytest_inprocess("--graph-backends=toy", f"--graph-devices={written}")
+    result.stderr.fnmatch_lines([f"ERROR: --graph-devices={written}: there is no {shown} here: toy has cpu"])
+
+
 def test_devices_are_enumerated_where_there_is_an_accelerator(
     toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
