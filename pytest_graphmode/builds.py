@@ -70,10 +70,23 @@ class Cause:
             return f"the function belongs to another {cls} object" + (
                 f", whose {attribute} {change}" if attribute else ""
             )
+        if self.kind == "structure" and self.argument and bool(self.before) != bool(self.after):
+            return self._of_elements
         if self.kind in _OF_TENSORS and self.argument:
             return f"{self.argument} changed {self.kind} {self.before} -> {self.after}"
         subject = self.argument or self.kind
         return f"{subject} {change}" if self.before or self.after else subject
+
+    @property
+    def _of_elements(self) -> str:
+        """`xs has a new element xs[1]`: of what only one of the two has."""
+        names = self.after or self.before
+        if names.startswith(self.argument) and not names[len(self.argument) :].startswith(("[", ".")):
+            return f"{self.argument} was {'not given before' if self.after else 'given before, and is not any more'}"
+        one = not any(separator in names for separator in (", ", " and "))
+        if self.after:
+            return f"{self.argument} has {'a new element' if one else 'new elements'} {names}"
+        return f"{self.argument} has {'an element' if one else 'elements'} less: {names}"
 
 
 _OF_TENSORS: Final = ("shape", "dtype", "rank", "device", "layout", "structure")

@@ -5,7 +5,7 @@ Called by `recorder.py` for every build; event sources only describe arguments a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -170,7 +170,7 @@ def _differences(before: Sequence[Argument], after: Sequence[Argument]) -> Itera
     for root in dict.fromkeys([*new, *old]):
         mine, theirs = old.get(root, {}), new.get(root, {})
         if mine.keys() != theirs.keys():
-            yield Cause("structure", root, _leaves(mine, theirs), _leaves(theirs, mine))
+            yield Cause("structure", root, *_elements(mine, theirs))
             continue
         for name, argument in theirs.items():
             yield from _leaf(mine[name], argument)
@@ -183,6 +183,19 @@ def _by_root(arguments: Sequence[Argument]) -> dict[str, dict[str, Argument]]:
     return found
 
 
+def _elements(before: Mapping[str, Argument], after: Mapping[str, Argument]) -> tuple[str, str]:
+    """What only one side has: in words where both have something, else by name."""
+    if before.keys() <= after.keys() or after.keys() <= before.keys():
+        return _listed(name for name in before if name not in after), _listed(n for n in after if n not in before)
+    return _leaves(before, after), _leaves(after, before)
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return ", ".join(found[:3]) + more
+
+
 def _leaves(arguments: Mapping[str, Argument], others: Mapping[str, Argument]) -> str:
     """The leaves that only one side has, the first of them in words."""
     only = [
@@ -190,8 +203,7 @@ def _leaves(arguments: Mapping[str, Argument], others: Mapping[str, Argument]) -
         for name, argument in arguments.items()
         if name not in others
     ]
-    more = f" and {len(only) - 3} more" if len(only) > 3 else ""
-    return (", ".join(only[:3]) or "nothing") + more
+    return _listed(only)
 
 
 def _leaf(before: Argument, after: Argument) -> Iterator[Cause]:

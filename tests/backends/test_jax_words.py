@@ -224,7 +224,7 @@ def test_the_rest_of_the_arguments_by_the_name_that_it_has(jax, jnp):
     with watch() as ledger:
         total(jnp.ones(2), jnp.ones(2))
         total(jnp.ones(2), jnp.ones(2), jnp.ones(2))
-    assert [cause.what for cause in last(ledger)] == ["xs changed structure nothing -> xs[1]: float32[2]"]
+    assert [cause.what for cause in last(ledger)] == ["xs has a new element xs[1]"]
 
 
 def test_the_default_of_a_lambda_over_a_loop_variable(jax, jnp):

@@ -349,7 +349,7 @@ def test_other_keys_are_another_structure():
         step({"x": ones(1)})
         step({"x": ones(1), "y": ones(2)})
     assert causes(ledger) == [("structure", "batch")]
-    assert "nothing -> batch['y']: float32[2]" in ledger.explain()
+    assert "batch has a new element batch['y']" in ledger.explain()
 
 
 def test_a_function_wrapped_again_in_a_loop():
