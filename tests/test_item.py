@@ -143,6 +143,40 @@ def test_a_test_may_name_its_variants_by_strings(toy: pytest.Pytester, name: str
     result.stdout.fnmatch_lines([f"*::test_own[[]{expected}] PASSED*", "*::test_own[[]agreement] SKIPPED*"])
 
 
+def test_a_variant_that_is_named_twice_has_no_two_agreement_items_of_one_name(toy: pytest.Pytester) -> None:
+    toy.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.graph_agree
+        @pytest.mark.parametrize("graphmode", ["toy", "numpy", "toy-graph-cpu"], indirect=True)
+        def test_own(graphmode): graphmode.agree(x=1)
+        """
+    )
+    result = toy.runpytest_inprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*('graphmode', ...) names toy-graph-cpu twice,* name each variant once"])
+
+
+@pytest.mark.parametrize(("rtol", "errors"), [(0.5, 1), (0.1, 0)])
+def test_variants_that_are_compared_have_one_agreement_mark(toy: pytest.Pytester, rtol: float, errors: int) -> None:
+    toy.makepyfile(
+        f"""
+        import pytest
+
+        loose = pytest.param("numpy", marks=pytest.mark.graph_agree(rtol={rtol}))
+
+        @pytest.mark.graph_agree(rtol=0.1)
+        @pytest.mark.parametrize("graphmode", ["toy", loose], indirect=True)
+        def test_own(graphmode): graphmode.agree(x=1)
+        """
+    )
+    result = toy.runpytest_inprocess()
+    result.assert_outcomes(errors=errors, passed=0 if errors else 3)
+    if errors:
+        result.stdout.fnmatch_lines(["*toy-graph-cpu and numpy-eager-cpu have graph_agree marks with different*"])
+
+
 def test_variants_named_beside_other_arguments_agree(toy: pytest.Pytester) -> None:
     toy.makepyfile(
         """

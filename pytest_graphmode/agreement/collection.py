@@ -38,7 +38,7 @@ def agreements(obj: object, items: Sequence[Any], specs: Specs) -> list[Agreemen
         return []
     if "graphmode" in first.fixturenames:
         groups = ([item for item in group if _mark(item, specs)] for group in _groups(functions))
-        return [_agreement(group, specs) for group in groups if group]
+        return _apart([_agreement(group, specs) for group in groups if group])
     if own:  # on a class or module it means those of its tests that have variants
         pytest.fail(
             f"{first.nodeid}: @pytest.mark.graph_agree compares the variants of a test that uses the graphmode "
@@ -92,10 +92,24 @@ def _agreement(variants: list[pytest.Function], specs: Specs) -> Agreement:
         originalname=first.originalname,
         callspec=callspec,
         variants=variants,
-        asked=_request(first, specs),
+        asked=_asked(variants, specs),
     )
     _share_worker(item)
     return item
+
+
+def _apart(made: list[Agreement]) -> list[Agreement]:
+    """As they are, where no two have one id: a test that names a variant twice has two of each."""
+    seen: dict[str, Agreement] = {}
+    for item in made:
+        other = seen.setdefault(item.nodeid, item)
+        if other is not item:
+            raise pytest.fail.Exception(
+                f"{item.nodeid}: parametrize('graphmode', ...) names {variant_of(item.variants[0])} twice, so that "
+                "there would be two agreement items of one name: name each variant once",
+                pytrace=False,
+            )
+    return made
 
 
 def _callspec(item: pytest.Function) -> Any:
@@ -112,6 +126,21 @@ def _callspec(item: pytest.Function) -> Any:
     )
 
 
+def _asked(variants: Sequence[pytest.Function], specs: Specs) -> AgreeRequest:
+    """What the marks ask for, which must be the same of all variants: they are compared with each other."""
+    first, *others = variants
+    asked = _request(first, specs)
+    for item in others:
+        if _request(item, specs) != asked:
+            raise pytest.fail.Exception(
+                f"{first.nodeid}: {variant_of(first)} and {variant_of(item)} have graph_agree marks with different "
+                "arguments, and are compared with each other: give all variants of the test one mark, and tolerances "
+                "by device or dtype in the ini file, under graph_tolerances",
+                pytrace=False,
+            )
+    return asked
+
+
 def _request(item: pytest.Function, specs: Specs) -> AgreeRequest:
     from pytest_graphmode.markers import agree_request
 
@@ -124,11 +153,12 @@ def _request(item: pytest.Function, specs: Specs) -> AgreeRequest:
 
 
 def _mark(item: pytest.Function, specs: Specs) -> pytest.Mark | None:
-    """The closest mark that is for this variant and what is installed."""
+    """The closest mark that is for this variant and what is installed; pytest gives a parameter's behind the test's."""
     from pytest_graphmode.markers import applying
 
+    marks = [*getattr(getattr(item, "callspec", None), "marks", ()), *item.iter_markers("graph_agree")]
     try:
-        return next(applying("graph_agree", item.iter_markers("graph_agree"), specs, variant_of(item)), None)
+        return next(applying("graph_agree", marks, specs, variant_of(item)), None)
     except (TypeError, ValueError) as error:
         raise pytest.fail.Exception(f"{item.nodeid}: {error}", pytrace=False) from None
 
