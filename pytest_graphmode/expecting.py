@@ -34,6 +34,7 @@ def expect(
     function: str | None = None,
     per_object: bool = False,
     at_once: bool = False,
+    **unknown: object,
 ) -> Expectation:
     """Assert how many graphs a block builds, whoever wrote the code in it; usable in a test, script or notebook.
 
@@ -57,6 +58,8 @@ def expect(
             counts are about can't be counted.
         TypeError, ValueError: no count is given, or a wrong one.
     """
+    if unknown:
+        raise TypeError(_unknown(unknown))
     counts = {
         "builds": builds,
         "rebuilds": rebuilds,
@@ -138,6 +141,17 @@ def _to_the_users_line(traceback: types.TracebackType | None) -> types.Traceback
     for entry in reversed(entries):
         shortened = types.TracebackType(shortened, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
     return shortened
+
+
+def _unknown(given: Mapping[str, object]) -> str:
+    import difflib  # here, since it is for a typo only
+
+    from pytest_graphmode.limits import COUNTS, SCOPES
+
+    legal = (*COUNTS, *SCOPES, "at_once")
+    close = [match for name in given for match in difflib.get_close_matches(name, legal, 1)]
+    meant = f"did you mean {', '.join(close)}? " if close else ""
+    return f"expect() has no argument {', '.join(given)}: {meant}It takes {', '.join(legal)}"
 
 
 def _limits(counts: Mapping[str, Any], given: dict[str, Any]) -> list[Limit]:

@@ -180,6 +180,11 @@ def test_builds_in_threads_count():
         ({"builds": 1, "internal": 1}, "internal must be True"),
         ({"builds": 1, "within": 3}, "within must be the name of a package"),
         ({"builds": 1, "function": ""}, "function must be like 'step'"),
+        (
+            {"build": 1},
+            "no argument build: did you mean builds. It takes builds, rebuilds, .*within, function, .*at_once",
+        ),
+        ({"builds": 1, "zzz": 1}, "no argument zzz: It takes builds"),
     ],
 )
 def test_wrong_arguments_are_told_with_the_legal_ones(counts, message):
