@@ -97,11 +97,12 @@ class _Bound:
     @property
     def is_of_nobody(self) -> bool:
         """Whether the function or package it names built nothing, though graphs were built and none called besides."""
-        if self.limit.function is None and self.limit.within is None:
-            return False
         whole, part = self.whole, self.ledger
+        if self.limit.within is None and (self.limit.function is None or part.functions_seen):
+            return False
         none = not (part.events or part.graph_breaks or part.fallback_reasons)
-        return none and bool(whole.events) and whole.graph_calls <= whole.graph_builds
+        kept = whole.called_unbuilt if self.limit.fresh else whole.graph_calls > whole.graph_builds
+        return none and not kept
 
     @property
     def is_missing(self) -> bool:
@@ -163,14 +164,17 @@ def exceeded(question: Question, limits: Sequence[Limit]) -> str | None:
 
 
 def _vacuous(question: Question, bounds: Sequence[_Bound]) -> str | None:
-    if not (question.static and question.vacuous):
+    if not question.vacuous:
         return None
-    nobody = [bound for bound in bounds if bound.is_of_nobody]
+    mine = [bound for bound in bounds if bound.limit.own and bound.is_of_nobody]
+    nobody = [bound for bound in mine if bound.whole.functions_seen or not question.static]
     if nobody:
         limit = nobody[0].limit
         what = f"function {limit.function!r}" if limit.function is not None else f"package {limit.within!r}"
-        built = ", ".join(dict.fromkeys(f"{one.function} ({one.location})" for one in question.ledger.events))
-        return f"the test asserts graph counts of the {what}, which built no graph; what built some: {built}"
+        seen = ", ".join(nobody[0].whole.functions_seen) or "nothing"
+        return f"the test asserts graph counts of the {what}, which {_of_nobody(question)}: {seen}"
+    if not question.static:
+        return None
     own = [bound for bound in bounds if bound.limit.own]
     if not own or not all(bound.is_empty for bound in own):
         return None
@@ -179,6 +183,10 @@ def _vacuous(question: Question, bounds: Sequence[_Bound]) -> str | None:
         return _VACUOUS
     modes = sorted(f"{backend}_{mode}" for backend, mode in question.ledger.recorded_modes)
     return "\n".join([_VACUOUS, seen, *(f"  {_ONLY_RECORDED.format(mode)}" for mode in modes)])
+
+
+def _of_nobody(question: Question) -> str:
+    return "built no graph; what built some" if question.static else "was not run; what was"
 
 
 def _uncounted(question: Question, bounds: Sequence[_Bound]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_graphmode.arguments import Argument, root_of, tensor_argument, value_argument
 from pytest_graphmode.builds import (
+    AFTER_BREAK,
     CAUSE_KINDS,
     BuildReport,
     Cause,
@@ -53,7 +54,7 @@ class GraphLedger:
         self._internal: list[GraphBuild] = []
         self._breaks: list[GraphBreak] = []
         self._fallbacks: list[Fallback] = []
-        self._calls: dict[tuple[str, str], int] = {}
+        self._calls: dict[tuple[str, str, str], int] = {}
         self._uncountable: set[tuple[str, str]] = set()
         self._windows: list[Window] = []
         self._notes: list[str] = []
@@ -71,7 +72,7 @@ class GraphLedger:
     def add_fallback(self, fallback: Fallback) -> None:
         self._fallbacks.append(fallback)
 
-    def add_call(self, key: tuple[str, str]) -> None:
+    def add_call(self, key: tuple[str, str, str]) -> None:
         try:
             self._calls[key] += 1  # without a call in between, so that no other thread comes in between either
         except KeyError:
@@ -172,6 +173,23 @@ class GraphLedger:
         return sum(self._calls.values())
 
     @property
+    def called_unbuilt(self) -> bool:
+        """Whether a graph that was there before may have been called, with functions inside of it that nobody tells."""
+        names = {event.function.removesuffix(AFTER_BREAK).rpartition(".")[2] for event in self._events}
+        named = {function.rpartition(".")[2] for _, _, function in self._calls}
+        return self.graph_calls > self.graph_builds if "" in named else not named <= names
+
+    @property
+    def functions_seen(self) -> tuple[str, ...]:
+        """The functions that were built, called eagerly, broken or given up, each with its place."""
+        seen = [(event.function, event.location) for event in self._events]
+        counters = [window.counter for window in self._windows if window.called]
+        seen += [(counter.function, counter.location) for counter in counters]
+        seen += [(graph_break.function, graph_break.where) for graph_break in self._breaks]
+        seen += [(fallback.function, fallback.location) for fallback in self._fallbacks]
+        return tuple(f"{function} ({place})" for function, place in dict.fromkeys(seen))
+
+    @property
     def graph_builds(self) -> int:
         """How many of the builds were of such a graph, and not recorded by autograd."""
         return sum(not event.recorded and not event.graphless for event in self._events)
@@ -210,7 +228,7 @@ class GraphLedger:
 
         part = self._filtered(kept)
         part._windows = [window for window in self._windows if kept(window.counter)]
-        part._calls = {key: count for key, count in self._calls.items() if wanted(*key)}
+        part._calls = {key: count for key, count in self._calls.items() if wanted(*key[:2])}
         return part
 
     def _filtered(self, kept: Callable[[Any], bool]) -> GraphLedger:
@@ -271,7 +289,7 @@ class GraphLedger:
         pairs += [(window.counter.backend, window.counter.mode) for window in self._windows]
         pairs += [(graph_break.backend, graph_break.mode) for graph_break in self._breaks]
         pairs += [(fallback.backend, fallback.mode) for fallback in self._fallbacks]
-        return tuple(dict.fromkeys([*pairs, *self._calls]))
+        return tuple(dict.fromkeys([*pairs, *(key[:2] for key in self._calls)]))
 
     def explain(self) -> str:
         """Every function with its builds, what caused each, and the hint; the text of a failing assertion too."""

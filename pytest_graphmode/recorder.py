@@ -87,8 +87,8 @@ class Recorder:
         for ledger in self._ledgers:
             ledger.add_note(text)
 
-    def call(self, backend: str, mode: str) -> None:
-        key = (backend, mode)
+    def call(self, backend: str, mode: str, function: str = "") -> None:
+        key = (backend, mode, function)
         for ledger in self._ledgers:
             ledger.add_call(key)
 

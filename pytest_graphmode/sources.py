@@ -45,7 +45,8 @@ class EventSource(Protocol):
 class Sink(Protocol):
     """Where event sources report.
 
-    `call` is a call of a graph, with or without a build; `calls_unknown` says that the framework does not tell of them.
+    `call` is a call of a graph, with or without a build, of a function of this name if known; `calls_unknown` says that
+    the framework does not tell of them.
     `eager_call` is the end of an outermost call of eager code that recorded `nodes` autograd nodes (perhaps none);
     `fingerprint` is called only while structures are watched. `note` is for what went wrong beside the code under test,
     `not_counted` for what makes the counts of a backend wrong. `apart` says that what this thread builds is a graph of
@@ -55,7 +56,7 @@ class Sink(Protocol):
     @property
     def apart(self) -> bool: ...
     def build(self, report: BuildReport) -> None: ...
-    def call(self, backend: str, mode: str) -> None: ...
+    def call(self, backend: str, mode: str, function: str = "") -> None: ...
     def calls_unknown(self, backend: str, mode: str) -> None: ...
     def eager_call(
         self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]

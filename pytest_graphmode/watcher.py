@@ -55,10 +55,10 @@ class Watcher:
         for recorder in self._listening:
             recorder.build(report)
 
-    def call(self, backend: str, mode: str) -> None:
+    def call(self, backend: str, mode: str, function: str = "") -> None:
         heard = self._heard.by
         for recorder in self._recorders if heard is None else heard:
-            recorder.call(backend, mode)
+            recorder.call(backend, mode, function)
         if heard is not None:
             self._tell_others()
 

@@ -288,6 +288,35 @@ def test_a_function_or_package_that_built_nothing_is_named(scope):
     assert next(iter(scope.values())) in failure
 
 
+def called(ledger, *calls):
+    for function in calls:
+        ledger.add_call(("tf", "graph", function))
+    return ledger
+
+
+def test_a_function_that_nobody_knows_is_named_also_where_others_were_called_often():
+    limit = [Limit("builds", {"": (0, 5)}, function="stpe")]
+    failure = verdict(called(two_functions(), *["step", "call"] * 5), limit, None)
+    assert "function 'stpe', which built no graph; what built some: Conv.call" in failure
+    assert verdict(called(two_functions(), *["outer"] * 6), limit, None) is None  # its graph may hold the function
+    assert verdict(called(two_functions(), *[""] * 6), limit, None) is None
+    kept = [Limit("builds", {"": (0, 5)}, function="stpe", fresh=False)]
+    assert verdict(called(two_functions(), *["step"] * 6), kept, None) is None
+
+
+def test_a_function_that_no_eager_variant_called_is_named():
+    eager = Variant("torch", "eager", "cpu", "float32")
+    recorder = Recorder()
+    recorder.counter(Identity("step", "model.py", 4), "torch", "eager").calls += 1
+    limit = [Limit("builds", {"": (0, 1)}, function="nosuch")]
+    failure = verdict(recorder.ledger, limit, eager, static=False)
+    assert "function 'nosuch', which was not run; what was: step (model.py:4)" in failure
+    assert verdict(ledger(), limit, eager, static=False).endswith("which was not run; what was: nothing")
+    assert verdict(recorder.ledger, [Limit("builds", {"": (0, 1)}, function="step")], eager, static=False) is None
+    of_class = [Limit("builds", {"": (0, 1)}, function="nosuch", own=False)]
+    assert verdict(recorder.ledger, of_class, eager, static=False) is None
+
+
 def test_breaks_count_in_the_packages_that_the_project_names():
     limit = [at_most("breaks", _=1)]
     assert first_line(verdict(two_functions(), limit, None)) == "2 breaks, at most 1 allowed"

@@ -146,7 +146,7 @@ class _GraphRun:
                 self._call(function, case, recorder.ledger)
             self._breaks += recorder.ledger.graph_breaks
         for _ in cases:
-            watcher.call(handle.backend, handle.mode)
+            watcher.call(handle.backend, handle.mode, identity.of(fn).name)
 
     def _call(self, function: Callable[..., Any], case: Case, ledger: GraphLedger) -> None:
         events, rebuilds = len(ledger.events), ledger.rebuilds

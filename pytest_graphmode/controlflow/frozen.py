@@ -54,7 +54,7 @@ def check_not_frozen(
     check = _Check(handle, fn, handle._converted(args))
     with watcher.only(), calls.uncounted(not handle._mode.static), _random_kept(), check.clock.installed(fn):
         failure = check.failure(vary)
-    watcher.call(handle.backend, handle.mode)
+    watcher.call(handle.backend, handle.mode, identity.of(fn).name)
     if failure is not None:
         raise AssertionError(f"check_not_frozen({identity.of(fn).name}) in {handle.variant}: {failure}")
 

@@ -49,7 +49,7 @@ class _Function:
         if self._variables is None:
             self._variables = self._space.alive()
         if not self._space.tracing and not jax.config.jax_disable_jit:
-            watcher.call("jax", "jit")  # JAX runs its cached graphs without a word
+            watcher.call("jax", "jit", self._name)  # JAX runs its cached graphs without a word
         try:
             return self._call(self._variables, args, kwargs)
         except Retrace:

@@ -72,7 +72,7 @@ class SessionFunction:
             return converted(self._fn)(*args, **kwargs)
         leaves, spec = trees.flatten((args, kwargs))
         leaves = [self._mode.numpy(leaf) if isinstance(leaf, tf.Tensor) else leaf for leaf in leaves]
-        watcher.call("tf", "session")
+        watcher.call("tf", "session", self.__name__)
         key = (spec, *map(_signature, leaves))
         if key not in self._built:
             self._built[key] = self._build(leaves, spec)

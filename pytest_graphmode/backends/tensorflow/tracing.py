@@ -153,7 +153,7 @@ class TracingSource:
             __tracebackhide__ = True
             record = counts.calling(function)
             if executing_eagerly():
-                sink.call("tf", _mode_of_function(function))
+                sink.call("tf", _mode_of_function(function), function.name)
             try:
                 return call(function, *args, **kwargs)
             finally:
@@ -168,7 +168,7 @@ def _calling_concrete(call: Callable[..., Any], sink: Sink) -> Callable[..., Any
     def calling(function: Any, /, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         if executing_eagerly():
-            sink.call("tf", _mode(getattr(function, "_attrs", None)))
+            sink.call("tf", _mode(getattr(function, "_attrs", None)), function.graph.name)
         return call(function, *args, **kwargs)
 
     return calling

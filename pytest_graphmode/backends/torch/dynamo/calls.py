@@ -30,11 +30,13 @@ class Calls(threading.local):
     Attributes:
         number: grows with each.
         waiting: whether the latest call has run no graph yet, as far as known.
+        function: the name of the function that the latest call is of.
     """
 
     def __init__(self, graphless: Graphless) -> None:
         self.number = 0
         self.waiting = False
+        self.function = ""
         self._graphless = graphless
 
     def replacement(self, sink: Sink) -> tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]]:
@@ -47,7 +49,7 @@ class Calls(threading.local):
         """A graph was built in the call under way, which thereby runs one."""
         if self.waiting:
             self.waiting = False
-            sink.call("torch", "compile")
+            sink.call("torch", "compile", self.function)
 
     def _asking(self, asked: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
         def answering(callback: Any) -> Any:
@@ -78,9 +80,10 @@ class Calls(threading.local):
 
     def _begin(self, function: Any, sink: Sink) -> None:
         self.number += 1
+        self.function = getattr(function, "__name__", "")
         self.waiting = not self._graphless.has_graph(getattr(function, "__code__", None))
         if not self.waiting:
-            sink.call("torch", "compile")
+            sink.call("torch", "compile", self.function)
 
 
 class Graphless:
