@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, BackendSpec, Mode, SourceSpec
+    from pytest_graphmode.checks.expecting import expect
     from pytest_graphmode.errors import GraphmodeWarning, PrecisionWarning, UnsupportedError
-    from pytest_graphmode.expecting import expect
     from pytest_graphmode.handle import Handle
-    from pytest_graphmode.ledger import Argument, Cause, GraphBreak, GraphBuild, GraphLedger
-    from pytest_graphmode.variant import Variant
-    from pytest_graphmode.watcher import watch
+    from pytest_graphmode.ledger.ledger import Argument, Cause, GraphBreak, GraphBuild, GraphLedger
+    from pytest_graphmode.ledger.watcher import watch
+    from pytest_graphmode.select.variant import Variant
 
 __all__ = [
     "Argument",
@@ -38,11 +38,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "backends.base": ("Backend", "BackendSpec", "Mode", "SourceSpec"),
     "errors": ("GraphmodeWarning", "PrecisionWarning", "UnsupportedError"),
-    "expecting": ("expect",),
+    "checks.expecting": ("expect",),
     "handle": ("Handle",),
-    "ledger": ("Argument", "Cause", "GraphBreak", "GraphBuild", "GraphLedger"),
-    "variant": ("Variant",),
-    "watcher": ("watch",),
+    "ledger.ledger": ("Argument", "Cause", "GraphBreak", "GraphBuild", "GraphLedger"),
+    "select.variant": ("Variant",),
+    "ledger.watcher": ("watch",),
 }
 
 

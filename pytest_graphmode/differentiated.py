@@ -9,9 +9,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_graphmode import calls, identity, trees
+from pytest_graphmode.backends import calls, trees
 from pytest_graphmode.backends.differentiation import positions_of, require_arguments
-from pytest_graphmode.mode_options import require_function
+from pytest_graphmode.backends.mode_options import require_function
+from pytest_graphmode.ledger import identity
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle

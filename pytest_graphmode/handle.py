@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from pytest_graphmode import calls, differentiated, identity, tensor_rule, trees
+from pytest_graphmode import differentiated
+from pytest_graphmode.backends import calls, tensor_rule, trees
 from pytest_graphmode.backends.base import Backend, Mode, native
+from pytest_graphmode.backends.control_flow import Verbs
 from pytest_graphmode.backends.differentiation import describe
-from pytest_graphmode.controlflow import Verbs
-from pytest_graphmode.mode_options import options_for, refused, require_function, require_known
-from pytest_graphmode.recorder import Recorder
-from pytest_graphmode.variant import Variant
-from pytest_graphmode.watcher import watch as watch_block
+from pytest_graphmode.backends.mode_options import options_for, refused, require_function, require_known
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.recorder import Recorder
+from pytest_graphmode.ledger.watcher import watch as watch_block
+from pytest_graphmode.select.variant import Variant
 
 if TYPE_CHECKING:
-    from pytest_graphmode.ledger import GraphLedger
-    from pytest_graphmode.records import Recording
-    from pytest_graphmode.tolerances import Table
+    from pytest_graphmode.checks.tolerances import Table
+    from pytest_graphmode.ledger.ledger import GraphLedger
+    from pytest_graphmode.records.recording import Recording
 
 __tracebackhide__ = True
 
@@ -286,14 +288,14 @@ class Handle:
     ) -> None:
         """Fail unless `fn` gives plain Python's results on every case, from one graph that holds its control flow."""
         __tracebackhide__ = True
-        from pytest_graphmode.controlflow.check import check_control_flow
+        from pytest_graphmode.checks.control_flow import check_control_flow
 
         check_control_flow(self, fn, cases, reference=reference, coverage=coverage, in_graph=in_graph)
 
     def check_not_frozen(self, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None) -> None:
         """Fail if a graph of `fn` froze Python state (random numbers, the clock, what `vary` changes) it reads."""
         __tracebackhide__ = True
-        from pytest_graphmode.controlflow.frozen import check_not_frozen
+        from pytest_graphmode.checks.frozen import check_not_frozen
 
         check_not_frozen(self, fn, *args, vary=vary)
 
@@ -330,7 +332,7 @@ class Handle:
             ValueError: `order`, `rtol`, `atol` or `eps` is not one of the legal values.
         """
         __tracebackhide__ = True
-        from pytest_graphmode.gradients import check_grads
+        from pytest_graphmode.checks.gradients import check_grads
 
         check_grads(self, fn, *args, variables=variables, order=order, rtol=rtol, atol=atol, eps=eps, float64=float64)
 
@@ -339,7 +341,7 @@ class Handle:
     def agree(self, /, **values: Any) -> None:
         """Record trees of values for the test's agreement item; a name recorded again grows into a series."""
         __tracebackhide__ = True
-        from pytest_graphmode.records import record
+        from pytest_graphmode.records.recording import record
 
         record(self, values)
 
@@ -356,7 +358,7 @@ class Handle:
 
     def expect(self, **counts: Any) -> AbstractContextManager[GraphLedger]:
         """Assert how many graphs a block builds in this variant; takes what `pytest_graphmode.expect` takes."""
-        from pytest_graphmode.expecting import expect
+        from pytest_graphmode.checks.expecting import expect
 
         expectation = expect(**counts)
         expectation.variant, expectation.static = self.variant, self._mode.static

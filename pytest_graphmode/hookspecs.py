@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import BackendSpec
-    from pytest_graphmode.ledger import GraphBuild
+    from pytest_graphmode.ledger.ledger import GraphBuild
 
 
 @pytest.hookspec

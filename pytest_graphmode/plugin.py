@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_graphmode import beside, naming, options
-from pytest_graphmode import item as graph_item
-from pytest_graphmode.item import REGISTRY
+from pytest_graphmode.run import beside
+from pytest_graphmode.run import execute as graph_item
+from pytest_graphmode.run.execute import REGISTRY
+from pytest_graphmode.select import naming, settings
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import BackendSpec
     from pytest_graphmode.handle import Handle
-    from pytest_graphmode.ledger import GraphLedger
-    from pytest_graphmode.registry import Registry
+    from pytest_graphmode.ledger.ledger import GraphLedger
     from pytest_graphmode.report import Row
+    from pytest_graphmode.select.registry import Registry
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    options.add_options(parser)
+    settings.add_options(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -31,13 +32,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_graphmode_backends() -> Sequence[BackendSpec]:
-    from pytest_graphmode.builtin import BACKENDS
+    from pytest_graphmode.backends.builtin import BACKENDS
 
     return BACKENDS
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    options.register_markers(config)
+    settings.register_markers(config)
     registry = config.stash[REGISTRY] = graph_item.configure(config)
     if registry.settings.report:
         config.pluginmanager.register(Reporter(), "graphmode-report")
@@ -49,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def use_compiler(config: pytest.Config, registry: Registry) -> None:
     """Have torch take the compiler backend of `--graph-compiler`, where torch is installed."""
-    from pytest_graphmode.compiler import Compiler
+    from pytest_graphmode.run.compiler import Compiler
 
     settings = registry.settings
     if settings.compiler is not None and "torch" in registry.specs and registry.specs["torch"].installed:
@@ -84,7 +85,7 @@ def _failed(node: pytest.Item | pytest.Collector, error: Exception) -> BaseExcep
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if any(map(graph_item.limited, items)):
-        from pytest_graphmode.watcher import watcher
+        from pytest_graphmode.ledger.watcher import watcher
 
         watcher.begin()
         watch_calls(config)
@@ -108,7 +109,7 @@ class Calls:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if graph_item.limited(item):
-            from pytest_graphmode.watcher import watcher
+            from pytest_graphmode.ledger.watcher import watcher
 
             watcher.start()
 
@@ -129,7 +130,7 @@ class Calls:
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if report.failed:
-            from pytest_graphmode import failing
+            from pytest_graphmode.run import failing
 
             failing.shorten(item, report)
         return report
@@ -153,7 +154,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
         raise _failed(collector, error) from None
     if not graph_item.may_agree(collector, obj, items):
         return made
-    from pytest_graphmode.agreement import collection
+    from pytest_graphmode.run.agreement import collection
 
     added = collection.agreements(obj, items, collector.config.stash[REGISTRY].specs)
     if added and not collector.config.pluginmanager.hasplugin("graphmode-agreement"):
@@ -166,7 +167,7 @@ def graphmode(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of the variant this test runs as; see pytest_graphmode.Handle."""
     value = getattr(request, "param", None)
     if value is None:
-        from pytest_graphmode import failing
+        from pytest_graphmode.run import failing
 
         failing.fail(request.node, graph_item.NOT_PARAMETRIZED)
     variant = naming.named(value, request.config.stash[REGISTRY].specs)
@@ -214,26 +215,26 @@ class Agreements:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        from pytest_graphmode.agreement import collection
+        from pytest_graphmode.run.agreement import collection
 
         collection.put_after_variants(items)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        from pytest_graphmode.agreement import collection
+        from pytest_graphmode.run.agreement import collection
 
         self._variants = collection.select(session.items)
 
     # Before all others, which may fork or repeat an item: a variant run for an agreement is part of one they run.
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        from pytest_graphmode.agreement.item import run_unreported
+        from pytest_graphmode.run.agreement.item import run_unreported
 
         return run_unreported(item, nextitem)
 
     # Around all others, so that capturing and the like are set up for a variant or for the item, not for both.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
-        from pytest_graphmode.agreement.item import Agreement
+        from pytest_graphmode.run.agreement.item import Agreement
 
         if isinstance(item, Agreement):
             item.prepare()
@@ -241,7 +242,7 @@ class Agreements:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        from pytest_graphmode.agreement.item import Agreement
+        from pytest_graphmode.run.agreement.item import Agreement
 
         try:
             return (yield)
@@ -252,8 +253,8 @@ class Agreements:
     # Around all others, which may turn a failure into an expected one.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        from pytest_graphmode import failing
-        from pytest_graphmode.agreement.item import note
+        from pytest_graphmode.run import failing
+        from pytest_graphmode.run.agreement.item import note
 
         report = yield
         note(item, report)
@@ -261,7 +262,7 @@ class Agreements:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        from pytest_graphmode.agreement.item import note_from_outside
+        from pytest_graphmode.run.agreement.item import note_from_outside
 
         variant = self._variants.get(report.nodeid)
         if variant is not None:

@@ -44,7 +44,7 @@ def imported(project: Path, *arguments: str, code: int = 0) -> set[str]:
 
 
 def only_cpu() -> None:
-    from pytest_graphmode.registry import accelerator_present
+    from pytest_graphmode.select.registry import accelerator_present
 
     if accelerator_present():
         pytest.skip("a machine with an accelerator asks the frameworks which devices there are")
@@ -55,7 +55,7 @@ def test_every_public_name_is_there() -> None:
 
     for name in pytest_graphmode.__all__:
         assert getattr(pytest_graphmode, name).__name__ == name
-    import pytest_graphmode.watcher as module  # which no function hides
+    import pytest_graphmode.ledger.watcher as module  # which no function hides
 
     assert module.watch is pytest_graphmode.watch
     with pytest.raises(AttributeError, match="module 'pytest_graphmode' has no attribute 'nothing'"):

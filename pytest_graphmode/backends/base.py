@@ -2,8 +2,8 @@
 
 Read by `variant.py` (the data) and `handle.py` (the Protocols). Authors of backends start here, and check their work
 with `pytest_graphmode.testing`. `forward_only.py` beside this is a base for runtimes of ready-made models. Builds are
-reported as a `pytest_graphmode.ledger.BuildReport`, either by an event source (see `pytest_graphmode.watcher`) or,
-where the framework has no event of its own, by `Mode.function` to `pytest_graphmode.watcher.watcher`.
+reported as a `BuildReport`, either by an event source (see `pytest_graphmode.ledger.sources`) or,
+where the framework has no event of its own, by `Mode.function` to `pytest_graphmode.ledger.watcher.watcher`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-    from pytest_graphmode.watcher import EventSource
+    from pytest_graphmode.ledger.watcher import EventSource
 
 
 class Backend(Protocol):
@@ -194,7 +194,7 @@ class SourceSpec:
         anchors: modules of the framework that the source patches or listens to. The source is imported and attached
             once they, and the packages they are in, are imported by somebody else.
         target: `"package.module:Class"`; the class takes no arguments and follows
-            `pytest_graphmode.watcher.EventSource`.
+            `pytest_graphmode.ledger.watcher.EventSource`.
     """
 
     anchors: tuple[str, ...]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pytest_graphmode import trees
-from pytest_graphmode.ledger import tensor_argument
+from pytest_graphmode.backends import trees
+from pytest_graphmode.ledger.ledger import tensor_argument
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 

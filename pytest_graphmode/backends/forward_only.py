@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Final, NoReturn
 
 import numpy as np
 
-from pytest_graphmode import identity
-from pytest_graphmode.arguments import Argument
 from pytest_graphmode.backends.numpy import NumPy, NumPyEager
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.ledger import BuildReport
-from pytest_graphmode.watcher import watcher
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.arguments import Argument
+from pytest_graphmode.ledger.ledger import BuildReport
+from pytest_graphmode.ledger.watcher import watcher
 
 Array = np.ndarray[Any, Any]
 _HINTS: Final = {"new-function-object": "make it once, outside the loop, and call that"}
@@ -31,7 +31,7 @@ class Program:
 
     Attributes:
         name: what reports call it.
-        inputs: its inputs in order, each by `pytest_graphmode.ledger.tensor_argument`; None is a free dimension.
+        inputs: its inputs in order, each by `pytest_graphmode.ledger.ledger.tensor_argument`; None is a free dimension.
         run: takes one array for each input, of its dtype, and returns the outputs.
         nodes: how many operations or layers it has.
         control_flow: how many `while`, `cond`, `scan` and `switch` nodes it has.

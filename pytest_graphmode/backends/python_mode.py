@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_graphmode import calls, trees
+from pytest_graphmode.backends import calls, trees
+from pytest_graphmode.backends.control_flow.carry import same_steps
+from pytest_graphmode.backends.control_flow.layout import Kind
 from pytest_graphmode.backends.differentiation import dtype_name
-from pytest_graphmode.controlflow.carried import same_steps
-from pytest_graphmode.controlflow.layout import Kind
 from pytest_graphmode.errors import UnsupportedError
 
 if TYPE_CHECKING:

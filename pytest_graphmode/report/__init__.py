@@ -1,6 +1,6 @@
 """What a run reports: one `Row` for each watched test, which travels as `user_properties` of its test report.
 
-So JUnit files hold it too, and xdist's workers send it home. `item.py` writes rows, the modules here print them.
+So JUnit files hold it too, and xdist's workers send it home. `execute.py` writes rows, the modules here print them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pytest_graphmode.ledger import GraphBuild, GraphLedger
-    from pytest_graphmode.variant import Variant
+    from pytest_graphmode.ledger.ledger import GraphBuild, GraphLedger
+    from pytest_graphmode.select.variant import Variant
 
 PREFIX: Final = "graphmode_"
 _REBUILDER: Final = f"{PREFIX}rebuilder"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from pytest_graphmode import trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.base import BackendSpec
-from pytest_graphmode.compare import first_leaf_mismatch
+from pytest_graphmode.backends.names import DEFAULT_DTYPE
+from pytest_graphmode.checks.compare import first_leaf_mismatch
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.names import DEFAULT_DTYPE
-from pytest_graphmode.variant import Variant
+from pytest_graphmode.select.variant import Variant
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, Mode

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pytest_graphmode.names import parse_device
+from pytest_graphmode.backends.names import parse_device
 from pytest_graphmode.testing.contract import Contract, backend_of, mode_of, supported
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def test_a_step_with_other_parameters_says_so(jax, monkeypatch, pytester):
 def test_a_trace_that_begins_elsewhere_is_not_taken_for_none(jax, monkeypatch, pytester):
     """The beginning of a trace is no longer seen: the probe finds out."""
     from pytest_graphmode.backends.jax import steps
-    from pytest_graphmode.watcher import watcher
+    from pytest_graphmode.ledger.watcher import watcher
 
     for attachment in watcher._attachments:
         monkeypatch.setattr(attachment, "_proved", False)

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_graphmode.backends.base import native
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.variant import Variant
+from pytest_graphmode.select.variant import Variant
 
 from .variants import variants
 
@@ -72,7 +72,7 @@ def test_the_dtype_is_the_one_in_use(graphmode):
 @pytest.mark.parametrize("backend", ["tf", "torch", "jax"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_every_dtype_of_the_plugin_has_one(backend: str, dtype: str) -> None:
-    from pytest_graphmode.builtin import BACKENDS
+    from pytest_graphmode.backends.builtin import BACKENDS
 
     spec = next(spec for spec in BACKENDS if spec.name == backend)
     if not spec.installed:
@@ -97,7 +97,7 @@ def test_numpy_has_no_bfloat16() -> None:
 
 def test_a_backend_that_says_nothing_has_the_plugins_names() -> None:
     from pytest_graphmode.handle import Handle
-    from pytest_graphmode.recorder import Recorder
+    from pytest_graphmode.ledger.recorder import Recorder
 
     backend: Any = object()
     rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pytest_graphmode import watch
-from pytest_graphmode.watcher import watcher
+from pytest_graphmode.ledger.watcher import watcher
 
 tf = pytest.importorskip("tensorflow")
 

@@ -12,7 +12,7 @@ import weakref
 import pytest
 
 from pytest_graphmode import UnsupportedError, watch
-from pytest_graphmode.watcher import watcher
+from pytest_graphmode.ledger.watcher import watcher
 
 tf = pytest.importorskip("tensorflow")
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from pytest_graphmode import watch
-from pytest_graphmode.places import place
+from pytest_graphmode.ledger.places import place
 
 
 @pytest.fixture(autouse=True)

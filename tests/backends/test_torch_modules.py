@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from pytest_graphmode import watch
-from pytest_graphmode.calls import depth
+from pytest_graphmode.backends.calls import depth
 
 # Dynamo (2.13) asks what a graph break left between two graphs for its gradient.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")

@@ -8,10 +8,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from pytest_graphmode.builtin import BACKENDS
+from pytest_graphmode.backends.builtin import BACKENDS
 from pytest_graphmode.handle import Handle
-from pytest_graphmode.variant import Variant
-from pytest_graphmode.watcher import recording
+from pytest_graphmode.ledger.watcher import recording
+from pytest_graphmode.select.variant import Variant
 
 
 def _no_skip(reason: str) -> NoReturn:

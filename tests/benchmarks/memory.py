@@ -11,9 +11,9 @@ BUILDS = 10_000
 
 
 def ledger() -> Row:
-    from pytest_graphmode.identity import Identity
-    from pytest_graphmode.ledger import BuildReport, tensor_argument, value_argument
-    from pytest_graphmode.watcher import recording
+    from pytest_graphmode.ledger.identity import Identity
+    from pytest_graphmode.ledger.ledger import BuildReport, tensor_argument, value_argument
+    from pytest_graphmode.ledger.watcher import recording
 
     tracemalloc.start()
     with recording() as recorder:

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_graphmode import BackendSpec
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.forward_only import Array, ForwardOnlyBackend, ForwardOnlyMode, Program
-from pytest_graphmode.ledger import tensor_argument
+from pytest_graphmode.ledger.ledger import tensor_argument
 
 SPEC = BackendSpec(
     name="calculator",

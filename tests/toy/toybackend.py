@@ -8,9 +8,9 @@ from typing import Any
 from pytest_graphmode import BackendSpec, SourceSpec
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.numpy import NumPy, NumPyEager
-from pytest_graphmode.identity import of
-from pytest_graphmode.ledger import BuildReport, value_argument
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger.identity import of
+from pytest_graphmode.ledger.ledger import BuildReport, value_argument
+from pytest_graphmode.ledger.watcher import Sink
 
 SPEC = BackendSpec(
     name="toy",

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import jax
 
-from pytest_graphmode import identity
 from pytest_graphmode.backends.jax.structure import Structure
 from pytest_graphmode.backends.jax.variables import VARIABLES
 from pytest_graphmode.backends.jax.wrappers import JAX, Call, of_jax
-from pytest_graphmode.ledger import Condition
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.ledger import Condition
 
 _BACKEND: Final = str(Path(__file__).parent)
 # What JAX's functions are called by within JAX, where the name says nothing to its users.

@@ -13,8 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pytest_graphmode import trees
-from pytest_graphmode.backends import differentiation
+from pytest_graphmode.backends import differentiation, trees
 from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace
 from pytest_graphmode.errors import UnsupportedError
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from pytest_graphmode.backends.jax.hints import FORM, HINTS, of_static
 from pytest_graphmode.backends.jax.structure import Structure
-from pytest_graphmode.causes import RECENT
-from pytest_graphmode.identity import Identity
-from pytest_graphmode.ledger import Argument, Cause, Condition
+from pytest_graphmode.ledger.causes import RECENT
+from pytest_graphmode.ledger.identity import Identity
+from pytest_graphmode.ledger.ledger import Argument, Cause, Condition
 
 
 @dataclass(frozen=True)

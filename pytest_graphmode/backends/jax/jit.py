@@ -9,12 +9,12 @@ from typing import Any
 
 import jax
 
-from pytest_graphmode import identity
-from pytest_graphmode.backends.jax.controlflow import LaxVerbs
+from pytest_graphmode.backends.jax.control_flow import LaxVerbs
 from pytest_graphmode.backends.jax.eager import JaxMode
 from pytest_graphmode.backends.jax.packing import Passed, Statics, pack, unpack, untraceable
 from pytest_graphmode.backends.jax.variables import VARIABLES, Frame, Retrace, Variable, VariableSpace
-from pytest_graphmode.watcher import watcher
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.watcher import watcher
 
 
 class Jit(LaxVerbs, JaxMode):

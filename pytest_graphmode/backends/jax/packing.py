@@ -13,7 +13,7 @@ from typing import Any, Final
 import jax
 import numpy as np
 
-from pytest_graphmode import trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.differentiation import describe
 from pytest_graphmode.backends.jax.variables import Variable
 

@@ -17,9 +17,9 @@ from typing import Any, Final
 import jax
 import jax.numpy as jnp
 
-from pytest_graphmode import identity
 from pytest_graphmode.backends.jax.packing import Held, Record
-from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.ledger import Argument, tensor_argument, value_argument
 
 _CONTAINERS: Final = (list, tuple, dict, OrderedDict, defaultdict)
 _DEEPEST: Final = 4

@@ -16,15 +16,15 @@ import jax
 import jax.monitoring
 import numpy as np
 
-from pytest_graphmode import identity
 from pytest_graphmode.backends.jax import description, steps
 from pytest_graphmode.backends.jax.hints import CONSTRUCT_HINTS, HINTS
 from pytest_graphmode.backends.jax.history import History, Traced, causes
 from pytest_graphmode.backends.jax.steps import Step
 from pytest_graphmode.backends.jax.variables import Signal
 from pytest_graphmode.backends.jax.wrappers import Call, of_user, unwrapped
-from pytest_graphmode.ledger import BuildReport, Condition
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.ledger import BuildReport, Condition
+from pytest_graphmode.ledger.watcher import Sink
 
 _TRACED: Final = "/jax/core/compile/jaxpr_trace_duration"
 _PROBE: Final = "graphmode_probe"

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from pytest_graphmode.identity import is_library
+from pytest_graphmode.ledger.identity import is_library
 
 # Callbacks reach TensorFlow through this package and through the two that it walks trees and dispatches with. None of
 # them has Python control flow on tensors, and rewriting them would cost time and show in tracebacks.

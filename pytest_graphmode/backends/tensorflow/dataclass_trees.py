@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from pytest_graphmode import identity, trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.tensorflow.autograph import converted
 from pytest_graphmode.backends.tensorflow.tracebacks import shortened
+from pytest_graphmode.ledger import identity
 
 __tracebackhide__ = True
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.backends.tensorflow import tape, trainable
-from pytest_graphmode.backends.tensorflow.controlflow import traced_outputs
+from pytest_graphmode.backends.tensorflow.control_flow import traced_outputs
 from pytest_graphmode.backends.tensorflow.keras_variables import is_keras_variable, native
 from pytest_graphmode.backends.tensorflow.recording import TapeCounter
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from pytest_graphmode import identity
 from pytest_graphmode.backends.tensorflow.autograph import has_control_flow
 from pytest_graphmode.backends.tensorflow.internals import autograph_api, autograph_conversion
 from pytest_graphmode.backends.tensorflow.patching import Replacement
-from pytest_graphmode.ledger import Fallback
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.ledger import Fallback
+from pytest_graphmode.ledger.watcher import Sink
 
 __tracebackhide__ = True
 

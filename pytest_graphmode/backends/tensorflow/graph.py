@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.autograph import converted, for_function
-from pytest_graphmode.backends.tensorflow.controlflow import GraphControlFlow
+from pytest_graphmode.backends.tensorflow.control_flow import GraphControlFlow
 from pytest_graphmode.backends.tensorflow.dataclass_trees import carried, carrying
 from pytest_graphmode.backends.tensorflow.eager import TensorFlowMode
 

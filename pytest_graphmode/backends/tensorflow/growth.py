@@ -18,9 +18,9 @@ from tensorflow.python.client import session as session_module
 
 from pytest_graphmode.backends.tensorflow import graph_nodes
 from pytest_graphmode.backends.tensorflow.patching import patched
-from pytest_graphmode.identity import Identity, call_site, is_library, place, token
-from pytest_graphmode.ledger import BuildReport, Cause
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger.identity import Identity, call_site, is_library, place, token
+from pytest_graphmode.ledger.ledger import BuildReport, Cause
+from pytest_graphmode.ledger.watcher import Sink
 
 _HINT: Final = (
     "build the graph once before the loop and feed values through placeholders; "

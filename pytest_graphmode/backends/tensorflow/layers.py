@@ -11,12 +11,12 @@ from typing import Any
 
 import keras
 
-from pytest_graphmode import identity
+from pytest_graphmode.backends.calls import depth
 from pytest_graphmode.backends.tensorflow.internals import context, record
 from pytest_graphmode.backends.tensorflow.patching import patched
 from pytest_graphmode.backends.tensorflow.recording import TapeCounter
-from pytest_graphmode.calls import depth
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.watcher import Sink
 
 
 class LayerSource:

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pytest_graphmode import closure, contents, identity
-from pytest_graphmode.arguments import root_of
-from pytest_graphmode.ledger import Argument, Cause
+from pytest_graphmode.ledger import closure, contents, identity
+from pytest_graphmode.ledger.arguments import root_of
+from pytest_graphmode.ledger.ledger import Argument, Cause
 
 _FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 _LONGEST: Final = 60

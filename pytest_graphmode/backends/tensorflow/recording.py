@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.internals import context, record
 from pytest_graphmode.backends.tensorflow.patching import patched
-from pytest_graphmode.watcher import watcher
+from pytest_graphmode.ledger.watcher import watcher
 
 _RECORDED: Final = ("op_type", "output_tensors", "input_tensors")
 

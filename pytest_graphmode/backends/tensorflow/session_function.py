@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import tensorflow as tf
 
-from pytest_graphmode import identity, trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.tensorflow import graph_nodes
 from pytest_graphmode.backends.tensorflow.autograph import converted
 from pytest_graphmode.backends.tensorflow.growth import growth_of
 from pytest_graphmode.backends.tensorflow.tracebacks import shortened
-from pytest_graphmode.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
-from pytest_graphmode.watcher import watcher
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
+from pytest_graphmode.ledger.watcher import watcher
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.tensorflow.session import Session

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from pytest_graphmode import trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.numpy import NumPyEager
 from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode
 from pytest_graphmode.backends.tensorflow.growth import owned

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pytest_graphmode import trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
 from pytest_graphmode.backends.tensorflow.keras_variables import native
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from pytest_graphmode.backends.tensorflow.dataclass_trees import Carrier
 from pytest_graphmode.backends.tensorflow.internals import CustomNestTraceType, VariableSpec, trace_types
 from pytest_graphmode.backends.tensorflow.objects import Memory, gone
-from pytest_graphmode.ledger import Argument, Cause, tensor_argument, value_argument
+from pytest_graphmode.ledger.ledger import Argument, Cause, tensor_argument, value_argument
 
 
 def arguments(

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from pytest_graphmode import closure, identity
 from pytest_graphmode.backends.tensorflow.internals import (
     StructuredFunctionWrapper,
     TfMethodTarget,
@@ -25,6 +24,7 @@ from pytest_graphmode.backends.tensorflow.internals import (
     tf_decorator,
 )
 from pytest_graphmode.backends.tensorflow.patching import Replacement
+from pytest_graphmode.ledger import closure, identity
 
 # What nobody calls by a function of their own: pipelines of tf.data, what saving wraps variables and signatures in, and
 # the forward gradients of single operations. TensorFlow's other functions (tf.vectorized_map, jacobians) count.

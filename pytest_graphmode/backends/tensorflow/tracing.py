@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from pytest_graphmode import identity
 from pytest_graphmode.backends.tensorflow import fallbacks, graph_nodes, trace_types, traced_function
 from pytest_graphmode.backends.tensorflow.hints import hints
 from pytest_graphmode.backends.tensorflow.internals import (
@@ -31,8 +30,9 @@ from pytest_graphmode.backends.tensorflow.objects import Memory
 from pytest_graphmode.backends.tensorflow.patching import existing, patched
 from pytest_graphmode.backends.tensorflow.public_counts import Held, PublicCounts
 from pytest_graphmode.backends.tensorflow.traced_function import Methods
-from pytest_graphmode.ledger import Argument, BuildReport, Cause, Condition
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, Condition
+from pytest_graphmode.ledger.watcher import Sink
 
 __tracebackhide__ = True
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -10,7 +12,7 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.identity import place
+from pytest_graphmode.ledger.identity import place
 
 __tracebackhide__ = True
 
@@ -59,9 +61,17 @@ def unsupported(message: str) -> str | None:
     if _FAILED not in message:
         return None
     places = _LINE.findall(message)
-    where = f" (made at {place(*places[-1])})" if places else ""
+    where = f" (made at {place(_whole(places[-1][0]), places[-1][1])})" if places else ""
     if "fixed tensor list size" in message:
         return f"XLA can't compile the gradient of a loop of unknown length{where}: {_LOOP_HINT}"
     operations = ", ".join(dict.fromkeys(name for name, _ in _OPERATION.findall(message)))
     what = operations or message.partition("\n")[0].strip()
     return f"XLA can't compile {what}{where}: {_HINT}"
+
+
+def _whole(file: str) -> str:
+    """The whole path of a file in TensorFlow's message, which leaves out what all files of a stack begin with."""
+    if os.path.isabs(file):
+        return file
+    loaded = (vars(module).get("__file__") for module in list(sys.modules.values()))
+    return next((path for path in loaded if isinstance(path, str) and path.endswith(os.sep + file)), file)

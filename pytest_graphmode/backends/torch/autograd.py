@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pytest_graphmode import trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 
-from pytest_graphmode import trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.torch import tracing
 from pytest_graphmode.backends.torch.autograd import differentiable

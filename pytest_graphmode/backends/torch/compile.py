@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from pytest_graphmode import calls
+from pytest_graphmode.backends import calls
 from pytest_graphmode.backends.torch import autograd, capture, second_order, state, tracing
 from pytest_graphmode.backends.torch.default_compiler import OF_VARIANTS, default
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch._subclasses import FakeTensorMode
 
-from pytest_graphmode import trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.backends.torch import autograd, parameters, topology
 

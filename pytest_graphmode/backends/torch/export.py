@@ -15,15 +15,15 @@ from typing import Any, Final
 
 from torch import nn
 
-from pytest_graphmode import identity
+from pytest_graphmode.backends.calls import depth
 from pytest_graphmode.backends.patching import Function, patched
 from pytest_graphmode.backends.torch.dynamo import frames
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.versions import SUPPORTED
-from pytest_graphmode.calls import depth
-from pytest_graphmode.identity import call_site
-from pytest_graphmode.ledger import CAUSE_KINDS, Argument, BuildReport
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.identity import call_site
+from pytest_graphmode.ledger.ledger import CAUSE_KINDS, Argument, BuildReport
+from pytest_graphmode.ledger.watcher import Sink
 
 _HINTS: Final = dict.fromkeys(CAUSE_KINDS, "export it once, and keep the program")
 

@@ -17,11 +17,12 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from pytest_graphmode import identity, trees
+from pytest_graphmode.backends import trees
+from pytest_graphmode.backends.calls import depth
 from pytest_graphmode.backends.torch import topology
-from pytest_graphmode.calls import depth
-from pytest_graphmode.identity import Identity
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.identity import Identity
+from pytest_graphmode.ledger.watcher import Sink
 
 _ORIGINAL: Final = "__graphmode_original__"
 

@@ -19,7 +19,7 @@ from torch._dynamo import config
 from torch._dynamo.exc import UnspecializeRestartAnalysis
 from torch._guards import TracingContext
 
-from pytest_graphmode import trees
+from pytest_graphmode.backends import trees
 
 F = TypeVar("F", bound=Callable[..., Any])
 

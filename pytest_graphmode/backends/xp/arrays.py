@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pytest_graphmode.backends.tensor_rule import INTEGERS, fits, required
 from pytest_graphmode.backends.xp.native import NativeFunction, native_functions
 from pytest_graphmode.backends.xp.promotion import COMPLEX_OF, FLOATING, STRONG, promoted
-from pytest_graphmode.tensor_rule import INTEGERS, fits, required
 
 Array = Any
 """A native tensor, a NumPy array, a Python scalar or a (nested) list of these."""

@@ -15,9 +15,9 @@ from torch._dynamo import config
 from torch._dynamo.exc import Unsupported, UserError
 from torch._dynamo.utils import graph_break_reasons
 
-from pytest_graphmode.identity import is_library
-from pytest_graphmode.ledger import Cause, GraphBreak
-from pytest_graphmode.places import place
+from pytest_graphmode.ledger.identity import is_library
+from pytest_graphmode.ledger.ledger import Cause, GraphBreak
+from pytest_graphmode.ledger.places import place
 
 _LIMIT: Final = re.compile(r"recompile.limit|cache_size_limit", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")

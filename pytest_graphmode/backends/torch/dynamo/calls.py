@@ -18,7 +18,7 @@ import torch
 from torch._dynamo import eval_frame
 
 from pytest_graphmode.backends.torch.dynamo.codes import ByCode
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger.watcher import Sink
 
 # The function that a call asks: in torch 2.6 and later, in 2.5, in 2.4.
 _ASKED: Final = ("_callback_from_stance", "_maybe_set_eval_frame", "set_eval_frame")

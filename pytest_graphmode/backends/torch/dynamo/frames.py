@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from pytest_graphmode import contents, identity, trees
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.torch.dynamo.rests import Rest
-from pytest_graphmode.closure import code_key
-from pytest_graphmode.identity import Identity, token
-from pytest_graphmode.ledger import Argument, tensor_argument, value_argument
+from pytest_graphmode.ledger import contents, identity
+from pytest_graphmode.ledger.closure import code_key
+from pytest_graphmode.ledger.identity import Identity, token
+from pytest_graphmode.ledger.ledger import Argument, tensor_argument, value_argument
 
 # What is shown by its value.
 SHOWN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)

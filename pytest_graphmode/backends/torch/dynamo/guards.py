@@ -27,8 +27,8 @@ from pytest_graphmode.backends.torch.dynamo.tensors import (
     listed,
 )
 from pytest_graphmode.backends.torch.dynamo.words import Words
-from pytest_graphmode.contents import Content, described
-from pytest_graphmode.ledger import Cause
+from pytest_graphmode.ledger.contents import Content, described
+from pytest_graphmode.ledger.ledger import Cause
 
 _ALIASES: Final = re.compile(r"^check_no_aliasing\((.*)\)$")
 _TYPES: Final = {

@@ -21,8 +21,8 @@ from pytest_graphmode.backends.torch.dynamo import operators
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
 from pytest_graphmode.backends.torch.dynamo.managers import Guard, Scope, sources
 from pytest_graphmode.backends.torch.dynamo.words import is_passed_on
-from pytest_graphmode.identity import is_library
-from pytest_graphmode.ledger import Cause
+from pytest_graphmode.ledger.identity import is_library
+from pytest_graphmode.ledger.ledger import Cause
 
 HINTS: Final[Mapping[str, str]] = {
     "shape": "torch.compile(dynamic=True), or torch._dynamo.mark_dynamic({argument}, dimension) before the first call",

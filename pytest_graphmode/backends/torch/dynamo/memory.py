@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pytest_graphmode import contents
 from pytest_graphmode.backends.torch.dynamo.codes import ByCode
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
 from pytest_graphmode.backends.torch.dynamo.managers import Scope, guards_of, manager_of, sources
-from pytest_graphmode.closure import Key
-from pytest_graphmode.contents import Content
-from pytest_graphmode.identity import token
+from pytest_graphmode.ledger import contents
+from pytest_graphmode.ledger.closure import Key
+from pytest_graphmode.ledger.contents import Content
+from pytest_graphmode.ledger.identity import token
 
 # How many guards of one graph are remembered: a large model has thousands, nearly all of them of tensors.
 _MOST: Final = 2000

@@ -29,11 +29,11 @@ from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.dynamo.hints import HINTS
 from pytest_graphmode.backends.torch.dynamo.memory import Memory
 from pytest_graphmode.backends.torch.versions import SUPPORTED
-from pytest_graphmode.closure import code_key
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.identity import call_site, token
-from pytest_graphmode.ledger import BuildReport, Cause, Fallback, GraphBreak
-from pytest_graphmode.watcher import Sink
+from pytest_graphmode.ledger.closure import code_key
+from pytest_graphmode.ledger.identity import call_site, token
+from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak
+from pytest_graphmode.ledger.watcher import Sink
 
 # What `_compile` is given, by the names that torch gives it.
 _NEEDED: Final = ("code", "globals", "locals")

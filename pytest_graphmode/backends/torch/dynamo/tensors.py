@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 from pytest_graphmode.backends.torch.dynamo.frames import describe
-from pytest_graphmode.ledger import Cause
+from pytest_graphmode.ledger.ledger import Cause
 
 _GUARD: Final = re.compile(
     r"check_tensor\((?P<source>.+), (?P<type>\w+), DispatchKeySet\((?P<keys>[^)]*)\), torch\.(?P<dtype>\w+), "

@@ -13,7 +13,7 @@ import onnxruntime
 
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.forward_only import Array, ForwardOnlyBackend, ForwardOnlyMode, Program
-from pytest_graphmode.ledger import Argument, tensor_argument
+from pytest_graphmode.ledger.ledger import Argument, tensor_argument
 
 _DTYPES: Final = {"float": "float32", "double": "float64"}
 _CONTROL_FLOW: Final = {"Loop": "while", "If": "cond", "Scan": "scan"}

@@ -16,7 +16,7 @@ import numpy as np
 from pytest_graphmode import UnsupportedError
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.forward_only import Array, ForwardOnlyBackend, ForwardOnlyMode, Program
-from pytest_graphmode.ledger import Argument, tensor_argument
+from pytest_graphmode.ledger.ledger import Argument, tensor_argument
 
 _NAME: Final = re.compile(r'^\s*name:\s*"([^"]*)"', re.MULTILINE)
 _INPUT: Final = re.compile(r'\binput:\s*"([^"]+)"\s*input_shape:?\s*\{([^}]*)\}')

@@ -1,0 +1,99 @@
+"""The wrappers around a call of `graphmode.function`: argument conversion and the counting of eager graphs.
+
+They stand in the path of every call, so they do as little as they can: a type look-up for each argument, two reads
+of a counter.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.ledger.recorder import Recorder
+from pytest_graphmode.ledger.tally import EagerCounter
+
+__tracebackhide__ = True
+
+_CONTAINERS = (dict, list, tuple, np.ndarray, np.generic)
+
+
+def converting(run: Callable[..., Any], convert: Callable[[Any], Any]) -> Callable[..., Any]:
+    """`run` with the NumPy leaves of its arguments converted; a type found to have none is not looked at again."""
+    plain: set[type] = {bool, int, float, complex, str, type(None)}
+
+    def is_plain(value: Any) -> bool:
+        return not isinstance(value, _CONTAINERS) and convert(value) is value
+
+    def converted(value: Any) -> Any:
+        if is_plain(value):
+            plain.add(type(value))
+            return value
+        return convert(value)
+
+    @functools.wraps(run)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for arg in args:
+            if type(arg) not in plain:
+                args = tuple([arg if type(arg) in plain else converted(arg) for arg in args])
+                break
+        if kwargs:
+            kwargs = {name: converted(value) for name, value in kwargs.items()}
+            return run(*args, **kwargs)
+        return run(*args)
+
+    return call
+
+
+class _Depth(threading.local):
+    inside = False
+
+
+depth = _Depth()
+
+
+@contextmanager
+def uncounted(applies: bool = True) -> Iterator[None]:
+    """Eager calls in the block are a check's own and no calls of the test's; nothing where it does not apply."""
+    kept = depth.inside
+    depth.inside = kept or applies
+    try:
+        yield
+    finally:
+        depth.inside = kept
+
+
+def counted(run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder: Recorder) -> Callable[..., Any]:
+    """`run` with each outermost call that recorded an autograd node counted as a build.
+
+    The counts need no lock: CPython gives no other thread a turn between reading a number and writing it back.
+    """
+    nodes = mode.recorded_nodes
+    structures = counter.structures
+
+    @functools.wraps(run)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if depth.inside:
+            return run(*args, **kwargs)
+        depth.inside = True
+        before = nodes()
+        try:
+            result = run(*args, **kwargs)
+        finally:
+            depth.inside = False
+        counter.calls += 1
+        recorded = nodes() - before
+        if recorded:
+            key = (recorder.structures and mode.fingerprint(result)) or recorded
+            if key in structures:
+                structures[key] += 1
+            else:
+                recorder.recorded(counter, recorded, key)
+        return result
+
+    return call

@@ -1,0 +1,187 @@
+"""Control-flow verbs on jax.lax, for code that is being traced.
+
+`jax.lax` traces bodies and branches as pure functions; variables they assign are found while tracing and then passed
+through the construct beside the user's own state.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from pytest_graphmode.backends import trees
+from pytest_graphmode.backends.jax import reversible
+from pytest_graphmode.backends.jax.variables import Frame, Signal, Variable, VariableSpace
+from pytest_graphmode.errors import UnsupportedError
+
+_Variables: TypeAlias = tuple[Variable, ...]
+_Carry: TypeAlias = tuple[tuple[Any, ...], list[Any]]
+"""What a construct passes through: the user's tensors, and the values of variables that its bodies assign."""
+
+
+class _Escaped(Signal):
+    """From a body to its verb: it assigned variables that the construct does not pass through yet."""
+
+    def __init__(self, variables: Sequence[Variable]) -> None:
+        self.variables = tuple(variables)
+
+
+class LaxVerbs:
+    """The verbs of `Mode`, as while_loop, fori_loop, scan, cond and switch of jax.lax."""
+
+    variables: VariableSpace
+
+    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
+        split = len(state)
+
+        def construct(carried: _Variables) -> Any:
+            def holds(now: list[Any]) -> Any:
+                going = self._pure(carried, now[split:], lambda: cond(tuple(now[:split])))
+                return jnp.asarray(_array(going), dtype=bool)
+
+            def advance(now: list[Any]) -> list[Any]:
+                after, values = self._traced(carried, now[split:], lambda: body(tuple(now[:split])))
+                return [*_arrays(after), *values]
+
+            final = reversible.while_loop(holds, advance, [*_arrays(state), *self._read(carried)])
+            self._carry_out(carried, final[split:])
+            return tuple(final[:split])
+
+        return self._threading(construct)
+
+    def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
+        if isinstance(lower, int) and isinstance(upper, int):
+            return self._counted(lower, upper, body, state)
+        lower, upper = _array(lower), _array(upper)
+
+        def advance(now: tuple[Any, ...]) -> tuple[Any, ...]:
+            return (now[0] + 1, *body(now[0], now[1:]))
+
+        return self.while_loop(lambda now: now[0] < upper, advance, (jnp.asarray(lower), *state))[1:]
+
+    def _counted(self, lower: int, upper: int, body: Callable[[Any, Any], Any], state: Any) -> Any:
+        """A loop of known length, which is a scan in JAX."""
+
+        def construct(carried: _Variables) -> Any:
+            def advance(index: Any, carry: _Carry) -> _Carry:
+                after, values = self._traced(carried, carry[1], lambda: body(index.astype(jnp.int32), carry[0]))
+                return _arrays(after), values
+
+            final, values = jax.lax.fori_loop(lower, upper, advance, (_arrays(state), self._read(carried)))
+            self._carry_out(carried, values)
+            return final
+
+        return self._threading(construct)
+
+    def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
+        outputs = _Outputs()
+
+        def construct(carried: _Variables) -> tuple[Any, Any]:
+            def advance(carry: _Carry, x: tuple[Any, ...]) -> tuple[_Carry, list[Any]]:
+                (after, y), values = self._traced(carried, carry[1], lambda: f(carry[0], x))
+                return (_arrays(after), values), outputs.flatten(y)
+
+            (final, values), ys = jax.lax.scan(advance, (_arrays(init), self._read(carried)), _arrays(xs))
+            self._carry_out(carried, values)
+            return final, outputs.unflatten(ys)
+
+        carry, ys = self._threading(construct)
+        return carry, ys
+
+    def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        return self._branching(functools.partial(_cond, _array(pred)), (true_fn, false_fn), operands)
+
+    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+        return self._branching(functools.partial(jax.lax.switch, _array(index)), branches, operands)
+
+    def _branching(
+        self,
+        choose: Callable[[Sequence[Callable[..., Any]], _Carry], Any],
+        branches: Sequence[Callable[..., Any]],
+        operands: Sequence[Any],
+    ) -> Any:
+        outputs = _Outputs()
+
+        def construct(carried: _Variables) -> Any:
+            def traced(branch: Callable[..., Any]) -> Callable[[_Carry], tuple[list[Any], list[Any]]]:
+                def run(carry: _Carry) -> tuple[list[Any], list[Any]]:
+                    result, values = self._traced(carried, carry[1], lambda: branch(*carry[0]))
+                    return outputs.flatten(result), values
+
+                return run
+
+            found, values = choose([traced(branch) for branch in branches], (_arrays(operands), self._read(carried)))
+            self._carry_out(carried, values)
+            return outputs.unflatten(found)
+
+        return self._threading(construct)
+
+    # Variables.
+
+    def _threading(self, construct: Callable[[_Variables], Any], carried: _Variables = ()) -> Any:
+        """Build a construct; once more with the variables that its bodies turn out to assign."""
+        try:
+            return construct(carried)
+        except _Escaped as escaped:
+            more = escaped.variables
+        return self._threading(construct, carried + more)
+
+    def _traced(
+        self, carried: Sequence[Variable], values: Sequence[Any], body: Callable[[], Any]
+    ) -> tuple[Any, list[Any]]:
+        """What `body` returns, and the values it leaves in the variables that are passed through."""
+        frame = Frame(dict(zip(carried, values, strict=True)))
+        with self.variables.opened(frame):
+            result = body()
+        known = set(map(id, carried))
+        escaped = [variable for variable in frame.assigned if id(variable) not in known]
+        if escaped:
+            raise _Escaped(escaped)
+        return result, [frame.values[variable] for variable in carried]
+
+    def _pure(self, carried: Sequence[Variable], values: Sequence[Any], condition: Callable[[], Any]) -> Any:
+        frame = Frame(dict(zip(carried, values, strict=True)))
+        with self.variables.opened(frame):
+            result = condition()
+        if frame.assigned:
+            raise UnsupportedError("the cond of a while_loop can't assign variables in jax: assign them in its body")
+        return result
+
+    def _read(self, carried: Sequence[Variable]) -> list[Any]:
+        return [variable.value for variable in carried]
+
+    def _carry_out(self, carried: Sequence[Variable], values: Sequence[Any]) -> None:
+        self.variables.carry_out(list(zip(carried, values, strict=True)))
+
+
+class _Outputs:
+    """The tree that all branches, or all steps of a scan, return."""
+
+    def __init__(self) -> None:
+        self._spec: Any = None
+
+    def flatten(self, tree: Any) -> list[Any]:
+        leaves, spec = trees.flatten(tree)
+        if self._spec not in (None, spec):
+            raise TypeError(f"the branches of a cond or switch return different trees: {self._spec} and {spec}")
+        self._spec = spec
+        return [_array(leaf) for leaf in leaves]
+
+    def unflatten(self, leaves: list[Any]) -> Any:
+        return trees.unflatten(self._spec, leaves)
+
+
+def _cond(pred: Any, branches: Sequence[Callable[..., Any]], operand: _Carry) -> Any:
+    return jax.lax.cond(pred, *branches, operand)
+
+
+def _array(leaf: Any) -> Any:
+    return leaf.value if isinstance(leaf, Variable) else leaf
+
+
+def _arrays(tensors: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(_array(tensor) for tensor in tensors)

@@ -1,0 +1,1 @@
+"""What a test can assert: values, control flow, gradients and counts."""

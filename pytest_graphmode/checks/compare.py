@@ -1,0 +1,257 @@
+"""The one place that compares values: two trees of NumPy arrays and Python values, leaf by leaf.
+
+Called by agreement, by the control-flow checks and by whatever else says that two results should be the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from pytest_graphmode.backends import trees
+from pytest_graphmode.checks.tolerances import Table, looser
+
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
+Array = np.ndarray[Any, Any]
+
+_HALF: Final = frozenset(["float16", "bfloat16"])
+_KINDS: Final = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "c": "complex"}
+_TINY: Final = 1e-290
+_NOTHING: Final = "nothing there"
+_REASONS: Final = {
+    "structure": "the structures differ",
+    "shape": "the shapes differ",
+    "dtype": "the kinds of dtype differ (boolean, integer, floating, complex)",
+}
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The first leaf at which two trees differ.
+
+    Attributes:
+        path: where the leaf is, `grads['w'][0]`.
+        kind: what differs: `structure`, `shape`, `dtype` or `value`.
+        actual, expected: the two scalars at `index`; for any other kind than `value`, a description of the leaves.
+        index: the element that exceeds its tolerance the most; empty for a scalar.
+        difference: the absolute difference of the two scalars, NaN where there is none.
+        relative: the same relative to `expected`, NaN where that is zero or not finite.
+        rtol, atol: the tolerance: `difference <= atol + rtol * abs(expected)` would do.
+        mismatched, total: how many elements of the leaf differ, and how many it has.
+    """
+
+    path: str
+    kind: str
+    actual: object
+    expected: object
+    index: tuple[int, ...] = ()
+    difference: float = float("nan")
+    relative: float = float("nan")
+    rtol: float = 0.0
+    atol: float = 0.0
+    mismatched: int = 0
+    total: int = 0
+
+    def __str__(self) -> str:
+        return self.describe("got", "expected")
+
+    def describe(self, actual: str, expected: str) -> str:
+        """The mismatch in one line, the two sides under these names."""
+        where = f"{self.path} at {list(self.index)}" if self.index else self.path
+        both = f"{where}: {actual} {self.actual!s}, {expected} {self.expected!s}"
+        if self.kind in _REASONS:
+            return f"{both}: {_REASONS[self.kind]}"
+        return f"{both}{self._size()}; {self._allowed()}{self._spread()}"
+
+    def _size(self) -> str:
+        if np.isnan(self.difference):
+            return ""
+        relative = "" if np.isnan(self.relative) else f" (relative {self.relative:.3g})"
+        return f": they differ by {self.difference:.6g}{relative}"
+
+    def _allowed(self) -> str:
+        if not self.rtol and not self.atol:
+            return "they must be equal"
+        return f"allowed are rtol {self.rtol:g} and atol {self.atol:g}"
+
+    def _spread(self) -> str:
+        return f"; {self.mismatched} of {self.total} elements differ, this one the most" if self.total > 1 else ""
+
+
+def first_mismatch(
+    actual: Any, expected: Any, *, rtol: float | None = None, atol: float | None = None, root: str = "result"
+) -> Mismatch | None:
+    """Where two trees of NumPy arrays and Python values differ first, None where they agree.
+
+    Floating and complex values agree within `atol + rtol * abs(expected)`, by default from torch.testing's table, the
+    looser of the two sides; NaN agrees with NaN and an infinity with the same infinity. Everything else (integers,
+    booleans, None, strings) has to be equal, whatever the tolerances. A list agrees with a tuple of equal elements,
+    and int32 with int64, but no integer with a floating value.
+
+    Args:
+        actual, expected: trees; a leaf that belongs to a framework has to be converted by the caller.
+        rtol, atol: instead of the table's, each on its own.
+        root: the name that paths in the message begin with.
+    """
+    there, wanted = dict(trees.paths(actual, root)), dict(trees.paths(expected, root))
+    return first_leaf_mismatch(there, wanted, rtol=rtol, atol=atol)
+
+
+def first_leaf_mismatch(
+    actual: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    computed_in: Sequence[str] = ("float64",),
+    devices: Sequence[str] = ("cpu",),
+    table: Table | None = None,
+) -> Mismatch | None:
+    """`first_mismatch` of two trees that are flat already: leaves by their paths.
+
+    Args:
+        computed_in: the dtypes that the two sides were computed in, or one for both. Python floats count as the
+            looser of them. Where it is a half-precision type, arrays are held to no more than its tolerance either,
+            since frameworks hand out bfloat16 as float32.
+        devices: the devices that the two sides were computed on, or one for both.
+        table: the project's own tolerances, which beat torch.testing's and yield to `rtol` and `atol`.
+    """
+    tolerance = _Tolerance(rtol, atol, _both(computed_in), _both(devices), table or {})
+    for path, leaf in expected.items():
+        if path not in actual:
+            return Mismatch(path, "structure", _NOTHING, _describe(leaf))
+        found = _leaf_mismatch(path, actual[path], leaf, tolerance)
+        if found is not None:
+            return found
+    extra = next((path for path in actual if path not in expected), None)
+    return None if extra is None else Mismatch(extra, "structure", _describe(actual[extra]), _NOTHING)
+
+
+@dataclass(frozen=True)
+class _Tolerance:
+    """What the caller asked for, None for the tables', and what the two sides were computed in and on."""
+
+    rtol: float | None
+    atol: float | None
+    dtypes: tuple[str, str]
+    devices: tuple[str, str]
+    table: Table
+
+    def of(self, actual: Any, expected: Any) -> tuple[float, float]:
+        """`rtol, atol` for two floating leaves: the looser of their dtypes' and devices', each on its own."""
+        sides = zip((actual, expected), self.dtypes, self.devices, strict=True)
+        rtol, atol = looser(
+            [(name, device) for leaf, dtype, device in sides for name in _dtypes(leaf, dtype)], self.table
+        )
+        return rtol if self.rtol is None else self.rtol, atol if self.atol is None else self.atol
+
+
+def _dtypes(leaf: Any, computed_in: str) -> set[str]:
+    """The dtypes whose tolerance a leaf may have."""
+    if not isinstance(leaf, (np.ndarray, np.generic)):
+        return {computed_in}
+    return {leaf.dtype.name, *_HALF.intersection([computed_in])}
+
+
+def _both(names: Sequence[str]) -> tuple[str, str]:
+    return names[0], names[-1]
+
+
+def _leaf_mismatch(path: str, actual: Any, expected: Any, tolerance: _Tolerance) -> Mismatch | None:
+    kinds = _kind(actual), _kind(expected)
+    if None in kinds:
+        same = kinds == (None, None) and _equal(actual, expected)
+        return None if same else Mismatch(path, "value", _spelled(actual), _spelled(expected))
+    described = _describe(actual), _describe(expected)
+    a, b = np.asarray(actual), np.asarray(expected)
+    if a.shape != b.shape:
+        return Mismatch(path, "shape", *described)
+    if kinds[0] != kinds[1]:
+        return Mismatch(path, "dtype", *described)
+    if kinds[0] in ("floating", "complex"):
+        return _close(path, a, b, *tolerance.of(actual, expected))
+    return _exact(path, a, b)
+
+
+def _kind(leaf: Any) -> str | None:
+    """What sort of number a leaf holds, None for anything that is none."""
+    if not isinstance(leaf, (np.ndarray, np.generic, bool, int, float, complex)):
+        return None
+    dtype = np.asarray(leaf).dtype
+    if dtype.kind == "V":  # ml_dtypes' bfloat16, float8_..., int4, uint4
+        return "floating" if "float" in dtype.name else "integer" if "int" in dtype.name else None
+    return _KINDS.get(dtype.kind)
+
+
+def _equal(actual: Any, expected: Any) -> bool:
+    """Whether leaves that are no numbers are equal; arrays of text or objects element by element."""
+    if isinstance(actual, np.ndarray) or isinstance(expected, np.ndarray):
+        return bool(np.array_equal(actual, expected))
+    return bool(actual == expected)
+
+
+def _exact(path: str, a: Array, b: Array) -> Mismatch | None:
+    differ = np.asarray(a != b)
+    if not differ.any():
+        return None
+    distance = np.abs(a.astype(np.float64) - b.astype(np.float64))
+    index = _position(np.where(differ, distance, -1.0))
+    # In Python's integers, since neighbours beyond 2**53 are the same float64.
+    difference = abs(int(a[index]) - int(b[index]))
+    return _value_mismatch(path, a, b, index, float(difference), differ, 0.0, 0.0)
+
+
+def _close(path: str, a: Array, b: Array, rtol: float, atol: float) -> Mismatch | None:
+    wide = np.result_type(np.complex128 if a.dtype.kind == "c" or b.dtype.kind == "c" else np.float64)
+    x, y = (side if side.dtype.itemsize > wide.itemsize else side.astype(wide) for side in (a, b))
+    with np.errstate(all="ignore"):
+        distance = np.abs(x - y)
+        allowed = atol + rtol * np.abs(y)
+        equal = (x == y) | (np.isnan(x) & np.isnan(y))
+        differ = np.asarray(~(equal | (np.isfinite(y) & (distance <= allowed))))
+        if not differ.any():
+            return None
+        excess = np.nan_to_num(distance / np.maximum(allowed, _TINY), nan=np.inf, posinf=np.inf)
+        index = _position(np.where(differ, excess, -1.0))
+        return _value_mismatch(path, a, b, index, float(distance[index]), differ, rtol, atol)
+
+
+def _position(score: Array) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(score)), score.shape))
+
+
+def _value_mismatch(
+    path: str, a: Array, b: Array, index: tuple[int, ...], difference: float, differ: Array, rtol: float, atol: float
+) -> Mismatch:
+    size = float(abs(b[index]))
+    finite = np.isfinite(difference) and np.isfinite(size)
+    return Mismatch(
+        path,
+        "value",
+        a[index],
+        b[index],
+        index,
+        difference if finite else float("nan"),
+        difference / size if finite and size else float("nan"),
+        rtol,
+        atol,
+        int(differ.sum()),
+        differ.size,
+    )
+
+
+def _describe(leaf: Any) -> str:
+    """`float32[32, 3]`, or the value itself where it is no array."""
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return f"{leaf.dtype.name}{list(leaf.shape)}"
+    return _spelled(leaf)
+
+
+def _spelled(leaf: Any) -> str:
+    """A leaf that is no number, cut where it is long."""
+    text = _describe(leaf) if isinstance(leaf, (np.ndarray, np.generic)) and _kind(leaf) else repr(leaf)
+    return text if len(text) <= 60 else f"{text[:57]}..."

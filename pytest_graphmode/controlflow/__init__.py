@@ -1,5 +1,0 @@
-"""Loops and branches of every backend: the verbs of the handle, and the checks of what graphs made of them."""
-
-from pytest_graphmode.controlflow.verbs import Verbs
-
-__all__ = ["Verbs"]

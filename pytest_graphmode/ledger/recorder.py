@@ -1,0 +1,218 @@
+"""Turns what event sources report into a history: which builds belong together, which are rebuilds, and why.
+
+The outermost `watch`, or a test, is a recorder of its own, opened by `watcher.py`: it decides what counts as a rebuild.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from pytest_graphmode.ledger.causes import History
+from pytest_graphmode.ledger.identity import Identity, call_site
+from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak, GraphBuild, GraphLedger
+from pytest_graphmode.ledger.tally import EagerCounter
+
+_NEW_STRUCTURE: Final = "accept one graph per structure, or fix what the structure depends on"
+
+
+def _new_structure(counter: EagerCounter, nodes: int) -> tuple[Cause, ...]:
+    """Why a recorded graph is unlike those before it, as far as an eager framework tells; empty for the first."""
+    if not counter.sizes:
+        return ()
+    before = list(counter.sizes.values())[-1]
+    other = " of another structure" if before == nodes else ""
+    return (Cause("structure", "the recorded graph", f"{before} nodes", f"{nodes} nodes{other}", _NEW_STRUCTURE),)
+
+
+class _Function:
+    """A function in one recorder: the number that its builds have in common, and what was built of it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.history = History()
+
+
+class Recorder:
+    """The outermost scope of watching: a test, or a `watch` outside one. Its ledgers share one history."""
+
+    def __init__(self, *, structures: bool = False, on_build: Callable[[GraphBuild], object] | None = None) -> None:
+        self.structures = structures
+        self.guards: list[Callable[[], object]] = []
+        self._on_build = on_build
+        self._lock = threading.RLock()
+        self._places: dict[Hashable, _Function] = {}
+        self._functions: list[_Function] = []
+        self._counters: list[EagerCounter] = []
+        self.ledger = GraphLedger()
+        self._ledgers = [self.ledger]
+
+    def restart(self) -> None:
+        """Forget what was built so far: the test proper begins. Functions keep their groups, and so their counters."""
+        with self._lock:
+            for function in self._functions:
+                function.history = History()
+            self.ledger.clear()
+            for counter in self._counters:
+                counter.clear()
+                self.ledger.add_counter(counter)
+
+    def build(self, report: BuildReport) -> None:
+        """Add a build to the history.
+
+        Raises:
+            AssertionError: a block asked to be told at once of what exceeds its limits.
+        """
+        with self._lock:
+            self._add(self._classify(report))
+        self._guard()
+
+    def _guard(self) -> None:
+        for guard in self.guards:
+            guard()
+
+    def hidden(self) -> None:
+        """One of the plugin's own checks built or called a graph: in no count, but the test is not without graphs."""
+        for ledger in self._ledgers:
+            ledger.add_hidden()
+
+    def calls_unknown(self, backend: str, mode: str) -> None:
+        """The framework does not tell of the calls of this mode's graphs."""
+        for ledger in self._ledgers:
+            ledger.add_uncountable((backend, mode))
+
+    def note(self, text: str) -> None:
+        """Something beside the code under test went wrong, which must not reach the code."""
+        for ledger in self._ledgers:
+            ledger.add_note(text)
+
+    def call(self, backend: str, mode: str, function: str = "") -> None:
+        key = (backend, mode, function)
+        for ledger in self._ledgers:
+            ledger.add_call(key)
+
+    def eager_call(
+        self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
+    ) -> None:
+        """Tally a call of eager code that no `graphmode.function` wraps."""
+        with self._lock:
+            counter = self.counter(identity, backend, mode)
+            counter.calls += 1
+            if nodes:
+                structure = (self.structures and fingerprint()) or nodes
+                if structure in counter.structures:
+                    counter.structures[structure] += 1
+                else:
+                    self.recorded(counter, nodes, structure)
+
+    def graph_break(self, graph_break: GraphBreak) -> None:
+        with self._lock:
+            for ledger in self._ledgers:
+                ledger.add_break(graph_break)
+        self._guard()
+
+    def fallback(self, fallback: Fallback) -> None:
+        with self._lock:
+            for ledger in self._ledgers:
+                ledger.add_fallback(fallback)
+        self._guard()
+
+    def counter(self, identity: Identity, backend: str, mode: str) -> EagerCounter:
+        """The counter of an eagerly run function; equal functions share one."""
+        with self._lock:
+            number = self._function(identity, backend, mode).number
+            for counter in self._counters:
+                if counter.group == number:
+                    return counter
+            counter = EagerCounter(backend, mode, identity.name, identity.location, number)
+            self._counters.append(counter)
+            for ledger in self._ledgers:
+                ledger.add_counter(counter)
+            return counter
+
+    def recorded(self, counter: EagerCounter, nodes: int, structure: object) -> None:
+        """An eager call recorded a graph of a structure not seen before: it becomes an event."""
+        with self._lock:
+            causes = _new_structure(counter, nodes)
+            counter.sizes[structure] = nodes
+            counter.structures[structure] = counter.structures.get(structure, 0) + 1
+            build = GraphBuild(
+                function=counter.function,
+                location=counter.location,
+                backend=counter.backend,
+                mode=counter.mode,
+                group=counter.group,
+                number=counter.builds,
+                nodes=nodes,
+                call_site=call_site(),
+                causes=causes,
+                recorded=True,
+                again=bool(counter.builds > 1),
+                structure=str(structure),
+            )
+            self._add(build)
+
+    def open_ledger(self) -> GraphLedger:
+        with self._lock:
+            ledger = GraphLedger()
+            for counter in self._counters:
+                ledger.add_counter(counter)
+            self._ledgers.append(ledger)
+            return ledger
+
+    def close_ledger(self, ledger: GraphLedger) -> bool:
+        """End a ledger; whether any other is still open."""
+        with self._lock:
+            ledger.close()
+            self._ledgers.remove(ledger)
+            return bool(self._ledgers)
+
+    def _add(self, build: GraphBuild) -> None:
+        for ledger in self._ledgers:
+            ledger.add_build(build)
+        if self._on_build is not None:
+            try:
+                self._on_build(build)
+            except Exception as error:  # of another plugin: no concern of the code that is being traced
+                self.note(f"the hook pytest_graphmode_build raised {type(error).__name__}: {error}")
+
+    def _function(self, identity: Identity, backend: str, mode: str) -> _Function:
+        """The function of an identity: one of equal identity, else one not seen before."""
+        key = (backend, mode, identity.place)
+        function = self._places.get(key)
+        if function is None:
+            function = self._places[key] = _Function(len(self._functions) + 1)
+            self._functions.append(function)
+        return function
+
+    def _classify(self, report: BuildReport) -> GraphBuild:
+        function = self._function(report.identity, report.backend, report.mode)
+        history = function.history
+        again, new_object = bool(history.count) or report.existing, history.is_new_object(report)
+        causes = history.causes(report)
+        history.add(report)
+        return GraphBuild(
+            function=report.identity.name,
+            location=report.identity.location,
+            backend=report.backend,
+            mode=report.mode,
+            group=function.number,
+            number=history.count,
+            arguments=report.arguments,
+            nodes=report.nodes,
+            seconds=report.seconds,
+            call_site=report.call_site,
+            control_flow=report.control_flow,
+            causes=causes,
+            failed=report.failed,
+            internal=report.internal,
+            structure=report.structure,
+            resumed=report.resumed,
+            with_its_function=report.with_its_function,
+            again=again,
+            new_object=new_object and (report.of_others or not report.existing),
+            operations=report.operations,
+            file=report.identity.file,
+            graphless=report.graphless,
+        )

@@ -1,0 +1,96 @@
+"""What the variants of a test recorded with `graphmode.agree`, as NumPy copies: no tensor outlives its test.
+
+Filled through the handle, compared by `agreement.verdict`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pytest_graphmode.backends import trees
+from pytest_graphmode.select.variant import Variant
+
+if TYPE_CHECKING:
+    from pytest_graphmode.handle import Handle
+
+__tracebackhide__ = True  # in failures, the user's frames are of interest
+
+# The values recorded under each name, one entry for each time: the leaves of a tree by their paths.
+Recording = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a variant ran, and what it recorded.
+
+    Attributes:
+        outcome: of all phases together; an expected failure counts as skipped.
+        reason: why it was skipped, or the report of its failure.
+        sections: what pytest captured while it failed, by title.
+    """
+
+    variant: Variant
+    outcome: Literal["passed", "skipped", "failed"]
+    reason: str = ""
+    recording: Recording = field(default_factory=dict)
+    sections: tuple[tuple[str, str], ...] = ()
+
+
+def record(handle: Handle, values: dict[str, Any]) -> None:
+    """Add trees of values to the recording of the handle's variant; see `Handle.agree`.
+
+    Raises:
+        TypeError: nothing was given, or a leaf that is neither a number, an array, text nor None.
+        AssertionError: the test has no agreement item.
+        RuntimeError: called inside a traced function.
+    """
+    __tracebackhide__ = True
+    if not values:
+        raise TypeError("graphmode.agree needs the values to compare, each by a name: graphmode.agree(loss=loss)")
+    if handle.recording is None:
+        raise AssertionError(
+            "graphmode.agree records values for the agreement item of the test, and this test has none: "
+            "mark it (or its class or module) with @pytest.mark.graph_agree"
+        )
+    if handle._mode.static and handle._mode.inside():
+        raise _traced(next(iter(values)))
+    steps = {name: _copied(handle, name, tree) for name, tree in values.items()}
+    for name, step in steps.items():
+        handle.recording.setdefault(name, []).append(step)
+
+
+def _traced(path: str, reason: str = "") -> RuntimeError:
+    return RuntimeError(
+        f"graphmode.agree can't read the value of {path}{reason}: inside a traced function tensors are symbols of the "
+        "graph that have no values yet. Return it from the function and record what a call of the function gives"
+    )
+
+
+def _copied(handle: Handle, name: str, tree: Any) -> dict[str, Any]:
+    return {path: _leaf(handle, path, leaf) for path, leaf in trees.paths(tree, name)}
+
+
+def _leaf(handle: Handle, path: str, leaf: Any) -> Any:
+    """A leaf's values, copied; Python's numbers stay such, since they have no dtype."""
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        copy = np.array(leaf)
+    elif leaf is None or isinstance(leaf, (bool, int, float, complex, str, bytes)):
+        return leaf
+    else:
+        copy = _numpy(handle, path, leaf)
+    if not isinstance(copy, np.ndarray) or copy.dtype == object:
+        raise TypeError(
+            f"graphmode.agree compares numbers, arrays, tensors, text and None, and trees of them; "
+            f"{path} is a {type(leaf).__name__}"
+        )
+    return copy
+
+
+def _numpy(handle: Handle, path: str, leaf: Any) -> Any:
+    try:
+        return handle.numpy(leaf)
+    except Exception as error:  # each framework has an error of its own for a symbolic tensor
+        raise _traced(path, f", a {type(leaf).__name__} ({error})") from error

@@ -1,0 +1,1 @@
+"""One test: its variants collected, executed and judged."""

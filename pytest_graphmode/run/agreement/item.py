@@ -1,0 +1,209 @@
+"""The agreement item as pytest runs it, and what the variants before it leave for it.
+
+Called by the hooks of `plugin.py`; made by `collection.py`, judged by `verdict.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+# pytest has no public way to run an item without reporting it; plugins that repeat tests use this one too.
+from _pytest.runner import runtestprotocol
+
+from pytest_graphmode.run import beside, failing
+from pytest_graphmode.run.execute import REGISTRY, variant_of
+
+if TYPE_CHECKING:
+    from pytest_graphmode.records.recording import Recording, Run
+    from pytest_graphmode.select.markers import AgreeRequest
+    from pytest_graphmode.select.variant import Variant
+
+# On the items of variants: what this run of it recorded, and how it ended (None: not run in this process).
+RECORDING: Final = pytest.StashKey["Recording"]()
+RUN: Final = pytest.StashKey["Run | None"]()
+# On a variant that is being run for an agreement item, which alone is reported.
+_UNREPORTED: Final = pytest.StashKey[bool]()
+
+
+class Agreement(pytest.Function):
+    """`test_net[agreement]`: compares what the variants of `test_net` recorded, once it has run those that did not.
+
+    A function item whose function is the comparison, so that other plugins find what they read of test functions.
+    """
+
+    def __init__(self, *, variants: Sequence[pytest.Function], asked: AgreeRequest, **kwargs: Any) -> None:
+        self.variants = variants
+        self.asked = asked
+        self._left_out: set[pytest.Function] = set()
+        self._failed_here: Run | None = None
+        self._incomparable: str | None = None
+        self._skip: pytest.MarkDecorator | None = None
+        super().__init__(callobj=_in_place_of(variants[0].function, self._compare), **kwargs)
+        self.fixturenames = []  # those that the test uses without naming them are for its variants
+        # The marks of the function and of its other parameters, not those of one variant.
+        self.own_markers = [mark for mark in variants[0].own_markers if all(_has(item, mark) for item in variants)]
+
+    def select(self, selected: Collection[pytest.Item]) -> None:
+        """Note which items of this run were selected, and have the variants' records kept.
+
+        A variant that --deselect names is never run, and none that -k or -m left out beside others that they did not.
+        """
+        option = self.config.option
+        narrowed = (option.keyword or option.markexpr) and any(item in selected for item in self.variants)
+        for item in self.variants:
+            item.stash[RUN] = None
+            if item not in selected and (narrowed or item.nodeid.startswith(tuple(option.deselect or ["\0"]))):
+                self._left_out.add(item)
+
+    def prepare(self) -> None:
+        """Before this item is set up: run the variants that have not run; without two to compare, skip this item."""
+        from pytest_graphmode.run.agreement.verdict import incomparable
+
+        self._failed_here = None
+        if self._skip is not None:  # of an earlier attempt
+            self.own_markers.remove(self._skip.mark)
+        if not any(run is not None and run.outcome == "failed" for run in map(_run, self.variants)):
+            self._run_missing()
+        self._incomparable = None if self._failed_here else incomparable(self._runs(), self.asked)
+        self._skip = None
+        if self._incomparable is not None:
+            # As a mark, since pytest then reports the place of the test instead of a line in here.
+            self._skip = pytest.mark.skip(reason=beside.worker(self.config) + self._incomparable)
+            self.add_marker(self._skip)
+
+    def _run_missing(self) -> None:
+        for item in self.variants:
+            if _run(item) is None and item not in self._left_out:
+                self._run_one(item)
+                run = _run(item)
+                if run is not None and run.outcome == "failed":
+                    self._failed_here = run
+                    return
+
+    def _run_one(self, item: pytest.Function) -> None:
+        """Through the hook, since other plugins prepare in theirs what they use while an item runs."""
+        item.stash[_UNREPORTED] = True
+        try:
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=self)
+        finally:
+            del item.stash[_UNREPORTED]
+
+    def _runs(self) -> list[Run]:
+        from pytest_graphmode.records.recording import Run
+
+        left_out = {item: Run(_variant(item), "skipped", "deselected") for item in self._left_out}
+        runs = [_run(item) or left_out.get(item) for item in self.variants]
+        return [run for run in runs if run is not None]
+
+    def _compare(self) -> None:
+        from pytest_graphmode.run.agreement.verdict import brief, disagreement
+
+        __tracebackhide__ = True
+        if self._incomparable is not None:  # still here with -p no:skipping, which leaves the mark without effect
+            pytest.skip(self._incomparable)
+        if self._failed_here is not None:
+            run = self._failed_here
+            failing.fail(self, f"{run.variant} failed when it was run for this item:\n\n{run.reason}")
+        failure = disagreement(self._runs(), self.asked, self.config.stash[REGISTRY].settings.tolerances)
+        if failure is not None:
+            failing.fail(self, failure, brief(failure))
+
+    def add_captured(self, report: pytest.TestReport) -> None:
+        """Show what was captured of a variant that failed for this item, as --show-capture has it."""
+        if self._failed_here is not None and report.when == "call":
+            report.sections.extend(self._failed_here.sections)
+
+    def forget(self) -> None:
+        """When this item is torn down, drop the records: they may be large, and another attempt makes its own."""
+        for item in self.variants:
+            run = _run(item)
+            if run is not None:
+                run.recording.clear()
+            item.stash[RUN] = None
+
+
+def _in_place_of(function: Callable[..., object], compare: Callable[[], None]) -> Callable[[], None]:
+    """The comparison as a function with the place, name, text and attributes of the test's, and no fixtures."""
+
+    @functools.wraps(function)
+    def comparison() -> None:
+        __tracebackhide__ = True
+        compare()
+
+    comparison.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
+    return comparison
+
+
+def run_unreported(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a variant for its agreement item, before any plugin that would run it in a way of its own; None for others.
+
+    What forks or repeats items has done so with the agreement item, which this is a part of.
+    """
+    if _UNREPORTED not in item.stash:
+        return None
+    runtestprotocol(item, log=False, nextitem=nextitem)
+    return True
+
+
+def _variant(item: pytest.Item) -> Variant:
+    variant = variant_of(item)
+    assert variant is not None
+    return variant
+
+
+def _run(item: pytest.Item) -> Run | None:
+    return item.stash.get(RUN, None)
+
+
+def _has(item: pytest.Item, mark: pytest.Mark) -> bool:
+    return any(own is mark for own in item.own_markers)
+
+
+def fresh_recording(node: pytest.Item) -> Recording | None:
+    """Where a run of a variant records its values; None for a test that has no agreement item."""
+    if node.get_closest_marker("graph_agree") is None:
+        return None
+    node.stash[RECORDING] = {}
+    return node.stash[RECORDING]
+
+
+def note(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep how a variant ran, phase by phase, for its agreement item; without one its records go with it."""
+    if isinstance(item, Agreement):
+        item.add_captured(report)
+    elif RUN in item.stash and isinstance(item, pytest.Function):
+        before = None if report.when == "setup" else item.stash[RUN]
+        if before is None or before.outcome == "passed":
+            item.stash[RUN] = _noted(item, report)
+    elif report.when == "teardown" and RECORDING in item.stash:
+        item.stash[RECORDING].clear()
+
+
+def note_from_outside(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep that a variant failed in another process (pytest-forked), from where no record of it comes."""
+    from pytest_graphmode.records.recording import Run
+
+    if report.failed and item.stash.get(RUN, None) is None:
+        item.stash[RUN] = Run(_variant(item), "failed", report.longreprtext)
+
+
+def _noted(item: pytest.Function, report: pytest.TestReport) -> Run:
+    from pytest_graphmode.records.recording import Run
+
+    variant = _variant(item)
+    if report.failed:
+        return Run(variant, "failed", report.longreprtext, sections=tuple(report.sections))
+    if report.skipped:
+        return Run(variant, "skipped", _reason(report))
+    return Run(variant, "passed", recording=item.stash.get(RECORDING, {}))
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return f"expected to fail: {report.wasxfail}".removesuffix(": ")
+    return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr).removeprefix("Skipped: ")

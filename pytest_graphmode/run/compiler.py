@@ -1,0 +1,93 @@
+"""`--graph-compiler` while a run lasts: given to torch once somebody imports it, checked at its first use.
+
+Registered by `plugin.py` where the option is given. Which names torch knows only torch can tell, and Dynamo takes
+seconds to import; so a wrong one ends the run when Dynamo has been imported, with the exit code of a usage error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import Final, NoReturn
+
+import pytest
+
+from pytest_graphmode.ledger.importing import ImportWatch, complete
+
+# Where torch keeps the default since it can be set; it is imported with Dynamo.
+_REGISTRY: Final = "torch._dynamo.backends.registry"
+
+
+class Compiler:
+    """The compiler backend of a run, by name, and what says so: `--graph-compiler` or the ini file."""
+
+    def __init__(self, name: str, origin: str) -> None:
+        self._name = name
+        self._origin = origin
+        self._imports = ImportWatch({"torch", _REGISTRY}, self._imported)
+        self._failure: Exception | None = None
+        self._checked = False
+
+    def start(self) -> None:
+        self._imports.install()
+        for module in ("torch", _REGISTRY):
+            if complete(module):
+                self._imported(module)
+
+    def stop(self) -> None:
+        """Give torch its own default back."""
+        self._imports.remove()
+        if "torch" in sys.modules:
+            from pytest_graphmode.backends.torch.default_compiler import default
+
+            default.restore()
+
+    def _imported(self, module: str) -> None:
+        """In the middle of somebody's import statement, which must not fail for this."""
+        try:
+            from pytest_graphmode.backends.torch.default_compiler import default
+
+            default.use(self._name)
+        except Exception as error:
+            self._failure = error
+
+    def _problem(self) -> str | None:
+        """What is wrong with the name, once torch can tell."""
+        if self._failure is not None:
+            return str(self._failure)
+        if self._checked or not complete("torch._dynamo"):
+            return None
+        from pytest_graphmode.backends.torch.default_compiler import unknown
+
+        self._checked = True
+        return unknown(self._name)
+
+    def pytest_collection_finish(self) -> None:
+        problem = self._problem()
+        if problem is not None:
+            raise pytest.UsageError(f"{self._origin}={self._name}: {problem}")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        return (yield from self._checking(item.session))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        return (yield from self._checking(item.session))
+
+    def _checking(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Around a phase of a test, whose own failure would only repeat that there is no such compiler."""
+        try:
+            return (yield)
+        finally:
+            problem = self._problem()
+            if problem is not None:
+                _end(session, f"{self._origin}={self._name}: {problem}")
+
+
+def _end(session: pytest.Session, reason: str) -> NoReturn:
+    """End the run; a worker of xdist's by a failure, since its controller takes an exit for a crash."""
+    if not hasattr(session.config, "workerinput"):
+        pytest.exit(reason, returncode=pytest.ExitCode.USAGE_ERROR)
+    session.shouldfail = reason
+    raise pytest.fail.Exception(reason, pytrace=False) from None

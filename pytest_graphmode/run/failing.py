@@ -1,0 +1,61 @@
+"""Fails a test with a verdict of the plugin, at the test's own file and line.
+
+A verdict is found when the test's function has returned, so no frame of the user's is left that an exception could
+come from: without one, `--tb=line`, `--pdb` and editors would show a line of the plugin. Called by `execute.py`, by the
+fixtures of `plugin.py` and by the agreement item.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import pytest
+
+from pytest_graphmode.run import beside
+
+if TYPE_CHECKING:
+    from pytest_graphmode.ledger.ledger import GraphLedger
+
+_SAID: Final = pytest.StashKey[tuple[str, str]]()
+
+
+def fail(node: pytest.Item, text: str, brief: str | None = None) -> NoReturn:
+    """Fail a test with a text, and with a `brief` one for where pytest shows one line of each failure.
+
+    Raises:
+        pytest.fail.Exception: always, from a frame that stands where the test does.
+    """
+    __tracebackhide__ = True
+    who = beside.worker(node.config)
+    text, brief = who + text, who + (brief or text.partition("\n")[0])
+    node.stash[_SAID] = text, brief
+    failure = pytest.fail.Exception(text, pytrace=False)
+    path, line, _ = node.reportinfo()
+    # As template engines do it: code whose file and line are the test's, so that there is a frame at that place.
+    code = compile("\n" * (line or 0) + "raise failure", str(path), "exec")
+    exec(code.replace(co_name=getattr(node, "originalname", node.name)), _names(node), {"failure": failure})
+    raise AssertionError("not reached")
+
+
+def _names(node: pytest.Item) -> dict[str, object]:
+    """The globals of the test's module, for a debugger."""
+    return getattr(getattr(node, "module", None), "__dict__", {})
+
+
+def in_brief(text: str, ledger: GraphLedger) -> str:
+    """The verdict on a ledger in one line: the limits that were broken, the first with what caused a rebuild."""
+    first, *others = [line for line in text.splitlines() if not line.startswith(" ")]
+    causes = (build.cause.what for build in ledger.events if build.rebuild and build.cause is not None)
+    breaks = (f"graph break at {entry.where}" for entry in ledger.graph_breaks)
+    cause = next(chain(causes, breaks), "")
+    return "; ".join([f"{first}: {cause}" if cause else first, *others])
+
+
+def shorten(node: pytest.Item, report: pytest.TestReport) -> None:
+    """Put the brief text of a verdict before the whole one, where pytest shows the first line: summary, `--tb=line`."""
+    text, brief = node.stash.get(_SAID, ("", ""))
+    crash = getattr(report.longrepr, "reprcrash", None)
+    # By its text, since another attempt of a test that is run again may fail for a reason of its own.
+    if text and crash is not None and text in crash.message:
+        crash.message = text if text == brief else f"{brief}\n{text}"

@@ -1,0 +1,1 @@
+"""What runs: settings, registry, markers and variants of a run."""

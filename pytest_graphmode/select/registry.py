@@ -1,0 +1,103 @@
+"""The backends of a run: gathered from the discovery hook, checked, and loaded when a variant first needs one.
+
+Made by `item.configure`; everything that acts on a test asks it for backends and devices.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_graphmode.backends.base import BackendSpec
+
+if TYPE_CHECKING:
+    from pytest_graphmode.backends.base import Backend
+    from pytest_graphmode.select.settings import Settings
+
+
+class Registry:
+    """The one registered object of a pytest session: its settings, the backends there are and those loaded.
+
+    `params` keeps the parameters of tests that carry no marker of the plugin, which are the same for all of them.
+    """
+
+    def __init__(self, settings: Settings, specs: Mapping[str, BackendSpec]) -> None:
+        self.settings = settings
+        self.specs = specs
+        self.params: list[Any] | None = None
+        self._loaded: dict[str, Backend] = {}
+
+    def backend(self, name: str) -> Backend:
+        if name not in self._loaded:
+            self._loaded[name] = self.specs[name].load()
+        return self._loaded[name]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keyword names of backends and of their modes: `tf`, `tf_graph`, ..."""
+        return tuple(
+            key for spec in self.specs.values() for key in (spec.name, *(f"{spec.name}_{mode}" for mode in spec.modes))
+        )
+
+    def devices(self, name: str) -> tuple[str, ...]:
+        """The devices of a backend; only `cpu`, without importing it, where no other can be wanted or can be there."""
+        named = self.settings.devices or ()
+        # Intel's GPUs have no device node that tells them from a screen's, so that one is looked for if it is named.
+        possible = accelerator_present() or any(name.startswith("xpu") for name in named)
+        if named == ("cpu",) or not possible:
+            return ("cpu",)
+        return tuple(self.backend(name).devices())
+
+    def check_devices(self) -> None:
+        """Find devices named in the settings that are not there, or not on a backend that was named too.
+
+        Raises:
+            ValueError: with the devices that there are.
+        """
+        wanted = self.settings.devices
+        if wanted is None or not self.settings.backends:
+            return
+        present = {choice.name: self.devices(choice.name) for choice in self.settings.backends}
+        there = "; ".join(f"{name} has {', '.join(devices)}" for name, devices in present.items())
+        for device in wanted:
+            if not any(device in devices for devices in present.values()):
+                raise ValueError(f"there is no {self.settings.device_written(device)} here: {there}")
+        for choice in self.settings.backends:
+            if choice.explicit and not set(wanted) & set(present[choice.name]):
+                where = self.settings.origin("graph_backends")
+                raise ValueError(f"{choice.name} has none of these devices, but was named in {where}: {there}")
+
+
+def gather(found: Iterable[Iterable[BackendSpec]]) -> dict[str, BackendSpec]:
+    """The backends that the discovery hook's implementations returned, by name, the plugin's own first.
+
+    Raises:
+        TypeError: something else than backend specs was returned.
+        ValueError: two backends have one name.
+    """
+    specs: dict[str, BackendSpec] = {}
+    for group in found:
+        if not isinstance(group, (list, tuple)) or not all(isinstance(spec, BackendSpec) for spec in group):
+            raise TypeError(f"it must return a list of pytest_graphmode.BackendSpec, not {group!r}")
+        for spec in group:
+            if spec.name in specs:
+                raise ValueError(
+                    f"two backends are named {spec.name!r}: {specs[spec.name].target} and {spec.target}; "
+                    "a backend can't replace another, give the new one a name of its own"
+                )
+            specs[spec.name] = spec
+    return specs
+
+
+def accelerator_present() -> bool:
+    """Whether this machine can have a GPU: a device node of a driver, or macOS on arm64."""
+    if sys.platform == "darwin":
+        import platform
+
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return True
+    nodes = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/accel0")
+    return any(Path(node).exists() for node in nodes)

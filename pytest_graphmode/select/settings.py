@@ -1,0 +1,385 @@
+"""What the plugin adds to pytest's --help and --markers, and what was said there.
+
+Flags and ini values are resolved once, by `item.configure`, into a frozen `Settings`: command line beats ini beats
+default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import pytest
+
+from pytest_graphmode.backends.base import BackendSpec
+from pytest_graphmode.backends.names import DEFAULT_DTYPE, DTYPES, parse_device, parse_dtype, split
+
+T = TypeVar("T")
+
+DEFAULT_BACKENDS: Final = ("tf", "torch")
+_VALUES: Final = {
+    "graph_backends": (
+        "SPEC",
+        """comma list of BACKEND[:MODE[+MODE...]], e.g. tf,torch:eager+compile; all = every installed backend in every
+        mode (default: those of tf and torch that are installed, in their default modes)""",
+    ),
+    "graph_devices": ("LIST", "comma list of devices, e.g. cpu,gpu:0, or all (default: all)"),
+    "graph_dtypes": ("LIST", f"comma list of {', '.join(DTYPES)} (default: {DEFAULT_DTYPE})"),
+    "graph_seed": ("N", "seed of random, NumPy and the framework before each variant (default: 0)"),
+    "graph_compiler": (
+        "NAME",
+        """compiler backend of torch:compile variants (default: aot_eager), and, where it is given, of torch.compile
+        calls in anybody's code that name none""",
+    ),
+}
+_SWITCHES: Final = {
+    "graph_watch": "keep a ledger for every test of the run, also those that never heard of this plugin",
+    "graph_report": "print a table of what each test built, and the worst rebuilders with cause and hint",
+}
+_INI_ONLY: Final = {
+    "graph_per_object": (
+        "bool",
+        """tell functions apart by the objects they are bound to or close over too, for tests that build several models
+        of one class on purpose (default: false)""",
+    ),
+    "graph_within": (
+        "linelist",
+        "packages whose graph breaks count, others are listed apart (default: all packages)",
+    ),
+    "graph_tolerances": (
+        "linelist",
+        """the project's own tolerances of agreement and check_control_flow, a line each, e.g.
+        float32: rtol=1e-4 atol=1e-6, or gpu.bfloat16: rtol=0.02 (default: torch.testing's table)""",
+    ),
+}
+_WHEN: Final = "; when='torch<2.9' has it apply there only"
+_MARKERS: Final = (
+    "graphmode(backends=None, devices=None, dtypes=None): narrow the variants of a test, class or module",
+    f"""graph_rebuilds(count=None, *, at_most=None, per_object=None, when=None, **by_backend): how often graphs may be
+    built again during the test, e.g. graph_rebuilds(0), graph_rebuilds(tf=0, torch=499, torch_compile=0){_WHEN}""",
+    f"""graph_budget(*, builds=None, rebuilds=None, breaks=None, fallbacks=None, nodes=None, seconds=None,
+    internal=False, within=None, function=None, fresh=True, per_object=None, when=None): limits, each a number (the
+    most), a pair (least, most), or a dict of these by backend or backend_mode; internal=True counts the framework's own
+    machinery too, within='package' and function='name' look at these only, fresh=False keeps the caches that a fixture
+    warmed{_WHEN}""",
+    f"""graph_agree(*, rtol=None, atol=None, reference=None, when=None): adds an item that compares what the variants
+    recorded with graphmode.agree{_WHEN}""",
+    f"""graph_skip(variants, *, reason, when=None): skip the variants matching 'tf', 'tf:session', 'torch:compile@gpu',
+    'torch@gpu[bfloat16]'{_WHEN}""",
+    f"""graph_xfail(variants, *, reason, raises=None, strict=True, when=None): expect the variants matching 'tf',
+    'tf:session', 'torch:compile@gpu', 'torch@gpu[bfloat16]' to fail{_WHEN}""",
+)
+MARKER_NAMES: Final = tuple(description.partition("(")[0] for description in _MARKERS)
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """A selected backend; `modes` is None where none was named, `explicit` when a person named the backend."""
+
+    name: str
+    modes: tuple[str, ...] | None = None
+    explicit: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name}:{'+'.join(self.modes)}" if self.modes else self.name
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the options and ini values say.
+
+    Attributes:
+        devices: None for all.
+        seed: a non-negative int.
+        compiler: torch's compiler backend, None where nobody named one.
+        per_object: whether functions are told apart by object too, where a marker does not say.
+        within: the packages whose graph breaks count; empty for all.
+        tolerances: the project's own, by `dtype` or `device.dtype`; see `pytest_graphmode.checks.tolerances`.
+        origins: for each setting that somebody gave, where: `--graph-devices`, `graph_devices (in tox.ini)`.
+        written: what was given, as it was written.
+    """
+
+    backends: tuple[BackendChoice, ...] = ()
+    devices: tuple[str, ...] | None = None
+    dtypes: tuple[str, ...] = (DEFAULT_DTYPE,)
+    seed: int = 0
+    watch: bool = False
+    report: bool = False
+    compiler: str | None = None
+    per_object: bool = False
+    within: tuple[str, ...] = ()
+    tolerances: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, name: str) -> str:
+        """Where a setting comes from, for messages: the option's name where nobody gave it."""
+        return self.origins.get(name, flag(name))
+
+    def device_written(self, device: str) -> str:
+        """A device as somebody wrote it, with its name where that is another: `cuda (gpu:0)`."""
+        entries = (entry.strip() for entry in self.written.get("graph_devices", "").split(","))
+        written = next((one for one in entries if one not in ("", "all") and parse_device(one) == device), device)
+        return device if written == device else f"{written} ({device})"
+
+
+def flag(name: str) -> str:
+    """`--graph-seed` for `graph_seed`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("graphmode", "graphmode: TensorFlow, PyTorch and JAX variants of tests")
+    for name, (metavar, lines) in _VALUES.items():
+        text = _one_line(lines)
+        group.addoption(flag(name), metavar=metavar, default=None, help=text)
+        parser.addini(name, _sentence(text), type="string", default=None)
+    for name, text in _SWITCHES.items():
+        group.addoption(flag(name), action="store_true", help=text)
+        parser.addini(name, _sentence(text), type="bool", default=False)
+    for name, (kind, lines) in _INI_ONLY.items():
+        default: Any = False if kind == "bool" else []
+        parser.addini(name, _sentence(_one_line(lines)), type=kind, default=default)  # type: ignore[arg-type]
+
+
+def register_markers(config: pytest.Config) -> None:
+    for description in _MARKERS:
+        config.addinivalue_line("markers", _one_line(description))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def resolve(config: pytest.Config, specs: Mapping[str, BackendSpec]) -> Settings:
+    """The settings of a run.
+
+    Raises:
+        pytest.UsageError: a value is not legal; the message says where it was given, the legal ones and the hint.
+    """
+    given = _Given(config)
+    return Settings(
+        backends=given.value("graph_backends", lambda text: parse_backends(text, specs), default_backends(specs)),
+        devices=given.value("graph_devices", parse_devices, None),
+        dtypes=given.value("graph_dtypes", parse_dtypes, (DEFAULT_DTYPE,)),
+        seed=given.value("graph_seed", parse_seed, 0),
+        watch=given.switch("graph_watch"),
+        report=given.switch("graph_report"),
+        compiler=given.value("graph_compiler", parse_compiler, None),
+        per_object=bool(given.ini("graph_per_object")),
+        within=given.lines("graph_within", parse_within, ()),
+        tolerances=given.lines("graph_tolerances", _parse_tolerances, {}),
+        origins=given.origins,
+        written=given.written,
+    )
+
+
+class _Given:
+    """What was given where: the command line beats the ini file."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self.origins: dict[str, str] = {}
+        self.written: dict[str, str] = {}
+
+    def value(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        value = self._config.getoption(name)
+        if value is not None:
+            self.origins[name], self.written[name] = flag(name), value
+            return self._parsed(name, parse, value)
+        value = self.ini(name)
+        if value:
+            self.written[name] = value
+        return self._parsed(name, parse, value) if value else default
+
+    def switch(self, name: str) -> bool:
+        return bool(self._config.getoption(name) or self.ini(name))
+
+    def lines(self, name: str, parse: Callable[[Sequence[str]], T], default: T) -> T:
+        """A setting that stands in the ini file only, some lines of it."""
+        value = self.ini(name)
+        return self._parsed(name, parse, value) if value else default
+
+    def ini(self, name: str) -> Any:
+        """The ini file's value, of the type it was declared with."""
+        try:
+            value = self._config.getini(name)
+        # What pytest finds wrong with a bool names neither key nor file (a ValueError up to pytest 9.0).
+        except (TypeError, ValueError, pytest.UsageError) as error:
+            raise pytest.UsageError(f"{self._place(name)}: {error}") from None
+        if value:
+            self.origins[name] = self._place(name)
+        return value
+
+    def _place(self, name: str) -> str:
+        overridden = getattr(self._config.option, "override_ini", None) or ()
+        if any(entry.partition("=")[0] == name for entry in overridden):
+            return f"-o {name}"
+        return f"{name} (in {self._config.inipath})"
+
+    def _parsed(self, name: str, parse: Callable[[Any], T], value: Any) -> T:
+        try:
+            return parse(value)
+        except LineError as error:
+            raise pytest.UsageError(f"{self._place_of_line(name, error.line)}: {error}") from None
+        except ValueError as error:
+            raise pytest.UsageError(f"{self.origins[name]}={value}: {error}") from None
+
+    def _place_of_line(self, name: str, line: str) -> str:
+        """`graph_within (in tox.ini, line 3) 'a-b'`, the number where the line is found again."""
+        path, place = self._config.inipath, self.origins[name]
+        if path is not None and place.endswith(")"):
+            numbered = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            number = next((number for number, text in numbered if line in text), None)
+            if number is not None:
+                place = f"{place[:-1]}, line {number})"
+        return f"{place} {line!r}"
+
+
+class LineError(ValueError):
+    """What is wrong with one line of an ini value that has several."""
+
+    def __init__(self, line: str, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+def _parse_tolerances(lines: Sequence[str]) -> Mapping[str, tuple[float | None, float | None]]:
+    from pytest_graphmode.checks.tolerances import parse  # here, since pytest imports this module in every run
+
+    table: dict[str, tuple[float | None, float | None]] = {}
+    for line in lines:
+        try:
+            key, value = parse(line)
+            if key in table:
+                raise ValueError(f"{key} has a line already")
+        except ValueError as error:
+            raise LineError(line, str(error)) from None
+        table[key] = value
+    return table
+
+
+def parse_within(lines: Sequence[str]) -> tuple[str, ...]:
+    """Packages, one a line or several with commas.
+
+    Raises:
+        LineError: an entry can't be the name of a package or module.
+    """
+    found: dict[str, None] = {}
+    for line in lines:
+        for name in split(line, "packages"):
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise LineError(line, f"{name!r} is not a package: write names as in an import, mypackage.models")
+            found[name] = None
+    return tuple(found)
+
+
+def default_backends(specs: Mapping[str, BackendSpec]) -> tuple[BackendChoice, ...]:
+    """Those of `tf` and `torch` that are installed."""
+    names = [name for name in DEFAULT_BACKENDS if name in specs and specs[name].installed]
+    return tuple(BackendChoice(name, None, explicit=False) for name in names)
+
+
+def parse_backends(text: str, specs: Mapping[str, BackendSpec]) -> tuple[BackendChoice, ...]:
+    """`tf,torch:eager+compile` as choices, in the order given; `all` as every installed backend in every mode.
+
+    Raises:
+        ValueError: an unknown or missing backend, or an unknown mode, with the legal values and the hint.
+    """
+    entries = split(text, "backends")
+    choices = [parse_backend(entry, specs) for entry in entries if entry != "all"]
+    for choice in choices:
+        if not specs[choice.name].installed:
+            raise ValueError(f"{choice.name} is not installed: {specs[choice.name].hint}")
+    if "all" in entries:
+        named = {choice.name for choice in choices}
+        installed = (spec for spec in specs.values() if spec.installed)
+        return tuple(BackendChoice(spec.name, spec.modes, explicit=spec.name in named) for spec in installed)
+    if not choices:
+        raise ValueError(f"names no backend: write one of {', '.join(specs)}, or all")
+    return merged(choices, specs)
+
+
+def parse_backend(entry: str, specs: Mapping[str, BackendSpec]) -> BackendChoice:
+    """One `BACKEND[:MODE[+MODE...]]`.
+
+    Raises:
+        ValueError: an unknown backend or mode, with the legal ones.
+    """
+    name, colon, modes = (part.strip() for part in entry.partition(":"))
+    if name not in specs:
+        raise ValueError(f"unknown backend {name!r}: the backends are {', '.join(specs)}")
+    if not colon:
+        return BackendChoice(name)
+    named = tuple(dict.fromkeys(mode.strip() for mode in modes.split("+")))
+    for mode in named:
+        if mode not in specs[name].modes:
+            raise ValueError(f"unknown mode {mode!r} of {name}: its modes are {', '.join(specs[name].modes)}")
+    return BackendChoice(name, named)
+
+
+def merged(choices: Iterable[BackendChoice], specs: Mapping[str, BackendSpec]) -> tuple[BackendChoice, ...]:
+    """One choice a backend: `torch:eager,torch:compile` is `torch:eager+compile`, and `torch` beside it its default."""
+    by_name: dict[str, list[BackendChoice]] = {}
+    for choice in choices:
+        by_name.setdefault(choice.name, []).append(choice)
+    return tuple(BackendChoice(name, _modes(group, specs[name])) for name, group in by_name.items())
+
+
+def _modes(choices: Sequence[BackendChoice], spec: BackendSpec) -> tuple[str, ...] | None:
+    if all(choice.modes is None for choice in choices):
+        return None
+    return tuple(dict.fromkeys(mode for choice in choices for mode in choice.modes or (spec.default_mode,)))
+
+
+def parse_devices(text: str | Sequence[str]) -> tuple[str, ...] | None:
+    """A device list in one spelling, None for `all`.
+
+    Raises:
+        ValueError: an entry is not a device.
+    """
+    entries = split(text, "devices")
+    if not entries:
+        raise ValueError("names no device: write cpu, gpu:0, ... or all")
+    devices = tuple(dict.fromkeys(parse_device(entry) for entry in entries if entry != "all"))
+    return None if "all" in entries else devices
+
+
+def parse_dtypes(text: str | Sequence[str]) -> tuple[str, ...]:
+    """A dtype list.
+
+    Raises:
+        ValueError: an entry is not a floating dtype.
+    """
+    entries = split(text, "dtypes")
+    if not entries:
+        raise ValueError(f"names no dtype: the dtypes are {', '.join(DTYPES)}")
+    return tuple(dict.fromkeys(map(parse_dtype, entries)))
+
+
+def parse_seed(text: str) -> int:
+    """A seed.
+
+    Raises:
+        ValueError: not a non-negative integer below 2**32.
+    """
+    if not (text.isascii() and text.isdigit()) or int(text) >= 2**32:
+        raise ValueError("the seed must be an integer from 0 to 4294967295")
+    return int(text)
+
+
+def parse_compiler(text: str) -> str:
+    """The name of a compiler backend of torch; torch is asked whether there is one once somebody imports it.
+
+    Raises:
+        ValueError: no name at all.
+    """
+    name = text.strip()
+    if not name:
+        raise ValueError("names no compiler backend: write eager, aot_eager, inductor or another one that torch has")
+    return name

@@ -1,0 +1,322 @@
+"""What check_control_flow sees of Python's own `if`, `while` and `for`: with the line and the case to add."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+import numpy as np
+import pytest
+
+from pytest_graphmode.checks.statements import COLUMNS
+
+HERE = "tests/checks/test_statements.py"
+
+
+@pytest.fixture(autouse=True)
+def _no_nodes(mode):
+    mode.control_flow = {}
+
+
+def gaps(handle, fn, *arguments):
+    """The gaps that are left by cases of one argument each."""
+    with pytest.raises(AssertionError) as caught:
+        handle.check_control_flow(
+            fn, [argument if isinstance(argument, tuple) else (argument,) for argument in arguments]
+        )
+    lines = str(caught.value).splitlines()
+    assert lines[-1] == "or pass coverage=False"
+    return [line.strip() for line in lines[1:-1]]
+
+
+def passes(handle, fn, *arguments):
+    handle.check_control_flow(fn, [argument if isinstance(argument, tuple) else (argument,) for argument in arguments])
+
+
+def branch(x):
+    if x > 0:
+        return x * 2
+    return x - 1
+
+
+def line(fn, after):
+    return f"{HERE}:{fn.__code__.co_firstlineno + after}"
+
+
+@pytest.mark.parametrize(
+    ("case", "side", "verb"), [(1.0, "false", "does not hold"), (-1.0, "true", "holds")], ids=["true", "false"]
+)
+def test_a_side_of_an_if(eager, case, side, verb):
+    assert gaps(eager, branch, case) == [
+        f"the {side} side of `if x > 0` at {line(branch, 1)} was taken by no case: add a case in which `x > 0` {verb}"
+    ]
+    passes(eager, branch, 1.0, -1.0)
+    eager.check_control_flow(branch, [(case,)], coverage=False)
+
+
+def test_each_condition_of_a_chain_counts_where_it_is_reached(eager):
+    def chain(x):
+        if x > 2:
+            y = 1
+        elif x > 1:
+            y = 2
+        else:
+            y = 3
+        return y
+
+    assert len(gaps(eager, chain, 3)) == 1
+    assert [gap.partition("` at")[0] for gap in gaps(eager, chain, 3, 0)] == ["the true side of `if x > 1"]
+    passes(eager, chain, 3, 2, 0)
+
+
+@pytest.mark.skipif(not COLUMNS, reason="until 3.10 an instruction has no column")
+def test_branches_within_one_line(eager):
+    # fmt: off
+    def fn(x):
+        if x > 0: x = x + 1  # noqa: E701
+        y = 1 if x > 5 else 2
+        return x + y
+    # fmt: on
+
+    told = gaps(eager, fn, 1)
+    assert [gap.partition(" was")[0] for gap in told] == [
+        f"the false side of `if x > 0` at {line(fn, 1)}",
+        f"the true side of `if x > 5` at {line(fn, 2)}",
+    ]
+    passes(eager, fn, 1, 7, 0)
+    passes(eager, lambda x: x if x > 0 else -x, 1, -1)
+    told = gaps(eager, lambda x: x if x > 0 else -x, 1)  # not in the assert: pytest 8.2 moves what stands in one
+    assert len(told) == 1
+
+
+def halvings(n):
+    steps = 0
+    while n > 1:
+        n = n // 2
+        steps += 1
+        if steps == 5:
+            break
+    return steps
+
+
+def test_trips_of_a_while(eager):
+    passes(eager, halvings, 1, 2, 8, 1000)
+    place = line(halvings, 2)
+    (gap,) = gaps(eager, halvings, 2, 1000)
+    assert gap == (
+        f"`while n > 1` at {place} never ran zero times, it ran 1 to 5 times: add a case in which `n > 1` does not "
+        "hold from the start"
+    )
+    assert gaps(eager, halvings, 1, 2)[0] == (
+        f"`while n > 1` at {place} never ran several times, it ran 0 to 1 times: add a case in which it runs twice or "
+        "more"
+    )
+
+
+def total(n):
+    found = 0
+    for i in range(n):
+        found += i
+    return found
+
+
+def test_trips_of_a_for(eager):
+    passes(eager, total, 0, 3)
+    (gap,) = gaps(eager, total, 3)
+    assert gap == (
+        f"`for i in range(n)` at {line(total, 2)} never ran zero times, it ran 3 times: add a case in which there is "
+        "nothing in `range(n)`"
+    )
+    assert "never ran several times" in gaps(eager, total, 0, 1)[0]
+
+
+def test_each_time_that_a_loop_is_met_counts(eager):
+    def nested(n):
+        found = 0
+        for i in range(n):
+            for _ in range(i):
+                found += 1
+        return found
+
+    passes(eager, nested, 0, 3)  # the inner one runs 0, 1 and 2 times
+    assert len(gaps(eager, nested, 0, 1)) == 2
+
+
+def test_loops_that_no_case_can_change_are_exempt(eager):
+    layers = [lambda x: x + 1, lambda x: x * 2]
+
+    def fn(x, steps=3):
+        for layer in layers:
+            x = layer(x)
+        for _ in range(steps):
+            x = x + 1
+        for size in x.shape:
+            x = x * size
+        for _ in range(len(x)):
+            x = x + 1
+        for i in (1, 2):
+            x = x - i
+        while True:
+            x = x + 1
+            break
+        if __debug__:
+            x = x + 1
+        return x
+
+    passes(eager, fn, np.ones(2))
+    assert [gap.partition("` at")[0] for gap in gaps(eager, fn, (np.ones(2), 3))] == ["`for _ in range(steps)"]
+
+
+def test_what_follows_from_an_argument_counts(eager):
+    def fn(x):
+        many = 1
+        if x > 0:
+            many = 2
+        found = 0
+        for i in range(many):
+            found += i
+        return found
+
+    assert [gap.partition("` at")[0] for gap in gaps(eager, fn, 1, 0)] == ["`for i in range(many)"]
+
+
+class Model:
+    def __init__(self, layers):
+        self.layers = layers
+
+    def __call__(self, x):
+        for _ in range(self.layers):
+            x = self.step(x)
+        return x if x > 0 else -x
+
+    def step(self, x):
+        if x > 10:
+            return x
+        return x + 1
+
+
+def test_methods_partials_wrappers_and_callable_objects(eager):
+    model = Model(2)
+    assert "`if x > 10` at" in gaps(eager, model.step, 1)[0]
+    passes(eager, model.step, 1, 11)
+    passes(eager, functools.partial(Model.step, model), 1, 11)
+    assert len(gaps(eager, functools.partial(branch), 1)) == 1
+
+    @functools.wraps(branch)
+    def wrapper(x):
+        return branch(x)
+
+    assert "`if x > 0` at" in gaps(eager, wrapper, 1)[0]
+    if COLUMNS:
+        assert len(gaps(eager, model, 1)) == 1  # of its own code: not the method that it calls
+        passes(eager, model, 1, -5)
+
+
+def test_functions_inside_of_a_function_are_its_code_and_helpers_are_not(eager):
+    def outer(x):
+        def inner(z):
+            if z > 1:
+                return z
+            return z + 1
+
+        return inner(x)
+
+    assert "`if z > 1` at" in gaps(eager, outer, 1)[0]
+    passes(eager, outer, 1, 2)
+    passes(eager, lambda x: branch(x), 1)
+
+
+def test_callbacks_of_operators_count(static, mode):
+    mode.control_flow = {"while": 1}
+
+    def fn(n):
+        def body(n):
+            if n == 3:
+                return n - 2
+            return n - 1
+
+        return static.while_loop(lambda n: n > 0, body, (n,))[0]
+
+    passes(static, fn, 0, 5)
+    assert "`if n == 3` at" in gaps(static, fn, 0, 2)[0]
+
+
+def test_a_scan_over_nothing_covers_nothing(eager):
+    def fn(x):
+        def step(carry, row):
+            if row < 1:
+                return carry, row
+            return carry + 1, row
+
+        return eager.scan(step, 0, x)[0]
+
+    passes(eager, fn, np.zeros(0))
+    assert len(gaps(eager, fn, np.zeros(0), np.ones(2))) == 1
+    passes(eager, fn, np.array([0.0, 1.0]))
+
+
+def test_branches_that_a_run_leaves_by_an_exception_or_a_return(eager):
+    def fn(x):
+        for i in range(3):
+            if x > i:
+                continue
+            try:
+                if i > 0:
+                    raise KeyError
+            except KeyError:
+                return 5
+        return x
+
+    passes(eager, fn, 0, 1, 9)
+    assert "`if i > 0` at" in gaps(eager, fn, 1, 9)[0]
+
+
+def test_code_without_a_source_has_no_statements(eager):
+    namespace = {}
+    exec("def fn(x):\n    if x > 0:\n        return x\n    return -x", namespace)
+    passes(eager, namespace["fn"], 1)
+
+
+def test_a_tracer_goes_on_and_is_there_again(eager):
+    """A debugger's or coverage's: it sees the function's lines, and is the one in place when the check is over."""
+    seen = []
+
+    def tracer(frame, event, arg):
+        if frame.f_code is branch.__code__:
+            seen.append((event, frame.f_lineno))
+        return tracer
+
+    kept = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        passes(eager, branch, 1.0, -1.0)
+        assert sys.gettrace() is tracer
+    finally:
+        sys.settrace(kept)
+    assert {event for event, _ in seen} >= {"call", "line", "return"}
+    # Each case ran twice: by the mode, and plainly.
+    assert sum(event == "call" for event, _ in seen) == 4
+    assert len(gaps(eager, branch, 1.0)) == 1
+
+
+def test_the_function_runs_once_plainly_for_each_case(eager):
+    calls = []
+
+    def fn(x):
+        calls.append(type(x))
+        return x
+
+    eager.check_control_flow(fn, [(1.0,), (2.0,)])
+    assert len(calls) == 4
+    eager.check_control_flow(fn, [(1.0,), (2.0,)], reference=lambda x: x)
+    assert len(calls) == 8
+
+
+def test_an_error_of_the_function_in_plain_python_is_told(static):
+    def fn(x):
+        if not static._mode.static:
+            raise ValueError("mine, in plain Python")
+        return x
+
+    with pytest.raises(ValueError, match="mine, in plain Python"):
+        static.check_control_flow(fn, [(1.0,)])

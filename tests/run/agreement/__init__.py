@@ -1,0 +1,1 @@
+"""Tests of `pytest_graphmode.run.agreement`; only those of `test_frameworks` need a framework."""

@@ -1,0 +1,537 @@
+"""The agreement item in a run of pytest: what is collected, what it runs, and how it ends."""
+
+import pytest
+
+NET = """
+@agree
+def test_net(graphmode):
+    graphmode.agree(loss=graphmode.tensor(2.0))
+"""
+
+
+def outcomes(result):
+    """The outcome of every test by its name, `test_net[agreement]`."""
+    lines = (line.split(" ") for line in result.outlines if line.startswith("test_net.py::"))
+    return {line[0].removeprefix("test_net.py::"): line[1] for line in lines}
+
+
+def test_variants_that_agree_pass_and_so_does_the_item_after_them(project):
+    result = project.check(NET)
+    assert list(outcomes(result).items()) == [
+        ("test_net[ref-eager-cpu]", "PASSED"),
+        ("test_net[third-eager-cpu]", "PASSED"),
+        ("test_net[agreement]", "PASSED"),
+    ]
+    assert result.ret == 0
+
+
+def test_a_variant_that_is_off_fails_the_item_and_not_itself(project):
+    result = project.check(NET, backends="ref,third,off")
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*_ test_net?agreement? _*",
+            "off-eager-cpu does not agree with the reference, ref-eager-cpu:",
+            "  loss: off-eager-cpu 2.002, ref-eager-cpu 2.0: they differ by 0.002* (relative 0.001); allowed are rtol*",
+            "If the difference is rounding*",
+            "FAILED test_net.py::test_net?agreement? - *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*third-eager-cpu does not agree*")
+
+
+def test_the_marker_widens_the_tolerance(project):
+    # Of different lengths: Python takes a file of the same second and size for the one it has compiled.
+    text = NET.replace("@agree", "@pytest.mark.graph_agree(rtol={})")
+    project.check(text.format(1.1e-3), backends="ref,off").assert_outcomes(passed=3)
+    project.check(text.format(0.95e-3), backends="ref,off").assert_outcomes(passed=2, failed=1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "marker", "agrees"),
+    [
+        ("float32: rtol=1.1e-3", "agree", True),
+        ("float32: rtol=0.95e-3", "agree", False),
+        ("cpu.float32: rtol=1.1e-3", "agree", True),
+        ("gpu.float32: rtol=1.1e-3", "agree", False),
+        ("float64: rtol=1.1e-3", "agree", False),
+        ("float32: rtol=0.95e-3", "pytest.mark.graph_agree(rtol=1.1e-3)", True),
+        ("float32: rtol=1.1e-3", "pytest.mark.graph_agree(rtol=0.95e-3)", False),
+        ("float32: rtol=0 atol=3e-3", "pytest.mark.graph_agree(rtol=0)", True),
+    ],
+)
+def test_the_marker_beats_the_projects_tolerances_which_beat_the_default(project, lines, marker, agrees):
+    project.pytester.makeini(f"[pytest]\ngraph_tolerances =\n    {lines}\n")
+    result = project.check(NET.replace("agree\ndef", f"{marker}\ndef"), backends="ref,off")
+    result.assert_outcomes(passed=3 if agrees else 2, failed=0 if agrees else 1)
+
+
+def test_the_marker_chooses_the_reference(project):
+    text = NET.replace("@agree", "@pytest.mark.graph_agree(reference='off')")
+    result = project.check(text, backends="ref,third,off")
+    result.stdout.fnmatch_lines(["ref-eager-cpu does not agree with the reference, off-eager-cpu:"])
+    result.stdout.fnmatch_lines(["third-eager-cpu does not agree with the reference, off-eager-cpu:"])
+
+
+def test_a_reference_that_is_not_selected_skips_the_item(project):
+    result = project.check(NET.replace("@agree", "@pytest.mark.graph_agree(reference='off')"))
+    result.assert_outcomes(passed=2, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED [[]1] test_net.py:6: the reference off is not among the variants that ran*"])
+
+
+def test_a_series_is_compared_step_by_step(project):
+    result = project.check(
+        """
+        @agree
+        def test_net(graphmode):
+            for step in range(4):
+                wrong = graphmode.backend == "third" and step >= 2
+                graphmode.agree(loss=graphmode.tensor(1.0 + wrong * step))
+        """
+    )
+    result.stdout.fnmatch_lines(["  step 2, the first of 4 to differ: loss: third-eager-cpu 3.0, ref-eager-cpu 1.0: *"])
+
+
+def test_records_are_copies_of_the_moment(project):
+    result = project.check(
+        """
+        @agree
+        def test_net(graphmode):
+            weight = graphmode.variable([1.0])
+            graphmode.agree(before=weight)
+            graphmode.assign(weight, [2.0 if graphmode.backend == "ref" else 3.0])
+        """
+    )
+    result.assert_outcomes(passed=3)
+
+
+# Parameters, classes, marks.
+
+
+def test_every_set_of_other_parameters_has_an_item_of_its_own(project):
+    result = project.check(
+        """
+        @agree
+        @pytest.mark.parametrize("width", [3, 4])
+        def test_net(graphmode, width):
+            graphmode.agree(loss=graphmode.tensor(1.0) + (width == 4 and graphmode.backend == "third"))
+        """
+    )
+    assert list(outcomes(result).items()) == [
+        ("test_net[ref-eager-cpu-3]", "PASSED"),
+        ("test_net[ref-eager-cpu-4]", "PASSED"),
+        ("test_net[third-eager-cpu-3]", "PASSED"),
+        ("test_net[third-eager-cpu-4]", "PASSED"),
+        ("test_net[agreement-3]", "PASSED"),
+        ("test_net[agreement-4]", "FAILED"),
+    ]
+
+
+def test_stacked_parameters_and_parametrized_fixtures(project):
+    result = project.check(
+        """
+        @pytest.fixture(params=["small", "large"])
+        def size(request):
+            return request.param
+
+        @agree
+        @pytest.mark.parametrize("a, b", [(1, 2), (3, 4)])
+        @pytest.mark.parametrize("c", [5])
+        def test_net(graphmode, size, a, b, c):
+            graphmode.agree(loss=a, size=size)
+        """
+    )
+    items = [name for name in outcomes(result) if "agreement" in name]
+    assert sorted(items) == [
+        f"test_net[agreement-{size}-5-{a}-{b}]" for size in ("large", "small") for a, b in ((1, 2), (3, 4))
+    ]
+    result.assert_outcomes(passed=8 + 4)
+
+
+def test_a_parameter_that_reads_like_a_variant_splits_no_group(project):
+    result = project.check(
+        """
+        @pytest.fixture(params=["ref-eager-cpu", "agreement"])
+        def kind(request):
+            return request.param
+
+        @agree
+        @pytest.mark.parametrize("name", ["ref-eager-cpu", "third-eager-cpu"])
+        def test_net(graphmode, kind, name):
+            graphmode.agree(loss=1.0)
+        """
+    )
+    result.assert_outcomes(passed=8 + 4)
+    assert [name for name in outcomes(result) if name.startswith("test_net[agreement")] == [
+        "test_net[agreement-ref-eager-cpu-ref-eager-cpu]",
+        "test_net[agreement-ref-eager-cpu-third-eager-cpu]",
+        "test_net[agreement-agreement-ref-eager-cpu]",
+        "test_net[agreement-agreement-third-eager-cpu]",
+    ]
+
+
+def test_equal_parameters_have_groups_of_their_own(project):
+    result = project.check(
+        """
+        seen = []
+
+        @agree
+        @pytest.mark.parametrize("x", [1, 1])
+        def test_net(graphmode, x):
+            seen.append(graphmode.backend)
+            graphmode.agree(loss=float(seen.count(graphmode.backend)))
+        """
+    )
+    result.assert_outcomes(passed=6)
+
+
+def test_parameters_of_higher_scope_keep_items_behind_their_variants(project):
+    result = project.check(
+        """
+        runs = []
+
+        @pytest.fixture(scope="module", params=[1, 2])
+        def data(request):
+            runs.append(request.param)
+            return request.param
+
+        @agree
+        def test_net(graphmode, data):
+            graphmode.agree(loss=data)
+
+        @agree
+        def test_other(graphmode, data):
+            graphmode.agree(loss=data)
+
+        def test_runs():
+            assert sorted(runs) == [1, 2]
+        """
+    )
+    result.assert_outcomes(passed=2 * (4 + 2) + 1)
+    names = list(outcomes(result))
+    for name in names:
+        if "agreement" in name:
+            variants = [name.replace("agreement", backend + "-eager-cpu") for backend in ("ref", "third")]
+            assert names.index(name) > max(map(names.index, variants))
+
+
+def test_a_mark_on_a_class_or_module_is_for_the_tests_that_have_variants(project):
+    result = project.check(
+        """
+        pytestmark = agree
+
+        def test_plain():
+            pass
+
+        def test_net(graphmode):
+            graphmode.agree(loss=1.0)
+
+        class TestNet:
+            def test_net(self, graphmode):
+                graphmode.agree(loss=1.0)
+
+        @pytest.mark.graph_agree(rtol=1e-2)
+        class TestWide:
+            def test_plain(self):
+                pass
+
+            def test_net(self, graphmode):
+                graphmode.agree(loss=graphmode.tensor(1.0))
+        """,
+        backends="ref,off",
+    )
+    result.assert_outcomes(passed=2 + 3 * 3)
+    assert outcomes(result)["TestNet::test_net[agreement]"] == "PASSED"
+
+
+def test_marks_of_the_function_count_for_the_item_and_those_of_one_variant_do_not(project):
+    project.write(
+        """
+        @agree
+        @pytest.mark.slow
+        @pytest.mark.graph_skip("ref", reason="not here")
+        def test_net(graphmode):
+            graphmode.agree(loss=graphmode.tensor(1.0))
+
+        @agree
+        @pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.slow)])
+        def test_other(graphmode, n):
+            graphmode.agree(loss=1.0)
+        """
+    )
+    project.pytester.makeini("[pytest]\nmarkers = slow: takes long\n")
+    result = project.run("-m", "slow", backends="ref,third,off")
+    result.assert_outcomes(passed=2 + 3 + 1, skipped=1, failed=1, deselected=4)
+    result.stdout.fnmatch_lines(["Not compared: ref-eager-cpu was skipped (not here)."])
+    assert "test_other[agreement-2]" in outcomes(result)
+
+
+def test_a_mark_on_one_parameter_adds_one_item(project):
+    result = project.check(
+        """
+        @pytest.mark.parametrize("n", [1, pytest.param(2, marks=agree)])
+        def test_net(graphmode, n):
+            if n == 2:
+                graphmode.agree(loss=1.0)
+            else:
+                graphmode.numpy(1)
+        """
+    )
+    result.assert_outcomes(passed=5)
+
+
+# What is not an agreement.
+
+
+def test_agree_without_the_marker_fails_and_names_it(project):
+    result = project.check(
+        """
+        def test_net(graphmode):
+            graphmode.agree(loss=1.0)
+        """
+    )
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [">       graphmode.agree(loss=1.0)", "E   *mark it (or its class or module) with @pytest.mark.graph_agree"]
+    )
+
+
+def test_agree_without_values_is_a_wrong_call(project):
+    result = project.check(NET.replace("loss=graphmode.tensor(2.0)", ""))
+    result.stdout.fnmatch_lines(["E   *TypeError: graphmode.agree needs the values to compare, each by a name: *"])
+
+
+def test_nothing_recorded_fails_the_item(project):
+    result = project.check(NET.replace("graphmode.agree(loss=", "print("))
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["no variant recorded a value: call graphmode.agree(name=value) in the test, or *"])
+
+
+def test_different_sets_of_names_fail_the_item(project):
+    result = project.check(NET.replace("loss=", "**{graphmode.backend: 1.0}, loss="))
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["  ref: recorded by ref-eager-cpu, not by third-eager-cpu"])
+
+
+def test_one_variant_alone_skips_the_item(project):
+    result = project.check(NET, backends="ref")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        ["SKIPPED [[]1] test_net.py:6: fewer than two variants ran (ref-eager-cpu)*--graph-backends*"]
+    )
+
+
+def test_no_variant_at_all_is_one_skipped_item(project):
+    result = project.check(NET.replace("@agree", "@agree\n@pytest.mark.graphmode(backends='off')"))
+    result.assert_outcomes(skipped=1)
+
+
+def test_a_failed_variant_skips_the_item_by_name(project):
+    result = project.check(NET + "    assert graphmode.backend != 'third'\n")
+    result.assert_outcomes(passed=1, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        ["SKIPPED [[]1] test_net.py:6: third-eager-cpu failed, so the variants can't be compared: *"]
+    )
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_variant_whose_fixture_fails_skips_the_item(project, when):
+    result = project.check(
+        f"""
+        @pytest.fixture
+        def broken(graphmode):
+            assert ("before", graphmode.backend) != ({when!r}, "third")
+            yield
+            assert ("after", graphmode.backend) != ({when!r}, "third")
+
+        @agree
+        def test_net(graphmode, broken):
+            graphmode.agree(loss=1.0)
+        """
+    )
+    result.assert_outcomes(passed=1 + (when == "after"), errors=1, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED *third-eager-cpu failed*"])
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason"),
+    [
+        ("graph_skip('third', reason='not here')", "third-eager-cpu was skipped (not here)"),
+        ("graph_xfail('third', reason='known')", "third-eager-cpu was skipped (expected to fail: known)"),
+    ],
+)
+def test_skipped_and_expected_failures_are_left_out_and_named(project, mark, reason):
+    text = NET.replace("@agree", f"@agree\n@pytest.mark.{mark}")
+    project.write(text + "    assert graphmode.backend != 'third'\n")
+    result = project.run(backends="ref,third,off")
+    assert outcomes(result)["test_net[agreement]"] == "FAILED"
+    result.stdout.fnmatch_lines(["off-eager-cpu does not agree*", f"Not compared: {reason}."])
+    result.stdout.no_fnmatch_line("third-eager-cpu does not agree*")
+    result = project.run(backends="ref,third")
+    result.stdout.fnmatch_lines([f"SKIPPED *fewer than two variants ran (ref-eager-cpu)*; {reason}: *"])
+
+
+def test_a_variant_without_implementation_is_left_out(project):
+    result = project.check(
+        NET.replace("graphmode.tensor(2.0)", "graphmode.pick(ref=1.0, off=1.0)"), backends="ref,third,off"
+    )
+    result.assert_outcomes(passed=3, skipped=1)
+
+
+def test_a_test_expected_to_fail_leaves_its_item_skipped(project):
+    result = project.check(NET.replace("@agree", "@agree\n@pytest.mark.xfail") + "    assert False\n")
+    result.assert_outcomes(xfailed=2, skipped=1)
+
+
+def test_an_unexpected_pass_is_compared(project):
+    text = NET.replace("@agree", "@agree\n@pytest.mark.graph_xfail('off', reason='known', strict=False)")
+    result = project.check(text, backends="ref,off")
+    result.assert_outcomes(passed=1, xpassed=1, failed=1)
+
+
+def test_a_skipped_test_skips_its_item_for_the_same_reason(project):
+    result = project.check(NET.replace("@agree", "@agree\n@pytest.mark.skip(reason='later')"))
+    result.assert_outcomes(skipped=3)
+    result.stdout.fnmatch_lines(["SKIPPED [[]3] test_net.py:*: later"])
+
+
+def test_a_marked_test_without_the_fixture_is_an_error_of_collection(project):
+    result = project.check(
+        """
+        @agree
+        def test_net():
+            pass
+        """
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["test_net.py::test_net: @pytest.mark.graph_agree compares*give it the argument graphmode*"]
+    )
+
+
+@pytest.mark.parametrize("on", ["class", "method"])
+def test_unittest_is_refused_when_collected(project, on):
+    result = project.check(
+        f"""
+        import unittest
+
+        @(agree if {on!r} == "class" else lambda decorated: decorated)
+        class TestNet(unittest.TestCase):
+            @(agree if {on!r} == "method" else lambda decorated: decorated)
+            def test_net(self):
+                pass
+        """
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["TestNet*: @pytest.mark.graph_agree needs the graphmode fixture, which methods of unittest*"]
+    )
+
+
+def test_unittest_beside_is_left_alone(project):
+    project.check(
+        """
+        import unittest
+
+        class TestPlain(unittest.TestCase):
+            def test_plain(self):
+                pass
+        """
+        + NET.replace("\n", "\n        ")
+    ).assert_outcomes(passed=4)
+
+
+@pytest.mark.parametrize("arguments", ["rtol=-1", "reference='nothing'", "reference=3", "0.1", "tolerance=1"])
+@pytest.mark.parametrize("where", ["function", "parameter"])
+def test_wrong_arguments_of_the_marker_are_errors_of_collection(project, arguments, where):
+    mark = f"pytest.mark.graph_agree({arguments})"
+    result = project.check(
+        f"""
+        {"@" + mark if where == "function" else ""}
+        @pytest.mark.parametrize("x", [pytest.param(1{", marks=" + mark if where == "parameter" else ""})])
+        def test_net(graphmode, x):
+            pass
+        """
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["test_net.py::test_net*: @pytest.mark.graph_agree*"])
+
+
+def test_limits_of_the_test_are_not_the_items(project):
+    result = project.check(
+        """
+        @pytest.mark.graph_rebuilds(at_most=0)
+        class TestNet:
+            @agree
+            @pytest.mark.graph_budget(builds=1)
+            def test_net(self, graphmode):
+                graphmode.function(lambda x: x)(graphmode.tensor(1.0))
+                graphmode.agree(loss=1.0)
+        """
+    )
+    result.assert_outcomes(passed=3)
+
+
+def test_a_watched_run_does_not_watch_the_item(project):
+    result = project.check(NET, "--graph-watch", "--graph-report")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["2 watched tests built and called no graph"])
+
+
+def test_variants_that_a_plugin_replaced_are_the_ones_compared(project):
+    with (project.pytester.path / "conftest.py").open("a") as conftest:
+        conftest.write(REPLACING)
+    project.write(NET)
+    result = project.run("-k", "agreement", "-s")
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.fnmatch_lines(["*replaced ref*", "*replaced third*"])
+
+
+REPLACING = """
+
+class Replaced(pytest.Function):
+    def runtest(self):
+        print("replaced", self.callspec.params["graphmode"].backend)
+        super().runtest()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector):
+    made = yield
+    return [
+        Replaced.from_parent(
+            item.parent, name=item.name, callspec=item.callspec, originalname=item.originalname, callobj=item.obj
+        )
+        for item in made
+    ] if isinstance(made, list) else made
+"""
+
+
+def test_an_async_test_is_pytests_own_matter(project):
+    result = project.check(
+        """
+        @agree
+        async def test_net(graphmode):
+            graphmode.agree(loss=1.0)
+        """
+    )
+    result.assert_outcomes(failed=2, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED *ref-eager-cpu, third-eager-cpu failed*"])
+
+
+def test_records_do_not_outlive_their_item(project):
+    result = project.check(
+        NET
+        + """
+def test_freed(request):
+    from pytest_graphmode.run.agreement.item import RECORDING, RUN
+
+    items = [item for item in request.session.items if RECORDING in item.stash]
+    assert len(items) == 2
+    assert not any(item.stash[RECORDING] or item.stash.get(RUN, None) for item in items)
+"""
+    )
+    result.assert_outcomes(passed=4)
+    result = project.run("-k", "freed or eager")
+    result.assert_outcomes(passed=3, deselected=1)

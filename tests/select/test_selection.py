@@ -1,0 +1,140 @@
+"""Which variants are left of the selected ones, and the reason for none."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_graphmode.backends.base import BackendSpec
+from pytest_graphmode.select.markers import GraphmodeRequest
+from pytest_graphmode.select.registry import Registry
+from pytest_graphmode.select.selection import reason_for_none, select
+from pytest_graphmode.select.settings import BackendChoice, Settings
+
+SPECS = {
+    "tf": BackendSpec("tf", ("graph", "eager"), "graph", "json", ("tf",), "m:C", "pytest-graphmode[tf]"),
+    "torch": BackendSpec("torch", ("eager", "compile"), "eager", "json", ("torch",), "m:C", "pytest-graphmode[torch]"),
+    "jax": BackendSpec("jax", ("jit",), "jit", "no_such_framework", ("jax",), "m:C", "pytest-graphmode[jax]"),
+}
+TF, TORCH = BackendChoice("tf"), BackendChoice("torch")
+
+
+@pytest.fixture(autouse=True)
+def _no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
+
+
+def registry(*backends: BackendChoice, **settings: object) -> Registry:
+    return Registry(Settings(backends=backends, **settings), SPECS)  # type: ignore[arg-type]
+
+
+def ids(registry: Registry, request: GraphmodeRequest) -> list[str]:
+    return [variant.id for variant in select(registry, request)]
+
+
+def asked(*choices: BackendChoice, **fields: tuple[str, ...]) -> GraphmodeRequest:
+    return GraphmodeRequest(choices or None, **fields)
+
+
+@pytest.mark.parametrize(
+    ("selected", "request_", "expected"),
+    [
+        ([TF, TORCH], asked(), ["tf-graph-cpu", "torch-eager-cpu"]),
+        ([TORCH, TF], asked(), ["torch-eager-cpu", "tf-graph-cpu"]),
+        ([TF, TORCH], asked(TORCH), ["torch-eager-cpu"]),
+        ([TF, TORCH], asked(TORCH, TF), ["tf-graph-cpu", "torch-eager-cpu"]),
+        # No mode named for the run: the marker's, else the default.
+        ([TORCH], asked(BackendChoice("torch", ("compile",))), ["torch-compile-cpu"]),
+        ([TORCH], asked(BackendChoice("torch", ("compile", "eager"))), ["torch-compile-cpu", "torch-eager-cpu"]),
+        # Modes named for the run are narrowed by the marker's.
+        ([BackendChoice("torch", ("eager", "compile"))], asked(), ["torch-eager-cpu", "torch-compile-cpu"]),
+        ([BackendChoice("torch", ("eager", "compile"))], asked(TORCH), ["torch-eager-cpu", "torch-compile-cpu"]),
+        (
+            [BackendChoice("torch", ("eager", "compile"))],
+            asked(BackendChoice("torch", ("compile",))),
+            ["torch-compile-cpu"],
+        ),
+        ([BackendChoice("torch", ("eager",))], asked(BackendChoice("torch", ("compile",))), []),
+        ([TF], asked(TORCH), []),
+        ([], asked(), []),
+        ([TF], asked(devices=("cpu", "gpu:0")), ["tf-graph-cpu"]),
+        ([TF], asked(devices=("gpu:0",)), []),
+        ([TF], asked(dtypes=("float32",)), ["tf-graph-cpu"]),
+        ([TF], asked(dtypes=("float64",)), []),
+    ],
+)
+def test_selection(selected: list[BackendChoice], request_: GraphmodeRequest, expected: list[str]) -> None:
+    assert ids(registry(*selected), request_) == expected
+
+
+def test_the_order_is_backend_mode_device_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Registry, "devices", lambda self, name: ("cpu", "gpu:0"))
+    made = registry(TF, BackendChoice("torch", ("compile", "eager")), dtypes=("float64", "float32"))
+    assert ids(made, asked(devices=("gpu:0",))) == [
+        "tf-graph-gpu:0-float64",
+        "tf-graph-gpu:0",
+        "torch-compile-gpu:0-float64",
+        "torch-compile-gpu:0",
+        "torch-eager-gpu:0-float64",
+        "torch-eager-gpu:0",
+    ]
+    assert ids(registry(TF, devices=("cpu",)), asked()) == ["tf-graph-cpu"]
+
+
+@pytest.mark.parametrize(
+    ("registry_", "request_", "reason"),
+    [
+        (
+            registry(),
+            asked(),
+            (
+                "neither TensorFlow nor PyTorch is installed: "
+                "pip install pytest-graphmode[tf] or pip install pytest-graphmode[torch]"
+            ),
+        ),
+        (
+            registry(TF),
+            asked(BackendChoice("torch", ("compile",))),
+            (
+                "no variant is left of the selected ones: its marker asks for backends torch:compile, not tf; "
+                "run with --graph-backends=torch:compile"
+            ),
+        ),
+        (
+            registry(TF, BackendChoice("torch", ("eager",))),
+            asked(BackendChoice("torch", ("compile",))),
+            (
+                "no variant is left of the selected ones: its marker asks for backends torch:compile, "
+                "not tf,torch:eager; run with --graph-backends=torch:compile"
+            ),
+        ),
+        (
+            registry(TF),
+            asked(BackendChoice("jax")),
+            (
+                "no variant is left of the selected ones: its marker asks for backends jax, not tf; "
+                "pip install pytest-graphmode[jax] and run with --graph-backends=jax"
+            ),
+        ),
+        (
+            registry(TF),
+            asked(dtypes=("float64",)),
+            (
+                "no variant is left of the selected ones: its marker asks for dtypes float64, not float32; "
+                "run with --graph-dtypes=float64"
+            ),
+        ),
+        (
+            registry(TF, TORCH),
+            asked(TF, devices=("gpu:0",)),
+            "no variant is left of the selected ones: its marker asks for devices gpu:0 (tf has cpu)",
+        ),
+        (
+            registry(BackendChoice("tf", explicit=False), devices=("gpu:0",)),
+            asked(),
+            "no variant is left of the selected ones: tf has cpu, --graph-devices=gpu:0",
+        ),
+    ],
+)
+def test_the_reason_for_none_says_what_to_do(registry_: Registry, request_: GraphmodeRequest, reason: str) -> None:
+    assert select(registry_, request_) == []
+    assert reason_for_none(registry_, request_) == reason

@@ -1,0 +1,391 @@
+"""Flags and ini values: what they mean, which wins, and how mistakes read."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_graphmode.backends.base import BackendSpec
+from pytest_graphmode.run.execute import REGISTRY
+from pytest_graphmode.select.settings import (
+    BackendChoice,
+    Settings,
+    default_backends,
+    parse_backends,
+    parse_devices,
+    parse_dtypes,
+    parse_seed,
+)
+
+
+def spec(name: str, *modes: str, module: str = "json") -> BackendSpec:
+    return BackendSpec(name, modes, modes[0], module, (f"{name}-dist",), "module:Class", f"pytest-graphmode[{name}]")
+
+
+SPECS = {
+    "tf": spec("tf", "graph", "eager", "session"),
+    "torch": spec("torch", "eager", "compile"),
+    "jax": spec("jax", "jit", module="no_such_framework"),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tf", [BackendChoice("tf")]),
+        (" tf , torch ", [BackendChoice("tf"), BackendChoice("torch")]),
+        ("torch,tf", [BackendChoice("torch"), BackendChoice("tf")]),
+        ("torch:compile", [BackendChoice("torch", ("compile",))]),
+        ("torch:compile+eager", [BackendChoice("torch", ("compile", "eager"))]),
+        ("torch:eager,torch:compile", [BackendChoice("torch", ("eager", "compile"))]),
+        ("torch:compile,torch", [BackendChoice("torch", ("compile", "eager"))]),
+        ("torch,torch", [BackendChoice("torch")]),
+        ("torch:eager+eager", [BackendChoice("torch", ("eager",))]),
+    ],
+)
+def test_backends(text: str, expected: list[BackendChoice]) -> None:
+    assert parse_backends(text, SPECS) == tuple(expected)
+
+
+@pytest.mark.parametrize("text", ["all", " all ", "tf,all", "all,torch:compile"])
+def test_all_is_every_installed_backend_in_every_mode(text: str) -> None:
+    assert [str(choice) for choice in parse_backends(text, SPECS)] == ["tf:graph+eager+session", "torch:eager+compile"]
+
+
+def test_of_all_those_named_beside_it_are_explicit() -> None:
+    assert [choice.explicit for choice in parse_backends("all,torch:compile", SPECS)] == [False, True]
+
+
+def test_the_default_is_what_is_installed_of_tf_and_torch_in_default_modes() -> None:
+    assert [str(choice) for choice in default_backends(SPECS)] == ["tf", "torch"]
+    assert [str(choice) for choice in default_backends({**SPECS, "tf": spec("tf", "graph", module="absent")})] == [
+        "torch"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("keras", "unknown backend 'keras': the backends are tf, torch, jax"),
+        ("tf,", None),
+        (",", "names no backend: write one of tf, torch, jax, or all"),
+        ("", "names no backend: write one of tf, torch, jax, or all"),
+        ("tf:jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
+        ("tf:graph+jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
+        ("tf:", "unknown mode '' of tf: its modes are graph, eager, session"),
+        ("tf,jax", r"jax is not installed: pip install pytest-graphmode\[jax\]"),
+        ("all,bogus", "unknown backend 'bogus': the backends are tf, torch, jax"),
+        ("bogus,all", "unknown backend 'bogus': the backends are tf, torch, jax"),
+        ("all,tf:jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
+        ("all,jax", r"jax is not installed: pip install pytest-graphmode\[jax\]"),
+    ],
+)
+def test_wrong_backends(text: str, message: str | None) -> None:
+    if message is None:
+        assert parse_backends(text, SPECS)
+        return
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        parse_backends(text, SPECS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("all", None),
+        ("cpu,all", None),
+        ("cpu", ("cpu",)),
+        ("cpu:0", ("cpu",)),
+        ("cpu:1", ("cpu:1",)),
+        ("cuda:0", ("gpu:0",)),
+        ("cuda", ("gpu:0",)),
+        ("gpu,cuda:1,gpu:0", ("gpu:0", "gpu:1")),
+        ("mps,cpu", ("mps", "cpu")),
+        (["cpu", "gpu:0"], ("cpu", "gpu:0")),
+    ],
+)
+def test_devices(text: str | list[str], expected: tuple[str, ...] | None) -> None:
+    assert parse_devices(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gpu0", r"'gpu0' is not a device: write cpu, cpu:1, gpu:0 \(or cuda:0\), mps, xpu:0 or tpu:0"),
+        ("cpu,GPU:0", r"'GPU:0' is not a device: .*"),
+        ("all,bogus", r"'bogus' is not a device: .*"),
+        ("", "names no device: write cpu, gpu:0, ... or all"),
+    ],
+)
+def test_wrong_devices(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        parse_devices(text)
+
+
+def test_dtypes() -> None:
+    assert parse_dtypes("float64, float32,float64") == ("float64", "float32")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("float", "unknown dtype 'float': the dtypes are float16, bfloat16, float32, float64"),
+        ("float32,int32", "unknown dtype 'int32': the dtypes are float16, bfloat16, float32, float64"),
+        ("", "names no dtype: the dtypes are float16, bfloat16, float32, float64"),
+    ],
+)
+def test_wrong_dtypes(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        parse_dtypes(text)
+
+
+def test_seed() -> None:
+    assert parse_seed("0") == 0
+    assert parse_seed("4294967295") == 2**32 - 1
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "x", "", "4294967296", "٣"])
+def test_wrong_seeds(text: str) -> None:
+    with pytest.raises(ValueError, match="the seed must be an integer from 0 to 4294967295"):
+        parse_seed(text)
+
+
+# Through pytest.
+
+SHOW = """
+    import pytest
+
+    def test_settings(graphmode, request):
+        print("RAN", graphmode.variant.id)
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--graph-backends=keras", "unknown backend 'keras': the backends are tf, *toy*"),
+        ("--graph-backends=toy:jit", "unknown mode 'jit' of toy: its modes are graph, eager"),
+        ("--graph-backends=absent", "absent is not installed: pip install no-such-framework"),
+        ("--graph-backends=", "names no backend: write one of tf, *"),
+        ("--graph-devices=gpux", "'gpux' is not a device: write cpu, *"),
+        ("--graph-dtypes=int8", "unknown dtype 'int8': the dtypes are float16, *"),
+        ("--graph-seed=abc", "the seed must be an integer from 0 to 4294967295"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error_without_a_traceback(toy: pytest.Pytester, option: str, message: str) -> None:
+    toy.makepyfile(SHOW)
+    result = toy.runpytest_inprocess(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {option}: {message}"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("graph_backends = keras", "graph_backends (in *tox.ini)=keras: unknown backend 'keras': *"),
+        ("graph_devices = gpux", "graph_devices (in *tox.ini)=gpux: 'gpux' is not a device: *"),
+        (
+            "graph_backends = numpy\ngraph_devices = gpu:7",
+            "graph_devices (in *tox.ini)=gpu:7: there is no gpu:7 here: *",
+        ),
+        ("graph_seed = -1", "graph_seed (in *tox.ini)=-1: the seed must be an integer from 0 to 4294967295"),
+        ("graph_watch = maybe", "graph_watch (in *tox.ini): invalid truth value 'maybe'"),
+        ("graph_report = maybe", "graph_report (in *tox.ini): invalid truth value 'maybe'"),
+        ("graph_per_object = 2", "graph_per_object (in *tox.ini): invalid truth value '2'"),
+        ("graph_within = a b", "graph_within (in *tox.ini, line 2) 'a b': 'a b' is not a package: *mypackage.models"),
+        (
+            "graph_tolerances =\n    float32: rtol=1e-4\n    float33: rtol=1e-4",
+            "graph_tolerances (in *tox.ini, line 4) 'float33: rtol=1e-4': unknown dtype 'float33': the dtypes are *",
+        ),
+        (
+            "graph_tolerances =\n    float32: rtol=1e-4\n    float32: atol=1e-4",
+            "graph_tolerances (in *tox.ini, line 4) 'float32: atol=1e-4': float32 has a line already",
+        ),
+    ],
+)
+def test_a_wrong_ini_value_names_its_key_and_file(toy: pytest.Pytester, value: str, message: str) -> None:
+    toy.makeini(f"[pytest]\n{value}\n")
+    result = toy.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_a_wrong_override_of_an_ini_value_names_it(toy: pytest.Pytester) -> None:
+    result = toy.runpytest_inprocess("-o", "graph_seed=x")
+    result.stderr.fnmatch_lines(["ERROR: -o graph_seed=x: the seed must be an integer from 0 to 4294967295"])
+
+
+def test_a_device_that_is_not_there_is_a_usage_error(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
+    result = toy.runpytest_inprocess("--graph-backends=toy", "--graph-devices=cpu,gpu:1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --graph-devices=cpu,gpu:1: there is no gpu:1 here: toy has cpu"])
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"), [("cuda", "cuda (gpu:0)"), ("cpu, cuda:1", "cuda:1 (gpu:1)"), ("gpu:0", "gpu:0")]
+)
+def test_a_device_that_is_not_there_is_named_as_it_was_written(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, written: str, shown: str
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.registry.accelerator_present", lambda: False)
+    result = toy.runpytest_inprocess("--graph-backends=toy", f"--graph-devices={written}")
+    result.stderr.fnmatch_lines([f"ERROR: --graph-devices={written}: there is no {shown} here: toy has cpu"])
+
+
+def test_devices_are_enumerated_where_there_is_an_accelerator(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
+    toy.makepyfile(SHOW)
+    result = toy.runpytest_inprocess("--graph-backends=toy", "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["*::test_settings[[]toy-graph-cpu]", "*::test_settings[[]toy-graph-gpu:0]"])
+    result = toy.runpytest_inprocess("--graph-backends=toy", "--graph-devices=cuda:0", "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["*::test_settings[[]toy-graph-gpu:0]"])
+    result.stdout.no_fnmatch_line("*toy-graph-cpu*")
+
+
+def test_a_named_backend_without_any_of_the_named_devices_is_a_usage_error(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
+    result = toy.runpytest_inprocess("--graph-backends=toy,numpy", "--graph-devices=gpu:0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --graph-devices=gpu:0: numpy has none of these devices, *: toy has cpu, gpu:0; numpy has cpu"]
+    )
+
+
+def test_the_command_line_beats_ini_beats_the_default(toy: pytest.Pytester) -> None:
+    toy.makepyfile(SHOW)
+    toy.makeini("[pytest]\ngraph_backends = toy:eager\ngraph_dtypes = float64\n")
+    ini = toy.runpytest_inprocess("-v")
+    ini.stdout.fnmatch_lines(["*::test_settings[[]toy-eager-cpu-float64] PASSED*"])
+    ini.assert_outcomes(passed=1)
+    both = toy.runpytest_inprocess("-v", "--graph-backends=numpy")
+    both.stdout.fnmatch_lines(["*::test_settings[[]numpy-eager-cpu-float64] PASSED*"])
+    both.assert_outcomes(passed=1)
+
+
+def test_the_seed_decides_the_random_numbers(toy: pytest.Pytester) -> None:
+    toy.makepyfile("def test_draw(graphmode):\n    print('DREW', graphmode.rng.random())\n")
+
+    def drawn(*args: str) -> str:
+        result = toy.runpytest_inprocess("-s", "--graph-backends=numpy", *args)
+        return next(line for line in result.outlines if "DREW" in line)
+
+    assert drawn() == drawn("--graph-seed=0")
+    assert drawn() != drawn("--graph-seed=1")
+
+
+def test_the_options_are_shown_in_one_group_of_help(pytester: pytest.Pytester) -> None:
+    text = pytester.runpytest_inprocess("--help").stdout.str()
+    group = text[text.index("graphmode: TensorFlow, PyTorch and JAX variants of tests") :]
+    group = group[: group.index("\n\n")]
+    for option in ("backends=SPEC", "devices=LIST", "dtypes=LIST", "seed=N", "compiler=NAME", "watch", "report"):
+        assert f"--graph-{option}" in group
+    assert group.count("--graph-") == text.count("\n  --graph-")
+    for name in ("graph_backends", "graph_devices", "graph_dtypes", "graph_seed", "graph_compiler"):
+        assert f"  {name} (string):" in text
+    for name in ("graph_watch", "graph_report", "graph_per_object"):
+        assert f"  {name} (bool):" in text
+    for name in ("graph_within", "graph_tolerances"):
+        assert f"  {name} (linelist):" in text
+
+
+def test_the_header_names_backends_versions_devices_and_seed(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy
+
+    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
+    monkeypatch.setattr("pytest_graphmode.run.execute.accelerator_present", lambda: False)
+    result = toy.runpytest_inprocess("--graph-backends=numpy,toy:eager", "--graph-seed=7")
+    result.stdout.fnmatch_lines([f"graphmode: numpy {numpy.__version__}, toy:eager unknown; devices: cpu; seed: 7"])
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_the_header_warns_of_a_version_that_was_not_tested(
+    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.backends.base._version", lambda name: "9.9")
+    toy.makeconftest(
+        """
+        import dataclasses, toybackend
+
+        def pytest_graphmode_backends():
+            return [dataclasses.replace(toybackend.SPEC, tested=("1.0", "2.14"))]
+        """
+    )
+    result = toy.runpytest_inprocess("--graph-backends=toy")
+    result.stdout.fnmatch_lines(["graphmode: toy 9.9 (newer than the tested 2.14); devices: *"])
+
+
+def test_the_header_says_that_no_framework_is_installed(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_graphmode.run.execute.accelerator_present", lambda: True)
+    for framework in ("tensorflow", "torch"):
+        monkeypatch.setitem(__import__("sys").modules, framework, None)
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(
+        ["graphmode: no framework installed (pip install *[[]tf] or pip install *[[]torch]); devices: all; seed: 0"]
+    )
+
+
+# What stands in the ini file.
+
+
+def settings(toy: pytest.Pytester, *args: str) -> Settings:
+    return toy.parseconfigure(*args).stash[REGISTRY].settings
+
+
+def test_ini_keys_of_settings(toy: pytest.Pytester) -> None:
+    toy.makeini(
+        """
+        [pytest]
+        graph_watch = true
+        graph_report = yes
+        graph_per_object = on
+        graph_compiler = eager
+        graph_within =
+            mypackage, other.models
+            third
+        graph_tolerances =
+            float32: rtol=1e-4 atol=1e-6
+            cuda.bfloat16: rtol=0.02
+        """
+    )
+    found = settings(toy)
+    assert (found.watch, found.report, found.per_object, found.compiler) == (True, True, True, "eager")
+    assert found.within == ("mypackage", "other.models", "third")
+    assert found.tolerances == {"float32": (1e-4, 1e-6), "gpu.bfloat16": (0.02, None)}
+    assert settings(toy, "--graph-compiler=aot_eager").compiler == "aot_eager"
+
+
+def test_what_nobody_said_has_its_default(toy: pytest.Pytester) -> None:
+    found = settings(toy)
+    assert (found.watch, found.report, found.per_object, found.compiler) == (False, False, False, None)
+    assert (found.within, found.tolerances, found.origins) == ((), {}, {})
+
+
+def test_an_ini_key_watches_and_reports(toy: pytest.Pytester) -> None:
+    toy.makeini("[pytest]\ngraph_watch = true\ngraph_report = true\n")
+    toy.makepyfile("import toylib\ndef test_plain():\n    toylib.jit(abs)(1)\n")
+    result = toy.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["*= graph report =*", "*::test_plain", "  toy:graph *"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "--graph-compiler=",
+            "names no compiler backend: write eager, aot_eager, inductor or another one that torch has",
+        )
+    ],
+)
+def test_a_compiler_needs_a_name(toy: pytest.Pytester, option: str, message: str) -> None:
+    result = toy.runpytest_inprocess(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {option}: {message}"])
