@@ -146,7 +146,7 @@ def _to_the_users_line(traceback: types.TracebackType | None) -> types.Traceback
 def _unknown(given: Mapping[str, object]) -> str:
     import difflib  # here, since it is for a typo only
 
-    from pytest_graphmode.limits import COUNTS, SCOPES
+    from pytest_graphmode.checks.limits import COUNTS, SCOPES
 
     legal = (*COUNTS, *SCOPES, "at_once")
     close = [match for name in given for match in difflib.get_close_matches(name, legal, 1)]

@@ -121,7 +121,7 @@ def test_at_once_raises_at_the_build_that_is_too_many():
 
 def test_at_once_points_at_the_users_line():
     with pytest.raises(
-        AssertionError, match=r"1 build, at most 0 allowed, at .*tests/checks/test_expecting.py:\d+"
+        AssertionError, match=r"1 build, at most 0 allowed, at .*checks/test_expecting.py:\d+"
     ) as caught:
         block()
     assert caught.traceback[-1].name == ("build" if sys.version_info >= (3, 11) else "_guard")

@@ -49,7 +49,7 @@ def same_object(first, second):
 
 def test_name_file_and_line_are_those_of_the_user():
     found = identity.of(twice)
-    assert (found.name, found.location) == ("twice", f"tests/test_identity.py:{twice.__code__.co_firstlineno}")
+    assert (found.name, found.location) == ("twice", f"tests/ledger/test_identity.py:{twice.__code__.co_firstlineno}")
     assert not found.library
 
 
@@ -485,6 +485,6 @@ def test_library_files_are_told_from_the_users():
 
 def test_the_call_site_is_the_innermost_line_of_the_user():
     line = sys._getframe().f_lineno + 1
-    assert identity.call_site() == f"tests/test_identity.py:{line}"
+    assert identity.call_site() == f"tests/ledger/test_identity.py:{line}"
     through_library = functools.reduce(lambda _, __: identity.call_site(), [1, 2])
-    assert through_library == f"tests/test_identity.py:{line + 1}"
+    assert through_library == f"tests/ledger/test_identity.py:{line + 1}"

@@ -228,7 +228,7 @@ def test_a_device_that_is_not_there_is_a_usage_error(toy: pytest.Pytester, monke
 def test_a_device_that_is_not_there_is_named_as_it_was_written(
     toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, written: str, shown: str
 ) -> None:
-    monkeypatch.setattr("pytest_graphmode.registry.accelerator_present", lambda: False)
+    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
     result = toy.runpytest_inprocess("--graph-backends=toy", f"--graph-devices={written}")
     result.stderr.fnmatch_lines([f"ERROR: --graph-devices={written}: there is no {shown} here: toy has cpu"])
 
