@@ -39,12 +39,11 @@ def test_small(graphmode, number):
 """
 
 _CONFTEST = """
-import gc, resource
+import gc, psutil
 SEEN = []
 
 def resident():
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
+    return psutil.Process().memory_info().rss
 
 def pytest_runtest_logfinish(nodeid):
     SEEN.append(None)
