@@ -198,7 +198,7 @@ def test_a_tree_that_grows(jax, jnp):
         total({"x": jnp.ones(2), "mask": None})
         total({"x": [], "mask": None})
     assert changes(ledger)[1:] == [
-        [("structure", "batch", "nothing", "batch['mask']: float32[2]")],
+        [("structure", "batch", "", "batch['mask']")],
         [("structure", "batch['mask']", "float32[2]", "None")],
         [("structure", "batch['x']", "float32[2]", "Python list []")],
     ]

@@ -70,7 +70,7 @@ def test_a_function_that_had_a_graph_when_the_block_began_is_built_again(jax, jn
         (np.ones(3, np.float32), np.ones((3, 1), np.float32), ("rank", "x", "[3]", "[3, 1]")),
         (np.ones(3, np.float32), np.ones(3, np.int32), ("dtype", "x", "float32", "int32")),
         (np.float32(1), 1.0, ("dtype", "x", "float32", "weak float32")),
-        ({"a": 1.0}, {"a": 1.0, "b": 2.0}, ("structure", "x", "nothing", "x['b']: weak float32[]")),
+        ({"a": 1.0}, {"a": 1.0, "b": 2.0}, ("structure", "x", "", "x['b']")),
         ([1.0], (1.0,), ("structure", "x", "list", "tuple")),
         ((1.0, None), (1.0, 2.0), ("structure", "x[1]", "None", "weak float32[]")),
     ],

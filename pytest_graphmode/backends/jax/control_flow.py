@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.backends.jax import reversible
 from pytest_graphmode.backends.jax.variables import Frame, Signal, Variable, VariableSpace
 from pytest_graphmode.errors import UnsupportedError
 
@@ -43,11 +42,13 @@ class LaxVerbs:
                 going = self._pure(carried, now[split:], lambda: cond(tuple(now[:split])))
                 return jnp.asarray(_array(going), dtype=bool)
 
+            begin = [_strong(leaf, leaf.dtype) for leaf in (*_arrays(state), *self._read(carried))]
+
             def advance(now: list[Any]) -> list[Any]:
                 after, values = self._traced(carried, now[split:], lambda: body(tuple(now[:split])))
-                return [*_arrays(after), *values]
+                return [_strong(new, old.dtype) for new, old in zip((*_arrays(after), *values), begin, strict=True)]
 
-            final = reversible.while_loop(holds, advance, [*_arrays(state), *self._read(carried)])
+            final = jax.lax.while_loop(holds, advance, begin)
             self._carry_out(carried, final[split:])
             return tuple(final[:split])
 
@@ -177,6 +178,11 @@ class _Outputs:
 
 def _cond(pred: Any, branches: Sequence[Callable[..., Any]], operand: _Carry) -> Any:
     return jax.lax.cond(pred, *branches, operand)
+
+
+def _strong(leaf: Any, dtype: Any) -> Any:
+    """Without JAX's weak type, which the carry of a loop could lose on the way."""
+    return jax.lax.convert_element_type(leaf, dtype)
 
 
 def _array(leaf: Any) -> Any:

@@ -132,8 +132,8 @@ def _pulled_back(pull_back: Callable[[Any], Any], value: Any) -> list[Any]:
         if "Reverse-mode differentiation does not work for lax.while_loop" not in str(error):
             raise
         raise UnsupportedError(
-            "jax has no gradients through jax.lax.while_loop, and jax.lax.fori_loop with bounds that are arrays: use "
-            "graphmode.while_loop or graphmode.fori_loop, jax.lax.scan, or Python ints as bounds"
+            "jax has no gradients through a while_loop, nor a fori_loop whose bounds are arrays, since it can't "
+            "know how many states to keep: use scan, or fori_loop with Python ints as bounds"
         ) from error
     found: list[Any] = cotangents
     return found
