@@ -193,8 +193,8 @@ def test_the_condition_of_a_loop_reads_what_its_body_assigned(graphmode):
         graphmode.assign(v, v + 2)
         return (n + 1,)
 
-    trips = graphmode.function(lambda limit: graphmode.while_loop(lambda n: v < limit, body, (0,)))
-    assert int(trips(graphmode.tensor(5.0))[0]) == 3
+    iterations = graphmode.function(lambda limit: graphmode.while_loop(lambda n: v < limit, body, (0,)))
+    assert int(iterations(graphmode.tensor(5.0))[0]) == 3
     assert float(v) == 6
 
 

@@ -1,4 +1,4 @@
-"""Control-flow verbs on jax.lax, for code that is being traced.
+"""Control-flow operators on jax.lax, for code that is being traced.
 
 `jax.lax` traces bodies and branches as pure functions; variables they assign are found while tracing and then passed
 through the construct beside the user's own state.
@@ -23,14 +23,14 @@ _Carry: TypeAlias = tuple[tuple[Any, ...], list[Any]]
 
 
 class _Escaped(Signal):
-    """From a body to its verb: it assigned variables that the construct does not pass through yet."""
+    """From a body to its operator: it assigned variables that the construct does not pass through yet."""
 
     def __init__(self, variables: Sequence[Variable]) -> None:
         self.variables = tuple(variables)
 
 
-class LaxVerbs:
-    """The verbs of `Mode`, as while_loop, fori_loop, scan, cond and switch of jax.lax."""
+class LaxOperators:
+    """The operators of `Mode`, as while_loop, fori_loop, scan, cond and switch of jax.lax."""
 
     variables: VariableSpace
 

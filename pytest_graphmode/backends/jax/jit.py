@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from pytest_graphmode.backends.jax.control_flow import LaxVerbs
+from pytest_graphmode.backends.jax.control_flow import LaxOperators
 from pytest_graphmode.backends.jax.eager import JaxMode
 from pytest_graphmode.backends.jax.packing import Passed, Statics, pack, unpack, untraceable
 from pytest_graphmode.backends.jax.variables import VARIABLES, Frame, Retrace, Variable, VariableSpace
@@ -17,7 +17,7 @@ from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watcher
 
 
-class Jit(LaxVerbs, JaxMode):
+class Jit(LaxOperators, JaxMode):
     name = "jit"
     static = True
 
