@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
-from pytest_graphmode import differentiated
-from pytest_graphmode.backends import calls, tensor_rule, trees
-from pytest_graphmode.backends.base import Backend, Mode, native
-from pytest_graphmode.backends.control_flow import Verbs
-from pytest_graphmode.backends.differentiation import describe
-from pytest_graphmode.backends.mode_options import options_for, refused, require_function, require_known
-from pytest_graphmode.ledger import identity
-from pytest_graphmode.ledger.recorder import Recorder
+from pytest_graphmode.backends.base import native
+from pytest_graphmode.backends.control_flow import Operators
+from pytest_graphmode.backends.mode_options import require_known
 from pytest_graphmode.ledger.watcher import watch as watch_block
-from pytest_graphmode.select.variant import Variant
 
 if TYPE_CHECKING:
-    from pytest_graphmode.checks.tolerances import Table
+    import numpy as np
+
     from pytest_graphmode.ledger.ledger import GraphLedger
     from pytest_graphmode.records.recording import Recording
+    from pytest_graphmode.runtime import Runtime
+    from pytest_graphmode.select.variant import Variant
 
 __tracebackhide__ = True
-
-_NUMERIC = ("bool", "int", "uint", "float", "bfloat", "complex")
 
 
 class Handle:
@@ -40,32 +32,26 @@ class Handle:
     touched = True
 
     def __init__(
-        self,
-        variant: Variant,
-        backend: Backend,
-        mode: Mode,
-        recorder: Recorder,
-        *,
-        rng: np.random.Generator,
-        skip: Callable[[str], NoReturn],
-        recording: Recording | None = None,
-        tolerances: Table | None = None,
-        keys: Sequence[str] = (),
+        self, runtime: Runtime, *, skip: Callable[[str], NoReturn], recording: Recording | None = None
     ) -> None:
-        self.variant = variant
-        self.rng = rng
-        self.recorder = recorder
+        """Make a handle of a test.
+
+        Args:
+            runtime: the backend, mode and dtype in use, which all that the handle does goes through.
+            skip: ends the test as skipped, with a reason.
+            recording: where the test's values are recorded, for one that has an agreement item.
+        """
+        self.runtime = runtime
         self.recording = recording
-        self.tolerances: Table = tolerances or {}
-        self._framework = backend
-        self._mode = mode
-        self._dtype = variant.dtype
         self._skip = skip
-        self._keys = keys
-        self._xp: Any = None
-        self._verbs = Verbs(self)
+        self._operators = Operators(runtime)
 
     # The variant.
+
+    @property
+    def variant(self) -> Variant:
+        """What the test runs as: backend, mode, device and dtype."""
+        return self.runtime.variant
 
     @property
     def backend(self) -> str:
@@ -85,22 +71,22 @@ class Handle:
     @property
     def dtype(self) -> str:
         """The name of the floating dtype in use: the variant's, or float64 inside `check_grads`."""
-        return self._dtype
+        return self.runtime.dtype
 
     @property
     def native_device(self) -> Any:
         """The device as the framework's own calls take it: a torch.device, a jax.Device, TensorFlow's `/GPU:0`."""
-        return native(self._framework, "native_device", self.device)
+        return native(self.runtime.backend, "native_device", self.device)
 
     @property
     def native_dtype(self) -> Any:
         """The dtype as the framework's own calls take it: a torch.dtype, a tf.DType, NumPy's for JAX and NumPy."""
-        return native(self._framework, "native_dtype", self._dtype)
+        return native(self.runtime.backend, "native_dtype", self.dtype)
 
     @property
     def lib(self) -> Any:
         """The framework's own module, `tensorflow` or `torch`."""
-        return self._framework.lib
+        return self.runtime.backend.lib
 
     @property
     def session(self) -> Any:
@@ -109,7 +95,7 @@ class Handle:
         Raises:
             AttributeError: the mode has no session.
         """
-        session = getattr(self._mode, "session", None)
+        session = getattr(self.runtime.mode, "session", None)
         if session is None:
             narrowed = "narrow the test with @pytest.mark.graphmode(backends='tf:session')"
             raise AttributeError(f"{self.variant} has no session: only tf:session does; {narrowed}")
@@ -118,9 +104,12 @@ class Handle:
     @property
     def xp(self) -> Any:
         """NumPy-named functions on this backend's tensors."""
-        if self._xp is None:
-            self._xp = self._framework.namespace(self._mode.tensor, lambda: self._dtype)
-        return self._xp
+        return self.runtime.xp
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Random numbers of NumPy's; the same stream in every variant of one test."""
+        return self.runtime.rng
 
     def pick(self, **implementations: Any) -> Any:
         """This variant's own implementation, by backend or `backend_mode`; the test skips where none is given.
@@ -128,7 +117,7 @@ class Handle:
         Raises:
             TypeError: a name is not that of a backend or of one of its modes.
         """
-        require_known("graphmode.pick", implementations, self._keys)
+        require_known("graphmode.pick", implementations, self.runtime.keys)
         for key in self.variant.keys:
             if key in implementations:
                 return implementations[key]
@@ -144,31 +133,11 @@ class Handle:
         one does not fit; NumPy's integers and booleans stay; `dtype` overrides. A list or tuple of nothing but numbers
         is one array. Native tensors are cast only where `dtype` is given.
         """
-        return self._place(value, dtype, self._mode.tensor, keep=dtype is None)
+        return self.runtime.tensor(value, dtype)
 
     def variable(self, value: Any, dtype: str | None = None) -> Any:
         """Trainable variables on the variant's device, by the rule of `tensor`."""
-        return self._place(value, dtype, self._mode.variable, keep=False)
-
-    def _place(self, value: Any, dtype: str | None, make: Callable[[Any, str], Any], *, keep: bool) -> Any:
-        return trees.map(lambda leaf: self._place_leaf(leaf, dtype, make, keep), value, is_leaf=tensor_rule.is_numbers)
-
-    def _place_leaf(self, leaf: Any, dtype: str | None, make: Callable[[Any, str], Any], keep: bool) -> Any:
-        if self._mode.is_tensor(leaf) and not isinstance(leaf, (np.ndarray, np.generic)):
-            if keep:
-                return leaf
-            leaf = self._mode.numpy(leaf)
-        if not tensor_rule.is_array_like(leaf):
-            raise tensor_rule.not_made_of(leaf)
-        numbers = tensor_rule.python_kind(leaf)
-        if numbers is not None:
-            return make(*tensor_rule.of_numbers(leaf, numbers, dtype, self._dtype))
-        array = np.asarray(leaf)
-        found = self._mode.dtype_of(array)
-        if not found.startswith(_NUMERIC):
-            raise tensor_rule.not_made_of(leaf)
-        of_numpy = isinstance(leaf, (np.ndarray, np.generic))
-        return make(array, dtype or tensor_rule.dtype_of_array(array, found, of_numpy, self._dtype))
+        return self.runtime.variable(value, dtype)
 
     def assign(self, variable: Any, value: Any) -> None:
         """Set a variable: part of the graph in a static graph; in eager torch outside of autograd.
@@ -176,26 +145,11 @@ class Handle:
         Raises:
             TypeError: it is a tensor, or something else that is no variable.
         """
-        if not self._mode.is_variable(variable):
-            raise TypeError(
-                f"graphmode.assign sets variables, and it got {describe(variable)}: make a variable with "
-                "graphmode.variable(value), or go on with the new value, since tensors never change"
-            )
-        tensor_rule.require_integer(value, variable.dtype)
-        self._mode.assign(variable, self._converted(value))
+        self.runtime.assign(variable, value)
 
     def numpy(self, tree: Any) -> Any:
         """NumPy arrays for every tensor, variable and number of a tree; other leaves stay as they are."""
-        return trees.map(self._numpy_leaf, tree)
-
-    def _numpy_leaf(self, leaf: Any) -> Any:
-        if self._mode.is_tensor(leaf):
-            return self._mode.numpy(leaf)
-        return np.asarray(leaf) if isinstance(leaf, (bool, int, float, complex, np.generic)) else leaf
-
-    def _converted(self, tree: Any) -> Any:
-        """A tree with its NumPy leaves as tensors."""
-        return trees.map(lambda leaf: self.tensor(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else leaf, tree)
+        return self.runtime.numpy(tree)
 
     # Running.
 
@@ -209,28 +163,13 @@ class Handle:
             TypeError: `fn` can't be called, or the mode has no such option.
         """
         __tracebackhide__ = True
-        require_function(self._framework, "graphmode.function", fn)
-        run = self._compiled(fn, **options)
-        if not self._mode.static:
-            counter = self.recorder.counter(identity.of(fn), self.backend, self.mode)
-            run = calls.counted(run, counter, self._mode, self.recorder)
-        return calls.converting(run, self._converted)
-
-    def _compiled(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        _ = self.xp  # made before a trace: Dynamo refuses to make it inside of a loop or branch
-        if not options:
-            return self._mode.function(fn)
-        chosen = options_for(self.variant.keys, options, self._keys)
-        try:
-            return self._mode.function(fn, **chosen)
-        except TypeError as error:
-            raise refused(str(self.variant), chosen, error, self._keys) from None
+        return self.runtime.function(fn, options)
 
     def grad(
         self, fn: Callable[..., Any], argnums: int | Sequence[int] = 0, variables: Any = None
     ) -> Callable[..., Any]:
         """The gradient of a scalar function: `value_and_grad` without the value."""
-        both = differentiated.value_and_grad(self, fn, argnums, variables, role="grad")
+        both = self.runtime.value_and_grad(fn, argnums, variables, role="grad")
         return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
     def value_and_grad(
@@ -249,7 +188,7 @@ class Handle:
             UnsupportedError: the mode has no reverse-mode differentiation.
             ValueError: the value is not a real scalar tensor; a position that no argument has; argnums and variables.
         """
-        return differentiated.value_and_grad(self, fn, argnums, variables, role="value_and_grad")
+        return self.runtime.value_and_grad(fn, argnums, variables, role="value_and_grad")
 
     # Control flow.
 
@@ -259,23 +198,23 @@ class Handle:
         Returns:
             The final loop variables, a tree like `loop_vars`.
         """
-        return self._verbs.while_loop(cond, body, loop_vars)
+        return self._operators.while_loop(cond, body, loop_vars)
 
     def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
         """`init = body(i, init)` for i from `lower` up to, and without, `upper`; returns the last."""
-        return self._verbs.fori_loop(lower, upper, body, init)
+        return self._operators.fori_loop(lower, upper, body, init)
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
         """`carry, y = f(carry, x)` over the leading axis of `xs`; returns the last carry and the stacked ys."""
-        return self._verbs.scan(f, init, xs)
+        return self._operators.scan(f, init, xs)
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
         """`true_fn(*operands)` where the boolean scalar `pred` holds, else `false_fn(*operands)`."""
-        return self._verbs.cond(pred, true_fn, false_fn, *operands)
+        return self._operators.cond(pred, true_fn, false_fn, *operands)
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
         """`branches[index](*operands)`, the index clamped into range."""
-        return self._verbs.switch(index, branches, *operands)
+        return self._operators.switch(index, branches, *operands)
 
     def check_control_flow(
         self,
@@ -290,14 +229,14 @@ class Handle:
         __tracebackhide__ = True
         from pytest_graphmode.checks.control_flow import check_control_flow
 
-        check_control_flow(self, fn, cases, reference=reference, coverage=coverage, in_graph=in_graph)
+        check_control_flow(self.runtime, fn, cases, reference=reference, coverage=coverage, in_graph=in_graph)
 
     def check_not_frozen(self, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None) -> None:
         """Fail if a graph of `fn` froze Python state (random numbers, the clock, what `vary` changes) it reads."""
         __tracebackhide__ = True
         from pytest_graphmode.checks.frozen import check_not_frozen
 
-        check_not_frozen(self, fn, *args, vary=vary)
+        check_not_frozen(self.runtime, fn, *args, vary=vary)
 
     # Gradients.
 
@@ -334,7 +273,9 @@ class Handle:
         __tracebackhide__ = True
         from pytest_graphmode.checks.gradients import check_grads
 
-        check_grads(self, fn, *args, variables=variables, order=order, rtol=rtol, atol=atol, eps=eps, float64=float64)
+        check_grads(
+            self.runtime, fn, *args, variables=variables, order=order, rtol=rtol, atol=atol, eps=eps, float64=float64
+        )
 
     # Agreement.
 
@@ -343,14 +284,14 @@ class Handle:
         __tracebackhide__ = True
         from pytest_graphmode.records.recording import record
 
-        record(self, values)
+        record(self.runtime, self.recording, values)
 
     # Counting.
 
     @property
     def ledger(self) -> GraphLedger:
         """What was built, called and broken since the test's body began."""
-        return self.recorder.ledger
+        return self.runtime.recorder.ledger
 
     def watch(self, *, structures: bool = False) -> AbstractContextManager[GraphLedger]:
         """The ledger of a block; `structures` keeps fingerprints of eagerly recorded graphs."""
@@ -361,41 +302,9 @@ class Handle:
         from pytest_graphmode.checks.expecting import expect
 
         expectation = expect(**counts)
-        expectation.variant, expectation.static = self.variant, self._mode.static
+        expectation.variant, expectation.static = self.variant, self.runtime.mode.static
         return expectation
 
     def explain(self) -> str:
         """Each function the test built, with the builds' causes and hints."""
         return self.ledger.explain()
-
-    # What the checks need.
-
-    @functools.cached_property
-    def rng_of_checks(self) -> np.random.Generator:
-        """What checks draw from, so that they leave `rng` to the test."""
-        return self.rng.spawn(1)[0]
-
-    @contextmanager
-    def using_dtype(self, dtype: str) -> Iterator[None]:
-        """Make tensors of another floating dtype in a block.
-
-        Raises:
-            UnsupportedError: the backend or device has no such dtype.
-        """
-        kept = self._dtype
-        with self._framework.precision(dtype):
-            self._dtype = dtype
-            try:
-                yield
-            finally:
-                self._dtype = kept
-
-    @contextmanager
-    def running_as(self, backend: Backend, mode: Mode) -> Iterator[None]:
-        """Run on another backend in a block: the checks' plain Python reference."""
-        kept = self._framework, self._mode, self._xp
-        self._framework, self._mode, self._xp = backend, mode, None
-        try:
-            yield
-        finally:
-            self._framework, self._mode, self._xp = kept

@@ -13,7 +13,7 @@ from pytest_graphmode.backends.control_flow.layout import Kind
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -59,7 +59,7 @@ class Case:
         return args
 
 
-def cases_of(handle: Handle, cases: Sequence[Any]) -> list[Case]:
+def cases_of(handle: Runtime, cases: Sequence[Any]) -> list[Case]:
     """The user's cases.
 
     Raises:
@@ -71,7 +71,7 @@ def cases_of(handle: Handle, cases: Sequence[Any]) -> list[Case]:
     return [_case(handle, number, case) for number, case in enumerate(cases, 1)]
 
 
-def _case(handle: Handle, number: int, case: Any) -> Case:
+def _case(handle: Runtime, number: int, case: Any) -> Case:
     if type(case) not in (tuple, list):
         raise TypeError(
             f"check_control_flow: case {number} is a {type(case).__name__}, not a tuple of arguments: "
@@ -84,7 +84,7 @@ def _case(handle: Handle, number: int, case: Any) -> Case:
     return Case(number, args, values, (spec, kinds))
 
 
-def _value(handle: Handle, leaf: Any) -> Any:
-    if not handle._mode.is_tensor(leaf):
+def _value(handle: Runtime, leaf: Any) -> Any:
+    if not handle.mode.is_tensor(leaf):
         return leaf
     return _Value(handle.numpy(leaf), Kind.of(leaf))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_graphmode.backends import calls, trees
-from pytest_graphmode.backends.mode_options import require_function
 from pytest_graphmode.checks.cases import Case, cases_of
 from pytest_graphmode.checks.compare import first_leaf_mismatch
 from pytest_graphmode.checks.coverage import BRANCHES, LOOPS, Journal, Place, observed
@@ -20,8 +19,8 @@ from pytest_graphmode.ledger.watcher import recording, watcher
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
-    from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.ledger import GraphBreak, GraphBuild, GraphLedger
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -35,7 +34,7 @@ _PLURALS: Final = {"loop": "loops", "branch": "branches"}
 
 
 def check_control_flow(
-    handle: Handle,
+    handle: Runtime,
     fn: Callable[..., Any],
     cases: Sequence[tuple[Any, ...]],
     *,
@@ -59,14 +58,14 @@ def check_control_flow(
         TypeError, ValueError: a case is not a tuple, or there are none.
     """
     __tracebackhide__ = True
-    require_function(handle._framework, "graphmode.check_control_flow", fn)
+    handle.require_function("graphmode.check_control_flow", fn)
     failure = _Check(handle, fn, cases).failure(reference, coverage, in_graph)
     if failure is not None:
         raise AssertionError(f"check_control_flow({identity.of(fn).name}) in {handle.variant}: {failure}")
 
 
 class _Check:
-    def __init__(self, handle: Handle, fn: Callable[..., Any], cases: Sequence[Any]) -> None:
+    def __init__(self, handle: Runtime, fn: Callable[..., Any], cases: Sequence[Any]) -> None:
         self._handle = handle
         self._fn = fn
         self._cases = cases_of(handle, cases)
@@ -74,7 +73,7 @@ class _Check:
     def failure(self, reference: Callable[..., Any] | None, coverage: bool, in_graph: bool) -> str | None:
         """What is wrong, None if nothing is."""
         graph = _GraphRun(self._handle, self._fn, self._cases)
-        in_graph = in_graph and self._handle._mode.static
+        in_graph = in_graph and self._handle.mode.static
         run = _Plain(Journal(), Steps({}), [])
         if reference is None or coverage or in_graph:
             _, run = run_plainly(self._handle, worlds_for(self._handle, self._fn), self._followed)
@@ -94,7 +93,7 @@ class _Check:
         """A plain run of the function itself, and what it did at every branch and loop."""
         steps = Steps(statements_of(self._fn, max(len(case.args) for case in self._cases)))
         journal = Journal(steps)
-        with self._handle.running_as(self._handle._framework, observed(mode, journal)):
+        with self._handle.running_as(self._handle.backend, observed(mode, journal)):
             return _Plain(journal, steps, self._results(self._fn, mode, journal))
 
     def _results(self, fn: Callable[..., Any], mode: Mode, journal: Journal | None = None) -> list[Any]:
@@ -112,7 +111,7 @@ class _Check:
             mismatch = first_leaf_mismatch(
                 *leaves,
                 computed_in=(self._handle.dtype,),
-                devices=(self._handle.device,),
+                devices=(self._handle.variant.device,),
                 table=self._handle.tolerances,
             )
             if mismatch is not None:
@@ -133,7 +132,7 @@ class _GraphRun:
     The builds are the check's own: the test's ledger has the calls only.
     """
 
-    def __init__(self, handle: Handle, fn: Callable[..., Any], cases: Sequence[Case]) -> None:
+    def __init__(self, handle: Runtime, fn: Callable[..., Any], cases: Sequence[Case]) -> None:
         self._handle = handle
         self._fn = fn
         self.results: list[Any] = []
@@ -141,13 +140,13 @@ class _GraphRun:
         self._served: dict[object, list[Case]] = {}
         self._builds: dict[object, list[GraphBuild]] = {}
         self._breaks: list[GraphBreak] = []
-        with recording() as recorder, watcher.only(recorder), calls.uncounted(not handle._mode.static):
+        with recording() as recorder, watcher.only(recorder), calls.uncounted(not handle.mode.static):
             function = handle.function(fn)
             for case in cases:
                 self._call(function, case, recorder.ledger)
             self._breaks += recorder.ledger.graph_breaks
         for _ in cases:
-            watcher.call(handle.backend, handle.mode, identity.of(fn).name)
+            watcher.call(handle.variant.backend, handle.variant.mode, identity.of(fn).name)
 
     def _call(self, function: Callable[..., Any], case: Case, ledger: GraphLedger) -> None:
         events, rebuilds = len(ledger.events), ledger.rebuilds
@@ -162,7 +161,7 @@ class _GraphRun:
     def broken(self, statements: Sequence[Statement]) -> str | None:
         """Where the graph breaks, and what to write there instead; also where the test met the break before."""
         name = identity.of(self._fn).name
-        earlier = [one for one in self._handle.ledger.graph_breaks if one.function == name]
+        earlier = [one for one in self._handle.recorder.ledger.graph_breaks if one.function == name]
         places = dict.fromkeys(one.where for one in [*self._breaks, *earlier])
         if not places:
             return None
@@ -182,7 +181,7 @@ class _GraphRun:
     def _earlier(self) -> list[GraphBuild]:
         """What the test built of the function before: Dynamo keeps its graphs by code."""
         location = identity.of(self._fn).location
-        return [event for event in self._handle.ledger.events if event.location == location]
+        return [event for event in self._handle.recorder.ledger.events if event.location == location]
 
     def _lacking(self, places: Sequence[Place], builds: Sequence[GraphBuild]) -> str | None:
         for kind, (verbs, names) in _NODES.items():

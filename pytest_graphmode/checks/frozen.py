@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pytest_graphmode.backends import calls, trees
-from pytest_graphmode.backends.mode_options import require_function
 from pytest_graphmode.checks.clock import Clock
 from pytest_graphmode.checks.plain import native_worlds, run_plainly
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watcher
 
 if TYPE_CHECKING:
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -40,7 +39,7 @@ class _Source:
 
 
 def check_not_frozen(
-    handle: Handle, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None
+    handle: Runtime, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None
 ) -> None:
     """Fail if Python's result changes with state that it reads and the result of one graph of `fn` does not.
 
@@ -51,17 +50,17 @@ def check_not_frozen(
         AssertionError: the graph holds on to a value that was read while it was built.
     """
     __tracebackhide__ = True
-    require_function(handle._framework, "graphmode.check_not_frozen", fn)
-    check = _Check(handle, fn, handle._converted(args))
-    with watcher.only(), calls.uncounted(not handle._mode.static), _random_kept(), check.clock.installed(fn):
+    handle.require_function("graphmode.check_not_frozen", fn)
+    check = _Check(handle, fn, handle.converted(args))
+    with watcher.only(), calls.uncounted(not handle.mode.static), _random_kept(), check.clock.installed(fn):
         failure = check.failure(vary)
-    watcher.call(handle.backend, handle.mode, identity.of(fn).name)
+    watcher.call(handle.variant.backend, handle.variant.mode, identity.of(fn).name)
     if failure is not None:
         raise AssertionError(f"check_not_frozen({identity.of(fn).name}) in {handle.variant}: {failure}")
 
 
 class _Check:
-    def __init__(self, handle: Handle, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(self, handle: Runtime, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self._handle = handle
         self._fn = fn
         self._args = args

@@ -18,7 +18,7 @@ from pytest_graphmode.ledger.places import is_library
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, Mode
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -33,35 +33,35 @@ def numpy_world() -> World:
     return backend, backend.mode("eager", "cpu")
 
 
-def native_worlds(handle: Handle) -> Sequence[World]:
+def native_worlds(handle: Runtime) -> Sequence[World]:
     """The variant's own framework, running Python as it is; the best first where there are several ways."""
-    backend, mode = handle._framework, handle._mode
+    backend, mode = handle.backend, handle.mode
     if not mode.static:
         return [(backend, mode)]
-    return [(backend, plain) for plain in mode.plain_modes(backend.mode("eager", handle.device))]
+    return [(backend, plain) for plain in mode.plain_modes(backend.mode("eager", handle.variant.device))]
 
 
-def worlds_for(handle: Handle, fn: Callable[..., Any]) -> Sequence[World]:
+def worlds_for(handle: Runtime, fn: Callable[..., Any]) -> Sequence[World]:
     """Where `fn` can run: NumPy's world first, unless its code names the framework, whose functions take no arrays."""
     native = native_worlds(handle)
     return native if uses(fn, framework_of(handle)) else [numpy_world(), *native]
 
 
 @contextmanager
-def running_plainly(handle: Handle, world: World) -> Iterator[None]:
+def running_plainly(handle: Runtime, world: World) -> Iterator[None]:
     """In the block the handle is that of plain Python, and nothing that runs counts as a call of the test's.
 
     What the code decorates with the framework's own compiler is plain Python too. NumPy warns of what frameworks
     compute in silence, such as a division by zero; so here it doesn't.
     """
     backend, mode = world
-    scope = nullcontext() if mode is handle._mode else mode.scope()
-    plainly = handle._mode.undecorated()
+    scope = nullcontext() if mode is handle.mode else mode.scope()
+    plainly = handle.mode.undecorated()
     with scope, plainly, calls.uncounted(), handle.running_as(backend, mode), np.errstate(all="ignore"):
         yield
 
 
-def run_plainly(handle: Handle, worlds: Sequence[World], run: Callable[[Mode], Any]) -> tuple[World, Any]:
+def run_plainly(handle: Runtime, worlds: Sequence[World], run: Callable[[Mode], Any]) -> tuple[World, Any]:
     """The first of the worlds in which `run(mode)` works, and what it returns.
 
     A function may hold operations of its framework that take no NumPy arrays, say, though none was seen in its code;

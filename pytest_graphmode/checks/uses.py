@@ -16,12 +16,12 @@ from pytest_graphmode.checks.statements import function_of, wrapped_by
 from pytest_graphmode.ledger.places import is_library
 
 if TYPE_CHECKING:
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
 
-def framework_of(handle: Handle) -> Callable[[object], bool]:
+def framework_of(handle: Runtime) -> Callable[[object], bool]:
     """Tells whether an object belongs to the framework of a variant."""
     return _Framework(handle)
 
@@ -29,10 +29,10 @@ def framework_of(handle: Handle) -> Callable[[object], bool]:
 class _Framework:
     """Whether an object belongs to the variant's framework, by the packages that its class comes from."""
 
-    def __init__(self, handle: Handle) -> None:
-        name = getattr(handle._framework.lib, "__name__", "")
+    def __init__(self, handle: Runtime) -> None:
+        name = getattr(handle.backend.lib, "__name__", "")
         self._packages = {name.partition(".")[0], "keras", "tf_keras"} - {"numpy"}
-        self._is_tensor = handle._mode.is_tensor
+        self._is_tensor = handle.mode.is_tensor
 
     def __call__(self, value: object) -> bool:
         if isinstance(value, (np.ndarray, np.generic)):

@@ -14,7 +14,7 @@ from pytest_graphmode.backends import trees
 from pytest_graphmode.select.variant import Variant
 
 if TYPE_CHECKING:
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -39,8 +39,8 @@ class Run:
     sections: tuple[tuple[str, str], ...] = ()
 
 
-def record(handle: Handle, values: dict[str, Any]) -> None:
-    """Add trees of values to the recording of the handle's variant; see `Handle.agree`.
+def record(runtime: Runtime, recording: Recording | None, values: dict[str, Any]) -> None:
+    """Add trees of values to the recording of a variant, None where its test has none; see `Handle.agree`.
 
     Raises:
         TypeError: nothing was given, or a leaf that is neither a number, an array, text nor None.
@@ -50,16 +50,16 @@ def record(handle: Handle, values: dict[str, Any]) -> None:
     __tracebackhide__ = True
     if not values:
         raise TypeError("graphmode.agree needs the values to compare, each by a name: graphmode.agree(loss=loss)")
-    if handle.recording is None:
+    if recording is None:
         raise AssertionError(
             "graphmode.agree records values for the agreement item of the test, and this test has none: "
             "mark it (or its class or module) with @pytest.mark.graph_agree"
         )
-    if handle._mode.static and handle._mode.inside():
+    if runtime.mode.static and runtime.mode.inside():
         raise _traced(next(iter(values)))
-    steps = {name: _copied(handle, name, tree) for name, tree in values.items()}
+    steps = {name: _copied(runtime, name, tree) for name, tree in values.items()}
     for name, step in steps.items():
-        handle.recording.setdefault(name, []).append(step)
+        recording.setdefault(name, []).append(step)
 
 
 def _traced(path: str, reason: str = "") -> RuntimeError:
@@ -69,18 +69,18 @@ def _traced(path: str, reason: str = "") -> RuntimeError:
     )
 
 
-def _copied(handle: Handle, name: str, tree: Any) -> dict[str, Any]:
-    return {path: _leaf(handle, path, leaf) for path, leaf in trees.paths(tree, name)}
+def _copied(runtime: Runtime, name: str, tree: Any) -> dict[str, Any]:
+    return {path: _leaf(runtime, path, leaf) for path, leaf in trees.paths(tree, name)}
 
 
-def _leaf(handle: Handle, path: str, leaf: Any) -> Any:
+def _leaf(runtime: Runtime, path: str, leaf: Any) -> Any:
     """A leaf's values, copied; Python's numbers stay such, since they have no dtype."""
     if isinstance(leaf, (np.ndarray, np.generic)):
         copy = np.array(leaf)
     elif leaf is None or isinstance(leaf, (bool, int, float, complex, str, bytes)):
         return leaf
     else:
-        copy = _numpy(handle, path, leaf)
+        copy = _numpy(runtime, path, leaf)
     if not isinstance(copy, np.ndarray) or copy.dtype == object:
         raise TypeError(
             f"graphmode.agree compares numbers, arrays, tensors, text and None, and trees of them; "
@@ -89,8 +89,8 @@ def _leaf(handle: Handle, path: str, leaf: Any) -> Any:
     return copy
 
 
-def _numpy(handle: Handle, path: str, leaf: Any) -> Any:
+def _numpy(runtime: Runtime, path: str, leaf: Any) -> Any:
     try:
-        return handle.numpy(leaf)
+        return runtime.numpy(leaf)
     except Exception as error:  # each framework has an error of its own for a symbolic tensor
         raise _traced(path, f", a {type(leaf).__name__} ({error})") from error

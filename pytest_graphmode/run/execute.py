@@ -212,6 +212,7 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
     from pytest_graphmode.errors import UnsupportedError
     from pytest_graphmode.run.agreement.item import fresh_recording
     from pytest_graphmode.run.untouched import UntouchedHandle
+    from pytest_graphmode.runtime import Runtime
 
     try:
         backend = registry.backend(variant.backend)
@@ -232,17 +233,16 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
         stack.enter_context(mode.scope())
         recorder = stack.enter_context(_recorded(node))
         _seed(backend, seed)
-        handle = UntouchedHandle(
+        runtime = Runtime(
             variant,
             backend,
             mode,
             recorder,
             rng=np.random.default_rng(seed),
-            skip=pytest.skip,
-            recording=fresh_recording(node),
             tolerances=registry.settings.tolerances,
             keys=registry.keys,
         )
+        handle = UntouchedHandle(runtime, skip=pytest.skip, recording=fresh_recording(node))
         node.stash[BOUND] = variant, handle
         stack.callback(node.stash.__delitem__, BOUND)
         yield handle
@@ -364,7 +364,7 @@ def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
         question = Question(
             ledger,
             variant,
-            static=handle is None or handle._mode.static,
+            static=handle is None or handle.runtime.mode.static,
             per_object=registry.settings.per_object,
             within=registry.settings.within,
             untrusted=trust.broken(),

@@ -13,7 +13,7 @@ class UntouchedHandle(Handle):
     touched = False
 
     def __getattribute__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("touched", "recorder"):
+        if name.startswith("__") or name == "touched":
             return object.__getattribute__(self, name)
         self.__class__ = Handle  # type: ignore[assignment]
         return getattr(self, name)

@@ -85,15 +85,12 @@ class Contract:
         pytest.skip("the contract knows no global random numbers of this backend: override Contract.random")
 
 
-# The contract reads what the handle keeps to itself, as the plugin's other modules do.
-
-
 def backend_of(graphmode: Handle) -> Backend:
-    return graphmode._framework
+    return graphmode.runtime.backend
 
 
 def mode_of(graphmode: Handle) -> Mode:
-    return graphmode._mode
+    return graphmode.runtime.mode
 
 
 def needs_python(graphmode: Handle) -> None:

@@ -70,7 +70,7 @@ class EnvironmentContract(Contract):
         assert not np.array_equal(drawn[0], drawn[2]), "another seed gave the same random numbers"
 
     def test_float64_is_there_or_refused(self, graphmode: Handle) -> None:
-        with supported(), graphmode.using_dtype("float64"):
+        with supported(), graphmode.runtime.using_dtype("float64"):
             made = graphmode.numpy(graphmode.tensor(0.1))
         assert made.dtype == np.float64
         assert float(made) == 0.1, "precision was lost on the way"

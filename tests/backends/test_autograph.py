@@ -113,7 +113,7 @@ def _far_from_7(n):
 def test_callbacks(graphmode, verb, place):
     run = functools.partial(CALLBACKS[verb], graphmode)
     function = graphmode.function(run) if place == "in a function" else run
-    with graphmode.running_as(*_plain()):
+    with graphmode.runtime.running_as(*_plain()):
         expected = graphmode.numpy([run(np.int32(n)) for n in (12, 13)])
     assert graphmode.numpy([function(graphmode.tensor(n)) for n in (12, 13)]) == expected
 

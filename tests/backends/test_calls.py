@@ -107,7 +107,7 @@ def test_a_new_structure_is_an_event_with_the_users_line(mode, recorder):
     run(1)
     run(2)
     first, second = recorder.ledger.events
-    assert first.call_site.startswith("tests/test_calls.py:")
+    assert first.call_site.startswith("tests/backends/test_calls.py:")
     assert (second.number, second.nodes, second.cause.kind) == (2, 2, "structure")
 
 

@@ -274,7 +274,7 @@ def test_float64_only_where_it_is_enabled(graphmode):
         UnsupportedError, match=r"jax has no float64 unless it is enabled: run with --graph-dtypes=float64"
     ):
         graphmode.tensor(1.0, dtype="float64")
-    with graphmode.using_dtype("float64"):
+    with graphmode.runtime.using_dtype("float64"):
         assert float(graphmode.tensor(0.1)) == 0.1
     assert str(graphmode.tensor(0.1).dtype) == "float32"
 

@@ -64,7 +64,7 @@ def test_numpy(graphmode):
 @EVERY
 def test_the_dtype_is_the_one_in_use(graphmode):
     before = graphmode.native_dtype
-    with graphmode.using_dtype("float64"):
+    with graphmode.runtime.using_dtype("float64"):
         assert "float64" in str(graphmode.native_dtype)
     assert graphmode.native_dtype == before
 
@@ -98,12 +98,12 @@ def test_numpy_has_no_bfloat16() -> None:
 def test_a_backend_that_says_nothing_has_the_plugins_names() -> None:
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.recorder import Recorder
+    from pytest_graphmode.runtime import Runtime
 
     backend: Any = object()
     rng = np.random.default_rng(0)
-    handle = Handle(
-        Variant("mine", "eager", "gpu:0", "float16"), backend, backend, Recorder(), rng=rng, skip=pytest.skip
-    )
+    runtime = Runtime(Variant("mine", "eager", "gpu:0", "float16"), backend, backend, Recorder(), rng=rng)
+    handle = Handle(runtime, skip=pytest.skip)
     assert (handle.native_device, handle.native_dtype) == ("gpu:0", "float16")
 
 

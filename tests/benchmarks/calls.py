@@ -92,7 +92,7 @@ def tf_graph_check() -> Row:
 
     with handle_of("tf", "graph") as graphmode:
         check = statistics.median(_without_build(graphmode, loss) for _ in range(15))
-        with graphmode.using_dtype("float64"):
+        with graphmode.runtime.using_dtype("float64"):
             built = graphmode.value_and_grad(loss)
             x = graphmode.tensor(INPUTS)
             built(x)

@@ -11,6 +11,7 @@ import numpy as np
 from pytest_graphmode.backends.builtin import BACKENDS
 from pytest_graphmode.handle import Handle
 from pytest_graphmode.ledger.watcher import recording
+from pytest_graphmode.runtime import Runtime
 from pytest_graphmode.select.variant import Variant
 
 
@@ -28,4 +29,5 @@ def handle_of(backend: str, mode: str) -> Iterator[Handle]:
         stack.enter_context(loaded.isolate())
         stack.enter_context(runs.scope())
         recorder = stack.enter_context(recording())
-        yield Handle(Variant(backend, mode), loaded, runs, recorder, rng=np.random.default_rng(0), skip=_no_skip)
+        runtime = Runtime(Variant(backend, mode), loaded, runs, recorder, rng=np.random.default_rng(0))
+        yield Handle(runtime, skip=_no_skip)

@@ -13,6 +13,7 @@ from pytest_graphmode.handle import Handle
 from pytest_graphmode.ledger.identity import of
 from pytest_graphmode.ledger.ledger import BuildReport, tensor_argument
 from pytest_graphmode.ledger.watcher import recording, watcher
+from pytest_graphmode.runtime import Runtime
 from pytest_graphmode.select.variant import Variant
 
 
@@ -74,14 +75,9 @@ def eager() -> Iterator[Handle]:
     """A handle on NumPy."""
     with recording() as recorder:
         backend = NumPy()
-        yield Handle(
-            Variant("numpy", "eager"),
-            backend,
-            backend.mode("eager", "cpu"),
-            recorder,
-            rng=np.random.default_rng(0),
-            skip=skip,
-        )
+        mode = backend.mode("eager", "cpu")
+        runtime = Runtime(Variant("numpy", "eager"), backend, mode, recorder, rng=np.random.default_rng(0))
+        yield Handle(runtime, skip=skip)
 
 
 @pytest.fixture
@@ -93,4 +89,5 @@ def mode() -> Static:
 def static(mode: Static) -> Iterator[Handle]:
     """A handle on the miniature."""
     with recording() as recorder:
-        yield Handle(Variant("numpy", "graph"), World(mode), mode, recorder, rng=np.random.default_rng(0), skip=skip)
+        runtime = Runtime(Variant("numpy", "graph"), World(mode), mode, recorder, rng=np.random.default_rng(0))
+        yield Handle(runtime, skip=skip)

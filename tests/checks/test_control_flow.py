@@ -51,9 +51,9 @@ def test_the_project_says_how_far_results_may_be_apart(static):
 
     cases = [(np.float32(1),)]
     assert "differs from plain Python" in failure(static, near, cases, reference=lambda x: x)
-    static.tolerances = {"float32": (4e-4, None), "gpu.float32": (1.0, 1.0)}
+    static.runtime.tolerances = {"float32": (4e-4, None), "gpu.float32": (1.0, 1.0)}
     assert "allowed are rtol 0.0004 and atol 1e-05" in failure(static, near, cases, reference=lambda x: x)
-    static.tolerances = {"float32": (6e-4, None)}
+    static.runtime.tolerances = {"float32": (6e-4, None)}
     static.check_control_flow(near, cases, reference=lambda x: x)
 
 
@@ -78,7 +78,7 @@ def test_python_floats_of_a_reference_count_as_the_variants_dtype(static, mode):
         return static.fori_loop(0, 10, lambda i, total: total + x, 0.0)
 
     static.check_control_flow(tenths, [(0.1,)], reference=lambda x: 1.0)
-    with static.using_dtype("float64"):
+    with static.runtime.using_dtype("float64"):
         static.check_control_flow(tenths, [(0.1,)], reference=lambda x: 1.0)
         assert "got 0.99" in failure(static, tenths, [(0.1,)], reference=lambda x: 1.0 + 1e-6)
 

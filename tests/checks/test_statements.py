@@ -314,7 +314,7 @@ def test_the_function_runs_once_plainly_for_each_case(eager):
 
 def test_an_error_of_the_function_in_plain_python_is_told(static):
     def fn(x):
-        if not static._mode.static:
+        if not static.runtime.mode.static:
             raise ValueError("mine, in plain Python")
         return x
 

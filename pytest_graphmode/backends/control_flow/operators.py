@@ -1,8 +1,8 @@
 """The control-flow verbs: one meaning for every backend, over the primitives of `backends.base.Mode`.
 
-The handle's `while_loop`, `fori_loop`, `scan`, `cond` and `switch` are calls of a `Verbs`. It makes tensors of numbers,
-hands the primitives flat tuples of tensors, holds results to the rules of `carry.py`, and runs a verb that is called
-at top level as one function of the variant's mode.
+The handle's `while_loop`, `fori_loop`, `scan`, `cond` and `switch` are calls of an `Operators`. It makes tensors of
+numbers, hands the primitives flat tuples of tensors, holds results to the rules of `carry.py`, and runs an operator
+that is called at top level as one function of the variant's mode.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from pytest_graphmode.ledger import identity
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True
 
 Callback = Callable[..., Any]
 
 
-class Verbs:
+class Operators:
     """What `graphmode.while_loop` and the rest do: convert arguments, run in the variant's mode, pass trees.
 
     What runs inside of a graph is written so that Dynamo can trace it.
     """
 
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     @property
     def _mode(self) -> Mode:
-        return self._handle._mode
+        return self._runtime.mode
 
     def while_loop(self, cond: Callback, body: Callback, loop_vars: Any) -> Any:
         if all(leaf is None for leaf in trees.leaves(loop_vars)):
@@ -68,8 +68,8 @@ class Verbs:
                 "fori_loop",
                 body,
                 lambda lower, upper, init: self.fori_loop(lower, upper, body, init),
-                self._handle.tensor(lower),
-                self._handle.tensor(upper),
+                self._runtime.tensor(lower),
+                self._runtime.tensor(upper),
                 self._result("fori_loop", init, "init"),
             )
         layout, state = self._pack("fori_loop", init, "init")
@@ -106,7 +106,7 @@ class Verbs:
                 "cond",
                 false_fn,
                 lambda pred, *operands: self.cond(pred, true_fn, false_fn, *operands),
-                self._handle.tensor(pred),
+                self._runtime.tensor(pred),
                 *self._result("cond", operands, "operands"),
             )
         layout, tensors = self._pack("cond", operands, "operands")
@@ -124,7 +124,7 @@ class Verbs:
                 "switch",
                 branches[-1],
                 lambda index, *operands: self.switch(index, branches, *operands),
-                self._handle.tensor(index),
+                self._runtime.tensor(index),
                 *self._result("switch", operands, "operands"),
             )
         layout, tensors = self._pack("switch", operands, "operands")
@@ -146,7 +146,7 @@ class Verbs:
 
         Nobody asked for a function that outlives the call, with what its callbacks read frozen in it.
         """
-        return self._handle.function(identity.subject(again, callback, verb))(*operands)
+        return self._runtime.function(identity.subject(again, callback, verb))(*operands)
 
     # Arguments and results.
 
@@ -157,7 +157,7 @@ class Verbs:
 
     def _tensor(self, verb: str, what: str, value: Any) -> Any:
         try:
-            return self._handle.tensor(value)
+            return self._runtime.tensor(value)
         except TypeError as error:
             raise TypeError(f"{verb}: {what}: {error}; let the function close over anything else") from None
 
@@ -208,7 +208,7 @@ class Verbs:
         if len(set(dtypes)) > 1:
             raise TypeError(f"fori_loop: lower is {dtypes[0]} and upper {dtypes[1]}: cast one of them")
         if dtypes:
-            bounds = [self._handle.tensor(bound, dtypes[0]) if isinstance(bound, int) else bound for bound in bounds]
+            bounds = [self._runtime.tensor(bound, dtypes[0]) if isinstance(bound, int) else bound for bound in bounds]
         return bounds[0], bounds[1]
 
 

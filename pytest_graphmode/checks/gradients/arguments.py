@@ -15,7 +15,7 @@ from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.differentiation import dtype_name
 
 if TYPE_CHECKING:
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -61,7 +61,7 @@ class Arguments:
     """
 
     def __init__(
-        self, handle: Handle, fn: Callable[..., Any], args: Sequence[Any], variables: Mapping[str, Any] | None = None
+        self, handle: Runtime, fn: Callable[..., Any], args: Sequence[Any], variables: Mapping[str, Any] | None = None
     ) -> None:
         self._handle = handle
         self._fn = fn
@@ -128,13 +128,13 @@ class Arguments:
 
     def tensors(self, vector: Vector) -> list[Any]:
         """The differentiated leaves and variables at a point as tensors of the handle's dtype."""
-        make, real = self._handle._mode.tensor, self._handle.dtype
+        make, real = self._handle.mode.tensor, self._handle.dtype
         counterpart = complex_of(real)
         return [make(leaf.array(vector), counterpart if leaf.is_complex else real) for leaf in self.leaves]
 
     def assign(self, vector: Vector) -> None:
         """Give the variables the values they have at a point."""
-        mode = self._handle._mode
+        mode = self._handle.mode
         for leaf, variable in zip(self.leaves[self.given :], self.variables.values(), strict=True):
             mode.assign(variable, mode.tensor(leaf.array(vector), dtype_name(variable)))
 
@@ -142,7 +142,7 @@ class Arguments:
         """The point that `tensors(vector)` stands for in the handle's dtype."""
         if self._handle.dtype == "float64":
             return vector
-        host = self._handle._mode.numpy
+        host = self._handle.mode.numpy
         parts = [reals(host(t), leaf) for t, leaf in zip(self.tensors(vector), self.leaves, strict=True)]
         return np.concatenate(parts)
 
@@ -186,8 +186,8 @@ def _scale(part: Vector) -> float:
     return largest * math.sqrt(float(relative @ relative) / relative.size)
 
 
-def _is_array(handle: Handle, value: Any) -> bool:
-    return isinstance(value, (np.ndarray, np.generic)) or handle._mode.is_tensor(value)
+def _is_array(handle: Runtime, value: Any) -> bool:
+    return isinstance(value, (np.ndarray, np.generic)) or handle.mode.is_tensor(value)
 
 
 def is_inexact(tensor: Any) -> bool:
@@ -196,8 +196,8 @@ def is_inexact(tensor: Any) -> bool:
     return "float" in name or name.startswith("complex")
 
 
-def _array(handle: Handle, value: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(value if isinstance(value, (np.ndarray, np.generic)) else handle._mode.numpy(value))
+def _array(handle: Runtime, value: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(value if isinstance(value, (np.ndarray, np.generic)) else handle.mode.numpy(value))
 
 
 def _parameters(fn: Callable[..., Any], count: int) -> list[str]:

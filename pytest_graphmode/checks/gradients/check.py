@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_graphmode.backends import calls
-from pytest_graphmode.backends.mode_options import require_function
 from pytest_graphmode.checks.gradients import messages
 from pytest_graphmode.checks.gradients.arguments import Arguments
 from pytest_graphmode.checks.gradients.level import Level, LowPrecisionError
@@ -22,13 +21,13 @@ from pytest_graphmode.errors import PrecisionWarning, UnsupportedCheckError, Uns
 from pytest_graphmode.ledger.watcher import watcher
 
 if TYPE_CHECKING:
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
 
 def check_grads(
-    handle: Handle,
+    handle: Runtime,
     fn: Callable[..., Any],
     *args: Any,
     variables: Any = None,
@@ -40,9 +39,9 @@ def check_grads(
 ) -> None:
     """What `Handle.check_grads` does, and documents."""
     __tracebackhide__ = True
-    require_function(handle._framework, "graphmode.check_grads", fn)
+    handle.require_function("graphmode.check_grads", fn)
     _require_legal(order, rtol, atol, eps)
-    with watcher.paused(), calls.uncounted(not handle._mode.static):
+    with watcher.paused(), calls.uncounted(not handle.mode.static):
         found = variables_of(handle, fn, args, variables)
         with found.kept():
             failure, note = _failure(handle, fn, args, found, order, (rtol, atol, eps), float64)
@@ -63,7 +62,7 @@ def _require_legal(order: int, rtol: float | None, atol: float | None, eps: floa
 
 
 def _failure(
-    handle: Handle,
+    handle: Runtime,
     fn: Callable[..., Any],
     args: Sequence[Any],
     variables: Variables,
@@ -91,7 +90,9 @@ class _NotInFloat64Error(Exception):
 class _Check:
     """One check of a function in one dtype."""
 
-    def __init__(self, handle: Handle, setting: Setting, args: Sequence[Any], variables: Variables, order: int) -> None:
+    def __init__(
+        self, handle: Runtime, setting: Setting, args: Sequence[Any], variables: Variables, order: int
+    ) -> None:
         self._handle = handle
         self._setting = setting
         self._args = args

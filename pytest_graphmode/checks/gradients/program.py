@@ -19,7 +19,7 @@ from pytest_graphmode.checks.gradients.arguments import Arguments, Vector, is_in
 from pytest_graphmode.ledger import identity
 
 if TYPE_CHECKING:
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -37,7 +37,7 @@ class Projection:
     differentiable anyway.
     """
 
-    def __init__(self, handle: Handle, fn: Callable[..., Any], rng: np.random.Generator) -> None:
+    def __init__(self, handle: Runtime, fn: Callable[..., Any], rng: np.random.Generator) -> None:
         self._handle = handle
         self._fn = fn
         self._rng = rng
@@ -52,7 +52,7 @@ class Projection:
 
     def _reduction(self, outputs: Any) -> Callable[[Any], Any]:
         """How outputs of this kind become one number."""
-        mode = self._handle._mode
+        mode = self._handle.mode
         leaves = [outputs] if mode.is_tensor(outputs) else trees.leaves(outputs)
         numbers = [n for n, leaf in enumerate(leaves) if mode.is_tensor(leaf) and is_inexact(leaf)]
         if not numbers:
@@ -78,7 +78,7 @@ class Projection:
     def _weight(self, number: int, name: str, output: Any) -> Any:
         if not _is_known(output.shape):
             return self._computed(output)
-        mode = self._handle._mode
+        mode = self._handle.mode
         if number not in self._weights:
             drawn = self._drawn(tuple(output.shape), name)
             self._weights[number] = drawn if mode.static else mode.tensor(drawn, name)
@@ -106,16 +106,16 @@ class Program:
     """
 
     def __init__(
-        self, handle: Handle, fn: Callable[..., Any], arguments: Arguments, order: int, rng: np.random.Generator
+        self, handle: Runtime, fn: Callable[..., Any], arguments: Arguments, order: int, rng: np.random.Generator
     ) -> None:
         self._handle = handle
-        self._mode = handle._mode
+        self._mode = handle.mode
         self._fn = fn
         self._arguments = arguments
         self._given, self._count = arguments.given, len(arguments.leaves)
         self._variables = list(arguments.variables.values())
         self.projection = Projection(handle, fn, rng)
-        if handle._mode.static:
+        if handle.mode.static:
             _ = handle.xp  # made before a trace: Dynamo refuses to make it inside of a loop or branch
         self._constants = arguments.constants
         self._along = arguments.tensors(arguments.point) if order == 2 else []
@@ -197,11 +197,11 @@ class Program:
 
 
 def _projected(
-    handle: Handle, fn: Callable[..., Any], arguments: Arguments, projection: Projection, *inputs: Any
+    handle: Runtime, fn: Callable[..., Any], arguments: Arguments, projection: Projection, *inputs: Any
 ) -> Any:
     count, passed = arguments.given, arguments.passed
     args = arguments.rebuilt(inputs[:count], inputs[count : count + passed])
-    return projection(handle._mode.callback(fn)(*args))
+    return projection(handle.mode.callback(fn)(*args))
 
 
 def _itself(output: Any) -> Any:

@@ -14,7 +14,7 @@ from pytest_graphmode.backends.differentiation import describe
 from pytest_graphmode.checks.gradients.arguments import is_inexact
 
 if TYPE_CHECKING:
-    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.runtime import Runtime
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -30,7 +30,7 @@ class Variables:
         named: the names of those that the test named.
     """
 
-    handle: Handle
+    handle: Runtime
     owners: tuple[object, ...] = ()
     by_name: dict[str, Any] = field(default_factory=dict)
     named: tuple[str, ...] = ()
@@ -44,13 +44,13 @@ class Variables:
         """
         with ExitStack() as stack:
             if self.by_name or self.owners:
-                stack.enter_context(self.handle._mode.holding(self.owners, self.by_name, dtype))
+                stack.enter_context(self.handle.mode.holding(self.owners, self.by_name, dtype))
             yield
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """After the block the variables have the values that they had before it."""
-        mode = self.handle._mode
+        mode = self.handle.mode
         values = [mode.numpy(variable) for variable in self.by_name.values()]
         try:
             yield
@@ -59,13 +59,13 @@ class Variables:
                 mode.assign(variable, value)
 
 
-def variables_of(handle: Handle, fn: Any, args: Sequence[Any], given: Any) -> Variables:
+def variables_of(handle: Runtime, fn: Any, args: Sequence[Any], given: Any) -> Variables:
     """The trainable variables of a module or layer, or of the one that a method is bound to, and those given.
 
     Raises:
         TypeError: what was given holds something else than floating variables.
     """
-    mode = handle._mode
+    mode = handle.mode
     owners = tuple(_owners(fn))
     if any(getattr(owner, "built", True) is False for owner in owners):
         handle.function(fn)(*args)  # a Keras layer has its variables from the first call on

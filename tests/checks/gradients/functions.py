@@ -12,6 +12,7 @@ from pytest_graphmode.backends.numpy import NumPy, NumPyEager
 from pytest_graphmode.checks.gradients.slopes import Slopes, precision_of
 from pytest_graphmode.handle import Handle
 from pytest_graphmode.ledger.recorder import Recorder
+from pytest_graphmode.runtime import Runtime
 from pytest_graphmode.select.variant import Variant
 
 
@@ -32,7 +33,7 @@ def handle(gradient: Callable[..., tuple[Any, ...]], dtype: str = "float32", see
     """A handle of the NumPy backend, which differentiates by `gradient`."""
     rng = np.random.default_rng(seed)
     variant = Variant("numpy", "eager", "cpu", dtype)
-    return Handle(variant, NumPy(), ByHand(gradient), Recorder(), rng=rng, skip=_no_skip)
+    return Handle(Runtime(variant, NumPy(), ByHand(gradient), Recorder(), rng=rng), skip=_no_skip)
 
 
 def _no_skip(reason: str):

@@ -31,7 +31,7 @@ def test_a_right_gradient_costs_one_gradient_and_four_evaluations():
     square = counted(lambda x: (x**2).sum())
     g = handle(lambda x: (2 * x,))
     g.check_grads(square, X)
-    assert g._mode.differentiated == 1
+    assert g.runtime.mode.differentiated == 1
     assert square.times == 1 + 4
 
 
@@ -175,7 +175,7 @@ def test_low_precisions_raise_no_false_alarm_and_miss_no_large_error(dtype, seed
 
 
 def projection() -> Projection:
-    return Projection(handle(lambda x: (x,)), lambda x: x, np.random.default_rng(0))
+    return Projection(handle(lambda x: (x,)).runtime, lambda x: x, np.random.default_rng(0))
 
 
 def test_a_real_scalar_is_projected_on_itself():

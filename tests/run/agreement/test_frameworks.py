@@ -86,11 +86,13 @@ def test_a_record_is_a_copy_that_keeps_no_tensor_alive():
     from pytest_graphmode.backends.torch import Torch
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.recorder import Recorder
+    from pytest_graphmode.runtime import Runtime
     from pytest_graphmode.select.variant import Variant
 
     backend = Torch()
     mode = backend.mode("eager", "cpu")
-    handle = Handle(Variant("torch", "eager"), backend, mode, Recorder(), rng=None, skip=pytest.skip, recording={})
+    runtime = Runtime(Variant("torch", "eager"), backend, mode, Recorder(), rng=None)
+    handle = Handle(runtime, skip=pytest.skip, recording={})
     tensor = torch.ones(3, requires_grad=True)
     handle.agree(x=[tensor])
     with torch.no_grad():

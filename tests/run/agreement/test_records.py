@@ -17,11 +17,10 @@ class Native:
 
 
 class StandIn:
-    """As much of a handle as recording uses; its tensors are `Native`."""
+    """As much of a runtime as recording uses; its tensors are `Native`."""
 
-    def __init__(self, static=False, inside=False, recording=None):
-        self.recording = {} if recording is None else recording
-        self._mode = self
+    def __init__(self, static=False, inside=False):
+        self.mode = self
         self.static = static
         self.inside = lambda: inside
 
@@ -34,70 +33,69 @@ class StandIn:
 
 
 @pytest.fixture
-def handle():
-    return StandIn()
+def kept():
+    return {}
 
 
-def test_a_value_becomes_its_leaves_by_path(handle):
+def test_a_value_becomes_its_leaves_by_path(kept):
     Pair = namedtuple("Pair", "w b")
 
     @dataclass
     class State:
         step: int
 
-    record(handle, {"loss": Native(1.5), "tree": {"a": [Native([1, 2]), Pair(2.0, None)], "s": State(3)}})
-    assert list(handle.recording) == ["loss", "tree"]
-    (step,) = handle.recording["tree"]
+    record(StandIn(), kept, {"loss": Native(1.5), "tree": {"a": [Native([1, 2]), Pair(2.0, None)], "s": State(3)}})
+    assert list(kept) == ["loss", "tree"]
+    (step,) = kept["tree"]
     assert list(step) == ["tree['a'][0]", "tree['a'][1].w", "tree['a'][1].b", "tree['s'].step"]
     np.testing.assert_array_equal(step["tree['a'][0]"], [1, 2])
 
 
-def test_a_name_recorded_again_grows_into_a_series(handle):
+def test_a_name_recorded_again_grows_into_a_series(kept):
     for step in range(3):
-        record(handle, {"loss": Native(step)})
-    assert [entry["loss"].item() for entry in handle.recording["loss"]] == [0, 1, 2]
+        record(StandIn(), kept, {"loss": Native(step)})
+    assert [entry["loss"].item() for entry in kept["loss"]] == [0, 1, 2]
 
 
-def test_arrays_are_copied_at_once(handle):
+def test_arrays_are_copied_at_once(kept):
     weights = np.zeros(2)
-    record(handle, {"w": weights})
+    record(StandIn(), kept, {"w": weights})
     weights += 1
-    np.testing.assert_array_equal(handle.recording["w"][0]["w"], [0, 0])
+    np.testing.assert_array_equal(kept["w"][0]["w"], [0, 0])
 
 
 @pytest.mark.parametrize("value", [True, 3, 2.5, 1j, "text", b"bytes", None])
-def test_python_values_stay_what_they_are(handle, value):
-    record(handle, {"value": value})
-    assert handle.recording["value"] == [{"value": value}]
-    assert type(handle.recording["value"][0]["value"]) is type(value)
+def test_python_values_stay_what_they_are(kept, value):
+    record(StandIn(), kept, {"value": value})
+    assert kept["value"] == [{"value": value}]
+    assert type(kept["value"][0]["value"]) is type(value)
 
 
 @pytest.mark.parametrize("value", [object(), iter([1.0]), np.array([Native(1.0)])])
-def test_what_can_not_be_compared_is_refused_by_its_path(handle, value):
+def test_what_can_not_be_compared_is_refused_by_its_path(kept, value):
     with pytest.raises(TypeError, match=rf"x\['a'\]\[0\] is a {type(value).__name__}$"):
-        record(handle, {"x": {"a": [value]}})
+        record(StandIn(), kept, {"x": {"a": [value]}})
 
 
-def test_nothing_of_a_refused_call_is_kept(handle):
+def test_nothing_of_a_refused_call_is_kept(kept):
     with pytest.raises(TypeError):
-        record(handle, {"fine": 1.0, "wrong": object()})
-    assert handle.recording == {}
+        record(StandIn(), kept, {"fine": 1.0, "wrong": object()})
+    assert kept == {}
 
 
-def test_no_values_is_a_wrong_call(handle):
+def test_no_values_is_a_wrong_call(kept):
     with pytest.raises(TypeError, match=r"needs the values to compare, each by a name: graphmode\.agree\(loss=loss\)"):
-        record(handle, {})
+        record(StandIn(), kept, {})
 
 
-def test_without_an_item_the_marker_is_named(handle):
-    handle.recording = None
+def test_without_an_item_the_marker_is_named():
     with pytest.raises(AssertionError, match=r"mark it \(or its class or module\) with @pytest\.mark\.graph_agree"):
-        record(handle, {"loss": 1.0})
+        record(StandIn(), None, {"loss": 1.0})
 
 
-def test_a_symbolic_tensor_is_explained(handle):
+def test_a_symbolic_tensor_is_explained(kept):
     with pytest.raises(RuntimeError) as raised:
-        record(handle, {"x": [Native()]})
+        record(StandIn(), kept, {"x": [Native()]})
     assert str(raised.value) == (
         "graphmode.agree can't read the value of x[0], a Native (a symbolic tensor has no value): "
         "inside a traced function tensors are symbols of the graph that have no values yet. "
@@ -108,7 +106,8 @@ def test_a_symbolic_tensor_is_explained(handle):
 
 def test_inside_a_graph_even_a_constant_is_refused():
     with pytest.raises(RuntimeError, match="can't read the value of step: inside a traced function"):
-        record(StandIn(static=True, inside=True), {"step": 3})
-    for handle in (StandIn(static=True), StandIn(inside=True)):
-        record(handle, {"step": 3})
-        assert handle.recording == {"step": [{"step": 3}]}
+        record(StandIn(static=True, inside=True), {}, {"step": 3})
+    for runtime in (StandIn(static=True), StandIn(inside=True)):
+        kept = {}
+        record(runtime, kept, {"step": 3})
+        assert kept == {"step": [{"step": 3}]}
