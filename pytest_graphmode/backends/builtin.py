@@ -22,10 +22,6 @@ BACKENDS = (
             SourceSpec(
                 ("tensorflow.python.client.session",), "pytest_graphmode.backends.tensorflow.growth:GrowthSource"
             ),
-            SourceSpec(
-                ("tensorflow.python.eager.record", "keras.src.layers.layer"),
-                "pytest_graphmode.backends.tensorflow.layers:LayerSource",
-            ),
         ),
     ),
     BackendSpec(

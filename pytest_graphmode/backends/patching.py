@@ -5,40 +5,54 @@ Used by the event sources of backends.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from pytest_graphmode.errors import UnsupportedError
 
 Function = Callable[..., Any]
+Wrap = Callable[[Function], Function]
+Replacement = tuple[Any, str, Wrap] | tuple[Any, str, Wrap, tuple[str, ...]]
 
 
-def patched(supported: str, *replacements: tuple[Any, str, Callable[[Function], Function]]) -> Callable[[], None]:
+def patched(supported: str, *replacements: Replacement) -> Callable[[], None]:
     """Replace attributes, given as owner, name and a function of the original; returns what puts the originals back.
 
-    An attribute that somebody else has replaced in the meantime is left to them.
+    A fourth entry has the names of the parameters that the attribute must take first. An attribute that somebody else
+    has replaced in the meantime is left to them.
 
     Raises:
-        UnsupportedError: an attribute is not there, and none is replaced; `supported` reads `torch 2.4 to 2.13`.
+        UnsupportedError: an attribute is not there or takes something else, and none is replaced; `supported` reads
+            `torch 2.4 to 2.13`.
     """
-    originals = [_existing(owner, name, supported) for owner, name, _ in replacements]
-    made = [wrap(original) for original, (_, _, wrap) in zip(originals, replacements, strict=True)]
-    for (owner, name, _), replacement in zip(replacements, made, strict=True):
+    originals = [existing(supported, owner, name, *more) for owner, name, _, *more in replacements]
+    made = [
+        functools.wraps(original)(wrap(original))
+        for original, (_, _, wrap, *_) in zip(originals, replacements, strict=True)
+    ]
+    for (owner, name, *_), replacement in zip(replacements, made, strict=True):
         setattr(owner, name, replacement)
 
     def undo() -> None:
-        for (owner, name, _), original, replacement in zip(replacements, originals, made, strict=True):
+        for (owner, name, *_), original, replacement in zip(replacements, originals, made, strict=True):
             if getattr(owner, name) is replacement:
                 setattr(owner, name, original)
 
     return undo
 
 
-def _existing(owner: Any, name: str, supported: str) -> Function:
+def existing(supported: str, owner: Any, name: str, parameters: tuple[str, ...] = ()) -> Function:
+    """An attribute of a framework that takes parameters of these names first; `UnsupportedError` if it is not so."""
     found: Function | None = getattr(owner, name, None)
+    where, instead = f"{owner.__name__}.{name}", f"use {supported}, or a later pytest-graphmode"
     if found is None:
+        raise UnsupportedError(f"this version has no {where}, by which graphs are counted: {instead}")
+    taken = tuple(inspect.signature(found).parameters) if parameters else ()
+    if taken[: len(parameters)] != parameters:
         raise UnsupportedError(
-            f"this version has no {owner.__name__}.{name}, by which graphs are counted: use {supported}, or a later "
-            "pytest-graphmode"
+            f"{where} of this version, by which graphs are counted, takes {', '.join(taken)} where "
+            f"{', '.join(parameters)} are known: {instead}"
         )
     return found

@@ -214,7 +214,7 @@ def test_the_plugin_itself_is_not_converted(graphmode):
         assert graphmode.numpy(function(graphmode.tensor(np.float32(1)))) == 3
     converted = [{frame.name for frame in stack if frame.name.startswith("tf__")} for stack in stacks]
     assert converted == [{"tf__loop", "tf__body"}, {"tf__body"}]
-    assert all(any(frame.filename.endswith("verbs.py") for frame in stack) for stack in stacks)
+    assert all(any(frame.filename.endswith("operators.py") for frame in stack) for stack in stacks)
 
 
 def test_installing_twice_adds_no_second_rule():

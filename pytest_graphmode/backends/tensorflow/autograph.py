@@ -1,13 +1,12 @@
 """AutoGraph, TensorFlow's rewriting of Python control flow: on for the user's functions, off for the plugin's own.
 
 `install` runs when the backend is loaded; `converted` is what the modes call on every user function that TensorFlow
-would not convert by itself, such as the callbacks of tf.while_loop.
+would not convert by itself, such as the callbacks of tf.while_loop; `giving_up` is attached by `tracing.py`.
 """
 
 from __future__ import annotations
 
 import dis
-import inspect
 import logging
 import types
 from collections.abc import Callable
@@ -15,13 +14,24 @@ from typing import Any, Final
 
 import tensorflow as tf
 
+from pytest_graphmode.backends.patching import Replacement
+from pytest_graphmode.backends.tensorflow.internals import api, config, conversion
+from pytest_graphmode.ledger import closure, identity
 from pytest_graphmode.ledger.identity import is_library
+from pytest_graphmode.ledger.ledger import Fallback
+from pytest_graphmode.ledger.watcher import Sink
+
+__tracebackhide__ = True
 
 # Callbacks reach TensorFlow through this package and through the two that it walks trees and dispatches with. None of
 # them has Python control flow on tensors, and rewriting them would cost time and show in tracebacks.
 _NOT_CONVERTED: Final = ("pytest_graphmode", "optree", "autoray")
+# "AutoGraph could not transform %s and will run it as-is. ...", with the function as argument (2.16 to 2.21).
 _UNCONVERTED: Final = "AutoGraph could not transform"
+_DECIDED: Final = "AutoGraph could not transform it, so a Python if or loop in it is decided once, by the trace"
 _JUMPS: Final = frozenset([*dis.hasjrel, *dis.hasjabs, dis.opmap["UNARY_NOT"]])
+
+Function = Callable[..., Any]
 
 
 def install() -> None:
@@ -32,82 +42,127 @@ def install() -> None:
     """
     # The public do_not_convert switches AutoGraph off for everything called below too, the user's functions included.
     # Only these rules, which TensorFlow has for NumPy and Keras, leave out a package and nothing else.
-    try:
-        from tensorflow.python.autograph.core import config
-    except ImportError as error:
-        raise RuntimeError(_moved("tensorflow.python.autograph.core.config")) from error
     if not isinstance(getattr(config, "CONVERSION_RULES", None), tuple) or not hasattr(config, "DoNotConvert"):
-        raise RuntimeError(_moved("CONVERSION_RULES of tensorflow.python.autograph.core.config"))
+        raise RuntimeError(
+            f"TensorFlow {tf.__version__} has no CONVERSION_RULES of {config.__name__}, which keep AutoGraph out of "
+            "pytest-graphmode's own code: install another TensorFlow, or a later pytest-graphmode"
+        )
     known = {str(rule) for rule in config.CONVERSION_RULES}
     rules = [config.DoNotConvert(package) for package in _NOT_CONVERTED]
     config.CONVERSION_RULES = (*(rule for rule in rules if str(rule) not in known), *config.CONVERSION_RULES)
     logger = tf.get_logger()
-    if not any(isinstance(known, _NeedlessWarnings) for known in logger.filters):
-        logger.addFilter(_NeedlessWarnings())
+    if _is_needed not in logger.filters:
+        logger.addFilter(_is_needed)
 
 
-def converted(fn: Callable[..., Any]) -> Callable[..., Any]:
+def converted(fn: Function, **options: Any) -> Function:
     """A user's function with its Python control flow made traceable, unless the function around it has that off."""
     # tf.autograph.to_graph, the public way, fails on partials and doesn't know whether the user turned AutoGraph off.
     autograph = tf.__internal__.autograph
-    made: Callable[..., Any] = autograph.tf_convert(fn, autograph.control_status_ctx())
+    made: Function = autograph.tf_convert(fn, autograph.control_status_ctx(), **options)
     return made
 
 
-def for_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+def converted_by_element(fn: Function) -> Function:
+    """The same in TensorFlow 1's graphs, where `==` of tensors would compare objects: by element, as elsewhere."""
+    # The function behind tf.autograph.to_graph, which takes this option too and does not take partials.
+    feature = tf.autograph.experimental.Feature.EQUALITY_OPERATORS
+    made: Function = api.convert(recursive=True, optional_features=feature, user_requested=False)(fn)
+    return made
+
+
+def for_function(fn: Function) -> Function:
     """What to give tf.function: a user's function as it is, one of the plugin's own so that it is not converted.
 
     tf.function converts what it is given whatever the rules say. AutoGraph stays on for what the function calls.
     """
-    if not hasattr(fn, "__graphmode_subject__"):
-        return fn
-    autograph = tf.__internal__.autograph
-    made: Callable[..., Any] = autograph.tf_convert(fn, autograph.control_status_ctx(), convert_by_default=False)
-    return made
+    return converted(fn, convert_by_default=False) if hasattr(fn, "__graphmode_subject__") else fn
 
 
-class _NeedlessWarnings(logging.Filter):
+def _is_needed(record: logging.LogRecord) -> bool:
     """Drops one warning: that AutoGraph runs a lambda as it is, where there is nothing to convert.
 
     AutoGraph finds lambdas by their line, so it can't tell two on one line apart.
     """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not str(record.msg).startswith(_UNCONVERTED) or not record.args:
-            return True
-        subject = record.args[0] if isinstance(record.args, tuple) else None
-        if not isinstance(subject, types.FunctionType) or subject.__name__ != "<lambda>":
-            return True
-        return has_control_flow(subject)
+    subject = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    needless = str(record.msg).startswith(_UNCONVERTED) and getattr(subject, "__name__", "") == "<lambda>"
+    return not needless or has_control_flow(subject)
 
 
-def has_control_flow(function: types.FunctionType) -> bool:
+def giving_up(sink: Sink) -> Replacement:
+    """What to replace, for `patched`: where AutoGraph runs a function as it is, because of an error.
+
+    TensorFlow says so in a warning only, once for each function in a process.
+    """
+
+    def wrap(fall_back: Function) -> Function:
+        def falling_back(function: Any, args: Any, kwargs: Any, options: Any, error: Any) -> Any:
+            if not isinstance(function, types.FunctionType) or has_control_flow(function):
+                sink.fallback(_fallback(function, error))
+            return fall_back(function, args, kwargs, options, error)
+
+        return falling_back
+
+    return api, "_fall_back_unconverted", wrap, ("f", "args", "kwargs", "options", "exc")
+
+
+def _fallback(function: Any, error: Any) -> Fallback:
+    found = identity.of(function)
+    in_function = isinstance(tf.compat.v1.get_default_graph(), tf.__internal__.FuncGraph)
+    cause = " ".join(str(error).split()) or type(error).__name__
+    return Fallback("tf", "graph" if in_function else "session", found.name, found.location, f"{_DECIDED}: {cause}")
+
+
+def forget() -> None:
+    """Make AutoGraph try again what it gave up before, so that each test sees its own fallbacks."""
+    known = conversion._ALLOWLIST_CACHE
+    conversion._ALLOWLIST_CACHE = type(known)()
+
+
+def has_control_flow(function: Any) -> bool:
     """Whether a function of the user's, or one that it calls by name, has jumps or `not` in its bytecode."""
     waiting, seen = [function], {function}
     while waiting:
         current = waiting.pop()
         if _jumps(current.__code__):
             return True
-        called = {value for value in _named(current) if isinstance(value, types.FunctionType)} - seen
+        named = [value for _, value in closure.visible(current)]
+        named += map(current.__globals__.get, current.__code__.co_names)
+        called = {one for one in named if isinstance(one, types.FunctionType)} - seen
         seen |= called
-        waiting += [value for value in called if not is_library(value.__code__.co_filename)]
+        waiting += [one for one in called if not is_library(one.__code__.co_filename)]
     return False
 
 
 def _jumps(code: types.CodeType) -> bool:
-    if any(instruction.opcode in _JUMPS for instruction in dis.get_instructions(code)):
-        return True
-    return any(_jumps(inner) for inner in code.co_consts if isinstance(inner, types.CodeType))
+    jumps = any(instruction.opcode in _JUMPS for instruction in dis.get_instructions(code))
+    return jumps or any(_jumps(inner) for inner in code.co_consts if isinstance(inner, types.CodeType))
 
 
-def _named(function: types.FunctionType) -> list[object]:
-    """What the names in a function's code stand for, as far as they are globals or closed over."""
-    found = inspect.getclosurevars(function)
-    return [value for values in (found.nonlocals, found.globals) for value in values.values() if callable(value)]
+def shortened(error: BaseException) -> BaseException:
+    """An error of the user's code, its traceback and those of what it came from cut to frames that are no library's.
+
+    AutoGraph's message names the user's lines; a traceback through its generated frames is some hundred lines that say
+    nothing more, and what it remakes with a longer message is not shown a second time without it. TensorFlow's own
+    switch, `tf.debugging.disable_traceback_filtering`, keeps all frames here too.
+    """
+    shown: BaseException | None = error if tf.debugging.is_traceback_filtering_enabled() else None
+    seen: set[int] = set()
+    while shown is not None and id(shown) not in seen:
+        seen.add(id(shown))
+        shown.__traceback__ = _cut(shown.__traceback__)
+        if hasattr(shown.__context__, "ag_error_metadata"):
+            shown.__suppress_context__ = True
+        shown = shown.__cause__ or (None if shown.__suppress_context__ else shown.__context__)
+    return error
 
 
-def _moved(what: str) -> str:
-    return (
-        f"TensorFlow {tf.__version__} has no {what}, which keeps AutoGraph out of pytest-graphmode's own code: "
-        "install another TensorFlow, or a later pytest-graphmode"
-    )
+def _cut(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    entries = []
+    while traceback is not None:
+        entries.append(traceback)
+        traceback = traceback.tb_next
+    for entry in reversed(entries):
+        if not is_library(entry.tb_frame.f_code.co_filename):
+            traceback = types.TracebackType(traceback, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return traceback

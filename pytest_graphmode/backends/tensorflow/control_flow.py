@@ -1,4 +1,4 @@
-"""The control-flow verbs as nodes of TensorFlow's graphs: While and If/Case operations, with their gradients.
+"""The control-flow operators as nodes of TensorFlow's graphs: While and If/Case operations, with their gradients.
 
 Base class of the modes of TensorFlow that build graphs.
 """
@@ -78,8 +78,8 @@ class GraphControlFlow:
 class _BranchResults:
     """What the branches of one operation return, as flat tuples, and the tree that they all have in common."""
 
-    def __init__(self, verb: str) -> None:
-        self._verb = verb
+    def __init__(self, operator: str) -> None:
+        self._operator = operator
         self._first: tuple[str, Any] | None = None
         self._layout: Layout | None = None
 
@@ -88,7 +88,7 @@ class _BranchResults:
             result = branch(*operands)
             if self._first is None:
                 self._first = name, result
-            same_results(self._verb, *self._first, name, result)
+            same_results(self._operator, *self._first, name, result)
             self._layout, tensors = pack(result, "result", tf.convert_to_tensor)
             return tensors
 
@@ -113,7 +113,7 @@ def _while(
 
 
 def _fixed(after: Any, before: Any) -> Any:
-    """A loop variable's new value with the shape it had, where tracing lost it; the graph checks it when it runs."""
+    """A part of the loop carry with the shape it had, where tracing lost it; the graph checks it when it runs."""
     after = tf.convert_to_tensor(after)
     lost = after.shape.rank is None or any(size is None for size in after.shape)
     return tf.ensure_shape(after, before.shape) if lost else after
@@ -125,10 +125,6 @@ def traced_outputs(f: Callable[[Any, Any], tuple[Any, Any]], init: Tensors, xs: 
     A TensorArray has to know its dtype before the loop is traced. tf.function would do the same and count as a build.
     """
     with tf.__internal__.FuncGraph("scan_outputs").as_default():
-        carry = tuple(_placeholder(leaf.dtype, leaf.shape) for leaf in init)
-        row = tuple(_placeholder(leaf.dtype, leaf.shape[1:]) for leaf in xs)
+        carry = tuple(tf.compat.v1.placeholder(leaf.dtype, leaf.shape) for leaf in init)
+        row = tuple(tf.compat.v1.placeholder(leaf.dtype, leaf.shape[1:]) for leaf in xs)
         return pack(f(carry, row)[1], "y", tf.convert_to_tensor)
-
-
-def _placeholder(dtype: Any, shape: Any) -> Any:
-    return tf.compat.v1.placeholder(dtype, shape)

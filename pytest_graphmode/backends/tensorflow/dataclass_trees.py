@@ -9,18 +9,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
+import tensorflow as tf
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.backends.tensorflow.autograph import converted
-from pytest_graphmode.backends.tensorflow.tracebacks import shortened
+from pytest_graphmode.backends.calls import converting
+from pytest_graphmode.backends.tensorflow.autograph import converted, shortened
 from pytest_graphmode.ledger import identity
 
 __tracebackhide__ = True
 
-_CONTAINERS: Final = (dict, list, tuple)
 _Metadata = tuple[type, tuple[str, ...]]
 
 
@@ -39,11 +38,11 @@ class Carrier:
     @classmethod
     def of(cls, value: Any) -> Carrier:
         names = tuple(field.name for field in dataclasses.fields(value) if field.init)
-        return cls((type(value), names), tuple(packed(getattr(value, name)) for name in names))
+        return cls((type(value), names), tuple(_packed(getattr(value, name)) for name in names))
 
     def value(self) -> Any:
         cls, names = self._metadata
-        return cls(**dict(zip(names, map(unpacked, self._values), strict=True)))
+        return cls(**dict(zip(names, map(_unpacked, self._values), strict=True)))
 
     def __tf_flatten__(self) -> tuple[_Metadata, tuple[Any, ...]]:
         return self._metadata, self._values
@@ -53,25 +52,26 @@ class Carrier:
         return cls(metadata, tuple(values))
 
 
-def packed(tree: Any) -> Any:
-    """A tree with its dataclasses in carriers; the tree itself where it has none."""
-    leaves, spec = trees.flatten(tree, is_leaf=_is_packed)
-    if not any(map(_is_packed, leaves)):
-        return tree
-    return trees.unflatten(spec, [Carrier.of(leaf) if _is_packed(leaf) else leaf for leaf in leaves])
+def _packed(tree: Any) -> Any:
+    """A tree with its dataclasses that TensorFlow would not take apart in carriers."""
+    return _replaced(tree, _is_foreign, Carrier.of)
 
 
-def unpacked(tree: Any) -> Any:
+def _unpacked(tree: Any) -> Any:
     """A tree with its dataclasses taken out of their carriers again."""
-    leaves, spec = trees.flatten(tree, is_leaf=_is_packed)
-    if not any(isinstance(leaf, Carrier) for leaf in leaves):
-        return tree
-    return trees.unflatten(spec, [leaf.value() if isinstance(leaf, Carrier) else leaf for leaf in leaves])
+    return _replaced(tree, lambda leaf: isinstance(leaf, Carrier), Carrier.value)
 
 
-def _is_packed(value: Any) -> bool:
-    """Whether a value is of a dataclass that TensorFlow would not take apart."""
+def _is_foreign(value: Any) -> bool:
     return dataclasses.is_dataclass(type(value)) and not hasattr(type(value), "__tf_flatten__")
+
+
+def _replaced(tree: Any, wanted: Callable[[Any], bool], replace: Callable[[Any], Any]) -> Any:
+    """The tree itself where it has nothing to replace."""
+    leaves, spec = trees.flatten(tree, is_leaf=wanted)
+    if not any(map(wanted, leaves)):
+        return tree
+    return trees.unflatten(spec, [replace(leaf) if wanted(leaf) else leaf for leaf in leaves])
 
 
 def carried(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,36 +79,22 @@ def carried(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = unpacked((args, kwargs))
-        return packed(converted(fn)(*args, **kwargs))
+        args, kwargs = _unpacked((args, kwargs))
+        return _packed(converted(fn)(*args, **kwargs))
 
     return identity.subject(call, fn)
 
 
 def carrying(made: Callable[..., Any]) -> Callable[..., Any]:
-    """A tf.function of what `carried` returns, called with dataclasses and returning them.
-
-    It stands in the path of every call: a type found to be no tree is not looked at again.
-    """
-    plain: set[type] = {bool, int, float, complex, str, type(None), np.ndarray}
-
-    def put(value: Any, convert: Callable[[Any], Any]) -> Any:
-        if type(value) in plain:
-            return value
-        found = convert(value)
-        if found is value and not isinstance(value, (*_CONTAINERS, Carrier)):
-            plain.add(type(value))
-        return found
+    """A tf.function of what `carried` returns, called with dataclasses and returning them."""
+    run = converting(made, _packed)
 
     @functools.wraps(made, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        args = tuple([put(arg, packed) for arg in args])
-        if kwargs:
-            kwargs = {name: put(value, packed) for name, value in kwargs.items()}
         try:
-            result = made(*args, **kwargs)
+            result = run(*args, **kwargs)
         except Exception as error:
             raise shortened(error)  # noqa: B904 - the same error
-        return put(result, unpacked)
+        return result if isinstance(result, tf.Tensor) else _unpacked(result)
 
     return call

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.tensorflow import tape, trainable
+from pytest_graphmode.backends.tensorflow import tape, variables
 from pytest_graphmode.backends.tensorflow.control_flow import traced_outputs
-from pytest_graphmode.backends.tensorflow.keras_variables import is_keras_variable, native
 from pytest_graphmode.backends.tensorflow.recording import TapeCounter
+from pytest_graphmode.backends.tensorflow.variables import is_keras_variable, native
 
 __tracebackhide__ = True
 
@@ -55,10 +55,10 @@ class TensorFlowMode(PythonMode):
             variable.assign(value)
 
     def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
-        if isinstance(tensor, (tf.IndexedSlices, tf.SparseTensor)):
-            tensor = (
-                tf.convert_to_tensor(tensor) if isinstance(tensor, tf.IndexedSlices) else tf.sparse.to_dense(tensor)
-            )
+        if isinstance(tensor, tf.IndexedSlices):
+            tensor = tf.convert_to_tensor(tensor)
+        elif isinstance(tensor, tf.SparseTensor):
+            tensor = tf.sparse.to_dense(tensor)
         return np.array(native(tensor).numpy())
 
     def value_and_grad(
@@ -86,7 +86,7 @@ class TensorFlowMode(PythonMode):
         return tf.zeros([0, *leaf.shape], leaf.dtype)
 
     def trainable_variables(self, owner: object) -> Mapping[str, Any]:
-        return trainable.variables(owner)
+        return variables.trainable(owner)
 
     def index(self, value: int) -> Any:
         return tf.constant(value, tf.int32)

@@ -7,19 +7,16 @@ one it knew is gone; a `Memory` keeps what its builds were told, in words, to sa
 from __future__ import annotations
 
 import enum
-import functools
 import sys
 import types
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pytest_graphmode.ledger import closure, contents, identity
 from pytest_graphmode.ledger.arguments import root_of
 from pytest_graphmode.ledger.ledger import Argument, Cause
 
-_FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 _LONGEST: Final = 60
 _KEPT: Final = 8
 _HINTS: Final = {
@@ -29,7 +26,6 @@ _HINTS: Final = {
     "loop, and pass that each time",
     "enum": "pass the same member each time, or accept one build per member",
 }
-_KINDS: Final = {types.MethodType: "method", enum.Enum: "enum"}
 _GONE: Final = (
     "TensorFlow knows {argument} by object only, and the one of the earlier build is gone: make it once, keep it and "
     "pass that each time"
@@ -40,23 +36,37 @@ _OTHER: Final = (
 )
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(NamedTuple):
     """An object that a build was told about."""
 
     reference: Any
     token: int
     text: str
     type_name: str
-    attributes: tuple[tuple[str, str], ...]
+    attributes: dict[str, str]
+
+    @classmethod
+    def of(cls, path: str, value: Any) -> _Known:
+        content = contents.described("argument", path, closure.quiet_attribute(value, "python_function") or value)
+        public = {name: text for name, text in content.attributes if not name.startswith("_")}
+        attributes, name = public or dict(content.attributes), content.type_name
+        if isinstance(value, (types.MethodType, enum.Enum)):
+            name = "method" if isinstance(value, types.MethodType) else "enum"
+        if name in ("function", "method", "class", "enum"):
+            text = content.text
+        else:
+            text = f"{name} {content.text}" if closure.is_data(value) else _cut(_with(name, attributes))
+        try:
+            reference: Any = weakref.ref(value)
+        except TypeError:  # as if it were gone
+            reference = type(None)
+        return cls(reference, identity.token(value), text, name, attributes)
 
     def is_of(self, value: Any) -> bool:
         """Whether TensorFlow takes `value` for this object."""
         known = self.reference()
-        if known is None or known is value:
-            return known is value
         try:
-            return bool(known == value)
+            return known is value or (known is not None and bool(known == value))
         except Exception:  # the user's own code, met in the middle of a trace that must go on
             return False
 
@@ -73,7 +83,7 @@ class Memory:
         known = self._known.setdefault(path, [])
         found = next((one for one in reversed(known) if one.is_of(value)), None)
         if found is None:
-            found = _described(path, value)
+            found = _Known.of(path, value)
             if known:
                 causes.append(_cause(path, known[-1], found))
             known.append(found)
@@ -100,39 +110,9 @@ def gone(path: str) -> Argument:
     return Argument(sys.intern(path), "an object that is gone", root_of(path), type_name="object", note="gone")
 
 
-def _described(path: str, value: Any) -> _Known:
-    content = contents.described("argument", path, value)
-    kind = next((name for cls, name in _KINDS.items() if isinstance(value, cls)), content.type_name)
-    try:
-        reference: Any = weakref.ref(value)
-    except TypeError:
-        reference = lambda: None  # noqa: E731
-    public = tuple(pair for pair in content.attributes if not pair[0].startswith("_"))
-    content = content._replace(attributes=public or content.attributes)
-    return _Known(reference, identity.token(value), _text(value, content), kind, content.attributes)
-
-
-def _text(value: Any, content: contents.Content) -> str:
-    if isinstance(value, types.MethodType):
-        return f"the method {_name(value.__func__)}"
-    if isinstance(value, _FUNCTIONS):
-        return f"the function {_name(value)}"
-    if callable(closure.quiet_attribute(value, "python_function")):
-        return f"the tf.function {_name(value.python_function)}"
-    if isinstance(value, enum.Enum):
-        return content.text
-    if closure.is_data(value):
-        return f"{content.type_name} {content.text}"
-    return _cut(_with(content.type_name, content.attributes))
-
-
-def _name(function: Any) -> str:
-    return identity.of(function).name
-
-
-def _with(type_name: str, attributes: tuple[tuple[str, str], ...]) -> str:
+def _with(type_name: str, attributes: dict[str, str]) -> str:
     """`Settings(rate=0.1)`."""
-    return f"{type_name}({', '.join(f'{name}={text}' for name, text in attributes)})"
+    return f"{type_name}({', '.join(f'{name}={text}' for name, text in attributes.items())})"
 
 
 def _cut(text: str) -> str:
@@ -141,12 +121,11 @@ def _cut(text: str) -> str:
 
 def _cause(path: str, before: _Known, after: _Known) -> Cause:
     """Why `after` is not taken for the object of the build before."""
-    general = _GONE if before.reference() is None else _OTHER
+    was, now, old = before.text, after.text, before.attributes
+    differing = [name for name, text in after.attributes.items() if old.get(name, text) != text][:3]
+    told = bool(differing) and before.type_name == after.type_name
+    if told:
+        was, now = (_with(one.type_name, {name: one.attributes[name] for name in differing}) for one in (before, after))
+    general = _GONE if before.reference() is None and not told else _OTHER
     hint = _HINTS.get(after.type_name, general).replace("{argument}", path)
-    old = dict(before.attributes)
-    differing = tuple((name, text) for name, text in after.attributes if old.get(name, text) != text)[:3]
-    if differing and before.type_name == after.type_name:
-        hint = _HINTS.get(after.type_name, _OTHER).replace("{argument}", path)
-        was = _with(before.type_name, tuple((name, old[name]) for name, _ in differing))
-        return Cause("python-value", path, was, _with(after.type_name, differing), hint, after.type_name)
-    return Cause("python-value", path, before.text, after.text, hint, after.type_name)
+    return Cause("python-value", path, was, now, hint, after.type_name)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from pytest_graphmode.backends.tensorflow.internals import context, record
-from pytest_graphmode.backends.tensorflow.patching import patched
+from pytest_graphmode.backends.patching import patched
+from pytest_graphmode.backends.tensorflow.internals import SUPPORTED, context, record
 from pytest_graphmode.ledger.watcher import watcher
 
 _RECORDED: Final = ("op_type", "output_tensors", "input_tensors")
@@ -52,33 +52,18 @@ class TapeCounter:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Count in the block, in every thread."""
-        undo_tapes = patched(
+        """Count in the block, in every thread; graphs called and custom gradients are told to tapes from Python."""
+        undo = patched(
+            SUPPORTED,
             (tf.GradientTape, "__enter__", self._entering, ("self",)),
             (tf.GradientTape, "__exit__", self._exiting, ("self",)),
-        )
-        undo_recording = self.hear_python()
-        try:
-            yield
-        finally:
-            undo_recording()
-            undo_tapes()
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Count what this thread runs in the block, whether or not tapes are opened in it; needs `hear_python`."""
-        context.context().add_op_callback(self._ran)
-        try:
-            yield
-        finally:
-            context.context().remove_op_callback(self._ran)
-
-    def hear_python(self) -> Callable[[], None]:
-        """Count the calls of graphs and custom gradients, which are told to tapes from Python, until undone."""
-        return patched(
             (record, "record_operation", self._recording, _RECORDED),
             (record, "record_operation_backprop_only", self._recording, _RECORDED),
         )
+        try:
+            yield
+        finally:
+            undo()
 
     def _entering(self, enter: Callable[..., Any]) -> Callable[..., Any]:
         def entering(tape: Any) -> Any:

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-# Private: TensorFlow publishes neither the ordering of effects that tf.function gives its graphs, nor the switch that
-# AutoGraph's conversion looks at outside of a tf.function (2.16 to 2.21).
-from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
-from tensorflow.python.framework.auto_control_deps import AutomaticControlDependencies
-
+from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
+from pytest_graphmode.backends.numpy import NumPyEager
 from pytest_graphmode.backends.tensorflow import tape
-from pytest_graphmode.backends.tensorflow.autograph import converted
-from pytest_graphmode.backends.tensorflow.equality import elementwise
+from pytest_graphmode.backends.tensorflow.autograph import converted_by_element
+from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
-from pytest_graphmode.backends.tensorflow.keras_variables import native
+from pytest_graphmode.backends.tensorflow.internals import AutomaticControlDependencies, ag_ctx
 from pytest_graphmode.backends.tensorflow.session_function import SessionFunction
-from pytest_graphmode.backends.tensorflow.session_plain import EagerBesideSession, PlainSession
+from pytest_graphmode.backends.tensorflow.variables import native
 
 __tracebackhide__ = True
 
@@ -51,15 +48,9 @@ class Session(Graph):
         self._assigns: dict[Any, Callable[..., Any]] = {}
 
     @contextmanager
-    def _scope(self) -> Iterator[None]:
-        try:
-            with self.graph.as_default(), tf.device(self.device), elementwise(self.graph, self.inside):
-                yield
-        finally:
-            self.session.close()
-
-    def scope(self) -> AbstractContextManager[None]:
-        return self._scope()
+    def scope(self) -> Iterator[None]:
+        with closing(self.session), self.graph.as_default(), tf.device(self.device):
+            yield
 
     def inside(self) -> bool:
         return self._building.depth > 0
@@ -111,8 +102,11 @@ class Session(Graph):
             raise TypeError(f"a function in a TensorFlow 1 session takes no options, got {', '.join(options)}")
         return SessionFunction(self, fn)
 
+    def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        return converted_by_element(fn)
+
     def plain_modes(self, eager: Mode) -> Sequence[Mode]:
-        return PlainSession(self), EagerBesideSession(self._device_name)
+        return _PlainSession(self), _EagerBesideSession(self._device_name)
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
         return self.function(compute)
@@ -126,7 +120,7 @@ class Session(Graph):
                 owned(self.graph),
                 self.graph.as_default(),
                 tf.device(self.device),
-                ControlStatusCtx(Status.ENABLED),
+                ag_ctx.ControlStatusCtx(ag_ctx.Status.ENABLED),
                 AutomaticControlDependencies() as dependencies,
             ):
                 yield dependencies
@@ -137,8 +131,53 @@ class Session(Graph):
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
         """By tf.gradients, TensorFlow 1's own way."""
-        fn = converted(fn)
+        fn = converted_by_element(fn)
         sources = tape.sources_of(fn, args, argnums, variables)
         value = fn(*sources.args)
         require_scalar(fn, value, super().is_tensor)
         return value, *sources.arranged(map(tape.dense, tf.gradients(value, sources.tensors)))
+
+
+class _PlainSession(NumPyEager):
+    """Plain Python on NumPy values; what TensorFlow's operations and the session's variables make is run at once.
+
+    Callbacks end with a run of the session, so that loops and branches are Python's.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def scope(self) -> AbstractContextManager[None]:
+        return owned(self._session.graph)
+
+    def is_tensor(self, value: object) -> bool:
+        return self._session.is_tensor(value)
+
+    def is_variable(self, value: object) -> bool:
+        return self._session.is_variable(value)
+
+    def variable(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
+        return self._session.variable(array, dtype)
+
+    def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        return self._session.numpy(tensor)
+
+    def assign(self, variable: Any, value: Any) -> None:
+        if self.assigns:
+            self._session.assign(variable, value)
+
+    def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: trees.map(self._run, fn(*args))
+
+    def _run(self, leaf: Any) -> Any:
+        return self.numpy(leaf) if TensorFlowMode.is_tensor(self._session, leaf) else leaf
+
+
+class _EagerBesideSession(Eager):
+    """Eager TensorFlow although a graph is the default one; it can't read the session's variables."""
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        # Keras leaves graphs by this one too; tf.init_scope stays in a graph that is no function's.
+        with tf.__internal__.eager_context.eager_mode(), super().scope():
+            yield

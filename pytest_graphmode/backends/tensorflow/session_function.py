@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,9 +16,8 @@ import tensorflow as tf
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.tensorflow import graph_nodes
-from pytest_graphmode.backends.tensorflow.autograph import converted
+from pytest_graphmode.backends.tensorflow.autograph import converted_by_element, shortened
 from pytest_graphmode.backends.tensorflow.growth import growth_of
-from pytest_graphmode.backends.tensorflow.tracebacks import shortened
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
 from pytest_graphmode.ledger.watcher import watcher
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True
 
-HINTS: Final[Mapping[str, str]] = {
+_HINTS: Final[Mapping[str, str]] = {
     "shape": "a placeholder has one shape here: pad or batch {argument} to one shape, or accept one build per shape",
     "rank": "pass arrays of one rank",
     "dtype": "cast {argument} before the call, or accept one build per dtype",
@@ -36,21 +35,7 @@ HINTS: Final[Mapping[str, str]] = {
     "structure": "pass {argument} with the same keys, length and types each time",
     "new-function-object": "make the function once, outside the loop, and call that",
 }
-
-
-@dataclass(frozen=True)
-class _Built:
-    """One signature in the graph: `run` takes the fed leaves and returns the fetched ones of the result's leaves."""
-
-    run: Callable[..., Sequence[Any]]
-    spec: Any
-    leaves: Sequence[Any]
-    fetched: frozenset[int]
-
-    def __call__(self, feeds: Sequence[Any]) -> Any:
-        results = iter(self.run(*feeds))
-        leaves = [next(results) if index in self.fetched else leaf for index, leaf in enumerate(self.leaves)]
-        return trees.unflatten(self.spec, leaves)
+_Built = Callable[[Sequence[Any]], Any]
 
 
 class SessionFunction:
@@ -70,7 +55,7 @@ class SessionFunction:
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._mode.inside():
-            return converted(self._fn)(*args, **kwargs)
+            return converted_by_element(self._fn)(*args, **kwargs)
         leaves, spec = trees.flatten((args, kwargs))
         leaves = [self._mode.numpy(leaf) if isinstance(leaf, tf.Tensor) else leaf for leaf in leaves]
         watcher.call("tf", "session", self.__name__)
@@ -99,67 +84,42 @@ class SessionFunction:
 
     def _reported(self, leaves: list[Any], spec: Any, causes: tuple[Cause, ...]) -> tuple[_Built, list[Any]]:
         """Make the operations, and report the build whether or not it succeeds; returns the variables made too."""
-        graph = self._mode.graph
+        graph, subject = self._mode.graph, identity.of(self._fn, owner=self)
         args, kwargs = trees.unflatten(spec, leaves)
-        described, subject = arguments(self._fn, args, kwargs), identity.of(self._fn, owner=self)
-        before, start, failed = len(graph.get_operations()), time.perf_counter(), True
+        described = tuple(_arguments(self._fn, args, kwargs))
+        report = BuildReport("tf", "session", subject, described, causes=causes, hints=_HINTS, failed=True)
+        before, start = len(graph.get_operations()), time.perf_counter()
         try:
             built = self._made(leaves, spec)
-            failed = False
+            report = replace(report, failed=False)
             return built
         finally:
-            nodes, control_flow, operations = graph_nodes.count(graph, graph.get_operations()[before:])
-            watcher.build(
-                BuildReport(
-                    backend="tf",
-                    mode="session",
-                    identity=subject,
-                    arguments=described,
-                    nodes=nodes,
-                    seconds=time.perf_counter() - start,
-                    call_site=identity.call_site(),
-                    control_flow=control_flow,
-                    operations=operations,
-                    causes=causes,
-                    hints=HINTS,
-                    failed=failed,
-                )
-            )
+            counted = graph_nodes.count(graph, graph.get_operations()[before:])._asdict()
+            seconds = time.perf_counter() - start
+            watcher.build(replace(report, seconds=seconds, call_site=identity.call_site(), **counted))
 
     def _made(self, leaves: list[Any], spec: Any) -> tuple[_Built, list[Any]]:
         known = {variable.ref() for variable in tf.compat.v1.global_variables()}
         with self._mode.building() as dependencies:
-            fed = {
-                index: tf.compat.v1.placeholder(leaf.dtype, leaf.shape)
-                for index, leaf in enumerate(leaves)
-                if _is_fed(leaf)
-            }
-            args, kwargs = trees.unflatten(spec, [fed.get(index, leaf) for index, leaf in enumerate(leaves)])
-            results, result_spec = trees.flatten(converted(self._fn)(*args, **kwargs))
+            fed = [tf.compat.v1.placeholder(leaf.dtype, leaf.shape) if _is_fed(leaf) else None for leaf in leaves]
+            given = [leaf if one is None else one for one, leaf in zip(fed, leaves, strict=True)]
+            args, kwargs = trees.unflatten(spec, given)
+            results, result_spec = trees.flatten(converted_by_element(self._fn)(*args, **kwargs))
             fetched = {
                 index: dependencies.mark_as_return(tf.convert_to_tensor(leaf))
                 for index, leaf in enumerate(results)
                 if isinstance(leaf, (tf.Tensor, tf.Variable, tf.IndexedSlices))
             }
         constants = [None if index in fetched else leaf for index, leaf in enumerate(results)]
-        made = [variable for variable in tf.compat.v1.global_variables() if variable.ref() not in known]
-        run = self._runner(list(fetched.values()), list(fed.values()), dependencies)
-        return _Built(run, result_spec, constants, frozenset(fetched)), made
+        with self._mode.building():  # the effects alone run where nothing is returned
+            fetches = list(fetched.values()) or tf.group(*dependencies.ops_which_must_run)
+        run = self._mode.session.make_callable(fetches, [one for one in fed if one is not None])
 
-    def _runner(self, fetches: list[Any], feeds: list[Any], dependencies: Any) -> Callable[..., Sequence[Any]]:
-        """What runs the session for the fetches; for the effects alone where nothing is returned."""
-        if fetches:
-            run: Callable[..., Sequence[Any]] = self._mode.session.make_callable(fetches, feeds)
-            return run
-        with self._mode.building():
-            effects = tf.group(*dependencies.ops_which_must_run)
-        effect = self._mode.session.make_callable(effects, feeds)
+        def built(feeds: Sequence[Any]) -> Any:
+            values = dict(zip(fetched, run(*feeds) or (), strict=True))
+            return trees.unflatten(result_spec, [values.get(index, leaf) for index, leaf in enumerate(constants)])
 
-        def run_effects(*values: Any) -> Sequence[Any]:
-            effect(*values)
-            return ()
-
-        return run_effects
+        return built, [variable for variable in tf.compat.v1.global_variables() if variable.ref() not in known]
 
 
 def _is_fed(leaf: object) -> bool:
@@ -175,21 +135,18 @@ def _signature(leaf: Any) -> Hashable:
     return ("value", type(leaf), leaf if isinstance(leaf, Hashable) else identity.token(leaf))
 
 
-def arguments(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Argument, ...]:
+def _arguments(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[Argument]:
     """The leaves of a call's arguments by parameter and path."""
     try:
         bound = inspect.signature(fn).bind(*args, **kwargs)
-    except (TypeError, ValueError):  # the call itself says what is wrong with it; some callables have no signature
-        named: Mapping[str, Any] = {**{f"args[{index}]": value for index, value in enumerate(args)}, **kwargs}
-    else:
         bound.apply_defaults()
-        named = bound.arguments
-    return tuple(_described(path, leaf) for name, value in named.items() for path, leaf in trees.paths(value, name))
-
-
-def _described(path: str, leaf: Any) -> Argument:
-    if _is_fed(leaf):
-        return tensor_argument(path, leaf.dtype.name, leaf.shape)
-    if isinstance(leaf, tf.Variable):
-        return tensor_argument(path, leaf.dtype.name, leaf.shape.as_list(), type_name="Variable")
-    return value_argument(path, leaf)
+        named: Mapping[str, Any] = bound.arguments
+    except (TypeError, ValueError):  # the call itself says what is wrong with it; some callables have no signature
+        named = {**{f"args[{index}]": value for index, value in enumerate(args)}, **kwargs}
+    for path, leaf in [pair for name, value in named.items() for pair in trees.paths(value, name)]:
+        if _is_fed(leaf):
+            yield tensor_argument(path, leaf.dtype.name, leaf.shape)
+        elif isinstance(leaf, tf.Variable):
+            yield tensor_argument(path, leaf.dtype.name, leaf.shape.as_list(), type_name="Variable")
+        else:
+            yield value_argument(path, leaf)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
-from pytest_graphmode.backends.tensorflow.keras_variables import native
+from pytest_graphmode.backends.tensorflow.variables import native
 
 __tracebackhide__ = True
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.dataclass_trees import Carrier
-from pytest_graphmode.backends.tensorflow.internals import CustomNestTraceType, VariableSpec, trace_types
+from pytest_graphmode.backends.tensorflow.internals import CustomNestTraceType, VariableSpec, default_types
 from pytest_graphmode.backends.tensorflow.objects import Memory, gone
 from pytest_graphmode.ledger.ledger import Argument, Cause, tensor_argument, value_argument
 
@@ -26,83 +26,78 @@ def arguments(
     which adds to `causes` why it is none of those it knows.
     """
     variables: dict[object, str] = {}
-    return tuple(
-        _by_object(path, leaf, memory, causes)
-        if isinstance(leaf, trace_types.Weakref)
-        else _described(path, leaf, variables)
-        for name, parameter in parameters.items()
-        for path, leaf in _leaves(names.get(name, name), parameter.type_constraint)
-    )
-
-
-def _by_object(path: str, kind: Any, memory: Memory, causes: list[Cause]) -> Argument:
-    value = kind._ref()
-    return gone(path) if value is None else memory.argument(path, value, causes)
+    found = []
+    for name, parameter in parameters.items():
+        for path, leaf in _leaves(names.get(name, name), parameter.type_constraint):
+            if isinstance(leaf, default_types.Weakref):
+                value = leaf._ref()
+                found.append(gone(path) if value is None else memory.argument(path, value, causes))
+            else:
+                found.append(_described(path, leaf, variables))
+    return tuple(found)
 
 
 def _leaves(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
     """The leaf types of a trace type, a type specification or a structure of them; an empty container is a leaf."""
-    children = list(_children(path, kind))
+    parts = next((parts(kind) for cls, parts in _CONTAINERS.items() if isinstance(kind, cls)), ())
+    children = list(parts)
     if not children:
         yield path, kind
-    for name, child in children:
-        yield from _leaves(name, child)
+    for suffix, child in children:
+        yield from _leaves(path + suffix, child)
 
 
-def _children(path: str, kind: Any) -> Iterable[tuple[str, Any]]:
-    found = (children for cls, children in _CONTAINERS.items() if isinstance(kind, cls))
-    children = next(found, None)
-    return () if children is None else children(path, kind)
+_Parts = Iterable[tuple[str, Any]]
 
 
-def _indexed(path: str, children: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    return ((f"{path}[{index}]", child) for index, child in enumerate(children))
+def _indexed(children: Iterable[Any]) -> _Parts:
+    return ((f"[{index}]", child) for index, child in enumerate(children))
 
 
-def _keyed(path: str, children: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    return ((f"{path}[{key!r}]", child) for key, child in children.items())
+def _keyed(children: Mapping[Any, Any]) -> _Parts:
+    return ((f"[{key!r}]", child) for key, child in children.items())
 
 
-def _attributes(path: str, names: Iterable[str], children: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    return ((f"{path}.{name}", child) for name, child in zip(names, children, strict=False))
+def _attributes(names: Iterable[str], children: Iterable[Any]) -> _Parts:
+    return ((f".{name}", child) for name, child in zip(names, children, strict=False))
 
 
-def _named(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
-    return _attributes(path, kind.attribute_names, kind.attributes.components)
+def _named(kind: Any) -> _Parts:
+    return _attributes(kind.attribute_names, kind.attributes.components)
 
 
-def _taken_apart(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
-    """A dataclass in one of `dataclass_trees.py`'s carriers, by its fields; other classes name theirs if they wish."""
-    names = kind.metadata[1] if issubclass(kind.value_type, Carrier) else kind.metadata
-    if isinstance(names, tuple) and len(names) == len(kind.components) and all(isinstance(one, str) for one in names):
-        return _attributes(path, names, kind.components)
-    return _indexed(path, kind.components)
+def _taken_apart(kind: Any) -> _Parts:
+    """A dataclass in one of `dataclass_trees.py`'s carriers by its fields, other classes by position."""
+    if issubclass(kind.value_type, Carrier):
+        return _attributes(kind.metadata[1], kind.components)
+    return _indexed(kind.components)
 
 
-def _elements(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
+def _element(kind: Any) -> _Parts:
     """What a dataset or an iterator yields."""
-    return iter([(f"{path}.element", kind._element_spec)])
+    return [(".element", kind._element_spec)]
 
 
-def _fields(path: str, kind: Any) -> Iterator[tuple[str, Any]]:
+def _fields(kind: Any) -> _Parts:
     fields = {name: value for name, value in vars(kind).items() if not name.startswith("_")}
-    return _attributes(path, fields, fields.values())
+    return _attributes(fields, fields.values())
 
 
-_CONTAINERS: Final[Mapping[Any, Callable[[str, Any], Iterable[tuple[str, Any]]]]] = {
-    trace_types.Tuple: lambda path, kind: _indexed(path, kind.components),
-    trace_types.List: lambda path, kind: _indexed(path, kind.components_tuple.components),
-    trace_types.Dict: lambda path, kind: _keyed(path, kind.mapping),
-    trace_types.NamedTuple: _named,
-    trace_types.Attrs: lambda path, kind: _named(path, kind.named_attributes),
+_CONTAINERS: Final[Mapping[Any, Callable[[Any], _Parts]]] = {
+    default_types.Tuple: lambda kind: _indexed(kind.components),
+    default_types.List: lambda kind: _indexed(kind.components_tuple.components),
+    default_types.Dict: lambda kind: _keyed(kind.mapping),
+    default_types.NamedTuple: _named,
+    default_types.Attrs: lambda kind: _named(kind.named_attributes),
     CustomNestTraceType: _taken_apart,
-    tf.data.DatasetSpec: _elements,
-    tf.data.IteratorSpec: _elements,
+    tf.data.DatasetSpec: _element,
+    tf.data.IteratorSpec: _element,
     tf.experimental.ExtensionTypeSpec: _fields,
     tuple: _indexed,
     list: _indexed,
     dict: _keyed,
 }
+_EMPTY: Final[Mapping[Any, Any]] = {default_types.Tuple: (), default_types.List: [], default_types.Dict: {}}
 
 
 def _described(path: str, kind: Any, variables: dict[object, str]) -> Argument:
@@ -110,26 +105,15 @@ def _described(path: str, kind: Any, variables: dict[object, str]) -> Argument:
     if isinstance(kind, VariableSpec):
         first = variables.setdefault(kind.alias_id, path)
         return _tensor(path, kind, "Variable", "" if first == path else f"the variable of {first}")
-    if isinstance(kind, tf.TensorSpec):
-        return _tensor(path, kind)
     if isinstance(kind, tf.TypeSpec) and hasattr(kind, "shape") and hasattr(kind, "dtype"):
-        return _tensor(path, kind, kind.value_type.__name__)
-    return value_argument(path, _value(kind))
+        return _tensor(path, kind, "" if isinstance(kind, tf.TensorSpec) else kind.value_type.__name__)
+    if isinstance(kind, default_types.Literal):
+        return value_argument(path, kind.value)
+    return value_argument(path, _EMPTY.get(type(kind), kind))
 
 
-def _tensor(path: str, spec: Any, cls: str = "", note: str = "") -> Argument:
+def _tensor(path: str, spec: Any, cls: str, note: str = "") -> Argument:
     shape = None if spec.shape.rank is None else spec.shape.as_list()
     found = tensor_argument(path, spec.dtype.name, shape)
     text = f"{cls} {found.text} ({note})" if note else f"{cls} {found.text}".lstrip()
     return replace(found, text=text, type_name=cls, note=note)
-
-
-def _value(kind: Any) -> Any:
-    """The Python value a trace is specialized for; a type specification where that is all there is."""
-    if isinstance(kind, trace_types.Literal):
-        return kind.value
-    if isinstance(kind, trace_types.Tuple):
-        return ()
-    if isinstance(kind, trace_types.List):
-        return []
-    return {} if isinstance(kind, trace_types.Dict) else kind

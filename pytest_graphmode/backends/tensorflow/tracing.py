@@ -16,9 +16,11 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from pytest_graphmode.backends.tensorflow import fallbacks, graph_nodes, trace_types, traced_function
+from pytest_graphmode.backends.patching import existing, patched
+from pytest_graphmode.backends.tensorflow import autograph, graph_nodes, trace_types, traced_function
 from pytest_graphmode.backends.tensorflow.hints import hints
 from pytest_graphmode.backends.tensorflow.internals import (
+    SUPPORTED,
     ConcreteFunction,
     Function,
     FunctionCache,
@@ -27,9 +29,7 @@ from pytest_graphmode.backends.tensorflow.internals import (
     tracing_compilation,
 )
 from pytest_graphmode.backends.tensorflow.objects import Memory
-from pytest_graphmode.backends.tensorflow.patching import existing, patched
-from pytest_graphmode.backends.tensorflow.public_counts import Held, PublicCounts
-from pytest_graphmode.backends.tensorflow.traced_function import Methods
+from pytest_graphmode.backends.tensorflow.public_counts import PublicCounts
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, Condition
 from pytest_graphmode.ledger.watcher import Sink
@@ -47,29 +47,30 @@ class _Thread(threading.local):
 
 
 class TracingSource:
-    """Reports the traces and calls of tf.functions; see `sources.EventSource`."""
+    """Reports the traces and calls of tf.functions; an `EventSource`."""
 
     def __init__(self) -> None:
         self._thread = _Thread()
-        self._methods = Methods()
+        self._methods = traced_function.Methods()
         self._counts = PublicCounts()
         self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
-        existing(tf.__internal__.FuncGraph, "_get_function")  # what `graph_nodes.py` follows calls by
+        existing(SUPPORTED, tf.__internal__.FuncGraph, "_get_function")  # what `graph_nodes.py` follows calls by
         traced = ("function_type", "type_context", "func_graph", "tracing_options")
         return patched(
+            SUPPORTED,
             (tracing_compilation, "_create_concrete_function", lambda trace: self._tracing(trace, sink), traced),
             (FunctionCache, "generalize", self._generalizing, ("self", "context", "function_type")),
             (Function, "_call", lambda call: self._calling(call, sink), ("self", "args", "kwds")),
             (ConcreteFunction, "_call_impl", lambda call: _calling_concrete(call, sink), ("self",)),
             self._methods.replacement(),
-            fallbacks.replacement(sink),
+            autograph.giving_up(sink),
         )
 
     def reset(self) -> None:
         """Make AutoGraph say again which functions it can't transform; what was traced stays."""
-        fallbacks.forget()
+        autograph.forget()
 
     def probe(self) -> None:
         """Build one graph; not by a call, which builds none under run_functions_eagerly."""
@@ -142,7 +143,7 @@ class TracingSource:
             internal=subject.internal,
             conditions=_conditions(context),
             existing=bool(held) and not repeats,
-            earlier=lambda: [_earlier(one, options, subject, memory) for one in held],
+            earlier=lambda: [_earlier(*key, options, subject, memory) for key in held],
         )
 
     def _calling(self, call: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
@@ -157,7 +158,7 @@ class TracingSource:
             try:
                 return call(function, *args, **kwargs)
             finally:
-                counts.called(record, function)
+                record.now()
 
         return calling
 
@@ -180,8 +181,7 @@ def _measured(report: BuildReport, graph: Any, sink: Sink) -> BuildReport:
     except Exception as error:  # of a graph that TensorFlow gave up half-way
         sink.note(f"the graph of {report.identity.name} could not be counted: {type(error).__name__}: {error}")
         return report
-    nodes, control_flow, operations = counted
-    return replace(report, nodes=nodes, control_flow=control_flow, operations=operations)
+    return replace(report, **counted._asdict())
 
 
 def _mode_of_function(function: Any) -> str:
@@ -201,10 +201,12 @@ def _considered(arguments: tuple[Argument, ...], function: identity.Identity) ->
     return frozenset(name for one in arguments for name in (one.name, one.root) if name not in fixed)
 
 
-def _earlier(held: Held, options: Any, subject: traced_function.Subject, memory: Memory) -> BuildReport:
+def _earlier(
+    context: Any, function_type: Any, options: Any, subject: traced_function.Subject, memory: Memory
+) -> BuildReport:
     """A graph that a tf.function held already, for the comparison with a new one."""
-    arguments = trace_types.arguments(held.function_type.parameters, subject.names, memory, [])
-    conditions = () if held.context is None else _conditions(held.context.context)
+    arguments = trace_types.arguments(function_type.parameters, subject.names, memory, [])
+    conditions = _conditions(context.context)
     return BuildReport("tf", _mode(options.attributes), subject.identity, arguments=arguments, conditions=conditions)
 
 
