@@ -9,7 +9,7 @@ import pytest
 
 from pytest_graphmode.run import beside
 from pytest_graphmode.run import execute as graph_item
-from pytest_graphmode.run.execute import REGISTRY
+from pytest_graphmode.run.items import REGISTRY
 from pytest_graphmode.select import naming, settings
 
 if TYPE_CHECKING:

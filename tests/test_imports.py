@@ -125,3 +125,26 @@ def test_late(graph_ledger):
 """
     )
     assert module in imported(tmp_path)
+
+
+def without_frameworks(*modules: str) -> subprocess.CompletedProcess[str]:
+    """What an interpreter says that imports modules of the plugin, and in which no framework can be imported."""
+    absent = f"import sys; sys.modules.update(dict.fromkeys({FRAMEWORKS!r})); sys.path[:0] = {sys.path!r}"
+    names = ", ".join(modules)
+    return subprocess.run(
+        [sys.executable, "-c", f"{absent}; import {names}"], capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_what_counts_selects_and_checks_needs_no_framework() -> None:
+    import pytest_graphmode
+
+    root = Path(pytest_graphmode.__file__).parent
+    files = [file for package in ("ledger", "select", "checks") for file in sorted((root / package).rglob("*.py"))]
+    names = [".".join(file.relative_to(root.parent).with_suffix("").parts) for file in files]
+    done = without_frameworks(*(name.removesuffix(".__init__") for name in names))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_module_that_needs_a_framework_is_told() -> None:
+    assert "import of torch halted" in without_frameworks("pytest_graphmode.backends.torch.backend").stderr

@@ -1,8 +1,9 @@
-"""The backends that come with the plugin, as plain data."""
+"""The backends that come with the plugin, as plain data, and their event sources made known to the watcher."""
 
 from __future__ import annotations
 
 from pytest_graphmode.backends.base import BackendSpec, SourceSpec
+from pytest_graphmode.ledger.watcher import watcher
 
 BACKENDS = (
     BackendSpec(
@@ -59,3 +60,7 @@ BACKENDS = (
         target="pytest_graphmode.backends.numpy:NumPy",
     ),
 )
+
+# For watching outside of pytest too, where no discovery hook tells of backends.
+for _spec in BACKENDS:
+    watcher.register(_spec.sources, _spec)

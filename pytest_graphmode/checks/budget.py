@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pytest_graphmode.checks.limits import ENDLESS, Bounds, Limit
 from pytest_graphmode.ledger.ledger import GraphLedger
-from pytest_graphmode.select.variant import Variant
+
+if TYPE_CHECKING:
+    from pytest_graphmode.select.variant import Variant
 
 _VACUOUS: Final = (
     "the test asserts graph counts, but no graph was built and no existing graph was called: "

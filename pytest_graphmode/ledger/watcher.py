@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_graphmode.backends.builtin import BACKENDS
 from pytest_graphmode.ledger.importing import ImportWatch, lineage
 from pytest_graphmode.ledger.sources import Attachment, EventSource, Sink
 
@@ -256,8 +255,6 @@ class Trust:
 
 
 watcher = Watcher()
-for _spec in BACKENDS:
-    watcher.register(_spec.sources, _spec)
 
 
 @contextmanager

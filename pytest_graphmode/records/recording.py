@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.select.variant import Variant
 
 if TYPE_CHECKING:
     from pytest_graphmode.runtime import Runtime
+    from pytest_graphmode.select.variant import Variant
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 

@@ -15,6 +15,7 @@ import pytest
 from pytest_graphmode.ledger import places
 from pytest_graphmode.ledger.watcher import recording, watcher
 from pytest_graphmode.run import beside
+from pytest_graphmode.run.items import BOUND, RECORDER, REGISTRY, fresh_recording, is_agreement, variant_of
 from pytest_graphmode.select import naming
 from pytest_graphmode.select.registry import Registry, accelerator_present, gather
 from pytest_graphmode.select.settings import DEFAULT_BACKENDS, resolve
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.select.settings import Settings
     from pytest_graphmode.select.variant import Variant
-
-REGISTRY: Final = pytest.StashKey[Registry]()
-BOUND: Final = pytest.StashKey["tuple[Variant, Handle]"]()
-RECORDER: Final = pytest.StashKey["Recorder"]()
 
 
 def configure(config: pytest.Config) -> Registry:
@@ -152,21 +149,6 @@ def check_unittest(obj: object, config: pytest.Config) -> None:
         markers.refuse_unknown(marks, config)
 
 
-def variant_of(item: pytest.Item) -> Variant | None:
-    """What an item runs as; None for one that has no variant.
-
-    Raises:
-        ValueError, TypeError: the test names it itself, and there is no such variant.
-    """
-    from pytest_graphmode.select.variant import Variant
-
-    callspec = getattr(item, "callspec", None)
-    value = callspec.params.get("graphmode") if callspec is not None else None
-    if value is None or isinstance(value, Variant):
-        return value
-    return None if _is_agreement(item) else naming.named(value, item.config.stash[REGISTRY].specs)
-
-
 def may_agree(collector: pytest.Collector, obj: object, collected: Sequence[object]) -> bool:
     """Whether what was collected from an object needs a look by `agreement`; quick, since it is asked of everything."""
     if isinstance(obj, type):  # the mark may be on one method, where it would be silently without effect
@@ -210,7 +192,6 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
     import numpy as np
 
     from pytest_graphmode.errors import UnsupportedError
-    from pytest_graphmode.run.agreement.item import fresh_recording
     from pytest_graphmode.run.untouched import UntouchedHandle
     from pytest_graphmode.runtime import Runtime
 
@@ -310,27 +291,20 @@ def _restored_random() -> Iterator[None]:
 def limited(node: pytest.Item) -> bool:
     """Whether a marker asserts how often graphs are built in this test."""
     keywords = node.keywords
-    return ("graph_rebuilds" in keywords or "graph_budget" in keywords) and not _is_agreement(node)
+    return ("graph_rebuilds" in keywords or "graph_budget" in keywords) and not is_agreement(node)
 
 
 def counted(node: pytest.Item) -> bool:
     """Whether a test uses what belongs to one run of it: a handle, a ledger, limits, or the values of its variants."""
     fixtures = getattr(node, "fixturenames", ())
-    return "graphmode" in fixtures or "graph_ledger" in fixtures or limited(node) or _is_agreement(node)
+    return "graphmode" in fixtures or "graph_ledger" in fixtures or limited(node) or is_agreement(node)
 
 
 def concerned(node: pytest.Item, registry: Registry) -> bool:
     """Whether a test is watched: by a fixture, a marker, or since all are."""
     if registry.settings.watch:
-        return not _is_agreement(node)
+        return not is_agreement(node)
     return RECORDER in node.stash or limited(node)
-
-
-def _is_agreement(node: pytest.Item) -> bool:
-    """An agreement item has the marks of its variants, and builds nothing itself."""
-    from pytest_graphmode.run.agreement.item import Agreement
-
-    return isinstance(node, Agreement)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
-from pytest_graphmode.run.execute import REGISTRY
+from pytest_graphmode.run.items import REGISTRY
 from pytest_graphmode.select.settings import (
     BackendChoice,
     Settings,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_graphmode.run.agreement.item import Agreement
-from pytest_graphmode.run.execute import variant_of
+from pytest_graphmode.run.items import variant_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.select.markers import AgreeRequest, Specs

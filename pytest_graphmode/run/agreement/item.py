@@ -16,15 +16,14 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from pytest_graphmode.run import beside, failing
-from pytest_graphmode.run.execute import REGISTRY, variant_of
+from pytest_graphmode.run.items import RECORDING, REGISTRY, variant_of
 
 if TYPE_CHECKING:
-    from pytest_graphmode.records.recording import Recording, Run
+    from pytest_graphmode.records.recording import Run
     from pytest_graphmode.select.markers import AgreeRequest
     from pytest_graphmode.select.variant import Variant
 
-# On the items of variants: what this run of it recorded, and how it ended (None: not run in this process).
-RECORDING: Final = pytest.StashKey["Recording"]()
+# On the items of variants: how this run of it ended (None: not run in this process).
 RUN: Final = pytest.StashKey["Run | None"]()
 # On a variant that is being run for an agreement item, which alone is reported.
 _UNREPORTED: Final = pytest.StashKey[bool]()
@@ -35,6 +34,8 @@ class Agreement(pytest.Function):
 
     A function item whose function is the comparison, so that other plugins find what they read of test functions.
     """
+
+    compares_variants = True
 
     def __init__(self, *, variants: Sequence[pytest.Function], asked: AgreeRequest, **kwargs: Any) -> None:
         self.variants = variants
@@ -162,14 +163,6 @@ def _run(item: pytest.Item) -> Run | None:
 
 def _has(item: pytest.Item, mark: pytest.Mark) -> bool:
     return any(own is mark for own in item.own_markers)
-
-
-def fresh_recording(node: pytest.Item) -> Recording | None:
-    """Where a run of a variant records its values; None for a test that has no agreement item."""
-    if node.get_closest_marker("graph_agree") is None:
-        return None
-    node.stash[RECORDING] = {}
-    return node.stash[RECORDING]
 
 
 def note(item: pytest.Item, report: pytest.TestReport) -> None:

@@ -1,0 +1,50 @@
+"""What the plugin keeps on pytest's configuration and items, and what tells from an item how it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from pytest_graphmode.select import naming
+
+if TYPE_CHECKING:
+    from pytest_graphmode.handle import Handle
+    from pytest_graphmode.ledger.recorder import Recorder
+    from pytest_graphmode.records.recording import Recording
+    from pytest_graphmode.select.registry import Registry
+    from pytest_graphmode.select.variant import Variant
+
+REGISTRY: Final[pytest.StashKey[Registry]] = pytest.StashKey()
+# On an item while it runs: its variant with the handle of it, its recorder, and what it recorded for agreement.
+BOUND: Final[pytest.StashKey[tuple[Variant, Handle]]] = pytest.StashKey()
+RECORDER: Final[pytest.StashKey[Recorder]] = pytest.StashKey()
+RECORDING: Final[pytest.StashKey[Recording]] = pytest.StashKey()
+
+
+def is_agreement(node: pytest.Item) -> bool:
+    """An agreement item has the marks of its variants, and builds nothing itself."""
+    return getattr(node, "compares_variants", False)
+
+
+def variant_of(item: pytest.Item) -> Variant | None:
+    """What an item runs as; None for one that has no variant.
+
+    Raises:
+        ValueError, TypeError: the test names it itself, and there is no such variant.
+    """
+    from pytest_graphmode.select.variant import Variant
+
+    callspec = getattr(item, "callspec", None)
+    value = callspec.params.get("graphmode") if callspec is not None else None
+    if value is None or isinstance(value, Variant):
+        return value
+    return None if is_agreement(item) else naming.named(value, item.config.stash[REGISTRY].specs)
+
+
+def fresh_recording(node: pytest.Item) -> Recording | None:
+    """Where a run of a variant records its values; None for a test that has no agreement item."""
+    if node.get_closest_marker("graph_agree") is None:
+        return None
+    node.stash[RECORDING] = {}
+    return node.stash[RECORDING]
