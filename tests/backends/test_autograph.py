@@ -60,21 +60,6 @@ def test_a_body_of_python_control_flow(graphmode):
     assert graphmode.ledger.events[0].control_flow["while"] == 1
 
 
-def test_a_body_that_closes_over_the_handle(graphmode):
-    @graphmode.function
-    def clipped_power(x, n):
-        if n < 0:
-            return graphmode.xp.zeros(())
-        y = graphmode.tensor(1.0)
-        while n > 0:
-            y = y * graphmode.cond(x > 2.0, lambda: graphmode.tensor(2.0), lambda: x)
-            n = n - 1
-        return y
-
-    values = [graphmode.numpy(clipped_power(np.float32(x), np.int32(n))) for x, n in ((1.5, 2), (9, 3), (1, -1))]
-    assert values == [2.25, 8.0, 0.0]
-
-
 CALLBACKS = {
     "while_loop": lambda g, n: g.while_loop(lambda n: n < 90, _twice_odd_up, (n,))[0],
     "while_loop's cond": lambda g, n: g.while_loop(_far_from_7, lambda n: n - 1, (n,))[0],
@@ -243,25 +228,12 @@ def test_a_tensorflow_without_conversion_rules_is_a_clear_error(monkeypatch):
         autograph.install()
 
 
-@pytest.mark.parametrize("name", ["tf_convert", "control_status_ctx"])
-def test_tensorflow_has_the_semi_private_functions_that_conversion_needs(name):
-    assert callable(getattr(tf.__internal__.autograph, name))
-
-
-def test_tensorflow_has_the_switch_of_its_retracing_warning():
-    assert tf.function(lambda x: x)._omit_frequent_tracing_warning is False
-
-
 def test_many_functions_and_verbs_are_no_retracing(graphmode):
     for step in range(8):
         assert graphmode.numpy(graphmode.fori_loop(0, 2, lambda i, x, step=step: x + step, 0)) == 2 * step
         assert graphmode.numpy(graphmode.grad(lambda x, step=step: x * step)(np.float32(1))) == step
     for fn in (lambda x: x, lambda x: x + 1, lambda x: x + 2, lambda x: x + 3, lambda x: x + 4, lambda x: x + 5):
         graphmode.function(fn)(np.float32(1))
-
-
-def test_tensorflow_has_the_graph_that_scan_needs():
-    assert isinstance(tf.__internal__.FuncGraph("name"), tf.Graph)
 
 
 @pytest.mark.parametrize(

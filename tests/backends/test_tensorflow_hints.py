@@ -1,5 +1,9 @@
-"""Each hint about tf.functions, done to the letter: what it is printed for is gone, or as rare as it says."""
+"""Each hint about tf.functions, done to the letter: what it is printed for is gone, or as rare as it says.
 
+The causes are in the words of the user's code: no name that only TensorFlow or Keras knows.
+"""
+
+import enum
 import functools
 
 import numpy as np
@@ -10,112 +14,9 @@ from pytest_graphmode import watch
 tf = pytest.importorskip("tensorflow")
 
 
-def hint(ledger):
-    """The hint of the last build's first cause."""
-    return ledger.events[-1].cause.hint
-
-
-def scaled(x, by):
-    return x * by
-
-
-def rebuilds(function, *calls):
-    """How many rebuilds the calls take; each is a tuple of arguments."""
-    with watch() as ledger:
-        for arguments in calls:
-            function(*arguments)
-    return ledger
-
-
-SIZES = [(tf.ones(size),) for size in (1, 2, 3, 4)]
-
-
-def test_shape_an_input_signature_ends_it():
-    ledger = rebuilds(tf.function(tf.reduce_sum), *SIZES)
-    assert ledger.rebuilds == 3
-    first, second = hint(ledger).split(", or ")
-    assert first.startswith("tf.function(input_signature=[tf.TensorSpec(...)]) with None for what varies")
-    assert second.startswith("tf.function(reduce_retracing=True), which builds once more and then no more")
-    signed = tf.function(lambda x: tf.reduce_sum(x), input_signature=[tf.TensorSpec([None])])
-    assert rebuilds(signed, *SIZES).rebuilds == 0
-    assert rebuilds(tf.function(lambda x: tf.reduce_sum(x), reduce_retracing=True), *SIZES).rebuilds == 1
-
-
-def test_shape_under_reduce_retracing_padding_ends_it():
-    batches = tf.data.Dataset.range(5).map(lambda x: tf.cast(x, tf.float32))
-    relaxed = tf.function(lambda x: tf.reduce_sum(x), reduce_retracing=True)
-    ledger = rebuilds(relaxed, *((batch,) for batch in batches.batch(2)))
-    assert (ledger.rebuilds, "drop_remainder=True" in hint(ledger)) == (1, True)
-    relaxed = tf.function(lambda x: tf.reduce_sum(x), reduce_retracing=True)
-    assert rebuilds(relaxed, *((batch,) for batch in batches.batch(2, drop_remainder=True))).rebuilds == 0
-
-
-def test_rank_a_signature_of_unknown_rank_ends_it():
-    calls = [(tf.ones([2]),), (tf.ones([2, 2]),)]
-    ledger = rebuilds(tf.function(lambda x: x + 1.0), *calls)
-    assert (ledger.rebuilds, hint(ledger).startswith("tf.function(input_signature=[tf.TensorSpec(None)])")) == (1, True)
-    assert rebuilds(tf.function(lambda x: x + 1.0, input_signature=[tf.TensorSpec(None)]), *calls).rebuilds == 0
-
-
-def test_dtype_a_cast_before_the_call_ends_it():
-    values = [np.ones(2, "float32"), np.ones(2)]
-    ledger = rebuilds(tf.function(lambda x: x * 2), *((value,) for value in values))
-    assert (ledger.rebuilds, hint(ledger)) == (
-        1,
-        "cast x to one dtype before the call, or accept one build per dtype",
-    )
-    assert rebuilds(tf.function(lambda x: x * 2), *((tf.cast(value, tf.float32),) for value in values)).rebuilds == 0
-
-
-def test_python_numbers_a_tensor_ends_it():
-    ledger = rebuilds(tf.function(scaled), (tf.ones(2), 0.1), (tf.ones(2), 0.2))
-    assert (ledger.rebuilds, hint(ledger).startswith("pass a tensor, tf.constant(by), where it is comput")) == (1, True)
-    calls = [(tf.ones(2), tf.constant(by)) for by in (0.1, 0.2)]
-    assert rebuilds(tf.function(lambda x, by: x * by), *calls).rebuilds == 0
-
-
-def test_loop_bounds_a_tensor_ends_it():
-    @tf.function
-    def summed(x, n):
-        total = x
-        for _ in range(n):
-            total = total + x
-        return total
-
-    assert rebuilds(summed, (tf.ones(2), 2), (tf.ones(2), 3)).rebuilds == 1
-    ledger = rebuilds(summed, (tf.ones(2), tf.constant(2)), (tf.ones(2), tf.constant(3)))
-    assert ledger.events[-1].control_flow == {"while": 1}
-    assert ledger.builds == 1
-
-
-def test_bools_one_build_per_value_or_a_tensor_where_an_if_looks_at_it():
-    @tf.function
-    def step(x, training):
-        if training:
-            x = x * 2.0
-        return x
-
-    ledger = rebuilds(step, *((tf.ones(2), flag) for flag in (True, False, True, False)))
-    assert (ledger.rebuilds, hint(ledger).startswith("accept one build per value (at_most=1), or pass a ")) == (1, True)
-    kept = tf.function(step.python_function)
-    ledger = rebuilds(kept, *((tf.ones(2), tf.constant(flag)) for flag in (True, False, True)))
-    assert ledger.builds == 1
-
-
-def test_bools_that_reach_dropout_are_two_builds_and_no_more():
-    """What the hint says of Keras' Dropout: there a tensor is no way out."""
-    layer = tf.keras.layers.Dropout(0.5)
-    step = tf.function(lambda x, training: layer(x, training=training))
-    assert rebuilds(step, *((tf.ones(2), flag) for flag in (True, False, True, False))).rebuilds == 1
-    with pytest.raises((TypeError, tf.errors.OperatorNotAllowedInGraphError)):
-        step(tf.ones(2), tf.constant(True))
-
-
-def test_text_an_equal_value_ends_it():
-    pooled = tf.function(lambda x, how: tf.reduce_sum(x) if how == "sum" else tf.reduce_mean(x))
-    ledger = rebuilds(pooled, (tf.ones(2), "sum"), (tf.ones(2), "mean"))
-    assert (ledger.rebuilds, hint(ledger)) == (1, "pass an equal value each time, or accept one build per value")
-    assert rebuilds(pooled, *[(tf.ones(2), "".join(["su", "m"]))] * 3).builds == 0
+class Mode(enum.Enum):
+    TRAIN = 1
+    EVAL = 2
 
 
 class Settings:
@@ -126,77 +27,173 @@ class Settings:
         return x * self.rate
 
 
-def test_objects_one_that_is_kept_ends_it():
-    def used():
-        return tf.function(lambda x, settings: x * settings.rate)
+X, MODEL, PAIR = tf.ones(2), Settings(0.1), [Settings(0.1), Settings(0.2)]
+VARIABLES = [tf.Variable([1.0]), tf.Variable([2.0])]
 
-    function = used()
+
+def summed(x, n):
+    total = x
+    for _ in range(n):
+        total = total + x
+    return total
+
+
+def each(*values):
+    """What calls a function with one of the values each time."""
+    return lambda f: [f(value) for value in values]
+
+
+def with_x(*values):
+    return lambda f: [f(X, value) for value in values]
+
+
+def fresh(make):
+    """What calls a function twice, with something that nobody keeps."""
+    return lambda f: [f(X, make()) for _ in range(2)]
+
+
+def in_a_graph_then(f):
+    f(X)
+    with tf.Graph().as_default():
+        f(tf.ones(2))
+
+
+def scaled(x, by):
+    return x * by
+
+
+def sparse(size):
+    return tf.sparse.from_dense(tf.ones([size, 2]))
+
+
+def ragged(size):
+    return tf.RaggedTensor.from_tensor(tf.ones([size, 2]))
+
+
+SIZES = each(*map(tf.ones, (1, 2, 3, 4)))
+SIGNED = "tf.function(input_signature=[tf.{}TensorSpec(...)]) with None for what varies, or"
+RELAXED = "tf.function(reduce_retracing=True), which builds once more and then no more"
+BOOL = "accept one build per value (at_most=1), or pass a tensor, tf.constant(by), where only an `if` of the function"
+SAME = "with the same keys, length and types each time"
+
+
+# What is called, how and with how many rebuilds; the hint; what it says done, with the rebuilds that are left.
+ROWS = {
+    "shape": (tf.reduce_sum, SIZES, 3, SIGNED.format(""), {"input_signature": [tf.TensorSpec([None])]}, SIZES, 0),
+    "relaxed": (tf.reduce_sum, SIZES, 3, RELAXED, {"reduce_retracing": True}, SIZES, 1),
+    "sparse": (
+        *(lambda x: x * 2.0, each(*map(sparse, (1, 2))), 1, SIGNED.format("Sparse")),
+        *({"input_signature": [tf.SparseTensorSpec([None, 2])]}, each(*map(sparse, (1, 2))), 0),
+    ),
+    "ragged": (
+        *(lambda x: x * 2.0, each(*map(ragged, (1, 2))), 1, SIGNED.format("Ragged")),
+        *({"input_signature": [tf.RaggedTensorSpec([None, None])]}, each(*map(ragged, (1, 2))), 0),
+    ),
+    "rank": (
+        *(lambda x: x + 1.0, each(X, tf.ones([2, 2])), 1, "tf.function(input_signature=[tf.TensorSpec(None)])"),
+        *({"input_signature": [tf.TensorSpec(None)]}, each(X, tf.ones([2, 2])), 0),
+    ),
+    "ranks of ragged tensors": (
+        *(lambda x: x.flat_values, each(tf.ragged.constant([[1.0]]), tf.ragged.constant([[[1.0]]])), 1),
+        *("pass ragged tensors of one rank", {}, each(*map(tf.ragged.constant, ([[1.0]], [[2.0]]))), 0),
+    ),
+    "dtype": (
+        *(lambda x: x * 2, each(np.ones(2, "float32"), np.ones(2)), 1, "cast x to one dtype before the call, or"),
+        *({}, each(X, tf.cast(np.ones(2), tf.float32)), 0),
+    ),
+    "number": (scaled, with_x(0.1, 0.2), 1, "pass a tensor, tf.constant(by), where it is", {}, with_x(X, X + 1), 0),
+    "loop bound": (summed, with_x(2, 3), 1, "tf.constant(n)", {}, with_x(tf.constant(2), tf.constant(3)), 0),
+    "bool": (
+        *(lambda x, by: x * 2.0 if by else x, with_x(True, False, True, False), 1, BOOL),
+        *({}, with_x(tf.constant(True), tf.constant(False)), 0),
+    ),
+    "text": (
+        *(lambda x, how: x if how == "sum" else -x, with_x("sum", "mean"), 1, "pass an equal value each time, or"),
+        *({}, with_x("sum", "".join(["su", "m"])), 0),
+    ),
+    "member": (
+        *(lambda x, mode: x, with_x(Mode.TRAIN, Mode.EVAL, Mode.EVAL), 1, "pass the same member each time"),
+        *({}, with_x(Mode.EVAL, Mode.EVAL), 0),
+    ),
+    "object": (
+        *(lambda x, one: x * one.rate, fresh(lambda: Settings(0.1)), 1, "is gone: make it once, keep it and pass that"),
+        *({}, with_x(MODEL, MODEL), 0),
+    ),
+    "method": (
+        *(lambda x, step: step(x), lambda f: [f(X, MODEL.step) for _ in range(2)], 1, "keep one (`step = model.step`)"),
+        *({}, with_x(*[MODEL.step] * 2), 0),
+    ),
+    "lambda": (
+        *(lambda x, loss: loss(x), fresh(lambda: lambda x: x), 1, "define it once, outside the loop, and pass that"),
+        *({}, with_x(*[lambda x: x] * 2), 0),
+    ),
+    "structure": (
+        *(lambda batch: batch["x"], each({"x": X}, {"x": X, "y": X}), 1, f"pass batch {SAME}"),
+        *({}, each({"x": X}, {"x": X + 1}), 0),
+    ),
+    "one variable twice": (
+        *(lambda v, w: v * w, lambda f: [f(*VARIABLES), f(*VARIABLES[:1] * 2)], 1, "no variable as two arguments"),
+        *({}, lambda f: [f(*VARIABLES), f(*reversed(VARIABLES))], 0),
+    ),
+    "call form": (
+        *(lambda *args, **kwargs: scaled(*args, **kwargs), with_x(X, X + 1), 0, ""),
+        *({}, lambda f: [f(X, by=X), f(X, by=X + 1)], 0),
+    ),
+    "scope": (
+        *(lambda x: x + 1.0, in_a_graph_then, 1, "call the function only inside or only outside of it"),
+        *({}, each(X, X + 1), 0),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fn", "use", "rebuilds", "hint", "options", "done", "left"), ROWS.values(), ids=list(ROWS))
+def test_what_a_hint_says_ends_the_rebuilds(fn, use, rebuilds, hint, options, done, left):
     with watch() as ledger:
-        for _ in range(2):
-            function(tf.ones(2), Settings(0.1))
-    assert (ledger.rebuilds, "is gone: make it once, keep it and pass that each time" in hint(ledger)) == (1, True)
-    kept = Settings(0.1)
-    assert rebuilds(used(), *[(tf.ones(2), kept)] * 3).rebuilds == 0
+        use(tf.function(fn))
+    assert ledger.rebuilds == rebuilds
+    assert hint in (ledger.events[-1].cause.hint if rebuilds else "")
+    with watch() as ledger:
+        done(tf.function(fn, **options))
+    assert ledger.rebuilds == left
+
+
+def test_shape_under_reduce_retracing_padding_ends_it():
+    batches = tf.data.Dataset.range(5).map(lambda x: tf.cast(x, tf.float32))
+    for padded in (False, True):
+        relaxed = tf.function(lambda x: tf.reduce_sum(x), reduce_retracing=True)
+        with watch() as ledger:
+            for batch in batches.batch(2, drop_remainder=padded):
+                relaxed(batch)
+        assert ledger.rebuilds == (not padded)
+        assert padded or "drop_remainder=True" in ledger.events[-1].cause.hint
 
 
 def test_objects_that_differ_the_attribute_is_named_and_a_tensor_ends_it():
-    function, pair = tf.function(lambda x, settings: x * settings.rate), [Settings(0.1), Settings(0.2)]
-    ledger = rebuilds(function, *((tf.ones(2), one) for one in pair))
+    function = tf.function(lambda x, settings: x * settings.rate)
+    with watch() as ledger:
+        for one in PAIR:
+            function(X, one)
     assert "settings is a Python Settings that changed Settings(rate=0.1) -> Settings(rate=0.2)" in ledger.explain()
-    assert "give what differs as a tensor" in hint(ledger)
-    given = tf.function(lambda x, rate: x * rate)
-    assert rebuilds(given, *((tf.ones(2), tf.constant(one.rate)) for one in pair)).rebuilds == 0
-
-
-def test_methods_one_that_is_kept_ends_it():
-    def applied():
-        return tf.function(lambda step, x: step(x))
-
-    model, function = Settings(0.1), applied()
+    assert "give what differs as a tensor, or accept one build per object" in ledger.events[-1].cause.hint
+    given = tf.function(scaled)
     with watch() as ledger:
-        for _ in range(2):
-            function(model.step, tf.ones(2))
-    assert (ledger.rebuilds, "keep one (`step = model.step`)" in hint(ledger)) == (1, True)
-    step = model.step
-    assert rebuilds(applied(), *[(step, tf.ones(2))] * 3).rebuilds == 0
+        for one in PAIR:
+            given(X, tf.constant(one.rate))
+    assert ledger.rebuilds == 0
 
 
-def test_lambdas_one_that_is_defined_once_ends_it():
-    function = tf.function(lambda loss, x: loss(x))
+def test_bools_that_reach_dropout_are_two_builds_and_no_more():
+    """What the hint says of Keras' Dropout: there a tensor is no way out."""
+    layer = tf.keras.layers.Dropout(0.5)
+    step = tf.function(lambda x, training: layer(x, training=training))
     with watch() as ledger:
-        for _ in range(2):
-            function(lambda x: x * 2.0, tf.ones(2))
-    assert (ledger.rebuilds, "define it once, outside the loop, and pass that each time" in hint(ledger)) == (1, True)
-    loss = lambda x: x * 2.0  # noqa: E731
-    assert rebuilds(tf.function(lambda loss, x: loss(x)), *[(loss, tf.ones(2))] * 3).rebuilds == 0
-
-
-def test_structure_the_same_keys_end_it():
-    function = tf.function(lambda batch: batch["x"])
-    ledger = rebuilds(function, ({"x": tf.ones(1)},), ({"x": tf.ones(1), "y": tf.ones(1)},))
-    assert (ledger.rebuilds, hint(ledger)) == (1, "pass batch with the same keys, length and types each time")
-    assert rebuilds(tf.function(lambda batch: batch["x"]), *[({"x": tf.ones(1)},)] * 2).rebuilds == 0
-
-
-def test_a_function_wrapped_once_ends_it():
-    with watch() as ledger:
-        for _ in range(2):
-            tf.function(scaled)(tf.ones(2), tf.constant(2.0))
-    assert (ledger.rebuilds, hint(ledger)) == (1, "wrap the function once, outside the loop, and call that")
-    assert rebuilds(tf.function(scaled), *[(tf.ones(2), tf.constant(2.0))] * 3).rebuilds == 0
-
-
-@pytest.mark.parametrize("make", [lambda by: lambda x: x * by, lambda by: functools.partial(scaled, by=by)])
-def test_closures_an_argument_ends_it(make):
-    with watch() as ledger:
-        for by in (1.0, 2.0):
-            tf.function(make(by))(tf.ones(2))
+        with_x(True, False, True, False)(step)
     assert ledger.rebuilds == 1
-    assert [cause.kind for cause in ledger.events[-1].causes] == ["closure"]
-    assert hint(ledger) == (
-        "make and wrap the function once, outside the loop, and pass it by as an argument, a number as a tensor"
-    )
-    assert rebuilds(tf.function(scaled), *((tf.ones(2), tf.constant(by)) for by in (1.0, 2.0))).rebuilds == 0
+    with pytest.raises((TypeError, tf.errors.OperatorNotAllowedInGraphError)):
+        step(X, tf.constant(True))
+
+
+# Functions and objects made anew.
 
 
 class Agent:
@@ -205,32 +202,55 @@ class Agent:
         return x * 2.0
 
 
-def test_another_object_one_that_is_kept_ends_it():
+class Scale(tf.keras.layers.Layer):
+    def __init__(self, rate):
+        super().__init__()
+        self._rate = rate
+
+    def call(self, x):
+        return x * self._rate
+
+
+def training(optimizer):
+    optimizer.build([VARIABLES[0]])
+
+    @tf.function
+    def train(x):
+        optimizer.apply_gradients([(x[:1], VARIABLES[0])])
+
+    return train
+
+
+BY = "make and wrap the function once, outside the loop, and pass it by as an argument, a number as a tensor"
+ANEW = {
+    "function": (lambda number: tf.function(lambda x: x), "", "wrap the function once, outside the loop, and call"),
+    "closure": (lambda by: tf.function(lambda x: x * by), "by, which the function closes over, changed 1 -> 2", BY),
+    "partial": (lambda by: tf.function(functools.partial(scaled, by=by)), "by", BY),
+    "object": (
+        *(lambda number: Agent().act, "another Agent object"),
+        "make one object and keep it, or allow a build for each with per_object=True",
+    ),
+    "layer": (
+        *(lambda rate: tf.function(Scale(rate)), "another Scale object, whose _rate changed 1 -> 2"),
+        "make one object and keep it, or allow a build for each with per_object=True",
+    ),
+    "optimizer": (
+        *(lambda rate: training(tf.keras.optimizers.SGD(0.1)), "optimizer.name, which the function closes over, chang"),
+        "make optimizer and the function that closes over it once, outside the loop, and keep both",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "what", "hint"), ANEW.values(), ids=list(ANEW))
+def test_what_is_made_once_is_built_once(make, what, hint):
     with watch() as ledger:
-        for _ in range(2):
-            Agent().act(tf.ones(2))
+        for number in (1, 2):
+            make(number)(X)
     assert ledger.rebuilds == 1
-    assert hint(ledger) == "make one object and keep it, or allow a build for each with per_object=True"
-    kept = Agent()
-    assert rebuilds(kept.act, *[(tf.ones(2),)] * 3).rebuilds == 0
-
-
-def test_the_call_form_kept_ends_it():
-    def passing(*args, **kwargs):
-        return scaled(*args, **kwargs)
-
-    function = tf.function(passing)
+    cause = ledger.events[-1].causes[0]
+    assert what in cause.what
+    assert cause.hint.startswith(hint)
     with watch() as ledger:
-        function(tf.ones(2), by=tf.constant(1.0))
-        function(tf.ones(2), by=tf.constant(1.0))
+        kept = make(1)
+        kept(X), kept(X)
     assert ledger.rebuilds == 0
-
-
-def test_a_scope_entered_each_time_ends_it():
-    function = tf.function(lambda x: x + 1.0)
-    with watch() as ledger:
-        function(tf.ones(2))
-        with tf.Graph().as_default():
-            function(tf.ones(2))
-    assert (ledger.rebuilds, "call the function only inside or only outside of it" in hint(ledger)) == (1, True)
-    assert rebuilds(tf.function(lambda x: x + 1.0), *[(tf.ones(2),)] * 2).rebuilds == 0

@@ -30,12 +30,6 @@ def test_a_call_inside_a_function_is_part_of_its_graph(graphmode):
     assert graphmode.ledger.builds == 1
 
 
-def test_tensors_are_arrays_outside_of_functions(graphmode):
-    tensor = graphmode.tensor({"x": [1.0, 2.0], "n": 3})
-    assert (tensor["x"].dtype, tensor["n"].dtype) == (np.float32, np.int32)
-    assert isinstance(tensor["x"], np.ndarray)
-
-
 def test_symbolic_tensors_of_the_test_are_fed_by_value(graphmode):
     symbolic = graphmode.lib.constant([1.0, 2.0]) * 3
     np.testing.assert_array_equal(graphmode.function(lambda x: x + 1)(symbolic), [4, 7])
@@ -100,20 +94,6 @@ def test_gradients_by_tf_gradients(graphmode):
     assert of_unused is None
     (of_weight,) = graphmode.grad(lambda: xp.sum(weight * weight), variables=[weight])()
     np.testing.assert_array_equal(of_weight, [2, 4])
-
-
-def test_second_derivatives(graphmode):
-    slope = graphmode.grad(lambda x: x**3)
-    assert float(graphmode.grad(slope)(np.float32(2))) == 12
-
-
-def test_checks_work(graphmode):
-    graphmode.check_grads(lambda x: graphmode.xp.sum(graphmode.xp.tanh(x)), np.arange(3.0))
-    with pytest.raises(AssertionError):
-        graphmode.check_grads(lambda x: graphmode.lib.stop_gradient(x) * x, np.float64(2))
-    graphmode.check_control_flow(
-        lambda n: graphmode.while_loop(lambda i, n: i < n, lambda i, n: (i + 1, n), (0, n)), [(0,), (1,), (3,)]
-    )
 
 
 def test_python_control_flow_is_converted(graphmode):
@@ -199,14 +179,6 @@ def test_runs_of_the_plugin_neither_count_nor_hide_those_of_the_test(graphmode):
     assert graphmode.session.run(mine) == 6
     (event,) = graphmode.ledger.events
     assert event.nodes == 3  # two constants and their product, none of the plugin's operations
-
-
-def test_a_plain_session_under_watch(graphmode):
-    tf1 = graphmode.lib.compat.v1
-    with graphmode.watch() as ledger, graphmode.lib.Graph().as_default(), tf1.Session() as session:
-        for value in range(2):
-            session.run(graphmode.lib.constant(value) + 1)
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
 
 
 def in_a_graph_of_its_own(tf1, make):

@@ -5,14 +5,12 @@ import dataclasses
 import functools
 import gc
 import importlib
-import pkgutil
 import sys
 import weakref
 
 import pytest
 
 from pytest_graphmode import UnsupportedError, watch
-from pytest_graphmode.ledger.watcher import watcher
 
 tf = pytest.importorskip("tensorflow")
 
@@ -64,22 +62,6 @@ def test_a_call_without_a_trace_is_a_call_and_no_build():
     assert (ledger.builds, ledger.calls) == (0, 3)
 
 
-def test_a_call_of_a_concrete_function_is_seen():
-    concrete = tf.function(lambda x: x + 1.0).get_concrete_function(ones(3))
-    with watch() as ledger:
-        concrete(ones(3))
-    assert (ledger.builds, ledger.calls) == (0, 1)
-
-
-def test_only_outermost_calls_count():
-    inner = tf.function(lambda x: x + 1.0)
-    outer = tf.function(lambda x: inner(inner(x)))
-    with watch() as ledger:
-        outer(ones(3))
-        outer(ones(3))
-    assert (ledger.calls, ledger.builds) == (2, 2)
-
-
 def test_gradients_are_no_calls():
     step = tf.function(lambda x: x * x)
     x = ones(3)
@@ -103,43 +85,14 @@ def test_compiled_functions_are_of_mode_xla():
 
 
 def test_nothing_stays_patched():
-    from tensorflow.core.function.polymorphism.function_cache import FunctionCache
     from tensorflow.python.eager.polymorphic_function import tracing_compilation
-    from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
     from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 
-    def patched():
-        return [
-            tracing_compilation._create_concrete_function,
-            FunctionCache.generalize,
-            Function._call,
-            ConcreteFunction._call_impl,
-        ]
-
-    before = patched()
+    before = tracing_compilation._create_concrete_function, Function._call
     with watch():
-        assert all(mine is not theirs for mine, theirs in zip(patched(), before, strict=True))
-    assert patched() == before
-
-
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        ("tensorflow.python.eager.polymorphic_function.tracing_compilation", "_create_concrete_function"),
-        ("tensorflow.core.function.polymorphism.function_cache:FunctionCache", "generalize"),
-        ("tensorflow.python.eager.polymorphic_function.polymorphic_function:Function", "_call"),
-        ("tensorflow.python.eager.polymorphic_function.concrete_function:ConcreteFunction", "_call_impl"),
-        ("tensorflow.python.framework.ops:Graph", "_get_function"),
-    ],
-)
-def test_a_tensorflow_without_the_hooks_is_a_clear_error(monkeypatch, owner, name):
-    from pytest_graphmode.backends.tensorflow.tracing import TracingSource
-
-    monkeypatch.delattr(pkgutil.resolve_name(owner), name)
-    with pytest.raises(
-        UnsupportedError, match=rf"has no .*\.{name}, by which graphs are counted: use TensorFlow 2\.16 to"
-    ):
-        TracingSource().attach(watcher)
+        during = tracing_compilation._create_concrete_function, Function._call
+    assert (tracing_compilation._create_concrete_function, Function._call) == before
+    assert not set(before) & set(during)
 
 
 def test_a_tensorflow_without_the_modules_is_a_clear_error(monkeypatch):
@@ -245,19 +198,6 @@ def test_positional_keyword_default_and_variable_arguments_have_their_names():
     ]
 
 
-def test_a_variable_passed_twice_is_not_two_variables():
-    step = tf.function(lambda v, w: v + w)
-    first, second = tf.Variable([1.0]), tf.Variable([1.0])
-    with watch() as ledger:
-        step(first, second)
-        step(second, first)
-        step(first, first)
-    assert ledger.builds == 2
-    assert str(ledger.events[1].cause).startswith(
-        "w changed structure Variable float32[1] -> Variable float32[1] (the variable of v): pass w"
-    )
-
-
 def test_captured_variables_and_tensors_are_no_arguments():
     variable, tensor = tf.Variable([1.0]), ones(1)
     step = tf.function(lambda x: x + variable + tensor)
@@ -281,42 +221,9 @@ def test_shape_dtype_and_rank():
         assert causes(ledger) == [("dtype", "y")]
         step(ones(4, 4), ones(1, dtype=tf.int32))
         assert causes(ledger) == [("rank", "x")]
-    shape, dtype, rank = (str(event.cause) for event in ledger.events[1:])
-    assert shape == (
-        "x changed shape [3] -> [4]: tf.function(input_signature=[tf.TensorSpec(...)]) with None for what varies, or "
-        "tf.function(reduce_retracing=True), which builds once more and then no more"
-    )
-    assert (
-        dtype == "y changed dtype float32 -> int32: cast y to one dtype before the call, or accept one build per dtype"
-    )
-    assert rank == (
-        "x changed rank [4] -> [4, 4]: tf.function(input_signature=[tf.TensorSpec(None)]), or pass tensors of one rank"
-    )
-
-
-def test_all_changed_arguments_are_named():
-    step = tf.function(lambda x, y, n: x)
-    with watch() as ledger:
-        step(ones(3), {"a": ones(1)}, 1)
-        step(ones(4), {"a": ones(1, dtype=tf.int32)}, 2)
-    assert causes(ledger) == [("shape", "x"), ("dtype", "y['a']"), ("python-value", "n")]
-
-
-def test_python_values():
-    step = tf.function(lambda x, training: x)
-    with watch() as ledger:
-        step(ones(3), True)
-        step(ones(3), False)
-        assert str(ledger.events[-1].cause) == (
-            "training is a Python bool that changed True -> False: accept one build per value (at_most=1), or pass a "
-            "tensor, tf.constant(training), where only an `if` of the function looks at it; other code, such as Keras' "
-            "Dropout, needs the Python bool"
-        )
-        step(ones(3), "eval")
-        assert str(ledger.events[-1].cause) == (
-            "training is a Python str that changed False -> 'eval': "
-            "pass an equal value each time, or accept one build per value"
-        )
+    shape, dtype = (str(event.cause) for event in ledger.events[1:3])
+    assert shape.startswith("x changed shape [3] -> [4]: tf.function(input_signature=[tf.TensorSpec(...)])")
+    assert dtype.startswith("y changed dtype float32 -> int32: cast y to one dtype before the call")
 
 
 def test_objects_that_are_not_equal():
@@ -341,42 +248,6 @@ def test_a_number_instead_of_a_tensor_is_another_structure():
         step(ones())
         step(1.0)
     assert str(ledger.events[1].cause).startswith("x changed structure float32[] -> Python float 1.0: pass x with")
-
-
-def test_other_keys_are_another_structure():
-    step = tf.function(lambda batch: 1)
-    with watch() as ledger:
-        step({"x": ones(1)})
-        step({"x": ones(1), "y": ones(2)})
-    assert causes(ledger) == [("structure", "batch")]
-    assert "batch has a new element batch['y']" in ledger.explain()
-
-
-def test_a_function_wrapped_again_in_a_loop():
-    def compute(x):
-        return x + 1.0
-
-    with watch() as ledger:
-        for _ in range(3):
-            tf.function(compute)(ones(3))
-    assert (ledger.builds, ledger.rebuilds) == (3, 2)
-    assert causes(ledger) == [("new-function-object", "")]
-    assert "wrap the function once, outside the loop, and call that" in ledger.explain()
-
-
-def test_a_function_defined_again_in_a_loop():
-    traces = []
-    with watch() as ledger:
-        for _ in range(3):
-
-            @tf.function
-            def compute(x):
-                traces.append(1)
-                return x + 1.0
-
-            compute(ones(3))
-    assert (len(traces), ledger.builds, ledger.rebuilds) == (3, 3, 2)
-    assert causes(ledger) == [("new-function-object", "")]
 
 
 def test_functions_that_close_over_other_values_are_the_same_function():
@@ -415,32 +286,6 @@ def test_variables_created_by_the_first_call_are_no_rebuild():
         assert causes(ledger) == [("shape", "x")]
     assert [build.function for build in ledger.internal] == ["initialize_variables"]
     assert "create variables before the first call" in str(ledger.events[1].cause)
-
-
-def test_variables_created_by_get_concrete_function_are_no_rebuild():
-    made = []
-
-    @tf.function
-    def step(x):
-        if not made:
-            made.append(tf.Variable(tf.ones([3])))
-        return x + made[0]
-
-    with watch() as ledger:
-        step.get_concrete_function(ones(3))
-    assert [event.rebuild for event in ledger.events] == [False, False]
-    assert causes(ledger) == [("variable-creation", "")]
-
-
-def test_a_call_while_another_graph_is_built_is_global_state():
-    step = tf.function(lambda x: x + 1.0)
-    with watch() as ledger:
-        step(ones(3))
-        with tf.Graph().as_default():
-            step(ones(3))
-    assert ledger.rebuilds == 1
-    assert causes(ledger) == [("global-state", "the graph around the call")]
-    assert "call the function only inside or only outside of it" in ledger.explain()
 
 
 def test_a_call_under_a_device_function_is_a_device():
@@ -485,16 +330,6 @@ class Plain:
         return x
 
 
-class Module(tf.Module):
-    @tf.function
-    def step(self, x):
-        return x
-
-    @tf.function
-    def __call__(self, x):
-        return self.step(x)
-
-
 def names(ledger):
     return [event.function for event in ledger.events]
 
@@ -507,16 +342,6 @@ def test_methods_have_their_objects():
     assert names(ledger) == ["Plain.step"] * 3
     assert [event.rebuild for event in ledger.events] == [False, True, True]
     assert causes(ledger) == [("another-object", "Plain")]
-
-
-def test_methods_of_modules_have_their_objects():
-    first, second = Module(), Module()
-    with watch() as ledger:
-        first(ones(3))
-        second(ones(3))
-        first(ones(4))
-    assert names(ledger) == ["Module.step", "Module.__call__"] * 3
-    assert [event.rebuild for event in ledger.events] == [False] * 2 + [True] * 4
 
 
 def test_callable_objects_partials_lambdas_and_wrappers():
@@ -554,21 +379,6 @@ def test_partials_with_other_arguments_are_the_same_function():
         for scale in (1.0, 2.0):
             tf.function(functools.partial(compute, x=ones(3), scale=scale))()
     assert causes(ledger) == [("closure", "x"), ("closure", "scale")]
-
-
-def test_nested_functions_are_builds_of_their_own():
-    inner = tf.function(lambda x: x + 1.0)
-
-    @tf.function
-    def outer(x):
-        return inner(x)
-
-    with watch() as ledger:
-        outer(ones(3))
-        inner(ones(3))
-        inner(ones(4))
-    assert names(ledger) == ["<lambda>", "outer", "<lambda>"]
-    assert (ledger.builds, ledger.rebuilds) == (3, 1)
 
 
 def test_the_seconds_of_nested_builds_are_counted_once(monkeypatch):
@@ -614,31 +424,6 @@ def test_control_flow_is_counted_however_deep():
     assert ledger.events[0].control_flow == {"while": 2, "cond": 1, "switch": 1, "scan": 1}
 
 
-def test_control_flow_of_called_functions_is_counted():
-    @tf.function
-    def inner(x):
-        while x < 10.0:
-            x *= 2.0
-        return x
-
-    outer = tf.function(lambda x: inner(x) + inner(x + 1.0))
-    with watch() as ledger:
-        outer(ones())
-    assert [event.control_flow for event in ledger.events] == [{"while": 1}, {"while": 1}]
-
-
-def test_a_loop_that_python_unrolled_is_no_control_flow():
-    @tf.function
-    def step(x):
-        for _ in range(3):
-            x = x + 1.0
-        return x
-
-    with watch() as ledger:
-        step(ones())
-    assert ledger.events[0].control_flow == {}
-
-
 def test_nodes_are_those_of_the_graph_and_of_what_it_calls():
     inner = tf.function(lambda x: x + 1.0)
     outer = tf.function(lambda x: tf.cond(x > 0.0, lambda: inner(x), lambda: x))
@@ -669,27 +454,6 @@ def test_datasets_are_apart_and_functions_in_them_are_not():
         "not counted: 1 build of the framework's own machinery, parse (tests/backends/test_tensorflow_tracing.py:"
         in ledger.explain()
     )
-
-
-def test_a_loaded_model_is_seen(tmp_path):
-    module = Module()
-    module(ones(3))
-    tf.saved_model.save(module, str(tmp_path))
-    loaded = tf.saved_model.load(str(tmp_path))
-    with watch() as ledger:
-        loaded(ones(3))
-    assert ledger.calls == 1
-
-
-def test_a_method_of_an_object_that_nobody_keeps_is_seen():
-    class Net:
-        @tf.function
-        def step(self, x):
-            return x + 1.0
-
-    with watch() as ledger:
-        assert Net().step(ones(2)).shape == (2,)
-    assert [event.function for event in ledger.events] == ["Net.step"]
 
 
 # AutoGraph giving up.

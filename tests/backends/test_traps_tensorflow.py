@@ -29,25 +29,10 @@ def step():
     return tf.function(lambda x: x + 1.0)
 
 
-@pytest.fixture
-def eagerly():
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 VACUOUS = "*no graph was built and no existing graph was called*"
 
 
 # Nothing was built.
-
-
-def test_functions_that_run_eagerly_are_neither_built_nor_called(step, eagerly):
-    with watch() as ledger:
-        step(ones(3))
-        step(ones(4))
-    assert naive(step) == 0  # as if there had been no retrace, though nothing was traced at all
-    assert (ledger.builds, ledger.calls) == (0, 0)
 
 
 def test_a_test_whose_functions_run_eagerly_fails_as_vacuous(pytester):
@@ -125,23 +110,6 @@ def test_a_function_wrapped_in_a_loop_is_built_again_each_time():
     assert [naive(function) for function in wrapped] == [1, 1, 1, 1]
     assert (ledger.builds, ledger.rebuilds) == (4, 3)
     assert {event.cause.kind for event in ledger.events[1:]} == {"new-function-object"}
-
-
-def test_a_function_that_creates_variables_is_not_rebuilt():
-    made = []
-
-    @tf.function
-    def compute(x):
-        if not made:
-            made.append(tf.Variable(tf.ones([3])))
-        return x * made[0]
-
-    with watch() as ledger:
-        compute(ones(3))
-        compute(ones(3))
-    assert naive(compute) == 2  # a retrace to anybody who counts
-    assert (ledger.builds, ledger.rebuilds) == (2, 0)
-    assert [event.cause and event.cause.kind for event in ledger.events] == [None, "variable-creation"]
 
 
 def test_traces_that_raise_are_counted():
@@ -263,19 +231,6 @@ def test_modules_of_different_classes_are_different_functions():
     assert (ledger.builds, ledger.rebuilds) == (2, 1)
 
 
-def test_models_made_anew_are_built_again():
-    linear = tf.keras.Sequential([tf.keras.layers.Dense(2)])
-    deep = tf.keras.Sequential([tf.keras.layers.Dense(3), tf.keras.layers.Dense(2)])
-    data = np.ones((8, 3), "float32")
-    for model in (linear, deep):
-        model.build((None, 3))
-    with watch() as ledger:
-        for model in (linear, deep):
-            model.predict(data, batch_size=4, verbose=0)
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
-    assert "belongs to another Sequential object" in ledger.explain()
-
-
 # Keras and tf.data.
 
 
@@ -307,15 +262,6 @@ def test_keras_training_is_seen_and_built_once(model):
     assert ledger.calls >= 2
 
 
-def test_keras_validation_and_prediction_are_functions_of_their_own(model):
-    x, y = data()
-    with watch() as ledger:
-        model.fit(x, y, batch_size=4, validation_data=(x, y), verbose=0)
-        model.predict(x, batch_size=4, verbose=0)
-    assert ledger.rebuilds == 0
-    assert ledger.builds >= 3
-
-
 def test_a_retrace_in_keras_is_a_rebuild_with_the_shapes(model):
     with watch() as ledger:
         for size in (4, 6):
@@ -341,13 +287,6 @@ def test_machinery_of_keras_and_datasets_is_apart(model):
     assert not any("map" in event.function.lower() for event in ledger.events)
 
 
-def test_a_function_mapped_over_a_dataset_is_counted(step):
-    with watch() as ledger:
-        list(tf.data.Dataset.from_tensor_slices(np.ones(3, "float32")).map(step))
-    assert naive(step) == 1
-    assert (ledger.builds, functions(ledger)) == (1, {"<lambda>"})
-
-
 # Generated calls: the ledger agrees with TensorFlow's counter wherever that is not fooled.
 
 
@@ -362,7 +301,7 @@ def arguments(dice):
 
 @pytest.mark.parametrize("relaxed", [False, True])
 def test_generated_calls_agree_with_the_counter_of_tensorflow(relaxed):
-    for seed in range(25):
+    for seed in range(8):
         dice = random.Random(seed)
 
         @tf.function(reduce_retracing=relaxed, autograph=False)

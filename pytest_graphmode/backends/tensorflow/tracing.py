@@ -56,7 +56,7 @@ class TracingSource:
         self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
-        existing(SUPPORTED, tf.__internal__.FuncGraph, "_get_function")  # what `graph_nodes.py` follows calls by
+        existing(SUPPORTED, tf.__internal__.FuncGraph, "_get_function", ("self", "name"))  # what `graph_nodes.py` follows calls by
         traced = ("function_type", "type_context", "func_graph", "tracing_options")
         return patched(
             SUPPORTED,
