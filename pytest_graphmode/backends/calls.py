@@ -10,7 +10,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -50,22 +50,40 @@ def converting(run: Callable[..., Any], convert: Callable[[Any], Any]) -> Callab
     return call
 
 
-class _Depth(threading.local):
-    inside = False
+CALL: Final = "an eager call"
+CHECK: Final = "a check"
+FRAMEWORK: Final = "a framework's own work"
 
 
-depth = _Depth()
+class _Here(threading.local):
+    """What this thread's code is a part of, None for nothing.
+
+    A `CALL` is counted whole, the calls in a `CHECK` are none of the test's, and `FRAMEWORK` work is counted as one: a
+    module's outermost call, an export.
+
+    One slot, since it is read in every eager call; the outermost of them has it, but for checks.
+    """
+
+    within: str | None = None
+
+
+here = _Here()
+
+
+def inside_function() -> bool:
+    """Whether the caller is part of an eager call, of the test's or of a check's."""
+    return here.within in (CALL, CHECK)
 
 
 @contextmanager
 def uncounted(applies: bool = True) -> Iterator[None]:
     """Eager calls in the block are a check's own and no calls of the test's; nothing where it does not apply."""
-    kept = depth.inside
-    depth.inside = kept or applies
+    kept = here.within
+    here.within = CHECK if applies else kept
     try:
         yield
     finally:
-        depth.inside = kept
+        here.within = kept
 
 
 def counted(run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder: Recorder) -> Callable[..., Any]:
@@ -78,14 +96,14 @@ def counted(run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder
 
     @functools.wraps(run)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if depth.inside:
+        if here.within is not None:
             return run(*args, **kwargs)
-        depth.inside = True
+        here.within = CALL
         before = nodes()
         try:
             result = run(*args, **kwargs)
         finally:
-            depth.inside = False
+            here.within = None
         counter.calls += 1
         recorded = nodes() - before
         if recorded:

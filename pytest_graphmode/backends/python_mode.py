@@ -40,7 +40,7 @@ class PythonMode:
         return nullcontext()
 
     def inside(self) -> bool:
-        return calls.depth.inside
+        return calls.inside_function()
 
     def recorded_nodes(self) -> int:
         return 0

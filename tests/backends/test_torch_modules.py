@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from pytest_graphmode import watch
-from pytest_graphmode.backends.calls import depth
+from pytest_graphmode.backends.calls import here
 
 # Dynamo (2.13) asks what a graph break left between two graphs for its gradient.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
@@ -78,7 +78,7 @@ def test_a_graph_of_another_structure_is_an_event(torch):
 def test_a_module_that_raises_is_called_as_ever(torch):
     with watch() as ledger, pytest.raises(RuntimeError):
         torch.nn.Linear(3, 3)(torch.ones(4, 2))
-    assert (ledger.builds, depth.inside) == (0, False)
+    assert (ledger.builds, here.within) == (0, None)
 
 
 def test_a_module_inside_a_graphmode_function_is_counted_once(pytester):

@@ -44,7 +44,7 @@ class Compile(TorchMode):
         return state.fresh_graphs()
 
     def inside(self) -> bool:
-        return torch.compiler.is_compiling() or calls.depth.inside
+        return torch.compiler.is_compiling() or calls.inside_function()
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         unknown = [name for name in options if name not in OPTIONS]
@@ -61,13 +61,13 @@ class Compile(TorchMode):
         def call(*args: Any, **kwargs: Any) -> Any:
             if torch.compiler.is_compiling():
                 return fn(*args, **kwargs)  # part of the graph of the function that calls it
-            if calls.depth.inside:
+            if calls.here.within is not None:
                 return compiled(*args, **kwargs)
-            calls.depth.inside = True
+            calls.here.within = calls.CALL
             try:
                 return compiled(*args, **kwargs)
             finally:
-                calls.depth.inside = False
+                calls.here.within = None
                 tracing.settings.restore()
 
         return call

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from torch import nn
 
-from pytest_graphmode.backends.calls import depth
+from pytest_graphmode.backends.calls import FRAMEWORK, here
 from pytest_graphmode.backends.patching import Function, patched
 from pytest_graphmode.backends.torch.dynamo import frames
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
@@ -50,14 +50,14 @@ class ExportSource:
             if self._thread.exporting:
                 return export(*args, **kwargs)
             given = signature.bind(*args, **kwargs).arguments
-            inside, depth.inside = depth.inside, True  # the modules that are called now are a part of it
+            outer, here.within = here.within, FRAMEWORK  # the modules that are called now are a part of it
             self._thread.exporting = True
             start, program = time.perf_counter(), None
             try:
                 program = export(*args, **kwargs)
                 return program
             finally:
-                self._thread.exporting, depth.inside = False, inside
+                self._thread.exporting, here.within = False, outer
                 sink.build(_report(given, program, time.perf_counter() - start))
 
         return exporting

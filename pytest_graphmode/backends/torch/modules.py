@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.backends.calls import depth
+from pytest_graphmode.backends.calls import FRAMEWORK, here
 from pytest_graphmode.backends.torch import topology
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.identity import Identity
@@ -58,14 +58,14 @@ class ModuleSource:
         @functools.wraps(call)
         def calling(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            if torch.compiler.is_compiling() or depth.inside or _in_compiled_code():
+            if torch.compiler.is_compiling() or here.within is not None or _in_compiled_code():
                 return call(module, *args, **kwargs)
-            depth.inside = True
+            here.within = FRAMEWORK
             before = recorded()
             try:
                 result = call(module, *args, **kwargs)
             finally:
-                depth.inside = False
+                here.within = None
             nodes = recorded() - before
             if nodes and not _compiled(module):
                 self._report(module, nodes, result)
