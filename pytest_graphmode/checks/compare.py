@@ -5,13 +5,12 @@ Called by agreement, by the control-flow checks and by whatever else says that t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from pytest_graphmode.backends import trees
 from pytest_graphmode.checks.tolerances import Table, looser
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
@@ -82,25 +81,6 @@ class Mismatch:
         return f"; {self.mismatched} of {self.total} elements differ, this one the most" if self.total > 1 else ""
 
 
-def first_mismatch(
-    actual: Any, expected: Any, *, rtol: float | None = None, atol: float | None = None, root: str = "result"
-) -> Mismatch | None:
-    """Where two trees of NumPy arrays and Python values differ first, None where they agree.
-
-    Floating and complex values agree within `atol + rtol * abs(expected)`, by default from torch.testing's table, the
-    looser of the two sides; NaN agrees with NaN and an infinity with the same infinity. Everything else (integers,
-    booleans, None, strings) has to be equal, whatever the tolerances. A list agrees with a tuple of equal elements,
-    and int32 with int64, but no integer with a floating value.
-
-    Args:
-        actual, expected: trees; a leaf that belongs to a framework has to be converted by the caller.
-        rtol, atol: instead of the table's, each on its own.
-        root: the name that paths in the message begin with.
-    """
-    there, wanted = dict(trees.paths(actual, root)), dict(trees.paths(expected, root))
-    return first_leaf_mismatch(there, wanted, rtol=rtol, atol=atol)
-
-
 def first_leaf_mismatch(
     actual: Mapping[str, Any],
     expected: Mapping[str, Any],
@@ -111,43 +91,36 @@ def first_leaf_mismatch(
     devices: Sequence[str] = ("cpu",),
     table: Table | None = None,
 ) -> Mismatch | None:
-    """`first_mismatch` of two trees that are flat already: leaves by their paths.
+    """Where two trees of NumPy arrays and Python values, as leaves by their paths, differ first; None where they agree.
+
+    Floating and complex values agree within `atol + rtol * abs(expected)`, by default from torch.testing's table, the
+    looser of the two sides; NaN agrees with NaN and an infinity with the same infinity. Everything else (integers,
+    booleans, None, strings) has to be equal, whatever the tolerances. A list agrees with a tuple of equal elements,
+    and int32 with int64, but no integer with a floating value.
 
     Args:
+        actual, expected: a leaf that belongs to a framework has to be converted by the caller.
+        rtol, atol: instead of the table's, each on its own.
         computed_in: the dtypes that the two sides were computed in, or one for both. Python floats count as the
             looser of them. Where it is a half-precision type, arrays are held to no more than its tolerance either,
             since frameworks hand out bfloat16 as float32.
         devices: the devices that the two sides were computed on, or one for both.
         table: the project's own tolerances, which beat torch.testing's and yield to `rtol` and `atol`.
     """
-    tolerance = _Tolerance(rtol, atol, _both(computed_in), _both(devices), table or {})
+
+    def tolerance(*leaves: Any) -> tuple[float, float]:
+        sides = zip(leaves, (computed_in[0], computed_in[-1]), (devices[0], devices[-1]), strict=True)
+        found = looser([(name, device) for leaf, dtype, device in sides for name in _dtypes(leaf, dtype)], table or {})
+        return found[0] if rtol is None else rtol, found[1] if atol is None else atol
+
     for path, leaf in expected.items():
         if path not in actual:
-            return Mismatch(path, "structure", _NOTHING, _describe(leaf))
-        found = _leaf_mismatch(path, actual[path], leaf, tolerance)
-        if found is not None:
-            return found
+            return Mismatch(path, "structure", _NOTHING, _spelled(leaf))
+        mismatch = _leaf_mismatch(path, actual[path], leaf, tolerance)
+        if mismatch is not None:
+            return mismatch
     extra = next((path for path in actual if path not in expected), None)
-    return None if extra is None else Mismatch(extra, "structure", _describe(actual[extra]), _NOTHING)
-
-
-@dataclass(frozen=True)
-class _Tolerance:
-    """What the caller asked for, None for the tables', and what the two sides were computed in and on."""
-
-    rtol: float | None
-    atol: float | None
-    dtypes: tuple[str, str]
-    devices: tuple[str, str]
-    table: Table
-
-    def of(self, actual: Any, expected: Any) -> tuple[float, float]:
-        """`rtol, atol` for two floating leaves: the looser of their dtypes' and devices', each on its own."""
-        sides = zip((actual, expected), self.dtypes, self.devices, strict=True)
-        rtol, atol = looser(
-            [(name, device) for leaf, dtype, device in sides for name in _dtypes(leaf, dtype)], self.table
-        )
-        return rtol if self.rtol is None else self.rtol, atol if self.atol is None else self.atol
+    return None if extra is None else Mismatch(extra, "structure", _spelled(actual[extra]), _NOTHING)
 
 
 def _dtypes(leaf: Any, computed_in: str) -> set[str]:
@@ -157,23 +130,18 @@ def _dtypes(leaf: Any, computed_in: str) -> set[str]:
     return {leaf.dtype.name, *_HALF.intersection([computed_in])}
 
 
-def _both(names: Sequence[str]) -> tuple[str, str]:
-    return names[0], names[-1]
-
-
-def _leaf_mismatch(path: str, actual: Any, expected: Any, tolerance: _Tolerance) -> Mismatch | None:
+def _leaf_mismatch(
+    path: str, actual: Any, expected: Any, tolerance: Callable[[Any, Any], tuple[float, float]]
+) -> Mismatch | None:
     kinds = _kind(actual), _kind(expected)
-    if None in kinds:
-        same = kinds == (None, None) and _equal(actual, expected)
-        return None if same else Mismatch(path, "value", _spelled(actual), _spelled(expected))
-    described = _describe(actual), _describe(expected)
+    if kinds == (None, None) and _equal(actual, expected):
+        return None
     a, b = np.asarray(actual), np.asarray(expected)
-    if a.shape != b.shape:
-        return Mismatch(path, "shape", *described)
-    if kinds[0] != kinds[1]:
-        return Mismatch(path, "dtype", *described)
+    if None in kinds or a.shape != b.shape or kinds[0] != kinds[1]:
+        kind = "value" if None in kinds else "shape" if a.shape != b.shape else "dtype"
+        return Mismatch(path, kind, _spelled(actual), _spelled(expected))
     if kinds[0] in ("floating", "complex"):
-        return _close(path, a, b, *tolerance.of(actual, expected))
+        return _close(path, a, b, *tolerance(actual, expected))
     return _exact(path, a, b)
 
 
@@ -244,14 +212,9 @@ def _value_mismatch(
     )
 
 
-def _describe(leaf: Any) -> str:
-    """`float32[32, 3]`, or the value itself where it is no array."""
-    if isinstance(leaf, (np.ndarray, np.generic)):
-        return f"{leaf.dtype.name}{list(leaf.shape)}"
-    return _spelled(leaf)
-
-
 def _spelled(leaf: Any) -> str:
-    """A leaf that is no number, cut where it is long."""
-    text = _describe(leaf) if isinstance(leaf, (np.ndarray, np.generic)) and _kind(leaf) else repr(leaf)
+    """`float32[32, 3]`, or the value itself where it is no array of numbers, cut where it is long."""
+    if isinstance(leaf, (np.ndarray, np.generic)) and _kind(leaf):
+        return f"{leaf.dtype.name}{list(leaf.shape)}"
+    text = repr(leaf)
     return text if len(text) <= 60 else f"{text[:57]}..."

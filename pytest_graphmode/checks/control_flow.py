@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from pytest_graphmode.backends import calls, trees
-from pytest_graphmode.checks.cases import Case, cases_of
+from pytest_graphmode.backends.control_flow.layout import Kind
 from pytest_graphmode.checks.compare import first_leaf_mismatch
-from pytest_graphmode.checks.coverage import BRANCHES, LOOPS, Journal, Place, observed
+from pytest_graphmode.checks.coverage import BRANCHES, LOOPS, Coverage, Place, Statement, observed
 from pytest_graphmode.checks.plain import run_plainly, worlds_for
-from pytest_graphmode.checks.statements import Statement, statements_of
-from pytest_graphmode.checks.steps import Steps
+from pytest_graphmode.checks.statements import followed
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import recording, watcher
 
@@ -24,17 +24,22 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
-_NODES: Final = {"loop": (LOOPS, ("while", "scan")), "branch": (BRANCHES, ("cond", "switch"))}
+_NUMBERS: Final = (bool, int, float, complex, np.ndarray, np.generic)
+_FEW: Final = 8
+# One and many of a kind, the operators in the code, and the nodes of graphs that hold them.
+_NODES: Final = (
+    ("loop", "loops", LOOPS, ("while", "scan")),
+    ("branch", "branches", BRANCHES, ("cond", "switch")),
+)
 _INSTEAD: Final = {
     "if": "graphmode.cond(pred, true_fn, false_fn, *operands)",
     "while": "graphmode.while_loop(cond, body, loop_vars)",
     "for": "graphmode.fori_loop(lower, upper, body, init) or graphmode.scan(f, init, xs)",
 }
-_PLURALS: Final = {"loop": "loops", "branch": "branches"}
 
 
 def check_control_flow(
-    handle: Runtime,
+    runtime: Runtime,
     fn: Callable[..., Any],
     cases: Sequence[tuple[Any, ...]],
     *,
@@ -49,7 +54,7 @@ def check_control_flow(
         reference: the plain Python to compare with, instead of `fn` itself; it gets NumPy values of the same dtypes.
         coverage: fail where a branch of a `cond`, a `switch` or Python's own `if` in the code of `fn` was taken by no
             case, and where a `while_loop`, a `fori_loop`, a `while` or a `for` never ran zero times or never several
-            times; loops whose bounds no case can change and scans are exempt.
+            times; conditions and bounds that no case can change, and scans, are exempt.
         in_graph: in a static mode, fail where the graph breaks, and where it holds fewer loops or branches than the
             code that a plain run met, so that one was unrolled or decided while the graph was built.
 
@@ -58,72 +63,118 @@ def check_control_flow(
         TypeError, ValueError: a case is not a tuple, or there are none.
     """
     __tracebackhide__ = True
-    handle.require_function("graphmode.check_control_flow", fn)
-    failure = _Check(handle, fn, cases).failure(reference, coverage, in_graph)
+    runtime.require_function("graphmode.check_control_flow", fn)
+    failure = _Check(runtime, fn, cases).failure(reference, coverage, in_graph and runtime.mode.static)
     if failure is not None:
-        raise AssertionError(f"check_control_flow({identity.of(fn).name}) in {handle.variant}: {failure}")
+        raise AssertionError(f"check_control_flow({identity.of(fn).name}) in {runtime.variant}: {failure}")
+
+
+class _Value:
+    """The values of a tensor, with its dtype in the variant. No dataclass, since those are trees."""
+
+    def __init__(self, array: np.ndarray[Any, Any], kind: Kind) -> None:
+        self.array = array
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        if self.array.size > _FEW:
+            return f"{self.kind.dtype}{self.kind.dimensions}"
+        return repr(self.array.tolist())
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One call: `args` for the variant, and what it takes to make them anew for plain Python.
+
+    `signature` is equal for cases that one graph has to serve.
+    """
+
+    number: int
+    args: tuple[Any, ...]
+    values: tuple[Any, ...]
+    signature: Hashable
+
+    @classmethod
+    def of(cls, runtime: Runtime, number: int, args: Any) -> _Case:
+        if type(args) not in (tuple, list):
+            raise TypeError(
+                f"check_control_flow: case {number} is a {type(args).__name__}, not a tuple of arguments: "
+                "for one argument write (x,)"
+            )
+
+        def value(leaf: Any) -> Any:
+            return _Value(runtime.numpy(leaf), Kind.of(leaf)) if runtime.mode.is_tensor(leaf) else leaf
+
+        args = trees.map(lambda leaf: runtime.tensor(leaf) if isinstance(leaf, _NUMBERS) else leaf, tuple(args))
+        leaves, spec = trees.flatten(args)
+        values = [value(leaf) for leaf in leaves]
+        kinds = tuple(one.kind if isinstance(one, _Value) else repr(one) for one in values)
+        return cls(number, args, trees.unflatten(spec, values), (spec, kinds))
+
+    def __str__(self) -> str:
+        return f"case {self.number} {self.values!r}"
+
+    def made_for(self, mode: Mode) -> tuple[Any, ...]:
+        """The arguments as tensors of another mode, new ones each time since functions may write into them."""
+
+        def made(leaf: Any) -> Any:
+            return mode.tensor(leaf.array.copy(), leaf.kind.dtype) if isinstance(leaf, _Value) else leaf
+
+        args: tuple[Any, ...] = trees.map(made, self.values)
+        return args
 
 
 class _Check:
-    def __init__(self, handle: Runtime, fn: Callable[..., Any], cases: Sequence[Any]) -> None:
-        self._handle = handle
+    def __init__(self, runtime: Runtime, fn: Callable[..., Any], cases: Sequence[Any]) -> None:
+        if not len(cases):
+            raise ValueError("check_control_flow: cases is empty: give it one tuple of arguments per call")
+        self._runtime = runtime
         self._fn = fn
-        self._cases = cases_of(handle, cases)
+        self._cases = [_Case.of(runtime, number, case) for number, case in enumerate(cases, 1)]
 
     def failure(self, reference: Callable[..., Any] | None, coverage: bool, in_graph: bool) -> str | None:
         """What is wrong, None if nothing is."""
-        graph = _GraphRun(self._handle, self._fn, self._cases)
-        in_graph = in_graph and self._handle.mode.static
-        run = _Plain(Journal(), Steps({}), [])
+        graph = _GraphRun(self._runtime, self._fn, self._cases)
+        met, expected = Coverage(), []
         if reference is None or coverage or in_graph:
-            _, run = run_plainly(self._handle, worlds_for(self._handle, self._fn), self._followed)
-        expected = run.results
+            met, expected = run_plainly(self._runtime, worlds_for(self._runtime, self._fn), self._covered)[1]
         if reference is not None:
-            worlds = worlds_for(self._handle, reference)
-            _, expected = run_plainly(self._handle, worlds, lambda mode: self._results(reference, mode))
+            worlds = worlds_for(self._runtime, reference)
+            _, expected = run_plainly(self._runtime, worlds, lambda mode: self._results(reference, mode, Coverage()))
         return (
             self._difference(graph.results, expected)
-            or (graph.broken(run.steps.statements) if in_graph else None)
+            or (graph.broken(met.statements) if in_graph else None)
             or graph.rebuild
-            or (_gaps([*run.journal.places, *run.steps.statements], len(self._cases)) if coverage else None)
-            or (graph.missing(run.journal) if in_graph else None)
+            or (_gaps([*met.places, *met.statements], len(self._cases)) if coverage else None)
+            or (graph.missing(met) if in_graph else None)
         )
 
-    def _followed(self, mode: Mode) -> _Plain:
-        """A plain run of the function itself, and what it did at every branch and loop."""
-        steps = Steps(statements_of(self._fn, max(len(case.args) for case in self._cases)))
-        journal = Journal(steps)
-        with self._handle.running_as(self._handle.backend, observed(mode, journal)):
-            return _Plain(journal, steps, self._results(self._fn, mode, journal))
+    def _covered(self, mode: Mode) -> tuple[Coverage, list[Any]]:
+        """A plain run of the function itself: what it did at every branch and loop, and its results."""
+        met, arguments = Coverage(), max(len(case.args) for case in self._cases)
+        noted = self._runtime.running_as(self._runtime.backend, observed(mode, met))
+        with noted, followed(self._fn, arguments, met) as met.statements:
+            return met, self._results(self._fn, mode, met)
 
-    def _results(self, fn: Callable[..., Any], mode: Mode, journal: Journal | None = None) -> list[Any]:
-        return [self._result(fn, case, mode, journal) for case in self._cases]
-
-    def _result(self, fn: Callable[..., Any], case: Case, mode: Mode, journal: Journal | None) -> Any:
-        args = case.made_for(mode)
-        with journal.of(case.number) if journal is not None else nullcontext():
-            result = fn(*args)
-        return self._handle.numpy(result)
+    def _results(self, fn: Callable[..., Any], mode: Mode, met: Coverage) -> list[Any]:
+        results = []
+        for case in self._cases:
+            met.case = case.number
+            results.append(self._runtime.numpy(fn(*case.made_for(mode))))
+        return results
 
     def _difference(self, actual: Sequence[Any], expected: Sequence[Any]) -> str | None:
         for case, got, wanted in zip(self._cases, actual, expected, strict=True):
-            leaves = (dict(trees.paths(side, "result")) for side in (got, wanted))
             mismatch = first_leaf_mismatch(
-                *leaves,
-                computed_in=(self._handle.dtype,),
-                devices=(self._handle.variant.device,),
-                table=self._handle.tolerances,
+                dict(trees.paths(got, "result")),
+                dict(trees.paths(wanted, "result")),
+                computed_in=(self._runtime.dtype,),
+                devices=(self._runtime.variant.device,),
+                table=self._runtime.tolerances,
             )
             if mismatch is not None:
                 return f"{case} differs from plain Python: {mismatch}"
         return None
-
-
-@dataclass(frozen=True)
-class _Plain:
-    journal: Journal
-    steps: Steps
-    results: list[Any]
 
 
 class _GraphRun:
@@ -132,25 +183,24 @@ class _GraphRun:
     The builds are the check's own: the test's ledger has the calls only.
     """
 
-    def __init__(self, handle: Runtime, fn: Callable[..., Any], cases: Sequence[Case]) -> None:
-        self._handle = handle
-        self._fn = fn
+    def __init__(self, runtime: Runtime, fn: Callable[..., Any], cases: Sequence[_Case]) -> None:
+        self._runtime = runtime
+        self._function = identity.of(fn)
         self.results: list[Any] = []
         self.rebuild: str | None = None
-        self._served: dict[object, list[Case]] = {}
+        self._served: dict[object, list[_Case]] = {}
         self._builds: dict[object, list[GraphBuild]] = {}
-        self._breaks: list[GraphBreak] = []
-        with recording() as recorder, watcher.only(recorder), calls.uncounted(not handle.mode.static):
-            function = handle.function(fn)
+        with recording() as recorder, watcher.only(recorder), calls.uncounted(not runtime.mode.static):
+            function = runtime.function(fn)
             for case in cases:
                 self._call(function, case, recorder.ledger)
-            self._breaks += recorder.ledger.graph_breaks
+            self._breaks: list[GraphBreak] = list(recorder.ledger.graph_breaks)
         for _ in cases:
-            watcher.call(handle.variant.backend, handle.variant.mode, identity.of(fn).name)
+            watcher.call(runtime.variant.backend, runtime.variant.mode, self._function.name)
 
-    def _call(self, function: Callable[..., Any], case: Case, ledger: GraphLedger) -> None:
+    def _call(self, function: Callable[..., Any], case: _Case, ledger: GraphLedger) -> None:
         events, rebuilds = len(ledger.events), ledger.rebuilds
-        self.results.append(self._handle.numpy(function(*case.args)))
+        self.results.append(self._runtime.numpy(function(*case.args)))
         same = self._served.setdefault(case.signature, [])
         if not same:
             self._builds[case.signature] = _current(ledger.events[events:])
@@ -160,40 +210,39 @@ class _GraphRun:
 
     def broken(self, statements: Sequence[Statement]) -> str | None:
         """Where the graph breaks, and what to write there instead; also where the test met the break before."""
-        name = identity.of(self._fn).name
-        earlier = [one for one in self._handle.recorder.ledger.graph_breaks if one.function == name]
-        places = dict.fromkeys(one.where for one in [*self._breaks, *earlier])
-        if not places:
+        earlier = self._runtime.recorder.ledger.graph_breaks
+        found = [*self._breaks, *(one for one in earlier if one.function == self._function.name)]
+        if not found:
             return None
-        reasons = {one.where: one.reason for one in [*earlier, *self._breaks]}
-        told = "\n".join(f"  {_break(where, reasons[where], statements)}" for where in places)
+        reasons = {one.where: one.reason for one in reversed(found)}
+        told = "\n".join(f"  {_break(where, reasons[where], statements)}" for where in dict.fromkeys(reasons))
         return f"it is not all in one graph, which breaks\n{told}\nor pass in_graph=False"
 
-    def missing(self, journal: Journal) -> str | None:
+    def missing(self, met: Coverage) -> str | None:
         """The loops or branches that a graph lacks."""
+        # Dynamo keeps its graphs by code, so the test may have built the function before.
+        events = self._runtime.recorder.ledger.events
+        earlier = [event for event in events if event.location == self._function.location]
         for signature, cases in self._served.items():
-            places = journal.met(case.number for case in cases)
-            failure = self._lacking(places, self._builds[signature] or self._earlier())
+            builds, places = self._builds[signature] or earlier, met.met([case.number for case in cases])
+            failure = _lacking(places, builds)
             if failure is not None:
-                return f"the graph for {cases[0]} {failure}"
-        return None
-
-    def _earlier(self) -> list[GraphBuild]:
-        """What the test built of the function before: Dynamo keeps its graphs by code."""
-        location = identity.of(self._fn).location
-        return [event for event in self._handle.recorder.ledger.events if event.location == location]
-
-    def _lacking(self, places: Sequence[Place], builds: Sequence[GraphBuild]) -> str | None:
-        for kind, (verbs, names) in _NODES.items():
-            wanted = [place for place in places if place.verb in verbs]
-            held = sum(build.control_flow.get(name, 0) for build in builds for name in names)
-            if held < len(wanted):
                 return (
-                    f"holds {held or 'no'} {kind if held == 1 else _PLURALS[kind]} where the code has {len(wanted)}: "
-                    f"{', '.join(map(str, wanted))}\none was unrolled, or decided by a Python value, while the graph "
-                    "was built: let tensors decide (graphmode.tensor), or pass in_graph=False"
+                    f"the graph for {cases[0]} {failure}\none was unrolled, or decided by a Python value, while the "
+                    "graph was built: let tensors decide (graphmode.tensor), or pass in_graph=False"
                 )
         return None
+
+
+def _lacking(places: Sequence[Place], builds: Sequence[GraphBuild]) -> str | None:
+    """How many loops or branches builds hold where the code has more."""
+    for one, many, operators, nodes in _NODES:
+        wanted = [place for place in places if place.operator in operators]
+        held = sum(build.control_flow.get(node, 0) for build in builds for node in nodes)
+        if held < len(wanted):
+            kind = one if held == 1 else many
+            return f"holds {held or 'no'} {kind} where the code has {len(wanted)}: {', '.join(map(str, wanted))}"
+    return None
 
 
 def _current(builds: Iterable[GraphBuild]) -> list[GraphBuild]:
@@ -210,7 +259,7 @@ def _current(builds: Iterable[GraphBuild]) -> list[GraphBuild]:
 def _break(where: str, reason: str, statements: Sequence[Statement]) -> str:
     """What broke a graph: one of Python's own statements on a tensor, or what the framework says."""
     for statement in statements:
-        if statement.is_at(where):
+        if where in statement.lines:
             return f"at Python's {statement}, which needs the value of a tensor: use {_INSTEAD[statement.kind]}"
     return f"at {where}: {(reason.strip().splitlines() or ['no reason given'])[0]}"
 
@@ -220,6 +269,5 @@ def _gaps(places: Sequence[Place | Statement], cases: int) -> str | None:
     if not gaps:
         return None
     told = "\n".join(f"  {gap}" for gap in gaps)
-    return (
-        f"the {cases} case{'s leave' if cases > 1 else ' leaves'} control flow untested\n{told}\nor pass coverage=False"
-    )
+    leave = "case leaves" if cases == 1 else "cases leave"
+    return f"the {cases} {leave} control flow untested\n{told}\nor pass coverage=False"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import random
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from pytest_graphmode.backends import calls, trees
-from pytest_graphmode.checks.clock import Clock
-from pytest_graphmode.checks.plain import native_worlds, run_plainly
+from pytest_graphmode.checks.compare import Mismatch, first_leaf_mismatch
+from pytest_graphmode.checks.plain import native_worlds, run_plainly, uses
+from pytest_graphmode.errors import GraphmodeWarning
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -27,11 +31,11 @@ _SHIFTS: Final = (1.3702471, 67.4139027, 3_671.8350619, 90_061.2914473, 3_222_06
 _DRAW: Final = "draw them outside and pass them as tensors, or draw with the framework's own random operations"
 _READ: Final = "read the clock outside and pass the time as a tensor"
 _KEEP: Final = "pass it to the function as a tensor, or hold it in a graphmode.variable"
+_NO_CLOCK: Final = "the clock did not move, since time-machine is not installed (pip install pytest-graphmode[clock])"
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Python state that may change between calls: what to say of the change, the hint, and how it is made."""
+class _Source(NamedTuple):
+    """Python state that may change between calls: what to say of the change, the hint, and ways to make it."""
 
     change: str
     hint: str
@@ -39,61 +43,74 @@ class _Source:
 
 
 def check_not_frozen(
-    handle: Runtime, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None
+    runtime: Runtime, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None
 ) -> None:
     """Fail if Python's result changes with state that it reads and the result of one graph of `fn` does not.
 
-    Varied are `random` and `numpy.random`, which are reseeded up to 8 times until Python's result moves, the clock, and
-    what `vary` changes. The random numbers continue afterwards as if nothing had been drawn.
+    Varied are `random` and `numpy.random`, which are reseeded up to 8 times until Python's result moves, the clock
+    where `time-machine` is installed, and what `vary` changes; a failure says which. The random numbers continue
+    afterwards as if nothing had been drawn.
 
     Raises:
         AssertionError: the graph holds on to a value that was read while it was built.
+
+    Warns:
+        GraphmodeWarning: nothing is found to be frozen, and the code reads a clock that could not be moved.
     """
     __tracebackhide__ = True
-    handle.require_function("graphmode.check_not_frozen", fn)
-    check = _Check(handle, fn, handle.converted(args))
-    with watcher.only(), calls.uncounted(not handle.mode.static), _random_kept(), check.clock.installed(fn):
-        failure = check.failure(vary)
-    watcher.call(handle.variant.backend, handle.variant.mode, identity.of(fn).name)
+    runtime.require_function("graphmode.check_not_frozen", fn)
+    with watcher.only(), calls.uncounted(not runtime.mode.static), _random_kept(), _clock() as set_clock:
+        failure = _Check(runtime, fn, runtime.converted(args), vary, set_clock).failure()
+    watcher.call(runtime.variant.backend, runtime.variant.mode, identity.of(fn).name)
+    told = f"check_not_frozen({identity.of(fn).name}) in {runtime.variant}: "
     if failure is not None:
-        raise AssertionError(f"check_not_frozen({identity.of(fn).name}) in {handle.variant}: {failure}")
+        raise AssertionError(told + failure)
+    if set_clock is None and uses(fn, _is_clock):
+        warnings.warn(f"{told}{_NO_CLOCK}, so that a frozen time would pass", GraphmodeWarning, stacklevel=3)
 
 
 class _Check:
-    def __init__(self, handle: Runtime, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._handle = handle
+    def __init__(
+        self,
+        runtime: Runtime,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        vary: Callable[[], object] | None,
+        set_clock: Callable[[float], None] | None,
+    ) -> None:
+        self._runtime = runtime
         self._fn = fn
         self._args = args
-        self._function = handle.function(fn)
-        self._worlds = native_worlds(handle)
+        self._vary = vary
+        self._set_clock = set_clock
+        self._function = runtime.function(fn)
+        self._worlds = native_worlds(runtime)
         self._seed = 0
-        self.clock = Clock()
+        self._shift = 0.0
 
-    def failure(self, vary: Callable[[], object] | None) -> str | None:
+    def failure(self) -> str | None:
         """What is frozen, None if nothing is found to be."""
         python, again = self._python(), self._python()
         self._graph()  # builds it; what only the first call does is no change
         graph, graph_again = self._graph(), self._graph()
-        if not again.same(python):
+        if again.moved_from(python):
             return self._restless(python, again, graph, graph_again)
-        for source in self._sources(vary):
+        for source in self._sources():
             for attempt in source.attempts:
                 attempt()
-                moved = self._python()
-                if moved.same(python):
-                    continue
-                now = self._graph()
-                if now.same(graph):
-                    return _frozen(source.change, source.hint, (python, moved), (graph, now))
-                break
-            self._seed, self.clock.shift = 0, 0.0
+                now = self._python()
+                if now.moved_from(python):
+                    if not (graph_now := self._graph()).moved_from(graph):
+                        return self._frozen(source.change, source.hint, (python, now), (graph, graph_now))
+                    break
+            self._seed, self._shift = 0, 0.0
         return None
 
     def _restless(self, python: _Run, again: _Run, graph: _Run, graph_again: _Run) -> str | None:
         """A function whose result changes with every call: only what is drawn tells random numbers that were frozen."""
-        if graph_again.same(graph):
+        if not graph_again.moved_from(graph):
             change = "the function was called again, because of a counter, an iterator or the like"
-            return _frozen(change, _KEEP, (python, again), (graph, graph_again))
+            return self._frozen(change, _KEEP, (python, again), (graph, graph_again))
         if again.drew and not graph_again.drew:
             return (
                 "every call in Python draws from random or numpy.random, and calls of the graph draw nothing: the "
@@ -101,29 +118,35 @@ class _Check:
             )
         return None
 
-    def _sources(self, vary: Callable[[], object] | None) -> Iterator[_Source]:
+    def _frozen(self, change: str, hint: str, python: tuple[_Run, _Run], graph: tuple[_Run, _Run]) -> str:
+        clock = ["the clock (time-machine)"] if self._set_clock is not None else []
+        varied = ["random numbers", *clock, *(["what vary changes"] if self._vary is not None else [])]
+        return (
+            f"Python's result moved when {change}; the graph's did not, so it holds what it read while it was built\n"
+            f"  Python: {python[0].told(python[1])}\n"
+            f"  graph:  {graph[0].told(graph[1])}\n"
+            f"  varied: {', '.join(varied)}{'' if clock else f'; {_NO_CLOCK}'}\n"
+            f"{hint}"
+        )
+
+    def _sources(self) -> Iterator[_Source]:
         def reseed(seed: int) -> Callable[[], object]:
             return lambda: setattr(self, "_seed", seed)
 
         def shift(seconds: float) -> Callable[[], object]:
-            return lambda: setattr(self.clock, "shift", seconds)
+            return lambda: setattr(self, "_shift", seconds)
 
         yield _Source("random and numpy.random were reseeded", _DRAW, tuple(map(reseed, _SEEDS)))
-        yield _Source(
-            "the clock moved", "read the clock outside and pass the time as a tensor", tuple(map(shift, _SHIFTS))
-        )
-        if vary is not None:
-            yield _Source(f"vary ({identity.of(vary).name}) was called", _KEEP, (vary,))
+        if self._set_clock is not None:
+            yield _Source("the clock moved", _READ, tuple(map(shift, _SHIFTS)))
+        if self._vary is not None:
+            yield _Source(f"vary ({identity.of(self._vary).name}) was called", _KEEP, (self._vary,))
 
     def _python(self) -> _Run:
         run: _Run
-        world, run = run_plainly(self._handle, self._worlds, lambda _: self._plain_run())
+        world, run = run_plainly(self._runtime, self._worlds, lambda _: self._run(self._fn))
         self._worlds = [world]
         return run
-
-    def _plain_run(self) -> _Run:
-        with self.clock.stopped():
-            return self._run(self._fn)
 
     def _graph(self) -> _Run:
         return self._run(self._function)
@@ -132,61 +155,57 @@ class _Check:
         random.seed(self._seed)
         np.random.seed(self._seed)
         before = _random_state()
+        if self._set_clock is not None:
+            self._set_clock(self._shift)
         result = function(*self._args)
-        return _Run(self._handle.numpy(result), _random_state() != before)
+        return _Run(dict(trees.paths(self._runtime.numpy(result), "result")), _random_state() != before)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What a call returned, and whether it drew from Python's or NumPy's global random numbers."""
+class _Run(NamedTuple):
+    """The leaves of what a call returned, and whether it drew from Python's or NumPy's global random numbers."""
 
-    result: Any
+    leaves: dict[str, Any]
     drew: bool
 
-    def same(self, other: _Run) -> bool:
-        (mine, spec), (theirs, other_spec) = trees.flatten(self.result), trees.flatten(other.result)
-        return bool(spec == other_spec) and all(map(_equal, mine, theirs))
+    def moved_from(self, other: _Run) -> Mismatch | None:
+        """The first leaf that is not exactly the other's."""
+        return first_leaf_mismatch(self.leaves, other.leaves, rtol=0.0, atol=0.0)
 
-    def told(self, other: _Run) -> str:
-        """The first element that differs between two results, else the first leaf."""
-        pairs = list(zip(trees.paths(self.result, "result"), trees.leaves(other.result), strict=False))
-        if not pairs:
-            return "returned nothing"
-        (path, mine), theirs = next((pair for pair in pairs if not _equal(pair[0][1], pair[1])), pairs[0])
-        index = _differing(mine, theirs)
-        if index is not None:
-            path, mine, theirs = f"{path} at {list(index)}", mine[index], theirs[index]
-        return f"{path} {_short(mine)} -> {_short(theirs)}"
+    def told(self, later: _Run) -> str:
+        """The element that moved, else the first leaf."""
+        moved = later.moved_from(self)
+        if moved is not None:
+            where = f"{moved.path} at {list(moved.index)}" if moved.index else moved.path
+            return f"{where} {_short(moved.expected)} -> {_short(moved.actual)}"
+        path, leaf = next(iter(self.leaves.items()), ("nothing", None))
+        return f"{path} {_short(leaf)} -> {_short(leaf)}"
 
 
-def _equal(a: Any, b: Any) -> bool:
-    if isinstance(a, (np.ndarray, np.generic)) and isinstance(b, (np.ndarray, np.generic)):
-        numeric = a.dtype.kind in "fc"
-        return np.array_equal(a, b, equal_nan=numeric)
-    return bool(a == b)
-
-
-def _differing(mine: Any, theirs: Any) -> tuple[int, ...] | None:
-    """The index of the first element that differs between two arrays of one shape."""
-    if not isinstance(mine, np.ndarray) or not mine.ndim or np.shape(theirs) != mine.shape:
-        return None
-    differ = np.asarray(mine != theirs)
-    return tuple(int(i) for i in np.unravel_index(int(differ.argmax()), mine.shape)) if differ.any() else None
-
-
-def _short(leaf: Any) -> str:
+def _short(leaf: object) -> str:
     if isinstance(leaf, np.ndarray) and leaf.size > 1:
         return f"[{leaf.flat[0]:.6g}, ...]"
-    return f"{leaf:.6g}" if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind == "f" else str(leaf)
+    return f"{leaf:.6g}" if isinstance(leaf, (np.ndarray, np.floating)) and leaf.dtype.kind == "f" else str(leaf)
 
 
-def _frozen(change: str, hint: str, python: tuple[_Run, _Run], graph: tuple[_Run, _Run]) -> str:
-    return (
-        f"Python's result moved when {change}; the graph's did not, so it holds what it read while it was built\n"
-        f"  Python: {python[0].told(python[1])}\n"
-        f"  graph:  {graph[0].told(graph[1])}\n"
-        f"{hint}"
-    )
+@contextmanager
+def _clock() -> Iterator[Callable[[float], None] | None]:
+    """What sets the clock to some seconds after the beginning of the block; None without `time-machine`."""
+    try:
+        import time_machine
+    except ImportError:
+        yield None
+        return
+    start = time.time()
+    # It ticks, so that a loop which waits for a deadline ends; the first reading after each move is exact.
+    with time_machine.travel(start, tick=True) as traveller:
+        yield lambda seconds: traveller.move_to(start + seconds)
+
+
+def _is_clock(value: object) -> bool:
+    """Whether a value is a clock, or a module that has clocks."""
+    if isinstance(value, ModuleType):
+        return value in (time, datetime)
+    return callable(value) and getattr(value, "__module__", None) in (time.__name__, datetime.__name__)
 
 
 def _random_state() -> tuple[object, ...]:

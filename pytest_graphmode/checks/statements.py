@@ -1,90 +1,37 @@
-"""Python's own `if`, `while` and `for` in a function's code: where they stand, and what the cases did there.
+"""Finds Python's own `if`, `while` and `for` in a function's code, and has plain runs note what they do there.
 
-`steps.py` finds out what runs of the function do at them, `check.py` tells what no case did.
+They run a copy of the code in which each condition and each iterable passes through a note of it. Called by
+`control_flow.py`; `plain.py` asks for the function that a callable leads to.
 """
 
 from __future__ import annotations
 
 import ast
+import enum
 import functools
 import linecache
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from types import CodeType, FunctionType, MethodType
-from typing import Any, Final, TypeAlias
+from contextlib import contextmanager, suppress
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final, TypeAlias, cast
 
-from pytest_graphmode.checks.decisions import cases_decide
+from pytest_graphmode.checks.coverage import Coverage, Statement
 from pytest_graphmode.ledger.places import place
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
-Position: TypeAlias = "tuple[tuple[int, int], tuple[int, int]]"
-Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.expr"
-
-# Until 3.10 an instruction has a line and no column, so a branch on the line of its condition can't be told from it.
-COLUMNS: Final = sys.version_info >= (3, 11)
-_OWN_CODE: Final = {ast.ListComp: "<listcomp>", ast.SetComp: "<setcomp>", ast.DictComp: "<dictcomp>"}
-_GENERATORS: Final = {ast.GeneratorExp: "<genexpr>", ast.Lambda: "<lambda>"}
-_SCOPES: Final = _GENERATORS if sys.version_info >= (3, 12) else {**_OWN_CODE, **_GENERATORS}
+_Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+# What tensors of one signature have in common.
+_SHAPES: Final = ("shape", "ndim", "dtype", "device", "rank")
+# What a call can't change, or is not made to change.
+_KEPT: Final = (bool, int, float, complex, str, bytes, enum.Enum, type(None), type, ModuleType, FunctionType)
 _LONGEST: Final = 60
-
-
-@dataclass
-class Statement:
-    """One `if` (or conditional expression), `while` or `for` of the code.
-
-    Attributes:
-        text: `while n > 1`, and `condition` the part of it that decides.
-        whole, test, body: where it stands in the code, with what decides and what is done.
-        trips: how often a loop ran, each time that it was met; `taken` the sides of an `if` that ran.
-        exempt: whether no case can change how often a loop runs.
-    """
-
-    kind: str
-    text: str
-    condition: str
-    where: str
-    whole: Position
-    test: Position
-    body: Position
-    exempt: bool
-    trips: set[int] = field(default_factory=set)
-    taken: set[bool] = field(default_factory=set)
-
-    def __str__(self) -> str:
-        return f"`{self.text}` at {self.where}"
-
-    def is_at(self, where: str) -> bool:
-        """Whether its condition takes up a line, whose file may be told by its last part only."""
-        file, _, line = where.rpartition(":")
-        mine = self.where.rpartition(":")[0]
-        same = f"/{mine}".endswith(f"/{file}") or f"/{file}".endswith(f"/{mine}")
-        return same and line.isdigit() and self.test[0][0] <= int(line) <= self.test[1][0]
-
-    def gaps(self) -> Iterable[str]:
-        """What no case did here, and which case would; nothing where no case came by."""
-        if self.kind == "if" and len(self.taken) == 1:
-            missing = not next(iter(self.taken))
-            side, verb = ("true", "holds") if missing else ("false", "does not hold")
-            yield (f"the {side} side of {self} was taken by no case: add a case in which `{self.condition}` {verb}")
-        if self.kind != "if" and self.trips and not self.exempt:
-            ran = ran_times(self.trips)
-            if 0 not in self.trips:
-                yield f"{self} never ran zero times, it {ran}: add a case in which {self._nothing_to_do()}"
-            if max(self.trips) < 2:
-                yield f"{self} never ran several times, it {ran}: add a case in which it runs twice or more"
-
-    def _nothing_to_do(self) -> str:
-        if self.kind == "while":
-            return f"`{self.condition}` does not hold from the start"
-        return f"there is nothing in `{self.condition}`"
-
-
-def ran_times(trips: set[int]) -> str:
-    """`ran 1 time`, `ran 0 to 7 times`."""
-    low, high = min(trips), max(trips)
-    return f"ran {low} time{'' if low == 1 else 's'}" if low == high else f"ran {low} to {high} times"
+_MARK: Final = "@graphmode"  # no name that Python code can have
+# A function has one code, so two threads must not exchange that of one function at the same time.
+_exchange: Final = threading.RLock()
 
 
 def function_of(fn: Any) -> tuple[FunctionType | None, int]:
@@ -103,8 +50,8 @@ def function_of(fn: Any) -> tuple[FunctionType | None, int]:
             entries = (getattr(type(fn), name, None) for name in ("forward", "call", "__call__"))
             entry = next((one for one in entries if isinstance(one, FunctionType)), None)
             if isinstance(fn, type) or entry is None:
-                return None, given
-            fn, given = MethodType(entry, fn), given
+                break
+            fn = MethodType(entry, fn)
     return None, given
 
 
@@ -114,163 +61,261 @@ def wrapped_by(fn: Any) -> Any:
     return next((found for name in names if (found := getattr(fn, name, None)) is not None), None)
 
 
-def statements_of(fn: Callable[..., Any], arguments: int) -> dict[CodeType, list[Statement]]:
-    """The statements of `fn`, and of the functions inside of it, by the code that they are in.
+def nested(code: CodeType) -> Iterator[CodeType]:
+    """A code object, and those of the functions inside of it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from nested(constant)
 
-    Empty where there is no source to look at.
+
+def values_read(function: FunctionType) -> dict[str, Any]:
+    """The globals and closed-over variables that the code of a function names."""
+    names = {name for code in nested(function.__code__) for name in code.co_names}
+    found = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # the name is not bound yet
+            found[name] = cell.cell_contents
+    return found
+
+
+@contextmanager
+def followed(fn: Callable[..., Any], arguments: int, met: Coverage) -> Iterator[list[Statement]]:
+    """The statements of `fn` and of the functions inside of it, which note in the block what they do.
+
+    There are none without a source to look at.
 
     Args:
         arguments: how many arguments the cases give it.
     """
     function, given = function_of(fn)
-    if function is None:
-        return {}
-    lines = linecache.getlines(function.__code__.co_filename, function.__globals__)
-    module = _parsed("".join(lines))
-    node = _node_of(function.__code__, ast.walk(module)) if module is not None else None
-    if node is None:
-        return {}
-    decided = cases_decide(node, given, arguments)
-    return dict(_by_code(function.__code__, node, decided))
+    with _exchange:
+        code, statements = (None, []) if function is None else _noting(function, given, arguments, met)
+        if function is None or code is None:
+            yield statements
+            return
+        kept, function.__code__ = function.__code__, code
+        try:
+            yield statements
+        finally:
+            function.__code__ = kept
 
 
-@functools.lru_cache(maxsize=16)
-def _parsed(source: str) -> ast.Module | None:
+def _noting(
+    function: FunctionType, given: int, arguments: int, met: Coverage
+) -> tuple[CodeType | None, list[Statement]]:
+    """The code of a function that notes what its statements do, compiled where the function stands in its module."""
+    code = function.__code__
     try:
-        return ast.parse(source) if source else None
+        module = ast.parse("".join(linecache.getlines(code.co_filename, function.__globals__)))
     except SyntaxError:
-        return None
+        return None, []
+    node = _node_of(code, module)
+    if node is None:
+        return None, []
+    around = [one for one in module.body if getattr(one, "module", "") == "__future__" or node in ast.walk(one)]
+    rewriter = _Rewriter(code.co_filename, _Changing(function, node, given, arguments), met)
+    rewriter.rewrite(node)
+    whole = compile(ast.Module(around, []), code.co_filename, "exec", dont_inherit=True)
+    found = next((one for one in nested(whole) if _MARK in one.co_consts), None)
+    if found is None or found.co_freevars != code.co_freevars:  # the file is not what it was when it was imported
+        return None, []
+    return _linked(found, rewriter.notes_by_key), rewriter.statements
 
 
-def _by_code(
-    code: CodeType, node: ast.AST, decided: Callable[[ast.expr], bool]
-) -> Iterator[tuple[CodeType, list[Statement]]]:
-    inside, scopes = _own_nodes(node)
-    found = [_statement(one, code.co_filename, decided) for one in inside]
-    yield code, [one for one in found if one is not None]
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            nested = _node_of(constant, scopes)
-            if nested is not None:
-                yield from _by_code(constant, nested, decided)
+def _node_of(code: CodeType, module: ast.Module) -> _Function | None:
+    """The node of a code object; None where several on one line can't be told apart, as Python 3.10 has no columns."""
+    fitting = [
+        node
+        for node in ast.walk(module)
+        if isinstance(node, _FUNCTIONS)
+        and getattr(node, "name", "<lambda>") == code.co_name
+        and min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))]) == code.co_firstlineno
+    ]
+    if len(fitting) > 1 and sys.version_info >= (3, 11):
+        fitting = [node for node in fitting if all(_holds(node, position) for position in code.co_positions())]
+        fitting.sort(key=lambda node: cast("int", node.end_col_offset) - node.col_offset)
+        return next(iter(fitting), None)
+    return fitting[0] if len(fitting) == 1 else None
 
 
-def _own_nodes(node: ast.AST) -> tuple[list[ast.AST], list[ast.AST]]:
-    """The nodes of a function, and the functions right inside of it, whose nodes are their own."""
-    own, scopes, todo = [], [], list(ast.iter_child_nodes(node))
-    while todo:
-        one = todo.pop()
-        if _is_scope(one):
-            scopes.append(one)
+def _holds(node: _Function, position: tuple[int | None, ...]) -> bool:
+    """Whether an instruction stands in a function; instructions that nobody wrote have no extent."""
+    line, end, column, last = position
+    if None in position or (line, column) == (end, last):
+        return True
+    return (node.lineno, node.col_offset) <= (line, column) and (end, last) <= (node.end_lineno, node.end_col_offset)
+
+
+class _Rewriter(ast.NodeTransformer):
+    """Puts notes around the conditions and iterables of a function; calls of text, until `_linked` puts them there."""
+
+    def __init__(self, file: str, changing: _Changing, met: Coverage) -> None:
+        self.statements: list[Statement] = []
+        self.notes_by_key: dict[str, Callable[..., Any]] = {}
+        self._file = file
+        self._changing = changing
+        self._met = met
+
+    def rewrite(self, node: _Function) -> None:
+        """Rewrite a function, and leave the mark among its constants that tells its code from all others."""
+        mark = ast.Attribute(ast.Constant(_MARK), "__class__", ast.Load())
+        self.generic_visit(node)
+        if isinstance(node, ast.Lambda):
+            node.body = ast.Subscript(ast.Tuple([mark, node.body], ast.Load()), ast.Constant(1), ast.Load())
         else:
-            own.append(one)
-            todo.extend(ast.iter_child_nodes(one))
-    return own, scopes
+            node.body.insert(0, ast.Expr(mark))
+        ast.fix_missing_locations(node)
+
+    def visit_If(self, node: ast.If | ast.IfExp) -> ast.AST:
+        node.test = self._noted("if", node.test)
+        return self.generic_visit(node)
+
+    visit_IfExp = visit_If
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        node.iter = self._noted(f"for {ast.unparse(node.target)} in", node.iter)
+        return self.generic_visit(node)
+
+    def visit_While(self, node: ast.While) -> list[ast.stmt]:
+        """A note for each time that the loop is met, in a variable since the function may call itself meanwhile."""
+        met = self._noted("while", node.test)
+        name, begin = f"{_MARK}{len(self.statements)}", []
+        if met is not node.test:
+            cast("ast.Call", met).args = []
+            begin = [ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], met), node)]
+            node.test = ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [node.test], []), node.test)
+        self.generic_visit(node)
+        return [*begin, node]
+
+    def _noted(self, head: str, test: ast.expr) -> ast.expr:
+        kind = head.partition(" ")[0]
+        text = ast.unparse(test)
+        condition = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+        fixed = not self._changing.by_cases(test) if kind == "for" else self._changing.never(test)
+        lines = [place(self._file, line) for line in range(test.lineno, (test.end_lineno or test.lineno) + 1)]
+        statement = Statement(kind, f"{head} {condition}", condition, lines, fixed)
+        self.statements.append(statement)
+        if fixed:
+            return test
+        key = f"{_MARK} {len(self.statements)}"
+        self.notes_by_key[key] = _note(statement, self._met)
+        return ast.copy_location(ast.Call(ast.Attribute(ast.Constant(key), "__call__", ast.Load()), [test], []), test)
 
 
-def _is_scope(node: ast.AST) -> bool:
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, *_SCOPES))
+def _linked(code: CodeType, notes: dict[str, Callable[..., Any]]) -> CodeType:
+    """The code with the notes in the place of the text that stands for them."""
+
+    consts = [_linked(one, notes) if isinstance(one, CodeType) else one for one in code.co_consts]
+    consts = [notes.get(one, one) if isinstance(one, str) else one for one in consts]
+    return code.replace(co_consts=tuple(consts))
 
 
-def _node_of(code: CodeType, nodes: Iterable[ast.AST]) -> ast.AST | None:
-    """The smallest node that a code object can be of; None where several on one line can't be told apart."""
-    fitting = [node for node in nodes if _is_scope(node) and _name(node) == code.co_name and _holds(node, code)]
-    if len(fitting) > 1 and not COLUMNS:
-        return None
-    return min(fitting, key=_extent, default=None)
+def _note(statement: Statement, met: Coverage) -> Callable[..., Any]:
+    """What stands around the condition of an `if` or the iterable of a `for`, or begins a `while`."""
+
+    def decided(test: object) -> bool:
+        holds = bool(test)
+        if not met.paused:
+            statement.taken.add(holds)
+        return holds
+
+    def begun() -> Callable[[object], bool]:
+        iterations = [] if met.paused else statement.iterations
+        number = len(iterations)
+        iterations.append(0)
+
+        def holds(test: object) -> bool:
+            found = bool(test)
+            iterations[number] += found
+            return found
+
+        return holds
+
+    def iterated(iterable: Iterable[Any]) -> Iterator[Any]:
+        iteration = begun()
+        for one in iterable:
+            iteration(True)
+            yield one
+
+    notes_of: dict[str, Callable[..., Any]] = {"if": decided, "while": begun, "for": iterated}
+    return notes_of[statement.kind]
 
 
-def _name(node: Any) -> str:
-    return _SCOPES.get(type(node)) or str(getattr(node, "name", ""))
+class _Changing:
+    """Which values in a function's code can change, from its syntax tree and what it closes over.
 
+    A loop over a closed-over list of layers runs as often in every case, one over `range(n)` for an argument n doesn't.
+    """
 
-def _extent(node: Any) -> tuple[int, int]:
-    return node.end_lineno - node.lineno, node.end_col_offset - node.col_offset
-
-
-def _holds(node: Any, code: CodeType) -> bool:
-    first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
-    if first != code.co_firstlineno:
-        return False
-    return all(
-        _within(position, _position(node)) for position in positions(code).values() if position[0] != position[1]
-    )
-
-
-def positions(code: CodeType) -> dict[int, Position]:
-    """Where each instruction of a code object, by its offset, stands in the source."""
-    if sys.version_info >= (3, 11):
-        return {
-            2 * number: ((line, column), (end, end_column))
-            for number, (line, end, column, end_column) in enumerate(code.co_positions())
-            if line is not None and end is not None and column is not None and end_column is not None
+    def __init__(self, function: FunctionType, node: _Function, given: int, arguments: int) -> None:
+        self._nodes = list(ast.walk(node))
+        self._by_cases = set(_parameters(node.args, given, arguments))
+        for inner in self._nodes:
+            if isinstance(inner, _FUNCTIONS) and inner is not node:
+                self._by_cases.update(_parameters(inner.args, 0, None))
+        size = -1
+        while size != len(self._by_cases):
+            size = len(self._by_cases)
+            self._spread()
+        kept = {name for name, value in values_read(function).items() if _is_kept(value)}
+        self._by_function = {
+            name
+            for inner in self._nodes
+            for name in _changed(inner)
+            if not (isinstance(inner, ast.Call) and name in kept)
         }
-    return {
-        offset: ((line, 0), (line, 0))
-        for start, end, line in code.co_lines()
-        if line is not None
-        for offset in range(start, end, 2)
-    }
+        for code in nested(function.__code__):
+            self._by_function.update(code.co_varnames, code.co_cellvars)
+
+    def by_cases(self, expression: ast.AST) -> bool:
+        """Whether the arguments of the cases decide an expression."""
+        if isinstance(expression, ast.Name):
+            return expression.id in self._by_cases
+        if isinstance(expression, ast.Attribute) and expression.attr in _SHAPES:
+            return False
+        if isinstance(expression, ast.Call) and getattr(expression.func, "id", "") == "len":
+            return False
+        return any(map(self.by_cases, ast.iter_child_nodes(expression)))
+
+    def never(self, condition: ast.expr) -> bool:
+        """Whether neither a case nor the function changes a condition: it reads what is outside, and calls nothing."""
+        return not any(
+            isinstance(one, ast.Call) or (isinstance(one, ast.Name) and one.id in self._by_function)
+            for one in ast.walk(condition)
+        )
+
+    def _spread(self) -> None:
+        """Add the names that are assigned from values that change, or where such a value decides."""
+        for node in self._nodes:
+            for deciding in (getattr(node, name, None) for name in ("value", "iter", "test")):
+                if isinstance(deciding, ast.AST) and self.by_cases(deciding):
+                    names = (one for one in ast.walk(node) if isinstance(one, ast.Name))
+                    self._by_cases.update(name for one in names for name in _changed(one))
 
 
-def _within(inner: Position, outer: Position) -> bool:
-    if COLUMNS:
-        return outer[0] <= inner[0] and inner[1] <= outer[1]
-    return outer[0][0] <= inner[0][0] and inner[1][0] <= outer[1][0]
+def _parameters(args: ast.arguments, given: int, count: int | None) -> Iterator[str]:
+    positional = [*args.posonlyargs, *args.args]
+    for parameter in positional[given : len(positional) if count is None else given + count]:
+        yield parameter.arg
+    if args.vararg is not None:
+        yield args.vararg.arg
 
 
-def parts(statements: list[Statement], position: Position) -> frozenset[tuple[int, str]]:
-    """The parts of statements that a position is in, as `(number, "body")`."""
-    return frozenset(
-        (number, part)
-        for number, statement in enumerate(statements)
-        for part in ("whole", "test", "body")
-        if _within(position, getattr(statement, part))
-    )
+def _changed(node: ast.AST) -> Iterator[str]:
+    """The names that a node assigns, or whose objects it may change: a part of them, by a method or by a call."""
+    parts: list[ast.AST] = []
+    if isinstance(node, ast.Call):
+        parts = [node.func, *node.args, *(keyword.value for keyword in node.keywords)]
+    elif not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+        parts = [node]
+    for part in parts:
+        while isinstance(part, (ast.Attribute, ast.Subscript, ast.Starred)):
+            part = part.value
+        if isinstance(part, ast.Name):
+            yield part.id
 
 
-def _position(first: Any, last: Any = None) -> Position:
-    last = last or first
-    return (first.lineno, first.col_offset), (last.end_lineno, last.end_col_offset)
-
-
-def _statement(node: ast.AST, file: str, decided: Callable[[ast.expr], bool]) -> Statement | None:
-    """What counts of a node: no condition that the code itself decides, and before 3.11 nothing within one line."""
-    body: list[Any]
-    if isinstance(node, (ast.If, ast.While)):
-        kind, test, body = type(node).__name__.lower(), node.test, node.body
-    elif isinstance(node, ast.IfExp):
-        kind, test, body = "if", node.test, [node.body]
-    elif isinstance(node, (ast.For, ast.AsyncFor)):
-        kind, test, body = "for", node.iter, node.body
-    else:
-        return None
-    if kind != "for" and _is_constant(test):
-        return None
-    if not COLUMNS and _position(test)[1][0] >= body[0].lineno:
-        return None
-    condition = _shortened(ast.unparse(test))
-    head = f"for {ast.unparse(node.target)} in" if isinstance(node, (ast.For, ast.AsyncFor)) else kind
-    return Statement(
-        kind,
-        f"{head} {condition}",
-        condition,
-        place(file, test.lineno),
-        _position(node),
-        _position(test),
-        _position(body[0], body[-1]),
-        exempt=kind == "for" and not decided(test),
-    )
-
-
-def _is_constant(test: ast.expr) -> bool:
-    if isinstance(test, ast.UnaryOp):
-        return _is_constant(test.operand)
-    return isinstance(test, ast.Constant) or getattr(test, "id", getattr(test, "attr", "")) in _SWITCHES
-
-
-_SWITCHES: Final = ("TYPE_CHECKING", "__debug__")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+def _is_kept(value: object) -> bool:
+    """Whether a method, or a function that gets a value, leaves it as it is."""
+    return isinstance(value, _KEPT) or type(value).__module__.partition(".")[0] == "pytest_graphmode"

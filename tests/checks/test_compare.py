@@ -6,7 +6,8 @@ from dataclasses import FrozenInstanceError, dataclass
 import numpy as np
 import pytest
 
-from pytest_graphmode.checks.compare import Mismatch, first_leaf_mismatch, first_mismatch
+from pytest_graphmode.backends import trees
+from pytest_graphmode.checks.compare import Mismatch, first_leaf_mismatch
 
 Point = namedtuple("Point", "x y")
 
@@ -15,6 +16,11 @@ Point = namedtuple("Point", "x y")
 class Grads:
     w: object
     b: object
+
+
+def first_mismatch(actual, expected, *, root="result", **options) -> Mismatch | None:
+    there, wanted = dict(trees.paths(actual, root)), dict(trees.paths(expected, root))
+    return first_leaf_mismatch(there, wanted, **options)
 
 
 def found(actual, expected, **options) -> Mismatch:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from pytest_graphmode.checks.statements import COLUMNS
+COLUMNS = sys.version_info >= (3, 11)
 
 HERE = "tests/checks/test_statements.py"
 
@@ -165,6 +165,102 @@ def test_loops_that_no_case_can_change_are_exempt(eager):
 
     passes(eager, fn, np.ones(2))
     assert [gap.partition("` at")[0] for gap in gaps(eager, fn, (np.ones(2), 3))] == ["`for _ in range(steps)"]
+
+
+SCALED = True
+
+
+class Options:
+    bias = 1
+
+
+def test_conditions_that_no_case_can_change_are_exempt(eager):
+    options, table, shift = Options(), {"on": True}, None
+
+    def fn(x):
+        if SCALED and __debug__:
+            x = x * 2
+        if eager.backend == "numpy" and not table["on"]:
+            x = eager.tensor(x)
+        if shift is not None:
+            x = x + shift
+        return x + 1 if options.bias > 0 else x
+
+    passes(eager, fn, 1.0)
+
+
+def rebound():
+    on = False
+
+    def fn(x):
+        nonlocal on
+        if on:
+            x = x + 0
+        on = on or bool(x > 5)
+        return x
+
+    return fn
+
+
+def changed_by(change):
+    """Functions that change what they read; each of a dictionary of its own."""
+    state = {"on": False, "all": []}
+
+    def assigned(x):
+        if state["on"]:
+            x = x + 0
+        state["on"] = x > 5
+        return x
+
+    def by_a_method(x):
+        if state["all"]:
+            x = x + 0
+        state["all"].append(x)
+        return x
+
+    def by_a_call(x):
+        if state:
+            x = x + 0
+        dict.clear(state)
+        return x
+
+    def calls(x):
+        if branch(1):
+            x = x + 0
+        return x
+
+    def argument(x):
+        return 1 if x else 2
+
+    return locals()[change]
+
+
+@pytest.mark.parametrize("change", ["assigned", "by_a_method", "by_a_call", "calls", "argument"])
+def test_conditions_that_a_function_may_change_count(eager, change):
+    assert "side of `if " in gaps(eager, changed_by(change), 1)[0]
+
+
+def test_a_condition_that_a_function_assigns_counts(eager):
+    assert "the true side of `if on`" in gaps(eager, rebound(), 1)[0]
+    passes(eager, rebound(), 9, 1)
+
+
+def test_the_code_of_a_function_is_its_own_after_a_check(eager):
+    code, kept = branch.__code__, []
+
+    def fn(x):
+        def inner(x):
+            return x * 2 if x > 0 else x
+
+        kept.append(inner)
+        return inner(x)
+
+    passes(eager, branch, 1, -1)
+    with pytest.raises(TypeError):
+        eager.check_control_flow(branch, [("text",)])
+    assert branch.__code__ is code
+    passes(eager, fn, 1, -1)
+    assert [inner(3) for inner in kept] == [6] * len(kept)
 
 
 def test_what_follows_from_an_argument_counts(eager):
