@@ -170,7 +170,7 @@ def test_a_frozen_clock_and_state(graphmode):
 
 @variants("tf:eager", "torch:eager")
 def test_eager_frameworks_freeze_nothing(graphmode):
-    graphmode.check_not_frozen(lambda x: x * random.random() * (time.time() % 100), np.ones(2))
+    graphmode.check_not_frozen(lambda x: x * random.random(), np.ones(2))
 
 
 @variants("tf:session")

@@ -196,7 +196,7 @@ def rebound():
         nonlocal on
         if on:
             x = x + 0
-        on = on or bool(x > 5)
+        on = bool(x > 5)
         return x
 
     return fn
