@@ -59,6 +59,11 @@ class PublicCounts:
             if apart:
                 self._apart.setdefault(captures, set()).add(len(cache))
 
+    def emptied(self, captures: Any, graphs: int) -> None:
+        """A function is about to lose all graphs that it has."""
+        self._seen.setdefault(captures, Counter())["builds"] -= graphs
+        self._apart.pop(captures, None)
+
     def held(self, options: Any) -> list[tuple[Any, Any]]:
         """The context and type of each graph that a function has, but for those of the plugin's own checks."""
         captures, cache = options.function_captures, options.function_cache

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.patching import existing, patched
 from pytest_graphmode.backends.tensorflow import autograph, graph_nodes, trace_types, traced_function
+from pytest_graphmode.backends.tensorflow.cold_starts import ColdStarts
 from pytest_graphmode.backends.tensorflow.hints import hints
 from pytest_graphmode.backends.tensorflow.internals import (
     SUPPORTED,
@@ -53,14 +54,20 @@ class TracingSource:
         self._thread = _Thread()
         self._methods = traced_function.Methods()
         self._counts = PublicCounts()
+        self._cold_starts = ColdStarts()
         self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
-        existing(SUPPORTED, tf.__internal__.FuncGraph, "_get_function", ("self", "name"))  # what `graph_nodes.py` follows calls by
+        existing(
+            SUPPORTED, tf.__internal__.FuncGraph, "_get_function", ("self", "name")
+        )  # by which `graph_nodes.py` looks
+        existing(SUPPORTED, FunctionCache, "clear", ("self",))  # what `cold_starts.py` calls
+        self._cold_starts.end()
         traced = ("function_type", "type_context", "func_graph", "tracing_options")
         return patched(
             SUPPORTED,
             (tracing_compilation, "_create_concrete_function", lambda trace: self._tracing(trace, sink), traced),
+            (tracing_compilation, "_maybe_define_function", self._finding, ("args", "kwargs", "tracing_options")),
             (FunctionCache, "generalize", self._generalizing, ("self", "context", "function_type")),
             (Function, "_call", lambda call: self._calling(call, sink), ("self", "args", "kwds")),
             (ConcreteFunction, "_call_impl", lambda call: _calling_concrete(call, sink), ("self",)),
@@ -69,8 +76,9 @@ class TracingSource:
         )
 
     def reset(self) -> None:
-        """Make AutoGraph say again which functions it can't transform; what was traced stays."""
+        """Make AutoGraph say again which functions it can't transform, and every function lose its graphs."""
         autograph.forget()
+        self._cold_starts.begin()
 
     def probe(self) -> None:
         """Build one graph; not by a call, which builds none under run_functions_eagerly."""
@@ -81,6 +89,9 @@ class TracingSource:
 
     def audit(self, start: object) -> str | None:
         return self._counts.difference(start)
+
+    def _finding(self, find: Callable[..., Any]) -> Callable[..., Any]:
+        return self._cold_starts.emptying(find, self._counts.emptied)
 
     def _generalizing(self, generalize: Callable[..., Any]) -> Callable[..., Any]:
         """With reduce_retracing the trace is of a generalized type; this call is the last to see the actual one."""
@@ -219,9 +230,10 @@ def _forms(parameters: Mapping[str, Any], names: Mapping[str, str]) -> dict[str,
 
 def _repeats_for_variables(options: Any) -> bool:
     """Whether the one trace so far was made to create variables, so that this one repeats it without creating any."""
-    scopes = tracing_compilation.ScopeType
-    cache = options.function_cache
-    return options.scope_type is scopes.NO_VARIABLE_CREATION and cache is not None and len(cache) == 1
+    scopes, cache = tracing_compilation.ScopeType, options.function_cache
+    if options.scope_type is not scopes.NO_VARIABLE_CREATION or cache is None:
+        return False
+    return [context.scope_type for context, _ in cache._primary] == [scopes.VARIABLE_CREATION]
 
 
 def _conditions(eager_context: Any) -> tuple[Condition, ...]:
