@@ -1,7 +1,7 @@
 """What `compare` lets pass and what it finds, on either side of each tolerance."""
 
 from collections import OrderedDict, namedtuple
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -48,13 +48,6 @@ def test_the_default_tolerance_holds_just_inside_and_fails_just_outside(dtype, r
     mismatch = found(np.array(expected + 1.01 * limit, wide), narrow)
     assert (mismatch.rtol, mismatch.atol) == (rtol, atol)
     assert mismatch.difference == pytest.approx(1.01 * limit, rel=1e-3)
-
-
-def test_the_looser_side_is_the_one_that_counts_whichever_it_is():
-    near = 1 + 1e-6
-    assert first_mismatch(np.float32(1), np.float64(near)) is None
-    assert first_mismatch(np.float64(near), np.float32(1)) is None
-    assert first_mismatch(np.float64(near), np.float64(1)) is not None
 
 
 def test_the_table_is_the_one_torch_testing_has():
@@ -106,10 +99,6 @@ def test_integers_and_booleans_are_exact_whatever_the_tolerances(actual, expecte
     assert first_mismatch(actual, expected, rtol=10, atol=1000) is not None
 
 
-def test_the_difference_of_large_integers_is_exact():
-    assert found(np.int64(2**62), np.int64(2**62 + 1)).difference == 1
-
-
 def test_the_width_of_an_integer_does_not_matter_but_its_kind_does():
     assert first_mismatch(np.int32([1, 2]), np.int64([1, 2])) is None
     mismatch = found(np.int64([1, 2]), np.float32([1, 2]))
@@ -137,29 +126,10 @@ def test_an_infinity_agrees_with_the_same_infinity_alone():
         assert first_mismatch(np.float64(actual), np.float64(expected), rtol=100) is not None
 
 
-def test_complex_values_compare_by_the_size_of_their_difference():
-    assert first_mismatch(np.complex64(1 + 1e-6j), np.complex64(1)) is None
-    mismatch = found(np.complex64(3 + 4j), np.complex64(0))
-    assert mismatch.difference == 5
-    nan = complex(float("nan"), 0)
-    assert first_mismatch(nan, nan) is None
-    assert first_mismatch(nan, 0j) is not None
-
-
-def test_values_that_overflow_when_subtracted_warn_of_nothing():
-    assert first_mismatch(np.float64(1e308), np.float64(-1e308)) is not None
-    assert first_mismatch(np.float16(6e4), np.float16(-6e4)).difference == pytest.approx(1.2e5, rel=1e-3)
-
-
 def test_empty_arrays_agree_when_their_shapes_do():
     assert first_mismatch(np.zeros((0, 3)), np.zeros((0, 3))) is None
     assert found(np.zeros((0, 3)), np.zeros((3, 0))).kind == "shape"
     assert first_mismatch(np.zeros(0, bool), np.zeros(0, bool)) is None
-
-
-def test_a_shape_that_would_broadcast_is_a_mismatch():
-    mismatch = found(np.zeros((3, 1), np.float32), np.zeros(3, np.float32), root="loss")
-    assert str(mismatch) == "loss: got float32[3, 1], expected float32[3]: the shapes differ"
 
 
 def test_the_worst_element_is_named_with_its_numbers():
@@ -185,11 +155,6 @@ def test_the_worst_element_is_the_one_furthest_beyond_its_own_tolerance():
 def test_a_mismatch_is_described_under_the_names_of_its_sides():
     text = found(np.float32(2), np.float32(1), root="loss").describe("torch-eager-cpu", "tf-graph-cpu")
     assert text.startswith("loss: torch-eager-cpu 2.0, tf-graph-cpu 1.0: they differ by 1 (relative 1);")
-
-
-def test_a_mismatch_is_frozen():
-    with pytest.raises(FrozenInstanceError):
-        found(1, 2).path = "elsewhere"
 
 
 def test_the_first_leaf_that_differs_is_named_by_its_path():
@@ -226,9 +191,3 @@ def test_leaves_that_are_no_numbers_have_to_be_equal(value):
     mismatch = found([value], [np.float32(1)])
     assert mismatch.kind == "value"
     assert "expected float32[]; they must be equal" in str(mismatch)
-
-
-def test_text_is_told_apart_and_long_text_is_cut():
-    assert str(found("a", "b")) == "result: got 'a', expected 'b'; they must be equal"
-    assert len(str(found("a" * 1000, None))) < 120
-    assert found(np.array(["a", "b"]), np.array(["a", "c"])).kind == "value"
