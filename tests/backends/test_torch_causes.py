@@ -23,113 +23,128 @@ def compiled(torch):
     return functools.partial(torch.compile, backend="eager")
 
 
-# Causes. Each case makes calls of which the last builds a function again, and says why that is.
+# A function, the arguments of calls of which the last builds it again, the kind and words of the cause.
+CALLS = {
+    "shape": (
+        lambda x: x * 2,
+        lambda torch: (torch.ones(4, 3), torch.ones(5, 3)),
+        "x changed shape [4, 3] -> [5, 3]: torch.compile(dynamic=True), or torch._dynamo.mark_dynamic(x, dimension)",
+    ),
+    "shape of one": (
+        lambda x: x * 2,
+        lambda torch: (torch.ones(4, 3), torch.ones(5, 3), torch.ones(1, 3)),
+        "x changed shape [None, 3] -> [1, 3]: torch builds graphs of their own for sizes 0 and 1",
+    ),
+    "rank": (
+        lambda x: x * 2,
+        lambda torch: (torch.ones(4, 3), torch.ones(4)),
+        "x changed rank [4, 3] -> [4]: pass tensors of one rank",
+    ),
+    "dtype": (
+        lambda x: x * 2,
+        lambda torch: (torch.ones(4), torch.ones(4, dtype=torch.float64)),
+        "x changed dtype float32 -> float64: cast x before the call",
+    ),
+    "layout": (
+        lambda x: x * 2,
+        lambda torch: (torch.ones(4, 3), torch.ones(3, 4).T),
+        "x changed layout strides [3, 1] -> strides [1, 4]: call .contiguous()",
+    ),
+    "grad-mode of x": (
+        lambda x: x * 2,
+        lambda torch: (torch.ones(4), torch.ones(4, requires_grad=True)),
+        "x.requires_grad changed False -> True: pass tensors of which all or none require gradients (.detach()), or",
+    ),
+    "device": (
+        lambda x: x * 2,
+        lambda torch: (torch.ones(4), torch.ones(4, device="meta")),
+        "x changed device cpu -> meta: call the function on one device",
+    ),
+    "structure: subclass": (
+        lambda x: x * 2,
+        lambda torch: (torch.ones(4), torch.nn.Parameter(torch.ones(4), requires_grad=False)),
+        "x changed structure Tensor -> Parameter: pass x with the same keys, length and types",
+    ),
+    "structure: tensor for a number": (
+        lambda x: x * 2,
+        lambda torch: (2, torch.ones(4)),
+        "x changed structure Python int 2 -> float32[4]",
+    ),
+    "structure: number for a tensor": (
+        lambda x: torch_ones(4) * x,
+        lambda torch: (torch.ones(4), 2),
+        "x changed structure float32[4] -> Python int 2",
+    ),
+    "structure: length": (
+        lambda xs: sum(xs),
+        lambda torch: ([torch.ones(4)], [torch.ones(4), torch.ones(4)]),
+        "xs changed structure length 1 -> length 2: pass xs with the same keys, length and types each time",
+    ),
+    "structure: container": (
+        lambda xs: xs[0] * 2,
+        lambda torch: ([torch.ones(4)], (torch.ones(4),)),
+        "-> tuple: pass xs with the same keys, length and types each time",
+    ),
+    "python-value: bool": (
+        lambda training: torch_ones(4) * 2 if training else torch_ones(4) + 1,
+        lambda torch: (True, False),
+        "training is a Python bool that changed True -> False: ",
+    ),
+    "python-value: int": (
+        lambda n: torch_ones(4) * n,
+        lambda torch: (2, 3),
+        "n is a Python int that changed 2 -> 3: pass a tensor",
+    ),
+    "python-value: float for any int": (
+        lambda n: torch_ones(4) * n,
+        lambda torch: (2, 3, 2.5),
+        "n is a Python float that changed 3 -> 2.5",
+    ),
+    "python-value: text": (
+        lambda how: torch_ones(4) * 2 if how == "double" else torch_ones(4) + 1,
+        lambda torch: ("double", "single"),
+        "how is a Python str that changed 'double' -> 'single': pass the same one each time",
+    ),
+    "python-value: field": (
+        lambda batch: batch.x * batch.times,
+        lambda torch: (Batch(torch.ones(4), 2), Batch(torch.ones(4), 3)),
+        "batch.times is a Python int that changed 2 -> 3",
+    ),
+}
 
 
-def shape(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4, 3))
-    f(torch.ones(5, 3))
-    return "x changed shape [4, 3] -> [5, 3]: torch.compile(dynamic=True), or torch._dynamo.mark_dynamic(x, dimension)"
+def torch_ones(size):
+    import torch
+
+    return torch.ones(size)
 
 
-def size_one(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4, 3))
-    f(torch.ones(5, 3))
-    f(torch.ones(1, 3))
-    return "x changed shape [None, 3] -> [1, 3]: torch builds graphs of their own for sizes 0 and 1"
+@dataclasses.dataclass
+class Batch:
+    x: object
+    times: int
 
 
-def rank(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4, 3))
-    f(torch.ones(4))
-    return "x changed rank [4, 3] -> [4]: pass tensors of one rank"
+@pytest.mark.parametrize("case", CALLS)
+def test_a_call_that_builds_again_has_a_cause_and_a_hint(torch, compiled, case):
+    function, arguments, message = CALLS[case]
+    function = compiled(function)
+    with watch() as ledger:
+        for argument in arguments(torch):
+            function(argument)
+    _last_is(ledger, case.partition(":")[0].split()[0], message)
 
 
-def dtype(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4))
-    f(torch.ones(4, dtype=torch.float64))
-    return "x changed dtype float32 -> float64: cast x before the call"
+def _last_is(ledger, kind, message):
+    last = ledger.events[-1]
+    assert last.rebuild
+    assert [cause.kind for cause in last.causes] == [kind]
+    assert message in str(last.causes[0])
+    assert message in ledger.explain()
+    assert last.causes[0].hint
 
 
-def layout(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4, 3))
-    f(torch.ones(3, 4).T)
-    return "x changed layout strides [3, 1] -> strides [1, 4]: call .contiguous()"
-
-
-def requires_grad(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4))
-    f(torch.ones(4, requires_grad=True))
-    return "x.requires_grad changed False -> True: pass tensors of which all or none require gradients (.detach()), or"
-
-
-def device(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4))
-    f(torch.ones(4, device="meta"))
-    return "x changed device cpu -> meta: call the function on one device"
-
-
-def subclass(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4))
-    f(torch.nn.Parameter(torch.ones(4), requires_grad=False))
-    return "x changed structure Tensor -> Parameter: pass x with the same keys, length and types"
-
-
-def python_bool(torch, compiled):
-    f = compiled(lambda x, training: x * 2 if training else x + 1)
-    f(torch.ones(4), True)
-    f(torch.ones(4), False)
-    return "training is a Python bool that changed True -> False: pass a tensor, or accept one build per value"
-
-
-def python_int(torch, compiled):
-    f = compiled(lambda x, n: x * n)
-    f(torch.ones(4), 2)
-    f(torch.ones(4), 3)
-    return "n is a Python int that changed 2 -> 3: pass a tensor"
-
-
-def python_text(torch, compiled):
-    f = compiled(lambda x, *, how: x * 2 if how == "double" else x + 1)
-    f(torch.ones(4), how="double")
-    f(torch.ones(4), how="single")
-    return "how is a Python str that changed 'double' -> 'single': pass the same one each time"
-
-
-def python_type(torch, compiled):
-    f = compiled(lambda x, n: x * n)
-    f(torch.ones(4), 2)
-    f(torch.ones(4), torch.ones(4))
-    return "n changed structure Python int 2 -> float32[4]"
-
-
-def any_int(torch, compiled):
-    f = compiled(lambda x, n: x * n)
-    for n in (2, 3, 2.5):
-        f(torch.ones(4), n)
-    return "n is a Python float that changed 3 -> 2.5"
-
-
-def tensor_for_any_int(torch, compiled):
-    f = compiled(lambda x, n: x * n)
-    for n in (2, 3, torch.ones(4)):
-        f(torch.ones(4), n)
-    return "n changed structure Python int -> float32[4]"
-
-
-def number_for_tensor(torch, compiled):
-    f = compiled(lambda x, n: x * n)
-    for n in (torch.ones(4), 2):
-        f(torch.ones(4), n)
-    return "n changed structure float32[4] -> Python int 2"
+# What changes beside the arguments: each case makes calls of which the last builds a function again.
 
 
 def attribute(torch, compiled):
@@ -172,32 +187,6 @@ def closed_over_value(torch, compiled):
     return "scale is a Python float that changed 2.0 -> 3.0: make it a tensor"
 
 
-def length(torch, compiled):
-    f = compiled(lambda xs: sum(xs))
-    f([torch.ones(4)])
-    f([torch.ones(4), torch.ones(4)])
-    return "xs changed structure length 1 -> length 2: pass xs with the same keys, length and types each time"
-
-
-def container(torch, compiled):
-    f = compiled(lambda xs: xs[0] * 2)
-    f([torch.ones(4)])
-    f((torch.ones(4),))
-    return "-> tuple: pass xs with the same keys, length and types each time"
-
-
-def field(torch, compiled):
-    @dataclasses.dataclass
-    class Batch:
-        x: object
-        times: int
-
-    f = compiled(lambda batch: batch.x * batch.times)
-    f(Batch(torch.ones(4), 2))
-    f(Batch(torch.ones(4), 3))
-    return "batch.times is a Python int that changed 2 -> 3"
-
-
 def one_tensor_twice(torch, compiled):
     f = compiled(lambda x, y: x * y)
     x = torch.ones(4)
@@ -211,7 +200,7 @@ def no_tensor_twice(torch, compiled):
     x = torch.ones(4)
     f(x, x)
     f(x, torch.ones(4))
-    return "y changed structure the same tensor as x -> a tensor of its own"
+    return "y changed structure the same object as x -> an object of its own"
 
 
 def no_grad(torch, compiled):
@@ -266,7 +255,7 @@ def autocast(torch, compiled):
     f(torch.ones(4))
     with torch.autocast("cpu"):
         f(torch.ones(4))
-    return "autocast changed False -> True: set it before the first call"
+    return "autocast of cpu changed off -> bfloat16: set it before the first call"
 
 
 def default_device(torch, compiled):
@@ -299,23 +288,9 @@ def new_function_object(torch, compiled):
 
 
 CASES = {
-    "shape": (shape, size_one),
-    "rank": (rank,),
-    "dtype": (dtype,),
-    "layout": (layout,),
-    "device": (device,),
-    "structure": (
-        subclass,
-        python_type,
-        tensor_for_any_int,
-        number_for_tensor,
-        length,
-        container,
-        one_tensor_twice,
-        no_tensor_twice,
-    ),
-    "python-value": (python_bool, python_int, any_int, python_text, attribute, global_value, closed_over_value, field),
-    "grad-mode": (requires_grad, no_grad, inference_mode, out_of_inference_mode),
+    "python-value": (attribute, global_value, closed_over_value),
+    "structure": (one_tensor_twice, no_tensor_twice),
+    "grad-mode": (no_grad, inference_mode, out_of_inference_mode),
     "train-eval": (train_eval,),
     "global-state": (default_dtype, autocast, default_device),
     "cache-reset": (cache_reset,),
@@ -329,12 +304,7 @@ CASES = {
 def test_a_cause_is_named_with_before_after_and_hint(torch, compiled, kind, case):
     with watch() as ledger:
         message = case(torch, compiled)
-    last = ledger.events[-1]
-    assert last.rebuild
-    assert [cause.kind for cause in last.causes] == [kind]
-    assert message in str(last.causes[0])
-    assert message in ledger.explain()
-    assert last.causes[0].hint
+    _last_is(ledger, kind, message)
 
 
 def test_all_that_changed_is_named(torch, compiled):

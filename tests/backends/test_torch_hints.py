@@ -130,19 +130,6 @@ def list_index_outside(torch, compiled):
         layer(torch.ones(2), cache[layer.index])
 
 
-def size(torch, compiled):
-    f = compiled(lambda x, n: x + torch.zeros(n, 1))
-    for n in (2, 3, 4):
-        f(torch.ones(3), n)
-    return "n is a Python int that changed 2 -> 3: torch.compile(dynamic=True)"
-
-
-def size_dynamic(torch, compiled):
-    f = compiled(lambda x, n: x + torch.zeros(n, 1), dynamic=True)
-    for n in (2, 3, 4):
-        f(torch.ones(3), n)
-
-
 class Flagged:
     """A bool that decides: "pass a tensor" ends the rebuilds, though the graph breaks there."""
 
@@ -283,10 +270,6 @@ def setting(torch, compiled):
     return "optimizer.param_groups[0]['betas'][0] is a Python float that changed 0.1 -> 0.09: leave it between steps"
 
 
-def setting_left(torch, compiled):
-    _step(torch, compiled, torch.tensor(0.1), lambda group, value: None)
-
-
 def structure(torch, compiled):
     f = compiled(lambda x, mask=None: x + 1 if mask is None else x * mask)
     f(torch.ones(2))
@@ -300,63 +283,13 @@ def structure_given(torch, compiled):
     f(torch.ones(2), torch.ones(2))
 
 
-def layout(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4, 3))
-    f(torch.ones(3, 4).T)
-    return "call .contiguous() before the call"
-
-
-def layout_contiguous(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4, 3).contiguous())
-    f(torch.ones(3, 4).T.contiguous())
-
-
-def dtype(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4))
-    f(torch.ones(4, dtype=torch.float64))
-    return "cast x before the call"
-
-
-def dtype_cast(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    f(torch.ones(4))
-    f(torch.ones(4, dtype=torch.float64).float())
-
-
-def backend(torch, compiled):
-    def f(x):
-        return x * 2
-
-    for _ in range(2):
-        torch.compile(f, backend=_Backend())(torch.ones(4))
-    return "compile with one backend object, or name it by a string"
-
-
-def backend_kept(torch, compiled):
-    def f(x):
-        return x * 2
-
-    kept = _Backend()
-    for _ in range(2):
-        torch.compile(f, backend=kept)(torch.ones(4))
-
-
-class _Backend:
-    def __call__(self, module, inputs):
-        return module.forward
-
-
-CURES = (
+HINTS = (
     (shape, shape_dynamic),
     (shape, shape_marked),
     (size_one, size_one_padded),
     (number, number_as_tensor),
     (loop_bound, loop_bound_masked),
     (list_index, list_index_outside),
-    (size, size_dynamic),
     (flag, flag_as_tensor),
     (gradients, gradients_detached),
     (frozen, frozen_in_all),
@@ -365,15 +298,12 @@ CURES = (
     (counter, counter_buffer),
     (rate, rate_tensor),
     (rate_replaced, rate_tensor),
-    (setting, setting_left),
+    (setting, rate_tensor),
     (structure, structure_given),
-    (layout, layout_contiguous),
-    (dtype, dtype_cast),
-    (backend, backend_kept),
 )
 
 
-@pytest.mark.parametrize(("fault", "followed"), CURES, ids=[cure.__name__ for _, cure in CURES])
+@pytest.mark.parametrize(("fault", "followed"), HINTS, ids=[followed.__name__ for _, followed in HINTS])
 def test_a_hint_that_is_followed_ends_the_rebuilds(torch, compiled, fault, followed):
     recent = hasattr(torch._dynamo.config, "recompile_limit")
     if fault is frozen and not recent:

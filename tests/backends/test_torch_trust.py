@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 
 import pytest
 
@@ -243,20 +242,3 @@ def test_a_build_has_its_operations_by_torchs_names(torch, compiled):
     with watch() as ledger:
         compiled(lambda x: torch.sin(x).view(-1) + 1)(torch.ones(2))
     assert dict(ledger.events[0].operations) == {"sin": 1, "Tensor.view": 1, "add": 1}
-
-
-def test_an_autograd_function_is_called_by_its_own_name(torch, compiled):
-    class Square(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x * x
-
-        @staticmethod
-        def backward(ctx, grad):
-            return 2 * ctx.saved_tensors[0] * grad
-
-    with watch() as ledger, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*should not be instantiated", DeprecationWarning)  # Dynamo does
-        compiled(Square.apply)(torch.ones(2))
-    assert [build.function for build in ledger.events] == ["Square"]

@@ -7,7 +7,6 @@ calls), the counters and metrics of `torch._dynamo.utils`, callbacks at the star
 from __future__ import annotations
 
 import functools
-import threading
 
 import pytest
 
@@ -120,19 +119,6 @@ def test_metrics_forget_all_but_the_last_64(torch, compiled):
     assert ledger.builds == 70
 
 
-def test_callbacks_and_metrics_mix_in_the_backward(torch):
-    starts = []
-    torch._dynamo.callback.on_compile_start(lambda *args: starts.append(args))
-    before = len(torch._dynamo.utils.get_compilation_metrics())
-    weight = torch.ones(2, requires_grad=True)
-    with watch() as ledger:
-        torch.compile(lambda x: (x * weight).sum(), backend="aot_eager")(torch.ones(2)).backward()
-    if hasattr(torch._dynamo.config, "recompile_limit"):  # torch 2.4 compiles this backward along with the forward
-        assert len(starts) == 2
-        assert before == 64 or len(torch._dynamo.utils.get_compilation_metrics()) - before == 2
-    assert ledger.builds == 1
-
-
 # Nothing is built.
 
 
@@ -239,26 +225,6 @@ def test_the_order_of_tests_changes_no_verdict(pytester, order):
 # The same function, and others.
 
 
-def test_wrapping_again_uses_the_graph_again_and_new_code_does_not(torch, compiled):
-    def f(x):
-        return x * 2
-
-    def made():
-        scope = {}
-        exec(compile("def f(x): return x * 2", __file__, "exec"), scope)
-        return scope["f"]
-
-    with watch() as ledger:
-        for _ in range(3):
-            compiled(f)(torch.ones(2))
-    assert (ledger.builds, ledger.rebuilds) == (1, 0)
-    with watch() as ledger:
-        for _ in range(3):
-            compiled(made())(torch.ones(2))
-    assert (ledger.builds, ledger.rebuilds) == (3, 2)
-    assert {cause.kind for build in ledger.events for cause in build.causes} == {"new-function-object"}
-
-
 def test_a_backend_of_ones_own_misses_what_a_library_compiles(torch, naive, pytester, monkeypatch):
     pytester.makepyfile(
         otherlibrary="import torch\n\n@torch.compile(backend='eager')\ndef inner(x):\n    return x * 2\n"
@@ -276,79 +242,7 @@ def test_a_backend_of_ones_own_misses_what_a_library_compiles(torch, naive, pyte
     assert [build.function for build in ledger.events] == ["inner", "outer"]
 
 
-def test_grad_modes_compile_separately(torch, naive):
-    f, x = torch.compile(lambda x: x * 2, backend=naive), torch.ones(2)
-    with watch() as ledger:
-        f(x)
-        with torch.no_grad():
-            f(x)
-        with torch.inference_mode():
-            f(x)
-    assert naive.frame_count == 3  # and nothing says why
-    assert [cause.after for build in ledger.events[1:] for cause in build.causes] == ["no_grad", "inference_mode"]
-    assert {cause.kind for build in ledger.events[1:] for cause in build.causes} == {"grad-mode"}
-
-
 # Breaks and failures.
-
-
-def test_one_break_under_three_shapes_is_one_break(torch, compiled):
-    def f(x):
-        x = x + 1
-        print(end="")
-        return x * 2
-
-    counters = torch._dynamo.utils.counters
-    counters.clear()
-    with watch() as ledger:
-        for shape in ((2,), (2, 2), (2, 2, 2)):
-            compiled(f)(torch.ones(shape))
-    assert sum(counters["graph_break"].values()) == 3
-    assert counters["frames"]["total"] >= 6
-    assert (ledger.breaks, ledger.rebuilds) == (1, 2)
-
-
-def test_a_frame_that_breaks_before_any_operation_is_no_graph(torch, naive):
-    @functools.partial(torch.compile, backend=naive)
-    def f(x):
-        print(end="")
-        return x * 2
-
-    counters = torch._dynamo.utils.counters
-    counters.clear()
-    with watch() as ledger:
-        f(torch.ones(2))
-    assert counters["frames"]["total"] >= 2
-    assert ledger.builds == naive.frame_count == 1
-
-
-def _raising(module, inputs):
-    raise RuntimeError("no such luck")
-
-
-def test_a_compilation_that_raises_is_counted(torch):
-    counters = torch._dynamo.utils.counters
-    counters.clear()
-    with watch() as ledger, pytest.raises(torch._dynamo.exc.BackendCompilerFailed):
-        torch.compile(lambda x: x * 2, backend=_raising)(torch.ones(2))
-    assert counters["frames"]["ok"] == 0
-    assert [build.failed for build in ledger.events] == [True]
-
-
-def test_builds_of_many_threads_are_counted(torch, naive):
-    functions = []
-    for number in range(6):
-        scope = {}
-        exec(f"def f{number}(x): return x + {number}", scope)
-        functions.append(torch.compile(scope[f"f{number}"], backend="eager"))
-    with watch() as ledger:
-        threads = [threading.Thread(target=function, args=(torch.ones(2),)) for function in functions]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert naive.frame_count == 0
-    assert (ledger.builds, ledger.rebuilds) == (6, 0)
 
 
 def test_torchs_loops_compile_even_where_nothing_is_compiled(torch, pytester):

@@ -73,16 +73,16 @@ def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> list
 def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, device: torch.device) -> Any:
     from torch._higher_order_ops.while_loop import while_loop as operator  # torch.while_loop is not public yet
 
-    def holds(*carried: Any) -> Any:
-        return torch.as_tensor(cond(carried), device=device).reshape(())
+    def holds(*carry: Any) -> Any:
+        return torch.as_tensor(cond(carry), device=device).reshape(())
 
-    def advance(*carried: Any) -> Any:
-        return _clones(_inside(body, carried))
+    def advance(*carry: Any) -> Any:
+        return _clones(_inside(body, carry))
 
-    def run(carried: tuple[Any, ...]) -> tuple[Any, Any]:
-        found = tuple(operator(holds, advance, carried))
+    def run(carry: tuple[Any, ...]) -> tuple[Any, Any]:
+        found = tuple(operator(holds, advance, carry))
         if any(leaf.requires_grad for leaf in found):
-            tracing.trace_scalars()  # the gradient reads the number of trips
+            tracing.trace_scalars()  # the gradient reads the number of iterations
         return found, None
 
     return _reached_by_gradients(run, _clones(state))[0]
@@ -94,11 +94,11 @@ def fori_loop(
     dtype = lower.dtype if isinstance(lower, torch.Tensor) else torch.int32
     index = torch.as_tensor(lower, dtype=dtype, device=device)
 
-    def holds(carried: Any) -> Any:
-        return carried[0] < upper
+    def holds(carry: Any) -> Any:
+        return carry[0] < upper
 
-    def advance(carried: Any) -> Any:
-        return (carried[0] + 1, *body(carried[0], carried[1:]))
+    def advance(carry: Any) -> Any:
+        return (carry[0] + 1, *body(carry[0], carry[1:]))
 
     final: tuple[Any, ...] = while_loop(holds, advance, (index, *state), device)
     return final[1:]
@@ -108,12 +108,12 @@ def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[
     operator = _scan_operator()
     tracing.import_quietly()
 
-    def combine(carried: Any, row: Any) -> Any:
-        carry, y = _inside(f, tuple(carried), tuple(row))
-        return list(_clones(carry)), _result(y)
+    def combine(carry: Any, row: Any) -> Any:
+        after, y = _inside(f, tuple(carry), tuple(row))
+        return list(_clones(after)), _result(y)
 
-    def run(carried: tuple[Any, ...]) -> tuple[Any, Any]:
-        carry, ys = operator(combine, list(carried), list(_clones(xs)))
+    def run(start: tuple[Any, ...]) -> tuple[Any, Any]:
+        carry, ys = operator(combine, list(start), list(_clones(xs)))
         return tuple(carry), ys
 
     carry, ys = _reached_by_gradients(run, _clones(init))
@@ -183,20 +183,18 @@ def _is_none(node: Any) -> bool:
 _ANCHOR: Final = torch.zeros((), requires_grad=True)
 
 
-def _reached_by_gradients(
-    run: Callable[[tuple[Any, ...]], tuple[Any, Any]], carried: tuple[Any, ...]
-) -> tuple[Any, Any]:
-    """Run a loop so that gradients flow through all of its trips.
+def _reached_by_gradients(run: Callable[[tuple[Any, ...]], tuple[Any, Any]], carry: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Run a loop so that gradients flow through all of its iterations.
 
-    torch 2.13 (and its scan before) drops the gradient that a captured tensor, say a weight, gets by way of a carried
-    one where the carried one requires no gradient when the loop begins. So where only the result requires one the
-    loop is built again, with carried tensors that do.
+    torch 2.13 (and its scan before) drops the gradient that a captured tensor, say a weight, gets by way of the loop
+    carry where that requires no gradient when the loop begins. So where only the result requires one the
+    loop is built again, with a carry that does.
     """
-    found = run(carried)
+    found = run(carry)
     severed = [
         differentiable(start) and not start.requires_grad and end.requires_grad
-        for start, end in zip(carried, found[0], strict=True)
+        for start, end in zip(carry, found[0], strict=True)
     ]
     if not any(severed):
         return found
-    return run(tuple([leaf + _ANCHOR.to(leaf) if cut else leaf for leaf, cut in zip(carried, severed, strict=True)]))
+    return run(tuple([leaf + _ANCHOR.to(leaf) if cut else leaf for leaf, cut in zip(carry, severed, strict=True)]))

@@ -24,10 +24,10 @@ OPTIONS: Final = ("backend", "fullgraph", "dynamic", "mode", "options", "disable
 
 
 class Compile(TorchMode):
-    """torch.compile, with the control-flow verbs as torch's higher-order operators.
+    """torch.compile, with the control-flow operators as torch's higher-order operators.
 
-    Code that a graph break left outside of a graph runs as eager Python, and so do the verbs in it; in torch 2.4,
-    which can't trace the plugin's trees, all verbs do.
+    Code that a graph break left outside of a graph runs as eager Python, and so do the operators in it; in torch 2.4,
+    which can't trace the plugin's trees, all operators do.
     """
 
     name = "compile"
@@ -140,9 +140,9 @@ class Compile(TorchMode):
             return super().switch(index, branches, *operands)
         return capture.switch(index, branches, operands)
 
-    def _in_graph(self, verb: str) -> bool:
-        """Whether a verb becomes an operator; raises UnsupportedError where a second derivative would go through it."""
+    def _in_graph(self, operator: str) -> bool:
+        """Whether it becomes one of torch's; raises UnsupportedError where a second derivative would go through it."""
         compiling = bool(torch.compiler.is_compiling())
         if self._twice or (compiling and tracing.twice()):
-            raise second_order.unsupported(verb)
-        return compiling and self._traces_trees and not tracing.verbs_as_python()
+            raise second_order.unsupported(operator)
+        return compiling and self._traces_trees and not tracing.operators_as_python()

@@ -26,20 +26,12 @@ def _default_device() -> torch.device | None:
     return None if context is None else torch.get_default_device()
 
 
-def _deterministic() -> tuple[bool, bool]:
-    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-
-
-def _set_deterministic(setting: tuple[bool, bool]) -> None:
-    torch.use_deterministic_algorithms(setting[0], warn_only=setting[1])
-
-
 _SETTINGS: Final[tuple[_Setting, ...]] = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (_default_device, torch.set_default_device),
     (torch.is_grad_enabled, torch.set_grad_enabled),
     (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
-    (_deterministic, _set_deterministic),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (torch.get_num_threads, torch.set_num_threads),
 )
@@ -49,7 +41,8 @@ _SETTINGS: Final[tuple[_Setting, ...]] = (
 def restored() -> Iterator[None]:
     """Give settings, random numbers and Dynamo's configuration the values they had, where a block changed them."""
     before = [get() for get, _ in _SETTINGS]
-    random = _random()
+    accelerated = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    random = torch.get_rng_state()
     dynamo = _Dynamo()
     try:
         yield
@@ -57,19 +50,10 @@ def restored() -> Iterator[None]:
         for (get, put), value in zip(_SETTINGS, before, strict=True):
             if get() != value:
                 put(value)
-        _set_random(random)
+        torch.set_rng_state(random)
+        if accelerated:
+            torch.cuda.set_rng_state_all(accelerated)
         dynamo.restore()
-
-
-def _random() -> tuple[torch.Tensor, list[torch.Tensor]]:
-    accelerated = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return torch.get_rng_state(), accelerated
-
-
-def _set_random(state: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1]:
-        torch.cuda.set_rng_state_all(state[1])
 
 
 class _Dynamo:
@@ -78,28 +62,36 @@ class _Dynamo:
     The stance is private to torch (`torch.compiler.set_stance` sets it, nothing tells it); torch 2.4 has none.
     """
 
-    def __init__(self, config: dict[str, Any] | None = None) -> None:
-        self._config = _config() if config is None else config
-        self._stance = _stance() if config is None else None
-        self._compiler = _compiler() if config is None else None
+    def __init__(self) -> None:
+        config = sys.modules.get("torch._dynamo.config")
+        self._config: dict[str, Any] = {} if config is None else config.get_config_copy()
+        self._stance = _stance()
+        self._compiler = _compiler()
+
+    @classmethod
+    def by_default(cls) -> _Dynamo:
+        """As torch is when it is imported, whatever was set since; torch tells its defaults nowhere in public."""
+        made = cls()
+        config = sys.modules["torch._dynamo.config"]
+        entries = getattr(config, "_config", {})
+        known: dict[str, Any] | None = getattr(config, "_default", None)  # torch 2.4
+        own = {name: entry.default for name, entry in entries.items() if not _is_from_elsewhere(entry)}
+        made._config = dict(own if known is None else known)
+        made._stance = made._compiler = None
+        return made
 
     def restore(self) -> None:
-        now = _config()
+        config = sys.modules.get("torch._dynamo.config")
+        now = {} if config is None else config.get_config_copy()
         for name, value in self._config.items():
             if name in now and now[name] != value:
-                setattr(sys.modules["torch._dynamo.config"], name, value)
+                setattr(config, name, value)
         stance = _stance()
         if stance is not None and stance != self._stance:
             sys.modules["torch._dynamo.eval_frame"]._set_stance(self._stance or type(stance)())
-        compiler = _compiler()
         before = default.name if self._compiler is None else self._compiler
-        if compiler is not None and compiler != before:
+        if _compiler() not in (None, before):
             torch.compiler.set_default_backend(before)
-
-
-def _config() -> dict[str, Any]:
-    config = sys.modules.get("torch._dynamo.config")
-    return {} if config is None else config.get_config_copy()
 
 
 def _stance() -> Any:
@@ -110,6 +102,13 @@ def _compiler() -> Any:
     """torch.compile's default backend, as far as it is known and can be set: not before torch 2.12."""
     known = "torch._dynamo.backends.registry" in sys.modules and hasattr(torch.compiler, "set_default_backend")
     return torch.compiler.get_default_backend() if known else None
+
+
+def _is_from_elsewhere(entry: Any) -> bool:
+    """Whether a setting has its value from the environment, or is another name of one that is elsewhere."""
+    values = [getattr(entry, name, None) for name in ("env_value_default", "env_value_force")]
+    unset = getattr(sys.modules["torch.utils._config_module"], "_UNSET_SENTINEL", None)
+    return getattr(entry, "alias", None) is not None or any(value is not unset for value in values)
 
 
 class Beginning:
@@ -125,28 +124,8 @@ class Beginning:
         self._dynamo = _Dynamo()
 
     def restore(self) -> None:
-        if self._dynamo is None:
-            self._dynamo = _Dynamo(_defaults())
+        self._dynamo = self._dynamo or _Dynamo.by_default()
         self._dynamo.restore()
-
-
-def _defaults() -> dict[str, Any]:
-    """The configuration without what was set since; torch tells its defaults nowhere in public."""
-    config = sys.modules["torch._dynamo.config"]
-    entries = getattr(config, "_config", None)
-    known = getattr(config, "_default", None)  # torch 2.4
-    if known is not None:
-        return dict(known)
-    if entries is None:
-        return {}
-    return {name: entry.default for name, entry in entries.items() if not _is_from_elsewhere(entry)}
-
-
-def _is_from_elsewhere(entry: Any) -> bool:
-    """Whether a setting has its value from the environment, or is another name of one that is elsewhere."""
-    values = [getattr(entry, name, None) for name in ("env_value_default", "env_value_force")]
-    unset = getattr(sys.modules["torch.utils._config_module"], "_UNSET_SENTINEL", None)
-    return getattr(entry, "alias", None) is not None or any(value is not unset for value in values)
 
 
 @contextmanager
@@ -155,11 +134,9 @@ def compiling() -> Iterator[None]:
     before = _Dynamo()
     switched_off = os.environ.pop("TORCHDYNAMO_DISABLE", None)
     config = sys.modules["torch._dynamo.config"]
-    for name, value in (("disable", False), ("error_on_recompile", False)):
-        setattr(config, name, value)
-    stance = _stance()
-    if stance is not None:
-        sys.modules["torch._dynamo.eval_frame"]._set_stance(type(stance)())
+    config.disable = config.error_on_recompile = False  # type: ignore[attr-defined]
+    if before._stance is not None:
+        sys.modules["torch._dynamo.eval_frame"]._set_stance(type(before._stance)())
     try:
         yield
     finally:

@@ -73,7 +73,7 @@ class Settings(threading.local):
 
     def __init__(self) -> None:
         self.before: dict[str, Any] = {}
-        self.verbs_as_python = False
+        self.operators_as_python = False
 
     def require(self, *names: str) -> None:
         """Set what is not set yet and begin the trace under way again, as Dynamo does when it learns something late."""
@@ -86,7 +86,7 @@ class Settings(threading.local):
 
     def restore(self) -> None:
         """Give the settings their old values, when the call that was traced is over."""
-        self.verbs_as_python = False
+        self.operators_as_python = False
         while self.before:
             setattr(config, *self.before.popitem())
 
@@ -167,10 +167,10 @@ def leave_operator() -> None:
 def assigning() -> None:
     """Note an assignment. torch's operators allow none, so a trace that has one in a loop or branch begins again."""
     if _trace().operators:
-        settings.verbs_as_python = True
+        settings.operators_as_python = True
         _begin_again("a variable is assigned in a loop or branch")
 
 
 @for_real
-def verbs_as_python() -> bool:
-    return settings.verbs_as_python
+def operators_as_python() -> bool:
+    return settings.operators_as_python

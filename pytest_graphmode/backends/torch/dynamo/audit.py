@@ -16,36 +16,24 @@ class Audit:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._counted = self._reported = 0
-        self._latest = self._now
-
-    @property
-    def _now(self) -> int:
-        return int(counters["stats"]["unique_graphs"])
+        self._missed = 0
+        self.begin()
 
     def begin(self) -> None:
         """Watching begins: what was counted meanwhile is nobody's business."""
-        with self._lock:
-            self._latest = self._now
-
-    def look(self) -> None:
-        """Take in what the counter grew by; one that was cleared begins at zero."""
-        with self._lock:
-            now = self._now
-            self._counted += now - self._latest if now >= self._latest else now
-            self._latest = now
+        self._latest = int(counters["stats"]["unique_graphs"])
 
     def report(self, graphs: int) -> None:
         """A compilation has ended that made so many graphs, and is reported."""
         with self._lock:
-            self.look()
-            self._reported += graphs
+            before = self._latest
+            self.begin()
+            self._missed += self._latest - (before if self._latest >= before else 0) - graphs  # it may be cleared
 
     @property
     def missed(self) -> int:
-        with self._lock:
-            self.look()
-            return self._counted - self._reported
+        self.report(0)
+        return self._missed
 
     def differs(self, before: int) -> str | None:
         """What torch counted and nobody reported since `missed` was `before`."""

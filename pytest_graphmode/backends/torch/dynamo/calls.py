@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import types
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -31,13 +30,15 @@ class Calls(threading.local):
         number: grows with each.
         waiting: whether the latest call has run no graph yet, as far as known.
         function: the name of the function that the latest call is of.
+        graphless: the code that Dynamo made of functions without an operation: such a call runs no graph.
     """
 
-    def __init__(self, graphless: Graphless) -> None:
+    graphless: Final[ByCode[bool]] = ByCode()  # of all threads
+
+    def __init__(self) -> None:
         self.number = 0
         self.waiting = False
         self.function = ""
-        self._graphless = graphless
 
     def replacement(self, sink: Sink) -> tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]]:
         """What `patching.patched` takes."""
@@ -81,23 +82,9 @@ class Calls(threading.local):
     def _begin(self, function: Any, sink: Sink) -> None:
         self.number += 1
         self.function = getattr(function, "__name__", "")
-        self.waiting = not self._graphless.has_graph(getattr(function, "__code__", None))
+        code = getattr(function, "__code__", None)
+        # Whether Dynamo has a graph of a function: nothing public tells.
+        entries = [] if code is None else torch._C._dynamo.eval_frame._debug_get_cache_entry_list(code)
+        self.waiting = all(self.graphless.get(entry.code) for entry in entries)
         if not self.waiting:
             sink.call("torch", "compile", self.function)
-
-
-class Graphless:
-    """The code that Dynamo made of functions without an operation: such a call runs no graph."""
-
-    def __init__(self) -> None:
-        self._codes: ByCode[bool] = ByCode()
-
-    def add(self, code: types.CodeType) -> None:
-        self._codes[code] = True
-
-    def has_graph(self, code: types.CodeType | None) -> bool:
-        """Whether Dynamo has a graph of a function; nothing public tells."""
-        if code is None:
-            return False
-        entries = torch._C._dynamo.eval_frame._debug_get_cache_entry_list(code)
-        return not all(self._codes.get(entry.code) for entry in entries)

@@ -12,9 +12,9 @@ import sys
 import types
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import nn
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.torch.dynamo.rests import Rest
 from pytest_graphmode.ledger import contents, identity
+from pytest_graphmode.ledger.builds import AFTER_BREAK
 from pytest_graphmode.ledger.closure import code_key
 from pytest_graphmode.ledger.identity import Identity, token
 from pytest_graphmode.ledger.ledger import Argument, tensor_argument, value_argument
@@ -36,8 +37,7 @@ _MODULES: Final = str(Path(__file__).parents[1] / "modules.py")
 _EVAL_FRAME: Final = str(Path(_TORCH) / "_dynamo" / "eval_frame.py")
 
 
-@dataclass(frozen=True)
-class Leaf:
+class Leaf(NamedTuple):
     """One leaf of a frame's arguments: how guards spell it, how messages do, and what it is."""
 
     source: str
@@ -51,6 +51,7 @@ class Frame:
         compiled: the very function that torch.compile was given, None for a frame within it.
         rest: what is known of it where it is the rest of a function after a graph break.
         outermost: whether it is the very function that torch.compile was given.
+        bound: the object that the function belongs to: a module, the `self` of a method; None for a function.
     """
 
     def __init__(self, code: types.CodeType, scope: Mapping[str, Any], names: Mapping[str, Any]) -> None:
@@ -58,22 +59,14 @@ class Frame:
         self.locals = scope
         self.globals = names
         self.rest = Rest.of(code)
+        self._name = code.co_name if self.rest is None else self.rest.name
         self._subject = _subject(code, scope)
         self.compiled = _compiled_function(code)
         self.outermost = self._subject is not None or self.compiled is not None
-
-    @property
-    def wraps(self) -> bool:
-        """Whether it is torch's wrapper around what was compiled, the code of which all modules have in common."""
-        return self._subject is not None
-
-    @property
-    def bound(self) -> Any:
-        """The object that the function belongs to: a module, the `self` of a method; None for a function."""
-        if self._subject is None:
-            return self._owner
         of_its_own = isinstance(self._subject, (*_CODE, types.MethodType, functools.partial))
-        return getattr(self._subject, "__self__", None) if of_its_own else self._subject
+        self.bound = getattr(self._subject, "__self__", None) if of_its_own else self._subject
+        if self._subject is None:
+            self.bound = self._owner()
 
     @property
     def module(self) -> nn.Module | None:
@@ -88,37 +81,33 @@ class Frame:
         if self._subject is not None:
             return identity.of(self._subject, owner=self.module)
         function = self.compiled or _functions.get(token(self.code)) or self._function()
-        if self.compiled is not None and function is self.compiled:
-            _remember(self.code, function)
+        if isinstance(self.compiled, types.FunctionType):
+            _functions[token(self.code)] = self.compiled
         found = identity.of(function, owner=self.module)
         object_key = 0 if self.code.co_freevars else token(self.code)
         found = replace(found, function=object_key, code=hash(code_key(self.code)))
         if self.rest is None:
             return found
-        return replace(found, name=f"{self.rest.name} after its graph break", line=self.rest.line, role="resumed")
+        return replace(found, name=f"{self.rest.name}{AFTER_BREAK}", line=self.rest.line, role="resumed")
 
     @property
     def function_key(self) -> tuple[str, str]:
         """The same for a function and for its rest."""
-        return self.code.co_filename, self.code.co_name if self.rest is None else self.rest.name
+        return self.code.co_filename, self._name
 
     def _function(self) -> Any:
         """A function like the one whose frame this is, for what its code and closure say about it."""
-        cells = tuple(types.CellType(*_bound(self.locals, name)) for name in self.code.co_freevars)
+        values = [([self.locals[name]] if name in self.locals else []) for name in self.code.co_freevars]
+        cells = tuple(types.CellType(*value) for value in values)
         function = types.FunctionType(self.code, {}, self.code.co_name, None, cells)
-        if sys.version_info >= (3, 11):
-            function.__qualname__ = self.code.co_qualname
-        return types.MethodType(function, self._owner) if self._owner is not None else function
+        function.__qualname__ = getattr(self.code, "co_qualname", self.code.co_name)  # Python 3.11
+        return types.MethodType(function, self.bound) if self.bound is not None else function
 
-    @property
     def _owner(self) -> Any:
         """The object whose method this is, None for a function."""
-        if self.rest is not None:
-            first = self.locals.get("self")
-        else:
-            first = self.locals.get(self.code.co_varnames[0]) if self.code.co_argcount else None
-        name = self.code.co_name if self.rest is None else self.rest.name
-        return first if first is not None and _is_method(self.code, name, type(first)) else None
+        named = "self" if self.rest is not None else self.code.co_varnames[0] if self.code.co_argcount else ""
+        first = self.locals.get(named)
+        return first if first is not None and _is_method(self.code, self._name, type(first)) else None
 
     @functools.cached_property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -130,45 +119,31 @@ class Frame:
             args, kwargs = self.locals.get("args", ()), self.locals.get("kwargs", {})
             yield from arguments_of(positional(self._subject), args, kwargs)
             return
-        wrapped, parameters = self._wrapped, self._parameters
-        if wrapped is not None:
-            names = parameters[-2:]
-            given = positional(wrapped)[len(self._all_parameters) - 2 :]
-            yield from arguments_of(given, self.locals[names[0]], self.locals[names[1]], names=names)
-            parameters = ()
-        free = [name for name in self.code.co_freevars if not isinstance(self.locals.get(name), _CODE)]
-        for name in (*parameters, *free):
-            shown = name if self.rest is None else self.rest.named(name)
-            if name in self.locals and shown and not shown.startswith("__") and not self._is_nothing(name):
-                yield shown, f"L[{name!r}]", self.locals[name]
+        names = _parameters(self.code)[0 if self.bound is None or self.rest is not None else 1 :]
+        if (wrapped := self._wrapped(names)) is not None:
+            given = positional(wrapped)[0 if self.bound is None else 1 :]
+            yield from arguments_of(given, *map(self.locals.__getitem__, names), names=names)
+            names = ()
+        for name in (*names, *self.code.co_freevars):
+            yield from self._argument(name)
 
-    def _is_nothing(self, name: str) -> bool:
-        """Whether a rest goes on with what a statement gave: the None of a print()."""
-        return self.rest is not None and self.locals[name] is None and self.rest.named(name) != name
+    def _argument(self, name: str) -> Iterator[tuple[str, str, Any]]:
+        """An argument as the user knows it; nothing for code, and for the None of a statement like `print()`."""
+        value = self.locals.get(name)
+        shown = name if self.rest is None else self.rest.named(name)
+        of_rest = self.rest is not None and (name == "self" or isinstance(value, _CODE))
+        code = name in self.code.co_freevars and isinstance(value, _CODE)
+        nothing = self.rest is not None and value is None and shown != name
+        if name in self.locals and shown and not shown.startswith("__") and not (of_rest or code or nothing):
+            yield shown, f"L[{name!r}]", value
 
-    @property
-    def _parameters(self) -> Sequence[str]:
-        found = _parameters(self.code)
-        if self.rest is not None:
-            return [name for name in found if name != "self" and not isinstance(self.locals.get(name), _CODE)]
-        return found[0 if self._owner is None else 1 :]
-
-    @property
-    def _all_parameters(self) -> tuple[str, ...]:
-        return _parameters(self.code)
-
-    @property
-    def _wrapped(self) -> Any:
-        """The function that a decorator's `wrapper(*args, **kwargs)` calls, None where there is none, or several.
-
-        A wrapper of a method may have a `self` before.
-        """
+    def _wrapped(self, names: Sequence[str]) -> Any:
+        """The function that a decorator's `wrapper(*args, **kwargs)` calls, None where there is none, or several."""
         both = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
-        leading = len(self._all_parameters) - 2
-        if self.rest is not None or self.code.co_flags & both != both or leading != (self._owner is not None):
+        if self.rest is not None or self.code.co_flags & both != both or len(names) != 2:
             return None
-        functions = [self.locals.get(name) for name in self.code.co_freevars]
-        found = [one for one in functions if isinstance(one, (types.FunctionType, types.MethodType))]
+        held = [self.locals.get(name) for name in self.code.co_freevars]
+        found = [one for one in held if isinstance(one, (types.FunctionType, types.MethodType))]
         return found[0] if len(found) == 1 else None
 
     def word(self, source: str, value: Any) -> str:
@@ -187,11 +162,6 @@ class Frame:
 
 # Functions that torch.compile was given, by their code, as long as they live: a frame has no function.
 _functions: Final[weakref.WeakValueDictionary[int, Any]] = weakref.WeakValueDictionary()
-
-
-def _remember(code: types.CodeType, function: Any) -> None:
-    if isinstance(function, types.FunctionType):
-        _functions[token(code)] = function
 
 
 def arguments_of(
@@ -241,10 +211,6 @@ def _compiled_function(code: types.CodeType) -> Any:
                 return function
         frame = frame.f_back
     return None
-
-
-def _bound(scope: Mapping[str, Any], name: str) -> tuple[Any, ...]:
-    return (scope[name],) if name in scope else ()
 
 
 def _is_method(code: types.CodeType, name: str, cls: type) -> bool:

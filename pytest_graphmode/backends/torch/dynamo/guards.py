@@ -1,43 +1,41 @@
 """Why Dynamo could not use the graphs it had: the guards of the latest that it could have reused which do not hold.
 
-Called by `source.py` before a function is compiled again. torch itself names only the first guard that fails, and only
-in its log; so the guards are read from the text of a guard manager, which names all of them, and tried one by one. What
-torch names is never left out: where nothing else is found, or where it names something else, it stands by itself.
+Called by `source.py` before a function is compiled again. What torch itself names, the first guard that fails, is never
+left out: where nothing else is found, or where it names something else, it stands by itself.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
 
 from pytest_graphmode.backends.torch.dynamo.frames import SHOWN, Frame, describe
 from pytest_graphmode.backends.torch.dynamo.hints import Hints
-from pytest_graphmode.backends.torch.dynamo.managers import Guard, Scope, guards_of, manager_of, sources
-from pytest_graphmode.backends.torch.dynamo.memory import Memory
-from pytest_graphmode.backends.torch.dynamo.tensors import (
-    ExpectedTensor,
-    autocast_changed,
-    dtype_name,
-    gradient_mode,
-    listed,
-)
+from pytest_graphmode.backends.torch.dynamo.managers import Guard, GuardManager
+from pytest_graphmode.backends.torch.dynamo.memory import Memory, Remembered, conditions
 from pytest_graphmode.backends.torch.dynamo.words import Words
+from pytest_graphmode.ledger.causes import changes
 from pytest_graphmode.ledger.contents import Content, described
-from pytest_graphmode.ledger.ledger import Cause
+from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument
 
-_ALIASES: Final = re.compile(r"^check_no_aliasing\((.*)\)$")
-_TYPES: Final = {
-    id(kind): kind.__name__ for kind in (bool, int, float, complex, str, bytes, type(None), list, tuple, dict, set)
-}
-# The numbers of c10::ScalarType, by which guards name the default dtype.
-_SCALAR_TYPES: Final[Mapping[object, str]] = {5: "float16", 6: "float32", 7: "float64", 15: "bfloat16"}
-_STRUCTURE: Final = re.compile(r"^(?:not )?(?:len\(|___dict_contains|list\(|dict\.keys|set\(|L\['[^']*'\]$)")
-_LENGTH: Final = re.compile(r"^len\((?P<source>.*)\) != (?P<length>\d+)")
+# TENSOR_MATCH, a guard on a tensor (torch 2.4 to 2.15):
+#     check_tensor(L['x'], Tensor, DispatchKeySet(CPU, BackendSelect, ADInplaceOrView, AutogradCPU), torch.float32,
+#     device=None, requires_grad=False, size=[None, 3], stride=[3, 1])
+_TENSOR: Final = re.compile(
+    r"check_tensor\(.+, (?P<type>\w+), DispatchKeySet\((?P<keys>[^)]*)\), torch\.(?P<dtype>\w+), "
+    r"device=(?P<index>\w+), requires_grad=(?P<grad>\w+), size=\[(?P<size>[^\]]*)\], stride=\[(?P<stride>[^\]]*)\]\)"
+)
+# What torch says of a tensor by itself: "tensor 'x' size mismatch at index 0. expected 4, actual 5".
+_TOLD_OF_TENSOR: Final = re.compile(r"tensor '(.*?)' ")
+# ___check_type_id(L['n'], 9414, type=<class 'int'>); torch 2.4 writes no type.
+_TYPE: Final = re.compile(r"___check_type_id\(.*, (\d+)\)(?:, type=<class '(?:[\w<>]+\.)*(\w+)'>)?")
+_TYPES: Final = {id(kind): kind.__name__ for kind in (bool, int, float, complex, str, type(None), list, tuple, dict)}
+_SAME: Final = re.compile(r"^([LG]\[.*) is ([LG]\[.*)$")
+_LENGTH: Final = re.compile(r"^len\(.*\) (?:==|!=) (\d+)")
 _PARTS: Final = re.compile(r"\._(?:modules|parameters|buffers)$")
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _PLAIN: Final = ("bool", "int", "float", "complex", "str", "bytes", "NoneType")
@@ -48,218 +46,200 @@ def causes(reusable: Sequence[Any], frame: Frame, memory: Memory) -> tuple[Cause
     if not reusable:
         return ()
     try:
-        return EarlierGraph(reusable[0], frame, memory.of(reusable[0]).values).causes
+        return tuple(EarlierGraph(reusable[0], frame, memory.of(reusable[0])).causes())
     except Exception as error:  # guards look into the user's own objects, and the compilation must go on
         return (Cause("guard", f"what its guards ask for (they can't be read: {type(error).__name__})"),)
 
 
 class EarlierGraph:
-    """A graph in Dynamo's cache, held against a frame that can't use it.
+    """A graph in Dynamo's cache, held against a frame that can't use it."""
 
-    Attributes:
-        causes: what its guards that fail say, each once.
-    """
-
-    def __init__(self, entry: Any, frame: Frame, known: Mapping[str, Content]) -> None:
-        self._manager = manager_of(entry)
+    def __init__(self, entry: Any, frame: Frame, known: Remembered) -> None:
         self._frame = frame
         self._known = known
-        self._scope = Scope(self._manager, frame)
-        self._words = Words(frame, self._scope)
-        self._hints = Hints(frame)
-        self._tensors: dict[str, ExpectedTensor] = {}
-        self._failed_sources: set[str] = set()
-        self._mode = "grad" if torch.is_grad_enabled() else "no_grad"  # of the graph, but for inference mode
-        found: dict[tuple[str, str], Cause] = {}
-        for cause in self._failures():
-            if cause.kind != "structure" or (cause.kind, cause.argument) not in found:
-                found[cause.kind, cause.argument] = cause  # the later guards are the more precise ones
-        kept = tuple(_once(_without_repetition(list(found.values())), "train-eval"))
-        self.causes = (*kept, *self._told_by_torch(bool(kept)))
+        self._manager = GuardManager(entry, frame)
+        self._words = Words(frame, self._manager)
+        self._hints = Hints(frame, self._manager)
+        self._shapes: dict[str, Argument] = {}
+        self._failed: dict[str, None] = {}
 
-    def _told_by_torch(self, explained: bool) -> Iterator[Cause]:
-        """What torch itself names, unless it is among what was found."""
-        told = self._first_failure()
-        first = sources(told)[:1]
-        tensor = re.match(r"tensor '(.*?)' ", told)  # torch's words for a tensor, in which L['x'] is x
-        named = first or ([tensor[1]] if tensor else [])
-        if explained and (not named or any(self._is_explained(source) for source in named)):
+    def causes(self) -> Iterator[Cause]:
+        """What its guards that fail say, each once, and what torch names where that is not among them."""
+        if self._manager.invalid:
+            yield self._hints.hinted(self._of_the_dead(), Guard("", self._manager.invalid))
             return
-        cause = self._hints.hinted(self.first_failure(), Guard("", told, "", 0))
-        if not explained or cause.argument not in ("", "the compiler backend"):
-            yield cause
+        found: dict[tuple[str, str], Cause] = {}
+        for cause in self._all():
+            key = "value" if cause.kind in ("python-value", "structure") else cause.kind
+            # A module that was set to eval() says so for each of its parts.
+            found.setdefault((key, "" if key == "train-eval" else cause.argument), cause)
+        yield from found.values()
+        told = self._manager.first_failure()
+        if not found or not self._is_explained(told):
+            cause = self.told(told)
+            yield self._hints.hinted(cause, Guard("", told, next(iter(self._manager.named(told)), "")))
 
-    def _is_explained(self, source: str) -> bool:
-        return any(source in (known, _shortened(known)) or known.startswith(source) for known in self._failed_sources)
+    def _all(self) -> Iterator[Cause]:
+        yield from self._compared((), ())
+        for guard in self._manager.guards:
+            if self._follows_from_others(guard) or guard.kind in ("GLOBAL_STATE", "DEFAULT_DEVICE"):
+                continue
+            for cause in self._tried(guard):
+                self._failed.setdefault(guard.source)
+                yield self._hints.hinted(cause, guard)
 
-    def _first_failure(self) -> str:
-        if getattr(self._manager, "invalidation_reason", None):
-            return ""
-        told = self._manager.check_verbose(self._frame.locals)
-        return "" if told.result else str(told.verbose_code_parts[0])
+    # What torch itself says.
 
-    def first_failure(self) -> Cause:
-        """What torch itself says, where no guard was found that fails."""
-        gone = getattr(self._manager, "invalidation_reason", None)
-        if gone:
-            return self._of_the_dead(str(gone))
-        told = self._first_failure()
+    def _is_explained(self, told: str) -> bool:
+        named = self._manager.named(told)[:1]
+        if "dispatch key set mismatch" in told:  # inference mode or autocast, which are compared by themselves
+            return True
+        if tensor := _TOLD_OF_TENSOR.match(told):  # in which L['x'] is x
+            named = [f"L['{tensor[1]}'", tensor[1]]
+        short = [re.sub(r"^[LG]\['(\w+)'\]", r"\1", source) for source in self._failed]
+        failed = [*self._failed, *short]
+        return not named or any(known.startswith(source) for source in named for known in failed)
+
+    def told(self, told: str) -> Cause:
+        """The cause that torch's own words are."""
         if not told:
             return Cause(
                 "guard", "the compiler backend", hint="compile with one backend object, or name it by a string"
             )
-        return self._of_length(told) or Cause("guard", self._words.sentence(told.partition("  #")[0].strip()))
+        length, named = _LENGTH.match(told), self._manager.named(told)[:1]
+        if length and named and hasattr(value := self._manager.value(named[0]), "__len__"):
+            # A dict that grew is told by what is not so any more (torch 2.13): len(L['c'].d) != 1
+            name = _PARTS.sub("", self._words.name(named[0]))
+            return Cause("structure", name, f"length {length[1]}", f"length {len(value)}")
+        return Cause("guard", self._words.sentence(told.partition("  #")[0].strip()))
 
-    def _of_length(self, told: str) -> Cause | None:
-        """A dict that grew, which torch 2.13 tells by what is not so any more: `len(L['c'].d) != 1`."""
-        match = _LENGTH.match(told)
-        if match is None or sources(told) != [match["source"]]:
-            return None
-        name, value = self._words.name(match["source"]), self._scope.value(match["source"])
-        now = f"length {len(value)}" if hasattr(value, "__len__") else "another object"
-        return Cause("structure", _PARTS.sub("", name), f"length {match['length']}", now)
-
-    def _of_the_dead(self, reason: str) -> Cause:
+    def _of_the_dead(self) -> Cause:
         """A graph that went with an object; torch 2.13: "Cache line invalidated because L['self'] got deallocated"."""
-        named = sources(reason)
-        if not named:
-            return Cause("guard", reason)
-        value = self._scope.value(named[0])
+        found = re.search(r"[LG]\['\w+'\]\S*", self._manager.invalid)
+        if found is None:
+            return Cause("guard", self._manager.invalid)
+        value = self._manager.value(found[0])
         if value is self._frame.bound and value is not None:
             return Cause("another-object", type(value).__name__, type_name=type(value).__name__)
         text = describe("", value).text
-        return Cause("python-value", self._words.name(named[0]), text, text, type_name=type(value).__name__)
-
-    def _failures(self) -> Iterator[Cause]:
-        for guard in guards_of(self._manager):
-            source = next(iter(sources(guard.text)), "")
-            if source and self._follows_from_others(source, guard.text):
-                continue
-            for cause in self._tried(guard):
-                self._failed_sources.add(source)
-                yield self._hints.hinted(cause, guard)
-
-    def _follows_from_others(self, source: str, guard: str) -> bool:
-        """Whether a guard speaks of a part of what is another thing already, or of torch's marks on it."""
-        parts = [known for known in self._failed_sources if known and source.startswith(known)]
-        if "hasattr(" in guard and source in self._failed_sources:
-            return True
-        return any(source[len(known) :][:1] in (".", "[") for known in parts) and not self._scope.exists(source)
-
-    def _tried(self, guard: Guard) -> Iterator[Cause]:
-        tensor = ExpectedTensor.parse(guard.text)
-        if guard.kind == "GLOBAL_STATE":
-            yield from self._global_state(guard.text)
-        elif tensor is not None:
-            self._tensors[tensor.source] = tensor
-            name, value = self._words.name(tensor.source), self._scope.value(tensor.source)
-            yield from tensor.differences(name, value, self._mode)
-        elif aliases := _ALIASES.match(guard.text):
-            yield from self._aliases(sources(aliases[1]))
-        elif not self._scope.holds(guard.text):
-            yield from self._failed(guard.text)
+        return Cause("python-value", self._words.name(found[0]), text, text, type_name=type(value).__name__)
 
     # What a guard that fails means.
 
-    def _failed(self, guard: str) -> Iterator[Cause]:
-        named = sources(guard)
-        if not named:
-            yield self._of_setting(guard)
+    def _follows_from_others(self, guard: Guard) -> bool:
+        """Whether a guard speaks of a part of what is another thing already, of its size, or of torch's marks on it."""
+        if guard.source in self._failed and any(part in guard.text for part in ("hasattr(", ".size()", ".stride()")):
+            return True
+        wholes = [known for known in self._failed if known and guard.source.startswith((f"{known}.", f"{known}["))]
+        return bool(wholes) and not self._manager.exists(guard.source)
+
+    def _tried(self, guard: Guard) -> Iterator[Cause]:
+        name, value = self._words.name(guard.source), self._manager.value(guard.source)
+        if tensor := _TENSOR.match(guard.text):
+            yield from self._of_tensor(guard.source, tensor, name, value)
+        elif guard.kind == "NO_TENSOR_ALIASING":  # check_no_aliasing(L['x'], L['y'])
+            yield from self._of_twins(self._manager.named(guard.text))
+        elif self._manager.holds(guard):
             return
-        source = named[0]
-        name, value = self._words.name(source), self._scope.value(source)
-        if source.endswith(".training"):
+        elif same := _SAME.match(guard.text):  # L['x'] is L['y'], for one tensor that was given twice
+            first, second = map(self._words.name, same.groups())
+            yield Cause("structure", second, f"the same object as {first}", "an object of its own")
+        elif not guard.source or "hasattr(" in guard.text:
+            yield Cause("guard", self._words.sentence(guard.text))
+        elif guard.source.endswith(".training"):
             yield Cause("train-eval", name, str(not value), str(value))
-        elif ".size()" in guard or ".stride()" in guard:
-            yield self._of_shape(guard, source, name, value)
-        elif " is " in guard and len(named) > 1:
-            yield self._of_alias(named)
-        elif "hasattr" in guard:
-            yield Cause("guard", self._words.sentence(guard))
-        elif _STRUCTURE.match(guard) or isinstance(value, _CONTAINERS):
-            yield Cause("structure", name, *_structures(guard, value, self._known.get(source)))
+        elif ".size()" in guard.text or ".stride()" in guard.text:
+            yield self._of_shape(guard, name, value)
         else:
-            yield from self._of_value(guard, name, self._known.get(source), value)
+            yield from self._of_value(guard, name, self._known.values.get(guard.source), value)
 
-    def _of_value(self, guard: str, name: str, before: Content | None, value: Any) -> Iterator[Cause]:
-        now = describe(name, value)
-        if isinstance(value, torch.Tensor) and before is not None and before.type_name in ("Tensor", "Parameter"):
-            constant = f"the value of {name}, which the graph has as a constant,"
-            yield Cause("guard", constant, _asked(guard, None), _item(value))
-        elif isinstance(value, torch.Tensor):
-            yield Cause("structure", name, _python(_asked(guard, None if _type_asked(guard) else before)), now.text)
-        elif before is not None and before.type_name in ("Tensor", "Parameter"):
-            yield Cause("structure", name, before.text, _python(now.text))
-        elif before is None or before.type_name in _PLAIN or type(value).__name__ in _PLAIN:
-            yield Cause("python-value", name, _asked(guard, before), now.text, type_name=_type_name(value, before))
+    def _of_twins(self, sources: Sequence[str]) -> Iterator[Cause]:
+        """Tensors that were several, and are one now."""
+        first: dict[int, str] = {}
+        for source in sources:
+            twin = first.setdefault(id(self._manager.value(source)), source)
+            if twin is not source:
+                name, other = self._words.name(source), self._words.name(twin)
+                yield Cause("structure", name, "a tensor of its own", f"the same tensor as {other}")
+
+    def _of_tensor(self, source: str, asked: re.Match[str], name: str, value: Any) -> Iterator[Cause]:
+        device = asked["keys"].split(", ")[0].lower()
+        before = self._shapes[source] = tensor_argument(
+            name,
+            asked["dtype"],
+            _numbers(asked["size"]),
+            device=device if asked["index"] == "None" else f"{device}:{asked['index']}",
+            layout=f"strides [{asked['stride']}]",
+            requires_grad=asked["grad"] == "True",
+        )
+        if not isinstance(value, torch.Tensor):
+            yield Cause("structure", name, before.text, _python(describe(name, value)))
         else:
-            yield from self._of_object(guard, name, before, value)
+            if type(value).__name__ != asked["type"]:
+                yield Cause("structure", name, asked["type"], type(value).__name__)
+            yield from self._compared((before,), (_fitted(value, before, _numbers(asked["stride"])),))
 
-    def _of_object(self, guard: str, name: str, before: Content, value: Any) -> Iterator[Cause]:
-        """Another object: by its class, by the attributes that differ, else it was made anew."""
-        after = described("closure", name, value)
-        if before.type_name != after.type_name:
-            yield Cause("structure", name, before.type_name, after.type_name)
-            return
-        old = dict(before.attributes)
-        differing = [(key, old[key], text) for key, text in after.attributes if old.get(key, text) != text]
-        for key, was, text in differing[:3]:
-            yield Cause("python-value", f"{name}.{key}", was, text, type_name="value")
-        if not differing:
-            texts = (before.text, after.text)
-            if isinstance(value, SHOWN):
-                texts = (_asked(guard, before), describe("", value).text)
-            yield Cause("python-value", name, *texts, type_name=after.type_name)
+    def _compared(self, before: tuple[Argument, ...], after: tuple[Argument, ...]) -> list[Cause]:
+        """What differs between tensors, or without any between the settings under which graphs are built."""
+        now = BuildReport("torch", "compile", self._frame.identity, after, conditions=() if after else conditions())
+        return changes(replace(now, arguments=before, conditions=() if before else self._known.conditions), now)
 
-    def _of_setting(self, guard: str) -> Cause:
-        setting, _, before = guard.partition(" == ")
-        if setting == "utils_device.CURRENT_DEVICE":
-            return Cause("global-state", "the default device", before, str(self._scope.value(setting)))
-        return Cause("guard", guard)
-
-    def _of_shape(self, guard: str, source: str, name: str, value: Any) -> Cause:
-        expected = self._tensors.get(source)
-        if not isinstance(value, torch.Tensor) or expected is None:
-            return Cause("guard", self._words.sentence(guard))
-        if ".size()" not in guard:
-            return Cause("layout", name, expected.strides, listed(value.stride()))
-        told = self._words.sentence(guard.partition("  #")[0].strip())
+    def _of_shape(self, guard: Guard, name: str, value: Any) -> Cause:
+        """A guard on a size that is not fixed: `2 <= L['x'].size()[0] <= 5`."""
+        if not isinstance(value, torch.Tensor) or guard.source not in self._shapes:
+            return Cause("guard", self._words.sentence(guard.text))
+        now, was = describe(name, value), _listed(self._shapes[guard.source].shape or ())
+        if ".size()" not in guard.text:
+            return Cause("layout", name, str(self._shapes[guard.source].layout), str(now.layout))
         special = any(size in (0, 1) for size in value.shape)  # of which torch makes graphs of their own anyway
-        before = expected.shape if special else f"{expected.shape} where {told}"
-        return Cause("shape", name, before, listed(value.shape))
+        told = "" if special else f" where {self._words.sentence(guard.text.partition('  #')[0].strip())}"
+        return Cause("shape", name, was + told, _listed(value.shape))
 
-    def _global_state(self, guard: str) -> Iterator[Cause]:
-        check = self._scope.names.get("___check_global_state")
-        if check is None or check():
-            return
-        known = json.loads(guard.partition(" against ")[2] or "{}")
-        for name in check.__self__.reason().split():
-            if name == "grad_mode":
-                self._mode = "no_grad" if torch.is_grad_enabled() else "grad"
-                yield Cause("grad-mode", "", self._mode, gradient_mode())
-            elif name == "default_dtype":
-                before = _SCALAR_TYPES.get(known.get(name), "another")
-                yield Cause("global-state", "the default dtype", before, dtype_name(torch.get_default_dtype()))
-            elif name.startswith("autocast"):
-                yield autocast_changed(None)
-            else:
-                yield Cause("global-state", name.replace("_", " "))
+    def _of_value(self, guard: Guard, name: str, before: Content | None, value: Any) -> Iterator[Cause]:
+        now = describe(name, value)
+        asked, kind = _asked(guard.text, before), _type_asked(guard.text)
+        was_tensor = before is not None and before.type_name in ("Tensor", "Parameter")
+        if now.is_tensor and was_tensor:
+            constant = f"the value of {name}, which the graph has as a constant,"
+            yield Cause("guard", constant, asked, str(value.item()) if value.numel() == 1 else now.text)
+        elif now.is_tensor or was_tensor:
+            was = asked if was_tensor or before is None else _python(Argument("", asked, type_name=before.type_name))
+            yield Cause("structure", name, was, _python(now))
+        elif isinstance(value, _CONTAINERS) or (kind or "") in ("list", "tuple", "dict", "set"):
+            yield Cause("structure", name, *_structures(guard.text, kind, value, before))
+        elif before is None or before.type_name in _PLAIN or now.type_name in _PLAIN:
+            named = before.type_name if before is not None and value is None else now.type_name
+            yield Cause("python-value", name, asked, now.text, type_name=named)
+        else:
+            yield from _of_object(name, asked, before, value)
 
-    def _aliases(self, named: Sequence[str]) -> Iterator[Cause]:
-        """Arguments that were tensors of their own, and are one tensor now."""
-        values = [self._scope.value(source) for source in named]
-        for position, value in enumerate(values):
-            first = next(index for index, other in enumerate(values) if other is value)
-            if first < position:
-                same = f"the same tensor as {self._words.name(named[first])}"
-                yield Cause("structure", self._words.name(named[position]), "a tensor of its own", same)
 
-    def _of_alias(self, named: Sequence[str]) -> Cause:
-        """An argument that was the same tensor as another one, and is not any more."""
-        first, second = (self._words.name(source) for source in named[:2])
-        value = self._scope.value(named[1])
-        now = "a tensor of its own" if isinstance(value, torch.Tensor) else describe("", value).text
-        return Cause("structure", second, f"the same tensor as {first}", now)
+def _of_object(name: str, asked: str, before: Content, value: Any) -> Iterator[Cause]:
+    """Another object: by its class, by the attributes that differ, else it was made anew."""
+    after = described("closure", name, value)
+    if before.type_name != after.type_name:
+        yield Cause("structure", name, before.type_name, after.type_name)
+        return
+    old = dict(before.attributes)
+    differing = [(key, old[key], text) for key, text in after.attributes if old.get(key, text) != text]
+    for key, was, text in differing[:3]:
+        yield Cause("python-value", f"{name}.{key}", was, text, type_name="value")
+    if not differing:
+        texts = (asked, describe("", value).text) if isinstance(value, SHOWN) else (before.text, after.text)
+        yield Cause("python-value", name, *texts, type_name=after.type_name)
+
+
+def _structures(guard: str, kind: str | None, value: Any, before: Content | None) -> tuple[str, str]:
+    """What a guard asks of a container, and what the container is: by type, by contents, by length."""
+    now = type(value).__name__
+    if kind is not None and kind != now:
+        return kind, now
+    length = _LENGTH.match(guard)
+    text = described("closure", "", value).text
+    if length is None and before is not None and before.text != text:
+        return before.text, text
+    was = f"length {length[1]}" if length else "empty" if guard.startswith("not ") else "other keys"
+    return was, f"length {len(value)}" if hasattr(value, "__len__") else now
 
 
 def _asked(guard: str, before: Content | None) -> str:
@@ -270,76 +250,38 @@ def _asked(guard: str, before: Content | None) -> str:
     named = guard.partition(" is ")[2]
     if named in ("None", "True", "False"):
         return named
-    if before is not None:
-        return before.text
-    asked = _type_asked(guard)
-    return f"{'an' if asked[0] in 'aeiou' else 'a'} {asked}" if asked else "another value"
-
-
-def _item(tensor: torch.Tensor) -> str:
-    return str(tensor.item()) if tensor.numel() == 1 else describe("", tensor).text
+    return before.text if before is not None else _type_asked(guard) or "another value"
 
 
 def _type_asked(guard: str) -> str | None:
     """The type that a guard asks for, by its name, or by what names most types where only its `id` is told."""
-    match = re.search(r"___check_type_id\(.*, (\d+)\)(?:, type=<class '(?:[\w<>]+\.)*(\w+)'>)?", guard)
+    match = _TYPE.search(guard)
     return None if match is None else match[2] or _TYPES.get(int(match[1]), "object of another type")
 
 
-def _type_name(value: object, before: Content | None) -> str:
-    """`int` for None that became 3, and for 3 that became None."""
-    name = type(value).__name__
-    return before.type_name if name == "NoneType" and before is not None else name
-
-
-def _python(text: str) -> str:
+def _python(argument: Argument) -> str:
     """`Python int 2` for `2`; None is None in every language."""
-    if text == "None":
-        return text
-    try:
-        return f"Python {type(ast.literal_eval(text)).__name__} {text}"
-    except (SyntaxError, ValueError):
-        return text if text[:1] == "<" else f"Python {text.removeprefix('an ').removeprefix('a ')}"
+    plain = argument.is_tensor or argument.text == "None" or argument.text[:1] == "<"
+    return argument.text if plain else f"Python {argument.type_name} {argument.text}"
 
 
-def _structures(guard: str, value: Any, known: Content | None) -> tuple[str, str]:
-    """What a guard asks of a container, and what the container is."""
-    asked = _type_asked(guard)
-    if asked is not None:
-        return asked, type(value).__name__
-    if "len(" not in guard and known is not None and isinstance(value, _CONTAINERS):
-        now = described("closure", "", value).text
-        if known.text != now:
-            return known.text, now
-    length = re.search(r"^len\(.*\) == (\d+)$", guard)
-    before = f"length {length[1]}" if length else "empty" if guard.startswith("not ") else "other keys"
-    return before, f"length {len(value)}" if hasattr(value, "__len__") else type(value).__name__
+def _fitted(value: torch.Tensor, before: Argument, steps: Sequence[int | None]) -> Argument:
+    """A tensor as guards spell it, alike to `before` where that takes any size or stride, or where one follows."""
+    now = replace(describe(before.name, value), layout=f"strides {_listed(value.stride())}")
+    sizes = before.shape or ()
+    if not _fits(sizes, value.shape):
+        return replace(now, layout=before.layout)
+    return replace(now, shape=before.shape, layout=before.layout if _fits(steps, value.stride()) else now.layout)
 
 
-def _shortened(source: str) -> str:
-    """As torch's own messages write it: `x` for `L['x']`."""
-    return re.sub(r"^[LG]\['(\w+)'\]", r"\1", source)
+def _fits(expected: Sequence[int | None], found: Sequence[int]) -> bool:
+    pairs = zip(expected, found, strict=False)
+    return len(expected) == len(found) and all(one is None or one == other for one, other in pairs)
 
 
-def _without_repetition(found: list[Cause]) -> Iterator[Cause]:
-    """A value that became a tensor, or another one: its type is told with it, as the shape is with the rank."""
-    values = {cause.argument for cause in found if cause.kind in ("python-value", "structure")}
-    met: set[str] = set()
-    ranks = {cause.argument for cause in found if cause.kind == "rank"}
-    for cause in found:
-        if cause.kind in ("shape", "layout") and cause.argument in ranks:
-            continue
-        if cause.kind in ("python-value", "structure") and cause.argument in values:
-            if cause.argument in met:
-                continue
-            met.add(cause.argument)
-        yield cause
+def _numbers(text: str) -> tuple[int | None, ...]:
+    return tuple(None if part == "None" else int(part) for part in text.split(", ") if part)
 
 
-def _once(found: Iterable[Cause], kind: str) -> Iterator[Cause]:
-    """All causes, of one kind only the first: a module that was set to eval() says so for each of its parts."""
-    met = False
-    for cause in found:
-        if cause.kind != kind or not met:
-            yield cause
-        met = met or cause.kind == kind
+def _listed(numbers: Sequence[int | None]) -> str:
+    return f"[{', '.join(map(str, numbers))}]"

@@ -7,30 +7,35 @@ that Dynamo made, as long as that lives; nothing here keeps a value alive.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch.utils import _device
 
 from pytest_graphmode.backends.torch.dynamo.codes import ByCode
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
-from pytest_graphmode.backends.torch.dynamo.managers import Scope, guards_of, manager_of, sources
+from pytest_graphmode.backends.torch.dynamo.managers import GuardManager
 from pytest_graphmode.ledger import contents
 from pytest_graphmode.ledger.closure import Key
 from pytest_graphmode.ledger.contents import Content
 from pytest_graphmode.ledger.identity import token
+from pytest_graphmode.ledger.ledger import Condition
 
 # How many guards of one graph are remembered: a large model has thousands, nearly all of them of tensors.
 _MOST: Final = 2000
 _OF_TENSORS: Final = ("TENSOR_MATCH", "NO_TENSOR_ALIASING", "GLOBAL_STATE", "DYNAMIC_INDICES", "NO_HASATTR")
 
 
-@dataclass(frozen=True)
-class Remembered:
-    """One graph: the function it is of, the object that was bound to it, and the values that its guards ask for."""
+class Remembered(NamedTuple):
+    """One graph: the function it is of, the object that was bound to it, the values that its guards ask for, and the
+    settings under which it was built.
+    """
 
     place: Key = None
     bound: int = 0
-    values: Mapping[str, Content] = field(default_factory=dict)
+    values: Mapping[str, Content] = types.MappingProxyType({})
+    conditions: tuple[Condition, ...] = ()
 
 
 _NOTHING: Final = Remembered()
@@ -42,13 +47,13 @@ class Memory:
     def __init__(self) -> None:
         self._graphs: ByCode[Remembered] = ByCode()
 
-    def add(self, made: Any, frame: Frame) -> types.CodeType | None:
+    def add(self, made: Any, frame: Frame, built_under: tuple[Condition, ...]) -> types.CodeType | None:
         """Remember what a compilation returned, and return the code that it made, if any."""
         guarded = getattr(made, "guarded_code", made)  # torch 2.4 returns the guarded code itself
         code = getattr(guarded, "code", None)
         if not isinstance(code, types.CodeType):
             return None
-        self._graphs[code] = Remembered(frame.identity.place, _bound(frame), _values(guarded, frame))
+        self._graphs[code] = Remembered(frame.identity.place, _bound(frame), _values(guarded, frame), built_under)
         return code
 
     def of(self, entry: Any) -> Remembered:
@@ -69,9 +74,7 @@ class Memory:
 
     def _is_of(self, entry: Any, frame: Frame) -> bool:
         known = self.of(entry)
-        if known is not _NOTHING:
-            return known.place == frame.identity.place
-        return frame.bound is None or _has_the_class(entry, frame)
+        return known.place == frame.identity.place if known is not _NOTHING else _has_the_class(entry, frame)
 
 
 def _bound(frame: Frame) -> int:
@@ -82,28 +85,36 @@ def _bound(frame: Frame) -> int:
 
 
 def _has_the_class(entry: Any, frame: Frame) -> bool:
-    """Whether a graph that nobody saw built is of the class that the frame is bound to."""
-    manager = manager_of(entry)
-    scope = Scope(manager, frame)
-    asked = [guard.text for guard in guards_of(manager) if guard.text.startswith("___check_type_id(")]
-    return all(scope.holds(text) for text in asked if _is_of_the_bound(text, scope, frame))
-
-
-def _is_of_the_bound(text: str, scope: Scope, frame: Frame) -> bool:
-    found = sources(text)
-    if not found or found[0] not in ("L['self']", "L['fn']", "L['fn'].__self__"):
-        return False
-    return scope.value(found[0]) is frame.bound
+    """Whether a graph that nobody saw built is of the class that the frame is bound to, if it is to any."""
+    manager = GuardManager(entry, frame)
+    bound = [one for one in ("L['self']", "L['fn']", "L['fn'].__self__") if manager.value(one) is frame.bound]
+    asked = [guard for guard in manager.guards if guard.source in bound and guard.text.startswith("___check_type_id(")]
+    return frame.bound is None or all(map(manager.holds, asked))
 
 
 def _values(guarded: Any, frame: Frame) -> dict[str, Content]:
     """The values that the guards of a new graph speak of, tensors apart, in words."""
-    found: dict[str, Content] = {}
-    manager = manager_of(guarded)
-    scope = Scope(manager, frame)
-    for _, guard in zip(range(_MOST), guards_of(manager), strict=False):
-        if guard.kind not in _OF_TENSORS:
-            for source in sources(guard.text)[:1]:
-                if source not in found:
-                    found[source] = contents.described("closure", "", scope.value(source))
-    return found
+    manager = GuardManager(guarded, frame)
+    sources = dict.fromkeys(guard.source for guard in manager.guards[:_MOST] if guard.kind not in _OF_TENSORS)
+    return {source: contents.described("closure", "", manager.value(source)) for source in sources if source}
+
+
+def conditions() -> tuple[Condition, ...]:
+    """The settings that graphs are built for, each of which every graph has a guard for."""
+    return tuple(Condition(kind, name, value) for kind, name, value in _conditions())
+
+
+def _conditions() -> Iterator[tuple[str, str, str]]:
+    yield "grad-mode", "", gradient_mode()
+    yield "global-state", "the default dtype", str(torch.get_default_dtype()).removeprefix("torch.")
+    yield "global-state", "the default device", str(_device.CURRENT_DEVICE)
+    for device in ("cpu", "cuda"):
+        on = torch.is_autocast_enabled(device)
+        kept = str(torch.get_autocast_dtype(device)).removeprefix("torch.") if on else ""
+        yield "global-state", f"autocast of {device}", kept or "off"
+
+
+def gradient_mode() -> str:
+    if torch.is_inference_mode_enabled():
+        return "inference_mode"
+    return "grad" if torch.is_grad_enabled() else "no_grad"

@@ -14,7 +14,7 @@ import time
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch._dynamo import convert_frame, output_graph
@@ -23,11 +23,11 @@ from pytest_graphmode.backends.patching import patched
 from pytest_graphmode.backends.torch import modules, state
 from pytest_graphmode.backends.torch.dynamo import breaks, guards
 from pytest_graphmode.backends.torch.dynamo.audit import Audit
-from pytest_graphmode.backends.torch.dynamo.calls import Calls, Graphless
+from pytest_graphmode.backends.torch.dynamo.calls import Calls
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.dynamo.hints import HINTS
-from pytest_graphmode.backends.torch.dynamo.memory import Memory
+from pytest_graphmode.backends.torch.dynamo.memory import Memory, conditions
 from pytest_graphmode.backends.torch.versions import SUPPORTED
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger.closure import code_key
@@ -35,43 +35,29 @@ from pytest_graphmode.ledger.identity import call_site, token
 from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak
 from pytest_graphmode.ledger.watcher import Sink
 
-# What `_compile` is given, by the names that torch gives it.
-_NEEDED: Final = ("code", "globals", "locals")
-
 
 class _Thread(threading.local):
-    """The compilations under way in a thread, outermost first: a compiler backend may compile in its turn."""
+    """The compilations under way in a thread, outermost first: a compiler backend may compile in its turn.
+
+    `built` holds a call and the functions that were built in it.
+    """
 
     def __init__(self) -> None:
         self.running: list[_Compilation] = []
         self.built: tuple[int, set[tuple[str, str]]] = (0, set())
 
-    def add(self, call: int, function: tuple[str, str]) -> None:
-        """A function was built in a call."""
-        if self.built[0] != call:
-            self.built = (call, set())
-        self.built[1].add(function)
 
-    def has(self, call: int, function: tuple[str, str]) -> bool:
-        return self.built[0] == call and function in self.built[1]
+class DynamoSource:
+    """Reports Dynamo's compilations; see `sources.EventSource`.
 
-
-class _Seen:
-    """What outlives one compilation: shared by all threads and by all times that somebody watches."""
+    What outlives one compilation is shared by all threads and by all times that somebody watches.
+    """
 
     def __init__(self) -> None:
         self.memory = Memory()
-        self.graphless = Graphless()
-        self.calls = Calls(self.graphless)
-        self.audit = Audit()
+        self.calls = Calls()
+        self.audited = Audit()
         self.thread = _Thread()
-
-
-class DynamoSource:
-    """Reports Dynamo's compilations; see `sources.EventSource`."""
-
-    def __init__(self) -> None:
-        self._seen = _Seen()
         self._beginning = state.Beginning()
 
     def begin(self) -> None:
@@ -90,32 +76,34 @@ class DynamoSource:
             torch.compile(again, backend=_without_compiler)(torch.zeros(1))
 
     def audit_start(self) -> int:
-        return self._seen.audit.missed
+        return self.audited.missed
 
     def audit(self, start: int) -> str | None:
-        return self._seen.audit.differs(start)
+        return self.audited.differs(start)
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         codes = _Codes()
         state.quiet_trace_log()
-        self._seen.audit.begin()
+        self.audited.begin()
         modules.hide_from_dynamo()
         return patched(
             SUPPORTED,
             (convert_frame, "_compile", lambda compile: self._compiling(compile, sink, codes)),
             (output_graph.OutputGraph, "call_user_compiler", self._compiling_graph),
-            self._seen.calls.replacement(sink),
+            self.calls.replacement(sink),
         )
 
     def _compiling(self, compile: Callable[..., Any], sink: Sink, codes: _Codes) -> Callable[..., Any]:
         parameters = inspect.signature(compile)
-        _require(parameters)
-        thread = self._seen.thread
+        if missing := [name for name in ("code", "globals", "locals") if name not in parameters.parameters]:
+            raise UnsupportedError(
+                f"torch._dynamo.convert_frame._compile of this version takes no {', '.join(missing)}, by which graphs "
+                f"are counted: use {SUPPORTED}, or a later pytest-graphmode"
+            )
 
         def compiling(*args: Any, **kwargs: Any) -> Any:
-            given = parameters.bind(*args, **kwargs).arguments
-            compilation = _Compilation(given, codes, self._seen)
-            thread.running.append(compilation)
+            compilation = _Compilation(parameters.bind(*args, **kwargs).arguments, codes, self)
+            self.thread.running.append(compilation)
             error = made = None
             try:
                 with modules.as_torchs_own():
@@ -125,7 +113,7 @@ class DynamoSource:
                 error = raised
                 raise
             finally:
-                thread.running.pop()
+                self.thread.running.pop()
                 compilation.end(sink, made, error)
 
         return compiling
@@ -133,20 +121,11 @@ class DynamoSource:
     def _compiling_graph(self, compile: Callable[..., Any]) -> Callable[..., Any]:
         def compiling(graph: Any, module: Any, *args: Any, **kwargs: Any) -> Any:
             made = compile(graph, module, *args, **kwargs)
-            if self._seen.thread.running:
-                self._seen.thread.running[-1].add(module)
+            if self.thread.running:
+                self.thread.running[-1].add(module)
             return made
 
         return compiling
-
-
-def _require(parameters: inspect.Signature) -> None:
-    missing = [name for name in _NEEDED if name not in parameters.parameters]
-    if missing:
-        raise UnsupportedError(
-            f"torch._dynamo.convert_frame._compile of this version takes no {', '.join(missing)}, by which graphs are "
-            f"counted: use {SUPPORTED}, or a later pytest-graphmode"
-        )
 
 
 def _probed(x: torch.Tensor) -> torch.Tensor:
@@ -161,7 +140,7 @@ class _Codes:
     """What became of the code objects that were compiled: graphs are kept on them, and one line can have several."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, dict[int, bool]] = {}
+        self._failed: dict[int, dict[int, bool]] = {}
         self._objects: set[tuple[int, int]] = set()
 
     def causes(self, frame: Frame) -> tuple[Cause, ...] | None:
@@ -169,26 +148,18 @@ class _Codes:
 
         That is where its last trace raised, and where torch (2.4) has graphs for each module and this one is new.
         """
-        code = frame.code
-        seen = self._alike(code)
-        if seen.get(token(code), False):
+        known, code = self._failed.get(code_key(frame.code), {}), token(frame.code)
+        if known.get(code) or (code in known and _object(frame) not in self._objects):
             return None
-        if token(code) in seen and self._object(frame) not in self._objects:
-            return None
-        if not seen:
-            return ()
-        return (Cause("cache-reset" if token(code) in seen else "new-function-object"),)
+        return (Cause("cache-reset" if code in known else "new-function-object"),) if known else ()
 
     def add(self, frame: Frame, failed: bool) -> None:
-        self._alike(frame.code)[token(frame.code)] = failed
-        self._objects.add(self._object(frame))
+        self._failed.setdefault(code_key(frame.code), {})[token(frame.code)] = failed
+        self._objects.add(_object(frame))
 
-    @staticmethod
-    def _object(frame: Frame) -> tuple[int, int]:
-        return token(frame.code), token(frame.bound) if frame.bound is not None else 0
 
-    def _alike(self, code: types.CodeType) -> dict[int, bool]:
-        return self._seen.setdefault(code_key(code), {})
+def _object(frame: Frame) -> tuple[int, int]:
+    return token(frame.code), token(frame.bound) if frame.bound is not None else 0
 
 
 class _Compilation:
@@ -197,15 +168,15 @@ class _Compilation:
     Nothing that goes wrong in describing it reaches the code that is compiled: it is noted.
     """
 
-    def __init__(self, given: Mapping[str, Any], codes: _Codes, seen: _Seen) -> None:
-        self._seen = seen
+    def __init__(self, given: Mapping[str, Any], codes: _Codes, source: DynamoSource) -> None:
+        self._source = source
         self._codes = codes
         self._graphs = 0
         self._contents: GraphContents | None = None
         self._exporting = bool(given.get("export"))  # a part of what `export.py` reports
         self._one_graph = bool(given.get("one_graph"))
         self._call_site = call_site()
-        self._call = seen.calls.number
+        self._call = source.calls.number
         self._causes: tuple[Cause, ...] | None = ()
         self._failure: Exception | None = None
         try:
@@ -218,12 +189,16 @@ class _Compilation:
     def _describe(self, given: Mapping[str, Any]) -> None:
         self._frame = Frame(given["code"], given["locals"], given["globals"])
         self._identity = self._frame.identity
+        self._conditions = conditions()
         self._arguments = tuple(leaf.argument for leaf in self._frame.leaves)
-        reusable = self._seen.memory.reusable(_entries(given), self._frame)
-        self._existing = bool(reusable) and _is_recompilation(given)
-        self._of_others = self._seen.memory.of_others(reusable, self._frame)
+        memory = self._source.memory
+        reusable = memory.reusable(_entries(given), self._frame)
+        # torch logs no recompilation where its graphs are of other objects, and kept by object (torch 2.4).
+        exceeds = getattr(given.get("cache_size"), "will_compilation_exceed", None)
+        self._existing = bool(reusable) and (exceeds is None or bool(exceeds(1)))
+        self._of_others = memory.of_others(reusable, self._frame)
         if self._existing:
-            self._causes = guards.causes(reusable, self._frame, self._seen.memory)
+            self._causes = guards.causes(reusable, self._frame, memory)
         else:
             self._causes = None if reusable else self._codes.causes(self._frame)
 
@@ -237,7 +212,7 @@ class _Compilation:
 
     def end(self, sink: Sink, made: Any, error: BaseException | None) -> None:
         """Tell what came of it: a graph, a failure, breaks, nothing at all."""
-        self._seen.audit.report(self._graphs)
+        self._source.audited.report(self._graphs)
         if self._exporting:
             return
         try:
@@ -258,29 +233,23 @@ class _Compilation:
         if error is not None and given_up and (breaks.is_limit(error) or self._frame.outermost):
             sink.fallback(self._fallback(error))
         failed = error is not None and (not given_up or breaks.raised(error))
-        self._remember(made, failed, goes_on=bool(found))
+        self._codes.add(self._frame, failed)
+        code = self._source.memory.add(made, self._frame, self._conditions)
         if self._contents is not None:
-            self._seen.calls.built(sink)
+            self._source.calls.built(sink)
+        elif code is not None and not found:  # else its rest may have a graph
+            self._source.calls.graphless[code] = True
         if self._contents is not None or failed or (self._existing and error is None):
             sink.build(self._built(seconds, failed))
-
-    def _remember(self, made: Any, failed: bool, *, goes_on: bool) -> None:
-        self._codes.add(self._frame, failed)
-        code = self._seen.memory.add(made, self._frame)
-        if code is not None and self._contents is None and not goes_on:  # else its rest may have a graph
-            self._seen.graphless.add(code)
 
     def _breaks(self, error: BaseException | None) -> Iterator[GraphBreak]:
         yield from self._trail.breaks()
         if error is None or breaks.is_limit(error) or breaks.raised(error):
             return
         if breaks.is_silent(error, self._one_graph):
-            yield self._placed(breaks.skipped(error))
-
-    def _placed(self, graph_break: GraphBreak) -> GraphBreak:
-        """A break for which torch names no line is at the function."""
-        where = graph_break.where or self._identity.location
-        return replace(graph_break, where=where, function=graph_break.function or self._identity.name)
+            found = breaks.skipped(error)  # for which torch may name no line: then it is at the function
+            where = found.where or self._identity.location
+            yield replace(found, where=where, function=found.function or self._identity.name)
 
     def _fallback(self, error: BaseException) -> Fallback:
         return Fallback(
@@ -317,16 +286,13 @@ class _Compilation:
 
     def _with_its_function(self) -> bool:
         """Whether this is the rest of a function that was itself built in the same call; notes it where it is none."""
+        if self._source.thread.built[0] != self._call:
+            self._source.thread.built = (self._call, set())
+        built = self._source.thread.built[1]
         if self._frame.rest is not None:
-            return self._seen.thread.has(self._call, self._frame.function_key)
-        self._seen.thread.add(self._call, self._frame.function_key)
+            return self._frame.function_key in built
+        built.add(self._frame.function_key)
         return False
-
-
-def _is_recompilation(given: Mapping[str, Any]) -> bool:
-    """What torch logs as a recompilation: it leaves out graphs of other objects, where graphs are kept by object."""
-    exceeds = getattr(given.get("cache_size"), "will_compilation_exceed", None)
-    return True if exceeds is None else bool(exceeds(1))
 
 
 def _entries(given: Mapping[str, Any]) -> list[Any]:
