@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import warnings
 
@@ -23,3 +24,17 @@ def dynamo():
         value.backward()
     torch._dynamo.reset()
     return torch._dynamo
+
+
+@pytest.fixture
+def torch(dynamo):
+    """torch without graphs, before a test and after it."""
+    dynamo.reset()
+    yield pytest.importorskip("torch")
+    dynamo.reset()
+
+
+@pytest.fixture
+def compiled(torch):
+    """torch.compile with Dynamo's own, quick backend."""
+    return functools.partial(torch.compile, backend="eager")

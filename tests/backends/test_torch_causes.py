@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import pytest
 
 from pytest_graphmode import watch
 
-
-@pytest.fixture(autouse=True)
-def torch(dynamo):
-    dynamo.reset()
-    yield pytest.importorskip("torch")
-    dynamo.reset()
-
-
-@pytest.fixture
-def compiled(torch):
-    """torch.compile with Dynamo's own, quick backend."""
-    return functools.partial(torch.compile, backend="eager")
+pytestmark = pytest.mark.usefixtures("torch")
 
 
 # A function, the arguments of calls of which the last builds it again, the kind and words of the cause.
@@ -66,7 +54,7 @@ CALLS = {
         "x changed structure Tensor -> Parameter: pass x with the same keys, length and types",
     ),
     "structure: tensor for a number": (
-        lambda x: x * 2,
+        lambda x: torch_ones(4) * x,
         lambda torch: (2, torch.ones(4)),
         "x changed structure Python int 2 -> float32[4]",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import threading
 
@@ -11,18 +10,7 @@ import pytest
 from pytest_graphmode import watch
 from pytest_graphmode.ledger.places import place
 
-
-@pytest.fixture(autouse=True)
-def torch(dynamo):
-    dynamo.reset()
-    yield pytest.importorskip("torch")
-    dynamo.reset()
-
-
-@pytest.fixture
-def compiled(torch):
-    """torch.compile with Dynamo's own, quick backend."""
-    return functools.partial(torch.compile, backend="eager")
+pytestmark = pytest.mark.usefixtures("torch")
 
 
 # What a build says of itself.
@@ -98,17 +86,6 @@ def test_torchs_own_modules_compiled_in_place_are_not_compiled_at_all(torch):
         net(torch.ones(2, 3))
     assert dict(torch._dynamo.utils.counters["frames"]) == alone
     assert ledger.builds <= alone.get("ok", 0)
-
-
-def test_a_function_of_other_closure_contents_is_built_again(torch, compiled):
-    def scaled(by):
-        return lambda x: x * by
-
-    with watch() as ledger:
-        compiled(scaled(2))(torch.ones(4))
-        compiled(scaled(3))(torch.ones(4))
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
-    assert "by is a Python int that changed 2 -> 3" in ledger.explain()
 
 
 def test_a_method_of_another_object_is_built_again(torch, compiled):

@@ -12,17 +12,7 @@ import pytest
 
 from pytest_graphmode import watch
 
-
-@pytest.fixture(autouse=True)
-def torch(dynamo):
-    dynamo.reset()
-    yield pytest.importorskip("torch")
-    dynamo.reset()
-
-
-@pytest.fixture
-def compiled(torch):
-    return functools.partial(torch.compile, backend="eager")
+pytestmark = pytest.mark.usefixtures("torch")
 
 
 def _scale(x, n):
@@ -128,27 +118,6 @@ def list_index_outside(torch, compiled):
     cache = [torch.ones(2) for _ in range(3)]
     for layer in _layers(torch, lambda self, x, entry: x + entry):
         layer(torch.ones(2), cache[layer.index])
-
-
-class Flagged:
-    """A bool that decides: "pass a tensor" ends the rebuilds, though the graph breaks there."""
-
-    @staticmethod
-    def f(x, training):
-        return x * 2 if training else x + 1
-
-
-def flag(torch, compiled):
-    f = compiled(Flagged.f)
-    for training in (True, False):
-        f(torch.ones(3), training)
-    return "training is a Python bool that changed True -> False: pass a tensor, or accept one build per value"
-
-
-def flag_as_tensor(torch, compiled):
-    f = compiled(Flagged.f)
-    for training in (True, False):
-        f(torch.ones(3), torch.tensor(training))
 
 
 def gradients(torch, compiled):
@@ -290,7 +259,6 @@ HINTS = (
     (number, number_as_tensor),
     (loop_bound, loop_bound_masked),
     (list_index, list_index_outside),
-    (flag, flag_as_tensor),
     (gradients, gradients_detached),
     (frozen, frozen_in_all),
     (parameters, parameters_dynamic),
@@ -318,11 +286,3 @@ def test_a_hint_that_is_followed_ends_the_rebuilds(torch, compiled, fault, follo
         followed(torch, compiled)
     assert ledger.builds > 0
     assert ledger.rebuilds == 0, ledger.explain()
-
-
-def test_pass_a_tensor_is_not_said_of_what_bounds_a_python_loop(torch, compiled):
-    if not hasattr(torch._dynamo.config, "recompile_limit"):
-        pytest.skip("torch 2.4 does not tell where a guard comes from")
-    with watch() as ledger:
-        loop_bound(torch, compiled)
-    assert "pass a tensor" not in ledger.explain()

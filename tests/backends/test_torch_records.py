@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import re
 import warnings
 
@@ -27,11 +25,6 @@ def torch(dynamo):
     dynamo.reset()
     yield torch
     dynamo.reset()
-
-
-@pytest.fixture
-def compiled(torch):
-    return functools.partial(torch.compile, backend="eager")
 
 
 @pytest.fixture
@@ -239,16 +232,6 @@ def test_modules_of_one_class_compiled_in_place(torch, agreed):
     ledger = agreed(scenario)
     assert ledger.rebuilds == 3
     assert "self.index is a Python int that changed 2 -> 3" in ledger.explain()
-
-
-def test_copies_of_a_module(torch, compiled, agreed):
-    base = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
-
-    def scenario(call):
-        for _ in range(3):
-            call(compiled(copy.deepcopy(base)), torch.ones(1, 2))
-
-    assert agreed(scenario).rebuilds == 0
 
 
 def test_modules_of_other_classes_are_the_exception(torch, compiled):

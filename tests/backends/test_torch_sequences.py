@@ -11,17 +11,7 @@ from pytest_graphmode import watch
 
 from .torch_records import recorded
 
-
-@pytest.fixture(autouse=True)
-def torch(dynamo):
-    dynamo.reset()
-    yield pytest.importorskip("torch")
-    dynamo.reset()
-
-
-@pytest.fixture
-def compiled(torch):
-    return functools.partial(torch.compile, backend="eager")
+pytestmark = pytest.mark.usefixtures("torch")
 
 
 def _plain(torch):

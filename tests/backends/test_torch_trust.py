@@ -9,17 +9,7 @@ import pytest
 
 from pytest_graphmode import UnsupportedError, watch
 
-
-@pytest.fixture(autouse=True)
-def torch(dynamo):
-    dynamo.reset()
-    yield pytest.importorskip("torch")
-    dynamo.reset()
-
-
-@pytest.fixture
-def compiled(torch):
-    return functools.partial(torch.compile, backend="eager")
+pytestmark = pytest.mark.usefixtures("torch")
 
 
 @pytest.fixture

@@ -9,12 +9,7 @@ import pytest
 
 from pytest_graphmode import expect, watch
 
-
-@pytest.fixture(autouse=True)
-def torch(dynamo):
-    dynamo.reset()
-    yield pytest.importorskip("torch")
-    dynamo.reset()
+pytestmark = pytest.mark.usefixtures("torch")
 
 
 @pytest.fixture
@@ -151,18 +146,6 @@ def test_a_dict_that_grows_is_said_by_its_length(torch, said):
     cache = Cache()
     text = said(add, *((torch.ones(2), cache) for _ in range(3)))
     assert "cache.kept changed structure length 0 -> length 1" in text
-
-
-def test_a_function_that_is_an_attribute_of_a_class_is_said_as_one(torch):
-    class Activation:
-        call = staticmethod(torch.relu)
-
-    compiled = torch.compile(lambda x: Activation.call(x), backend="eager")
-    with watch() as ledger:
-        compiled(torch.ones(2))
-        Activation.call = staticmethod(torch.tanh)
-        compiled(torch.ones(2))
-    assert "Activation.call is a Python function that changed the function relu" in ledger.explain()
 
 
 def test_another_rank_is_said_once(torch, said):
