@@ -93,10 +93,10 @@ def _far_from_7(n):
     return n != 7
 
 
-@pytest.mark.parametrize("verb", CALLBACKS)
+@pytest.mark.parametrize("operator", CALLBACKS)
 @pytest.mark.parametrize("place", ["in a function", "at top level"])
-def test_callbacks(graphmode, verb, place):
-    run = functools.partial(CALLBACKS[verb], graphmode)
+def test_callbacks(graphmode, operator, place):
+    run = functools.partial(CALLBACKS[operator], graphmode)
     function = graphmode.function(run) if place == "in a function" else run
     with graphmode.runtime.running_as(*_plain()):
         expected = graphmode.numpy([run(np.int32(n)) for n in (12, 13)])
@@ -228,30 +228,9 @@ def test_a_tensorflow_without_conversion_rules_is_a_clear_error(monkeypatch):
         autograph.install()
 
 
-def test_many_functions_and_verbs_are_no_retracing(graphmode):
+def test_many_functions_and_operators_are_no_retracing(graphmode):
     for step in range(8):
         assert graphmode.numpy(graphmode.fori_loop(0, 2, lambda i, x, step=step: x + step, 0)) == 2 * step
         assert graphmode.numpy(graphmode.grad(lambda x, step=step: x * step)(np.float32(1))) == step
     for fn in (lambda x: x, lambda x: x + 1, lambda x: x + 2, lambda x: x + 3, lambda x: x + 4, lambda x: x + 5):
         graphmode.function(fn)(np.float32(1))
-
-
-@pytest.mark.parametrize(
-    ("function", "expected"),
-    [
-        (lambda x: x + 1, False),
-        (lambda x: x if x else 1, True),
-        (lambda x: x and 1, True),
-        (lambda x: not x, True),
-        (lambda x: [-y for y in x], True),
-        (lambda x: lambda y: 1 if y else 2, True),
-        (lambda x: lambda y: y, False),
-        (lambda x: collatz(x), True),
-        (lambda x: _plain(), False),
-        (lambda x: functools.partial(np.sum, x), False),
-    ],
-)
-def test_that_control_flow_is_found(function, expected):
-    from pytest_graphmode.backends.tensorflow.autograph import has_control_flow
-
-    assert has_control_flow(function) is expected

@@ -260,7 +260,7 @@ def test_nested_tapes_count_a_node_once(graphmode, loss):
 def test_the_tapes_are_given_back(graphmode):
     from tensorflow.python.eager import context, record
 
-    from pytest_graphmode.backends.tensorflow.recording import TapeCounter
+    from pytest_graphmode.backends.tensorflow.eager import TapeCounter
 
     tf = graphmode.lib
 
@@ -281,7 +281,7 @@ def test_a_tensorflow_without_the_hooks_is_a_clear_error(monkeypatch):
     from tensorflow.python.eager import record
 
     from pytest_graphmode import UnsupportedError
-    from pytest_graphmode.backends.tensorflow.recording import TapeCounter
+    from pytest_graphmode.backends.tensorflow.eager import TapeCounter
 
     monkeypatch.delattr(record, "record_operation")
     with (

@@ -198,32 +198,7 @@ def test_positional_keyword_default_and_variable_arguments_have_their_names():
     ]
 
 
-def test_captured_variables_and_tensors_are_no_arguments():
-    variable, tensor = tf.Variable([1.0]), ones(1)
-    step = tf.function(lambda x: x + variable + tensor)
-    with watch() as ledger:
-        step(ones(1))
-        variable.assign([2.0])
-        step(ones(1))
-    assert signatures(ledger) == ["x: float32[1]"]
-
-
 # Causes: each from code that has it.
-
-
-def test_shape_dtype_and_rank():
-    step = tf.function(lambda x, y: x)
-    with watch() as ledger:
-        step(ones(3), ones(1))
-        step(ones(4), ones(1))
-        assert causes(ledger) == [("shape", "x")]
-        step(ones(4), ones(1, dtype=tf.int32))
-        assert causes(ledger) == [("dtype", "y")]
-        step(ones(4, 4), ones(1, dtype=tf.int32))
-        assert causes(ledger) == [("rank", "x")]
-    shape, dtype = (str(event.cause) for event in ledger.events[1:3])
-    assert shape.startswith("x changed shape [3] -> [4]: tf.function(input_signature=[tf.TensorSpec(...)])")
-    assert dtype.startswith("y changed dtype float32 -> int32: cast y to one dtype before the call")
 
 
 def test_objects_that_are_not_equal():
@@ -248,24 +223,6 @@ def test_a_number_instead_of_a_tensor_is_another_structure():
         step(ones())
         step(1.0)
     assert str(ledger.events[1].cause).startswith("x changed structure float32[] -> Python float 1.0: pass x with")
-
-
-def test_functions_that_close_over_other_values_are_the_same_function():
-    def scaled(factor):
-        return tf.function(lambda x: factor * x)
-
-    with watch() as ledger:
-        scaled(2.0)(ones(3))
-        scaled(3.0)(ones(3))
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
-    assert str(ledger.events[1].cause).startswith(
-        "factor, which the function closes over, changed 2.0 -> 3.0: make and"
-    )
-    with watch() as ledger:
-        scaled(2.0)(ones(3))
-        scaled(2.0)(ones(3))
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
-    assert causes(ledger) == [("new-function-object", "")]
 
 
 def test_variables_created_by_the_first_call_are_no_rebuild():
@@ -334,16 +291,6 @@ def names(ledger):
     return [event.function for event in ledger.events]
 
 
-def test_methods_have_their_objects():
-    first, second = Plain(), Plain()
-    with watch() as ledger:
-        for bound in (first.step, first.step, second.step):
-            tf.function(bound)(ones(3))
-    assert names(ledger) == ["Plain.step"] * 3
-    assert [event.rebuild for event in ledger.events] == [False, True, True]
-    assert causes(ledger) == [("another-object", "Plain")]
-
-
 def test_callable_objects_partials_lambdas_and_wrappers():
     def doubling(fn):
         @functools.wraps(fn)
@@ -364,21 +311,6 @@ def test_callable_objects_partials_lambdas_and_wrappers():
         wrapped(ones(3))
     assert names(ledger) == ["Plain.__call__", "<lambda>", "<lambda>", "<lambda>", "wrapped"]
     assert ledger.rebuilds == 0
-
-
-def test_partials_with_other_arguments_are_the_same_function():
-    def compute(scale, x):
-        return scale * x
-
-    with watch() as ledger:
-        for scale in (1.0, 2.0, 3.0):
-            tf.function(functools.partial(compute, scale))(ones(3))
-    assert [event.rebuild for event in ledger.events] == [False, True, True]
-    assert causes(ledger) == [("closure", "scale")]
-    with watch() as ledger:
-        for scale in (1.0, 2.0):
-            tf.function(functools.partial(compute, x=ones(3), scale=scale))()
-    assert causes(ledger) == [("closure", "x"), ("closure", "scale")]
 
 
 def test_the_seconds_of_nested_builds_are_counted_once(monkeypatch):

@@ -99,19 +99,6 @@ def test_a_function_that_was_built_before_is_no_vacuous_test(pytester):
 # Built, and counted wrongly by others.
 
 
-def test_a_function_wrapped_in_a_loop_is_built_again_each_time():
-    def compute(x):
-        return x + 1.0
-
-    with watch() as ledger:
-        wrapped = [tf.function(compute) for _ in range(4)]
-        for function in wrapped:
-            function(ones(3))
-    assert [naive(function) for function in wrapped] == [1, 1, 1, 1]
-    assert (ledger.builds, ledger.rebuilds) == (4, 3)
-    assert {event.cause.kind for event in ledger.events[1:]} == {"new-function-object"}
-
-
 def test_traces_that_raise_are_counted():
     def fail(x):
         raise ValueError("no")

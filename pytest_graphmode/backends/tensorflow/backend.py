@@ -15,16 +15,10 @@ import tensorflow as tf
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.tensorflow import autograph
 from pytest_graphmode.backends.tensorflow.eager import Eager, native_device
-from pytest_graphmode.backends.tensorflow.graph import Graph
+from pytest_graphmode.backends.tensorflow.graph import Graph, Xla
 from pytest_graphmode.backends.tensorflow.session import Session
-from pytest_graphmode.backends.tensorflow.xla import Xla
 
-_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {
-    "graph": Graph,
-    "session": Session,
-    "eager": Eager,
-    "xla": Xla,
-}
+_MODES: Final[Mapping[str, Callable[[str], Mode]]] = {mode.name: mode for mode in (Graph, Session, Eager, Xla)}
 
 
 class TensorFlow:
@@ -68,14 +62,16 @@ class TensorFlow:
 
     @contextmanager
     def isolate(self) -> Iterator[None]:
-        eagerly, placement = tf.config.functions_run_eagerly(), tf.config.get_soft_device_placement()
-        floating = tf.keras.backend.floatx() if "keras" in dir(tf) else None
+        switches = [
+            (tf.config.functions_run_eagerly, tf.config.run_functions_eagerly),
+            (tf.config.get_soft_device_placement, tf.config.set_soft_device_placement),
+        ]
+        if "keras" in dir(tf):
+            switches.append((tf.keras.backend.floatx, tf.keras.backend.set_floatx))
+        kept = [current() for current, _ in switches]
         try:
             yield
         finally:
-            if tf.config.functions_run_eagerly() != eagerly:
-                tf.config.run_functions_eagerly(eagerly)
-            if tf.config.get_soft_device_placement() != placement:
-                tf.config.set_soft_device_placement(placement)
-            if floating is not None:
-                tf.keras.backend.set_floatx(floating)
+            for (current, put), value in zip(switches, kept, strict=True):
+                if current() != value:
+                    put(value)

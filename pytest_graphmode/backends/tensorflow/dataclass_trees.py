@@ -1,7 +1,7 @@
 """Dataclasses as arguments and results of tf.function, which takes no class apart that doesn't say how.
 
 Classes of the user are left as they are: `carrying` puts instances into carriers of the plugin's own on the way in, and
-`carried` takes them out again in the function that is traced; results go the other way. Called by the graph mode.
+`uncarrying` takes them out again in the function that is traced; results go the other way. Called by the graph mode.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _replaced(tree: Any, wanted: Callable[[Any], bool], replace: Callable[[Any],
     return trees.unflatten(spec, [replace(leaf) if wanted(leaf) else leaf for leaf in leaves])
 
 
-def carried(fn: Callable[..., Any]) -> Callable[..., Any]:
+def uncarrying(fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn`, by AutoGraph, as it is traced: it gets dataclasses out of carriers and returns them in carriers."""
 
     @functools.wraps(fn, updated=())
@@ -86,7 +86,7 @@ def carried(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def carrying(made: Callable[..., Any]) -> Callable[..., Any]:
-    """A tf.function of what `carried` returns, called with dataclasses and returning them."""
+    """A tf.function of what `uncarrying` returns, called with dataclasses and returning them."""
     run = converting(made, _packed)
 
     @functools.wraps(made, updated=())

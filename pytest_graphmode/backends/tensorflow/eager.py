@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
 
+from pytest_graphmode.backends import trees
+from pytest_graphmode.backends.differentiation import Sources, require_scalar
+from pytest_graphmode.backends.patching import patched
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.tensorflow import tape, variables
 from pytest_graphmode.backends.tensorflow.control_flow import traced_outputs
-from pytest_graphmode.backends.tensorflow.recording import TapeCounter
-from pytest_graphmode.backends.tensorflow.variables import is_keras_variable, native
+from pytest_graphmode.backends.tensorflow.internals import SUPPORTED, context, record
+from pytest_graphmode.backends.tensorflow.variables import is_keras_variable, native, trainable
+from pytest_graphmode.ledger.watcher import watcher
 
 __tracebackhide__ = True
 
@@ -64,7 +70,13 @@ class TensorFlowMode(PythonMode):
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
-        return tape.value_and_grad(fn, args, argnums, variables)
+        """By a tape, eagerly and inside graphs."""
+        sources = sources_of(fn, args, argnums, variables)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources.tensors)
+            value = fn(*sources.args)
+            require_scalar(fn, value, _is_dense)
+        return value, *sources.arranged(map(dense, tape.gradient(value, sources.tensors)))
 
     @contextmanager
     def undecorated(self) -> Iterator[None]:
@@ -86,7 +98,7 @@ class TensorFlowMode(PythonMode):
         return tf.zeros([0, *leaf.shape], leaf.dtype)
 
     def trainable_variables(self, owner: object) -> Mapping[str, Any]:
-        return variables.trainable(owner)
+        return trainable(owner)
 
     def index(self, value: int) -> Any:
         return tf.constant(value, tf.int32)
@@ -113,3 +125,134 @@ class Eager(TensorFlowMode):
 
     def fingerprint(self, outputs: Any) -> str | None:
         return self._tapes.last_structure()
+
+
+def sources_of(
+    fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
+) -> Sources:
+    """What TensorFlow differentiates a function by: what is passed twice is told apart, and has two gradients.
+
+    A tensor becomes one of its own, and so does a variable that is passed more than once; any other stays a variable.
+    """
+    leaves = [native(leaf) for position in argnums for leaf in trees.leaves(args[position])]
+    variable_counts = Counter(leaf.ref() for leaf in leaves if isinstance(leaf, tf.Variable))
+
+    def prepared(leaf: Any) -> Any:
+        leaf = native(leaf)
+        once = isinstance(leaf, tf.Variable) and variable_counts[leaf.ref()] == 1
+        return leaf if once else tf.identity(leaf)
+
+    return Sources(fn, args, argnums, [native(variable) for variable in variables], _is_differentiable, prepared)
+
+
+def _is_dense(value: object) -> bool:
+    return isinstance(value, (tf.Tensor, tf.Variable))
+
+
+def _is_differentiable(leaf: Any) -> bool:
+    leaf = native(leaf)
+    return _is_dense(leaf) and (leaf.dtype.is_floating or leaf.dtype.is_complex)
+
+
+def dense(grad: Any) -> Any:
+    """A gradient by rows as the tensor it stands for; rows met several times add up."""
+    if not isinstance(grad, tf.IndexedSlices):
+        return grad
+    rows = tf.cast(grad.dense_shape[0], tf.int32)
+    return tf.math.unsorted_segment_sum(grad.values, grad.indices, rows)
+
+
+# What tapes record: a tape keeps its graph in C++ and shows it to nobody, so each operation is asked about as it runs,
+# and only while a tape is open.
+
+_RECORDED: Final = ("op_type", "output_tensors", "input_tensors")
+
+
+class _Thread(threading.local):
+    """What the tapes of one thread have recorded: the nodes, and the structure of those since the last look."""
+
+    def __init__(self) -> None:
+        self.tapes = 0
+        self.nodes = 0
+        self.structure = 0
+        self.last_structure = 0
+        self.numbers: dict[int, int] = {}
+
+
+class TapeCounter:
+    """Counts the operations that any tape of a thread records."""
+
+    def __init__(self) -> None:
+        self._thread = _Thread()
+
+    def look(self) -> int:
+        """The nodes recorded so far in this thread; what is recorded from here on is a structure of its own."""
+        thread = self._thread
+        thread.last_structure, thread.structure = thread.structure, 0
+        thread.numbers.clear()
+        return thread.nodes
+
+    def last_structure(self) -> str | None:
+        """Equal for the same operations on each other's results, between the last two looks."""
+        found = self._thread.last_structure
+        return f"{found:08x}" if found else None
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Count in the block, in every thread; graphs called and custom gradients are told to tapes from Python."""
+        undo = patched(
+            SUPPORTED,
+            (tf.GradientTape, "__enter__", self._entering, ("self",)),
+            (tf.GradientTape, "__exit__", self._exiting, ("self",)),
+            (record, "record_operation", self._recording, _RECORDED),
+            (record, "record_operation_backprop_only", self._recording, _RECORDED),
+        )
+        try:
+            yield
+        finally:
+            undo()
+
+    def _entering(self, enter: Callable[..., Any]) -> Callable[..., Any]:
+        def entering(tape: Any) -> Any:
+            self._thread.tapes += 1
+            context.context().add_op_callback(self._ran)
+            return enter(tape)
+
+        return entering
+
+    def _exiting(self, leave: Callable[..., Any]) -> Callable[..., Any]:
+        def exiting(tape: Any, *error: Any) -> Any:
+            self._thread.tapes -= 1
+            if not self._thread.tapes:
+                context.context().remove_op_callback(self._ran)
+                self._thread.numbers.clear()
+            return leave(tape, *error)
+
+        return exiting
+
+    def _ran(
+        self, kind: Any, inputs: Any, attrs: Any, outputs: Any, op_name: str | None = None, graph: Any = None
+    ) -> None:
+        """An operation ran; one that is put in a graph is not recorded by itself."""
+        if graph is None and record.should_record_backprop(inputs):
+            self._count(kind, inputs, outputs)
+
+    def _recording(self, record_operation: Callable[..., Any]) -> Callable[..., Any]:
+        def recording(kind: Any, outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if context.executing_eagerly() and record.should_record_backprop(inputs):
+                self._count(kind, inputs, outputs)
+            return record_operation(kind, outputs, inputs, *args, **kwargs)
+
+        return recording
+
+    def _count(self, kind: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        thread = self._thread
+        thread.nodes += 1
+        recorder = watcher.current
+        if recorder is not None and recorder.structures:
+            numbers = thread.numbers
+            ids = [getattr(tensor, "_id", None) for tensor in inputs]
+            edges = [numbers.setdefault(one, len(numbers)) for one in ids if one is not None]
+            for tensor in outputs:
+                numbers.setdefault(getattr(tensor, "_id", 0), len(numbers))
+            thread.structure = zlib.crc32(f"{kind}{edges}".encode(), thread.structure)

@@ -6,10 +6,13 @@ in the other modes; the test's own TensorFlow 1 code runs in the same graph.
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
@@ -18,14 +21,16 @@ from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.numpy import NumPyEager
-from pytest_graphmode.backends.tensorflow import tape
-from pytest_graphmode.backends.tensorflow.autograph import converted_by_element
-from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode
+from pytest_graphmode.backends.tensorflow import graph_nodes
+from pytest_graphmode.backends.tensorflow.autograph import converted_by_element, shortened
+from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode, dense, sources_of
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
 from pytest_graphmode.backends.tensorflow.internals import AutomaticControlDependencies, ag_ctx
-from pytest_graphmode.backends.tensorflow.session_function import SessionFunction
 from pytest_graphmode.backends.tensorflow.variables import native
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
+from pytest_graphmode.ledger.watcher import watcher
 
 __tracebackhide__ = True
 
@@ -108,7 +113,7 @@ class Session(Graph):
     def plain_modes(self, eager: Mode) -> Sequence[Mode]:
         return _PlainSession(self), _EagerBesideSession(self._device_name)
 
-    def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
+    def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any]:
         return self.function(compute)
 
     @contextmanager
@@ -132,10 +137,10 @@ class Session(Graph):
     ) -> tuple[Any, list[Any], list[Any]]:
         """By tf.gradients, TensorFlow 1's own way."""
         fn = converted_by_element(fn)
-        sources = tape.sources_of(fn, args, argnums, variables)
+        sources = sources_of(fn, args, argnums, variables)
         value = fn(*sources.args)
         require_scalar(fn, value, super().is_tensor)
-        return value, *sources.arranged(map(tape.dense, tf.gradients(value, sources.tensors)))
+        return value, *sources.arranged(map(dense, tf.gradients(value, sources.tensors)))
 
 
 class _PlainSession(NumPyEager):
@@ -181,3 +186,128 @@ class _EagerBesideSession(Eager):
         # Keras leaves graphs by this one too; tf.init_scope stays in a graph that is no function's.
         with tf.__internal__.eager_context.eager_mode(), super().scope():
             yield
+
+
+_HINTS: Final[Mapping[str, str]] = {
+    "shape": "a placeholder has one shape here: pad or batch {argument} to one shape, or accept one build per shape",
+    "rank": "pass arrays of one rank",
+    "dtype": "cast {argument} before the call, or accept one build per dtype",
+    "python-value": "pass an array, or accept one build per value",
+    "structure": "pass {argument} with the same keys, length and types each time",
+    "new-function-object": "make the function once, outside the loop, and call that",
+}
+_Built = Callable[[Sequence[Any]], Any]
+
+
+class SessionFunction:
+    """Calls build on a new signature and run the session otherwise; results are NumPy arrays."""
+
+    def __init__(self, mode: Session, fn: Callable[..., Any]) -> None:
+        self._mode = mode
+        self._fn = fn
+        self._built: dict[Hashable, _Built] = {}
+        self.__name__ = getattr(fn, "__name__", type(fn).__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._call(args, kwargs)
+        except Exception as error:
+            raise shortened(error)  # noqa: B904 - the same error
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._mode.inside():
+            return converted_by_element(self._fn)(*args, **kwargs)
+        leaves, spec = trees.flatten((args, kwargs))
+        leaves = [self._mode.numpy(leaf) if isinstance(leaf, tf.Tensor) else leaf for leaf in leaves]
+        watcher.call("tf", "session", self.__name__)
+        key = (spec, *map(_signature, leaves))
+        if key not in self._built:
+            self._built[key] = self._build(leaves, spec)
+        with growth_of(self._mode.graph).own_run():
+            return self._built[key]([leaf for leaf in leaves if _is_fed(leaf)])
+
+    def _build(self, leaves: list[Any], spec: Any) -> _Built:
+        """The graph of a signature, made again where making it created variables, as tf.function does too.
+
+        The operations that initialize a variable would otherwise run with the function's every call.
+        """
+        built, made = self._reported(leaves, spec, ())
+        if not made:
+            return built
+        self._mode.run([variable.initializer for variable in made])
+        built, again = self._reported(leaves, spec, (Cause("variable-creation"),))
+        if again:
+            raise ValueError(
+                f"{self.__name__} creates variables whenever it is built: create them once, outside of the function or "
+                "behind a test that they are not there yet"
+            )
+        return built
+
+    def _reported(self, leaves: list[Any], spec: Any, causes: tuple[Cause, ...]) -> tuple[_Built, list[Any]]:
+        """Make the operations, and report the build whether or not it succeeds; returns the variables made too."""
+        graph, subject = self._mode.graph, identity.of(self._fn, owner=self)
+        args, kwargs = trees.unflatten(spec, leaves)
+        described = tuple(_arguments(self._fn, args, kwargs))
+        report = BuildReport("tf", "session", subject, described, causes=causes, hints=_HINTS, failed=True)
+        before, start = len(graph.get_operations()), time.perf_counter()
+        try:
+            built = self._made(leaves, spec)
+            report = replace(report, failed=False)
+            return built
+        finally:
+            counted = graph_nodes.count(graph, graph.get_operations()[before:])._asdict()
+            seconds = time.perf_counter() - start
+            watcher.build(replace(report, seconds=seconds, call_site=identity.call_site(), **counted))
+
+    def _made(self, leaves: list[Any], spec: Any) -> tuple[_Built, list[Any]]:
+        known = {variable.ref() for variable in tf.compat.v1.global_variables()}
+        with self._mode.building() as dependencies:
+            fed = [tf.compat.v1.placeholder(leaf.dtype, leaf.shape) if _is_fed(leaf) else None for leaf in leaves]
+            given = [leaf if one is None else one for one, leaf in zip(fed, leaves, strict=True)]
+            args, kwargs = trees.unflatten(spec, given)
+            results, result_spec = trees.flatten(converted_by_element(self._fn)(*args, **kwargs))
+            fetched = {
+                index: dependencies.mark_as_return(tf.convert_to_tensor(leaf))
+                for index, leaf in enumerate(results)
+                if isinstance(leaf, (tf.Tensor, tf.Variable, tf.IndexedSlices))
+            }
+        constants = [None if index in fetched else leaf for index, leaf in enumerate(results)]
+        with self._mode.building():  # the effects alone run where nothing is returned
+            fetches = list(fetched.values()) or tf.group(*dependencies.ops_which_must_run)
+        run = self._mode.session.make_callable(fetches, [one for one in fed if one is not None])
+
+        def built(feeds: Sequence[Any]) -> Any:
+            values = dict(zip(fetched, run(*feeds) or (), strict=True))
+            return trees.unflatten(result_spec, [values.get(index, leaf) for index, leaf in enumerate(constants)])
+
+        return built, [variable for variable in tf.compat.v1.global_variables() if variable.ref() not in known]
+
+
+def _is_fed(leaf: object) -> bool:
+    return isinstance(leaf, (np.ndarray, np.generic))
+
+
+def _signature(leaf: Any) -> Hashable:
+    """What a graph is kept by: dtype and shape of arrays, variables by object, Python values by value."""
+    if _is_fed(leaf):
+        return ("array", leaf.dtype, leaf.shape)
+    if isinstance(leaf, tf.Variable):
+        return ("variable", leaf.ref())
+    return ("value", type(leaf), leaf if isinstance(leaf, Hashable) else identity.token(leaf))
+
+
+def _arguments(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[Argument]:
+    """The leaves of a call's arguments by parameter and path."""
+    try:
+        bound = inspect.signature(fn).bind(*args, **kwargs)
+        bound.apply_defaults()
+        named: Mapping[str, Any] = bound.arguments
+    except (TypeError, ValueError):  # the call itself says what is wrong with it; some callables have no signature
+        named = {**{f"args[{index}]": value for index, value in enumerate(args)}, **kwargs}
+    for path, leaf in [pair for name, value in named.items() for pair in trees.paths(value, name)]:
+        if _is_fed(leaf):
+            yield tensor_argument(path, leaf.dtype.name, leaf.shape)
+        elif isinstance(leaf, tf.Variable):
+            yield tensor_argument(path, leaf.dtype.name, leaf.shape.as_list(), type_name="Variable")
+        else:
+            yield value_argument(path, leaf)
