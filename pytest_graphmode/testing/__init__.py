@@ -16,15 +16,15 @@ import pytest
 pytest.register_assert_rewrite("pytest_graphmode.testing")
 
 from pytest_graphmode.testing.contract import Contract  # noqa: E402 - after the assertions are told to explain themselves
+from pytest_graphmode.testing.derivatives import GradientContract  # noqa: E402
 from pytest_graphmode.testing.environment import EnvironmentContract  # noqa: E402
 from pytest_graphmode.testing.functions import CountingContract, FunctionContract  # noqa: E402
-from pytest_graphmode.testing.gradients import GradientContract  # noqa: E402
+from pytest_graphmode.testing.loops import OperatorContract  # noqa: E402
 from pytest_graphmode.testing.values import ValueContract, VariableContract  # noqa: E402
-from pytest_graphmode.testing.verbs import VerbContract  # noqa: E402
 
 
 class ForwardContract(
-    EnvironmentContract, ValueContract, VariableContract, FunctionContract, CountingContract, VerbContract
+    EnvironmentContract, ValueContract, VariableContract, FunctionContract, CountingContract, OperatorContract
 ):
     """Everything but gradients: for backends that only run models, and for a first version."""
 

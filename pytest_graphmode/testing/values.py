@@ -44,18 +44,14 @@ class ValueContract(Contract):
         assert dtype_name(made) == dtype
         np.testing.assert_array_equal(graphmode.numpy(made), value)
 
-    def test_python_integers_are_int32(self, graphmode: Handle) -> None:
-        made = graphmode.tensor([1, 2])
-        assert dtype_name(made) == "int32"
-        np.testing.assert_array_equal(graphmode.numpy(made), [1, 2])
-
-    @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, 2**40, [1, 2**40]])
-    def test_larger_integers_of_python_are_int64_or_refused(self, graphmode: Handle, value: Any) -> None:
+    @pytest.mark.parametrize("value", [[1, 2], 2**31, -(2**31) - 1, [1, 2**40]])
+    def test_integers_of_python_are_int32_and_larger_ones_int64_or_refused(self, graphmode: Handle, value: Any) -> None:
         try:
             made = graphmode.tensor(value)
         except OverflowError:
+            assert np.max(np.abs(value)) > 2
             return
-        assert dtype_name(made) == "int64"
+        assert dtype_name(made) == ("int32" if value == [1, 2] else "int64")
         np.testing.assert_array_equal(graphmode.numpy(made), value)
 
     def test_complex_values_get_the_complex_dtype_of_the_variant(self, graphmode: Handle) -> None:
@@ -64,19 +60,14 @@ class ValueContract(Contract):
         assert dtype_name(made) == {"float64": "complex128"}.get(graphmode.dtype, "complex64")
         np.testing.assert_array_equal(graphmode.numpy(made), [1 + 2j])
 
-    def test_a_dtype_that_is_asked_for_is_given(self, graphmode: Handle) -> None:
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    def test_a_dtype_that_is_asked_for_is_given(self, graphmode: Handle, dtype: str) -> None:
         with supported():
-            made = graphmode.tensor([1, 0], dtype="float16")
-        assert dtype_name(made) == "float16"
-        np.testing.assert_array_equal(graphmode.numpy(made), [1, 0])
-
-    def test_bfloat16_keeps_its_values(self, graphmode: Handle) -> None:
-        with supported():
-            made = graphmode.tensor([1.5, 0.1], dtype="bfloat16")
-        assert dtype_name(made) == "bfloat16"
+            made = graphmode.tensor([1, 0.1], dtype=dtype)
+        assert dtype_name(made) == dtype
         back = graphmode.numpy(made)
-        assert back.dtype.name in ("float32", "bfloat16")
-        np.testing.assert_allclose(back.astype(np.float64), [1.5, 0.1], rtol=1 / 128)
+        assert back.dtype.name in (dtype, "float32")
+        np.testing.assert_allclose(back.astype(np.float64), [1, 0.1], rtol=1 / 128)
 
     @pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0, 3), (2, 3, 4)], ids=str)
     def test_shapes_stay(self, graphmode: Handle, shape: tuple[int, ...]) -> None:
@@ -90,16 +81,12 @@ class ValueContract(Contract):
         value = np.arange(12.0).reshape(3, 4)[::-1, ::2].T
         expect(graphmode, graphmode.tensor(value), value)
 
-    def test_a_tensor_does_not_follow_its_source(self, graphmode: Handle) -> None:
+    def test_tensors_and_arrays_share_no_memory(self, graphmode: Handle) -> None:
         source = np.zeros(64, np.dtype(graphmode.dtype) if graphmode.dtype != "bfloat16" else np.float32)
         made = graphmode.tensor(source)
         source[:] = 7
         expect(graphmode, made, np.zeros(64))
-
-    def test_an_array_of_numpy_can_be_written_to(self, graphmode: Handle) -> None:
-        made = graphmode.tensor(np.zeros(64))
-        back = graphmode.numpy(made)
-        back[:] = 7
+        graphmode.numpy(made)[:] = 7
         expect(graphmode, made, np.zeros(64))
 
     def test_trees_go_in_and_out_whole(self, graphmode: Handle) -> None:
@@ -119,27 +106,16 @@ class ValueContract(Contract):
 
 
 class VariableContract(Contract):
-    def test_a_variable_has_its_values(self, graphmode: Handle) -> None:
+    def test_a_variable_has_the_values_it_was_given_last(self, graphmode: Handle) -> None:
+        source = np.array([3.0, 4.0], np.float32)
         with supported():
-            made = graphmode.variable({"w": np.ones((2, 3)), "n": 3})
-        assert dtype_name(made["w"]) == graphmode.dtype
-        assert mode_of(graphmode).is_tensor(made["w"])
-        expect(graphmode, made, {"w": np.ones((2, 3)), "n": np.int32(3)})
-
-    def test_assign_at_top_level(self, graphmode: Handle) -> None:
-        with supported():
-            variable = graphmode.variable([1.0, 2.0])
-            graphmode.assign(variable, np.array([3.0, 4.0]))
-        assert dtype_name(variable) == graphmode.dtype
-        expect(graphmode, variable, np.array([3.0, 4.0]))
-
-    def test_a_variable_does_not_follow_what_it_was_assigned(self, graphmode: Handle) -> None:
-        source = np.zeros(64, np.float32)
-        with supported():
-            variable = graphmode.variable(source)
-            graphmode.assign(variable, source)
+            made = graphmode.variable({"w": [1.0, 2.0], "n": 3})
+            expect(graphmode, made, {"w": np.array([1.0, 2.0]), "n": np.int32(3)})
+            graphmode.assign(made["w"], source)
         source[:] = 7
-        expect(graphmode, variable, np.zeros(64))
+        assert mode_of(graphmode).is_tensor(made["w"])
+        assert dtype_name(made["w"]) == graphmode.dtype
+        expect(graphmode, made["w"], np.array([3.0, 4.0]))
 
     def test_a_function_reads_the_value_of_now(self, graphmode: Handle) -> None:
         needs_python(graphmode)
@@ -164,7 +140,7 @@ class VariableContract(Contract):
         assert [float(result) for result in results] == [1, 3, 6]
         expect(graphmode, variable, np.float32(6))
 
-    def test_assign_in_a_loop_happens_in_every_trip(self, graphmode: Handle) -> None:
+    def test_assign_in_a_loop_happens_in_every_iteration(self, graphmode: Handle) -> None:
         needs_python(graphmode)
         with supported():
             variable = graphmode.variable(1.0)
@@ -174,21 +150,18 @@ class VariableContract(Contract):
             return total + variable
 
         total = run(graphmode, lambda: graphmode.fori_loop(0, 3, double, graphmode.tensor(0.0)))
-        assert float(total) == 2 + 4 + 8
-        expect(graphmode, variable, np.float32(8))
+        expect(graphmode, (total, variable), (np.float32(2 + 4 + 8), np.float32(8)))
 
     def test_assign_in_a_branch_happens_if_it_is_taken(self, graphmode: Handle) -> None:
         needs_python(graphmode)
-        with supported():
-            variable = graphmode.variable(1.0)
 
         def change(x: Any) -> Any:
             graphmode.assign(variable, variable + x)
             return x
 
         with supported():
+            variable = graphmode.variable(1.0)
             maybe = graphmode.function(lambda x: graphmode.cond(x > 0, change, lambda x: x, x))
-            maybe(graphmode.tensor(-5.0))
-            expect(graphmode, variable, np.float32(1))
-            maybe(graphmode.tensor(5.0))
-        expect(graphmode, variable, np.float32(6))
+            for x, wanted in ((-5.0, 1), (5.0, 6)):
+                maybe(graphmode.tensor(x))
+                expect(graphmode, variable, np.float32(wanted))

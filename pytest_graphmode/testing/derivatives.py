@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
@@ -22,6 +23,35 @@ if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
 
 VECTOR = np.array([1.0, -2.0, 3.0])
+
+
+def _polynomial(g: Handle, x: Any, coefficients: Any) -> Any:
+    total, terms = g.scan(lambda total, c: (total * x + c, total), x * 0, coefficients)
+    return total + g.xp.sum(terms)
+
+
+def _switch(g: Handle, x: Any, index: Any) -> Any:
+    return g.switch(index, [lambda x: x, lambda x: x * 2, lambda x: x * x], x)
+
+
+def _cond(g: Handle, x: Any) -> Any:
+    return g.cond(x > 0, lambda x: x**3, lambda x: -x, x)
+
+
+# A function of a handle and arguments, these, and its gradients by the first of them.
+DIFFERENTIATED: Final[dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]]]] = {
+    "while_loop": (
+        lambda g, x: g.while_loop(lambda y, n: n < 3, lambda y, n: (y * x, n + 1), (x, 0))[0],
+        (2.0,),
+        (np.float32(32),),
+    ),
+    "fori_loop": (lambda g, x: g.fori_loop(0, 3, lambda i, y: y * x, x), (2.0,), (np.float32(32),)),
+    "scan": (_polynomial, (2.0, np.array([1.0, 3.0, 5.0])), (np.float32(8), np.array([7.0, 3.0, 1.0]))),
+    "cond": (_cond, (2.0,), (12.0,)),
+    "cond, the other branch": (_cond, (-2.0,), (-1.0,)),
+    "switch 0": (_switch, (3.0, 0), (1.0,)),
+    "switch 2": (_switch, (3.0, 2), (6.0,)),
+}
 
 
 class GradientContract(Contract):
@@ -101,50 +131,14 @@ class GradientContract(Contract):
         with supported():
             expect(graphmode, graphmode.grad(slope)(VECTOR), 6 * VECTOR, rtol=1e-5)
 
-    def test_gradients_through_while_loop(self, graphmode: Handle) -> None:
+    @pytest.mark.parametrize("program", DIFFERENTIATED)
+    def test_gradients_through_control_flow(self, graphmode: Handle, program: str) -> None:
         needs_gradients(graphmode)
-
-        def power(x: Any) -> Any:
-            return graphmode.while_loop(lambda y, n: n < 3, lambda y, n: (y * x, n + 1), (x, 0))[0]
-
+        fn, args, wanted = DIFFERENTIATED[program]
+        grad = graphmode.grad(lambda *args: fn(graphmode, *args), argnums=tuple(range(len(wanted))))
         with supported():
-            expect(graphmode, graphmode.grad(power)(graphmode.tensor(2.0)), np.float32(32), rtol=1e-5)
-
-    def test_gradients_through_fori_loop(self, graphmode: Handle) -> None:
-        needs_gradients(graphmode)
-
-        def power(x: Any) -> Any:
-            return graphmode.fori_loop(0, 3, lambda i, y: y * x, x)
-
-        with supported():
-            expect(graphmode, graphmode.grad(power)(graphmode.tensor(2.0)), np.float32(32), rtol=1e-5)
-
-    def test_gradients_through_scan(self, graphmode: Handle) -> None:
-        needs_gradients(graphmode)
-
-        def polynomial(x: Any, coefficients: Any) -> Any:
-            total, terms = graphmode.scan(lambda total, c: (total * x + c, total), x * 0, coefficients)
-            return total + graphmode.xp.sum(terms)
-
-        with supported():
-            grads = graphmode.grad(polynomial, argnums=(0, 1))(graphmode.tensor(2.0), np.array([1.0, 3.0, 5.0]))
-        expect(graphmode, grads, (np.float32(8), np.array([7.0, 3.0, 1.0])), rtol=1e-5)
-
-    @pytest.mark.parametrize(("x", "slope"), [(2.0, 12.0), (-2.0, -1.0)])
-    def test_gradients_through_cond(self, graphmode: Handle, x: float, slope: float) -> None:
-        needs_gradients(graphmode)
-        grad = graphmode.grad(lambda x: graphmode.cond(x > 0, lambda x: x**3, lambda x: -x, x))
-        with supported():
-            expect(graphmode, grad(graphmode.tensor(x)), slope, rtol=1e-5)
-
-    @pytest.mark.parametrize("index", [0, 1, 2])
-    def test_gradients_through_switch(self, graphmode: Handle, index: int) -> None:
-        needs_gradients(graphmode)
-        branches = [lambda x: x, lambda x: x * 2, lambda x: x * x]
-        grad = graphmode.grad(lambda x, index: graphmode.switch(index, branches, x))
-        with supported():
-            result = grad(graphmode.tensor(3.0), graphmode.tensor(index))
-        expect(graphmode, result, [1.0, 2.0, 6.0][index], rtol=1e-5)
+            grads = grad(*map(graphmode.tensor, args))
+        expect(graphmode, grads, wanted, rtol=1e-5)
 
     def test_what_is_no_scalar_has_no_gradient(self, graphmode: Handle) -> None:
         needs_gradients(graphmode)
