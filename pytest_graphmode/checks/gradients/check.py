@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from pytest_graphmode.backends import calls
-from pytest_graphmode.checks.gradients import messages
-from pytest_graphmode.checks.gradients.arguments import Arguments
-from pytest_graphmode.checks.gradients.level import Level, LowPrecisionError
-from pytest_graphmode.checks.gradients.messages import Setting
+from pytest_graphmode.checks.gradients import search
+from pytest_graphmode.checks.gradients.differences import (
+    Differences,
+    Estimate,
+    balanced,
+    pair,
+    precision_of,
+    scaled,
+    signed,
+)
+from pytest_graphmode.checks.gradients.leaves import Leaves, Part, Vector
+from pytest_graphmode.checks.gradients.messages import Wording
 from pytest_graphmode.checks.gradients.program import NothingToDifferentiateError, Program
-from pytest_graphmode.checks.gradients.slopes import precision_of
-from pytest_graphmode.checks.gradients.variables import Variables, variables_of
 from pytest_graphmode.errors import PrecisionWarning, UnsupportedCheckError, UnsupportedError
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -25,9 +34,12 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
+_BESIDE: Final = 1e-3
+"""How far a point beside a kink is from it, relative to each element: far beyond a step, and still the same place."""
+
 
 def check_grads(
-    handle: Runtime,
+    runtime: Runtime,
     fn: Callable[..., Any],
     *args: Any,
     variables: Any = None,
@@ -39,12 +51,22 @@ def check_grads(
 ) -> None:
     """What `Handle.check_grads` does, and documents."""
     __tracebackhide__ = True
-    handle.require_function("graphmode.check_grads", fn)
+    runtime.require_function("graphmode.check_grads", fn)
     _require_legal(order, rtol, atol, eps)
-    with watcher.paused(), calls.uncounted(not handle.mode.static):
-        found = variables_of(handle, fn, args, variables)
-        with found.kept():
-            failure, note = _failure(handle, fn, args, found, order, (rtol, atol, eps), float64)
+    with watcher.paused(), calls.uncounted(not runtime.mode.static):
+        leaves = Leaves(runtime, fn, args, variables)
+        wording = Wording(fn, str(runtime.variant), leaves, precision_of("float64", rtol, atol, eps))
+        note = ""
+        with leaves.kept():
+            try:
+                failure = _failure(runtime, wording, order)
+            except _NotInFloat64Error as error:
+                wording = replace(wording, note=str(error))
+                if float64:
+                    failure = AssertionError(wording.not_in_float64())
+                else:
+                    wording = replace(wording, precision=precision_of(runtime.variant.dtype, rtol, atol, eps))
+                    failure, note = _failure(runtime, wording, order), wording.fell_back()
     if failure is not None:
         raise failure
     if note:
@@ -61,89 +83,45 @@ def _require_legal(order: int, rtol: float | None, atol: float | None, eps: floa
         raise ValueError(f"check_grads: eps must be a step between 0 and 1, relative to each argument, not {eps!r}")
 
 
-def _failure(
-    handle: Runtime,
-    fn: Callable[..., Any],
-    args: Sequence[Any],
-    variables: Variables,
-    order: int,
-    wanted: tuple[float | None, float | None, float | None],
-    float64: bool,
-) -> tuple[AssertionError | None, str]:
-    """What is wrong, found in float64 or else in the variant's dtype, and why it was not float64."""
-    setting = Setting(fn, str(handle.variant), precision_of("float64", *wanted), named=variables.named)
-    try:
-        return _Check(handle, setting, args, variables, order).failure(), ""
-    except _NotInFloat64Error as error:
-        reason = str(error)
-    if float64:
-        return AssertionError(messages.not_in_float64(setting, reason)), ""
-    dtype = handle.variant.dtype
-    setting = replace(setting, precision=precision_of(dtype, *wanted), note=reason)
-    return _Check(handle, setting, args, variables, order).failure(), messages.fell_back(setting, reason)
-
-
 class _NotInFloat64Error(Exception):
     """The function can't be checked in float64; the message says why."""
 
 
-class _Check:
-    """One check of a function in one dtype."""
-
-    def __init__(
-        self, handle: Runtime, setting: Setting, args: Sequence[Any], variables: Variables, order: int
-    ) -> None:
-        self._handle = handle
-        self._setting = setting
-        self._args = args
-        self._variables = variables
-        self._order = order
-        self._rng = handle.rng_of_checks
-
-    @property
-    def _last_resort(self) -> bool:
-        """Whether there is no lower dtype to go to."""
-        return self._setting.precision.dtype == self._handle.variant.dtype
-
-    def failure(self) -> AssertionError | None:
-        """What is wrong, None if nothing is; raises `_NotInFloat64Error` where a lower dtype is to be tried."""
-        with ExitStack() as stack:
-            self._enter_dtype(stack)
-            try:
-                return self._run()
-            except UnsupportedError as error:
-                text = self._setting.text(f"the {self._setting.subject} can't be checked", str(error))
-                return UnsupportedCheckError(text)
-            except NothingToDifferentiateError as error:
-                return AssertionError(messages.no_output(self._setting, str(error)))
-            except LowPrecisionError as error:
-                raise _NotInFloat64Error(str(error)) from None
-            except Exception as error:
-                if self._last_resort:
-                    raise
-                raise _NotInFloat64Error(f"in float64 it raised {_summary(error)}") from None
-
-    def _enter_dtype(self, stack: ExitStack) -> None:
+def _failure(runtime: Runtime, wording: Wording, order: int) -> AssertionError | None:
+    """What is wrong, None if nothing is; raises `_NotInFloat64Error` where a lower dtype is to be tried."""
+    last_resort = wording.precision.dtype == runtime.variant.dtype
+    with _dtype(runtime, wording, last_resort):
         try:
-            stack.enter_context(self._handle.using_dtype(self._setting.precision.dtype))
-            if not self._last_resort:
-                stack.enter_context(self._variables.in_dtype(self._setting.precision.dtype))
+            text = wording.no_leaf() or _Check(runtime, wording, order, last_resort).failure()
+            return AssertionError(text) if text else None
         except UnsupportedError as error:
-            if self._last_resort:
+            return UnsupportedCheckError(wording.unsupported(str(error)))
+        except NothingToDifferentiateError as error:
+            return AssertionError(wording.no_output(str(error)))
+        except _NotInFloat64Error:
+            raise
+        except Exception as error:
+            if last_resort:
                 raise
-            raise _NotInFloat64Error(str(error)) from None
+            raise _NotInFloat64Error(f"in float64 it raised {_summary(error)}") from None
 
-    def _run(self) -> AssertionError | None:
-        arguments = Arguments(self._handle, self._setting.fn, self._args, self._variables.by_name)
-        if not arguments.point.size:
-            return AssertionError(messages.no_leaf(self._setting, self._args))
-        program = Program(self._handle, self._setting.fn, arguments, self._order, self._rng)
-        for level in range(self._order):
-            setting = replace(self._setting, level=level) if level else self._setting
-            text = Level(program, arguments, setting, self._rng, self._last_resort).failure()
-            if text is not None:
-                return AssertionError(text)
-        return None
+
+@contextmanager
+def _dtype(runtime: Runtime, wording: Wording, last_resort: bool) -> Iterator[None]:
+    """The runtime and the variables in the dtype of the check; these stay as they are in the variant's own."""
+    entered = False
+    try:
+        with runtime.using_dtype(wording.precision.dtype):
+            if last_resort:
+                yield
+            else:
+                with wording.leaves.in_dtype(wording.precision.dtype):
+                    entered = True
+                    yield
+    except UnsupportedError as error:
+        if entered or last_resort:
+            raise
+        raise _NotInFloat64Error(str(error)) from None
 
 
 def _summary(error: Exception) -> str:
@@ -151,3 +129,101 @@ def _summary(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     text = lines[-1] if lines[0] == "in user code:" else f"{type(error).__name__}: {lines[0]}"
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+class _Check:
+    """One check of a function in one dtype: a gradient of each order, first of the function, then of a slope."""
+
+    def __init__(self, runtime: Runtime, wording: Wording, order: int, last_resort: bool) -> None:
+        self._leaves = wording.leaves
+        self._parts = wording.leaves.parts
+        self._wordings = [replace(wording, level=level) for level in range(order)] if order > 1 else [wording]
+        self._rng = runtime.rng_of_checks
+        self._last_resort = last_resort
+        self._program = Program(runtime, wording.fn, self._leaves, order, self._rng)
+
+    def failure(self) -> str | None:
+        """What is wrong with the first order that is, None if nothing is."""
+        for wording in self._wordings:
+            value, grads = self._program.gradient(wording.level, self._leaves.point)
+            self._require_precision()
+            text = self._obvious(wording, value, grads)
+            text = text or self._compared(wording, self._differences(wording, self._leaves.point, value, grads))
+            if text is not None:
+                return text
+        return None
+
+    def _require_precision(self) -> None:
+        found = self._program.projection.dtypes - {"float64", "complex128"}
+        if found and not self._last_resort:
+            raise _NotInFloat64Error(f"it returns {', '.join(sorted(found))} for float64 arguments")
+
+    def _obvious(self, wording: Wording, value: float, grads: list[Vector | None]) -> str | None:
+        """What can be told without a difference: values that are not finite, gradients of None."""
+        if not math.isfinite(value):
+            return wording.not_finite(value)
+        for part, grad in zip(self._parts, grads, strict=True):
+            if grad is None and part.size and wording.level == 0:
+                text = self._no_path(wording, part, value)
+                if text is not None:
+                    return text
+            if grad is not None and not np.isfinite(grad).all():
+                place = int(np.flatnonzero(~np.isfinite(grad))[0])
+                return wording.gradient_not_finite(part, part.span.start + place, float(grad[place]))
+        return None
+
+    def _no_path(self, wording: Wording, part: Part, value: float) -> str | None:
+        """A gradient of None: the function ignores the argument, or the path from it is cut.
+
+        A model may have weights that it does not use for these arguments; those that the test names it must.
+        """
+        direction = np.zeros_like(self._leaves.point)
+        direction[part.span] = signed(self._rng, part.size)
+        direction = scaled(direction, self._parts, self._leaves.point)
+        first = self._differences(wording, self._leaves.point, value, [None] * len(self._parts)).along(direction)
+        if first.agrees and part.is_variable and self._leaves.name(part) not in self._leaves.named:
+            return None
+        return wording.no_path(part, None if first.agrees else first.numeric)
+
+    def _differences(self, wording: Wording, point: Vector, value: float, grads: list[Vector | None]) -> Differences:
+        """Differences with the gradient of all leaves; where there is no path it is zero."""
+        joined = [np.zeros(p.size) if grad is None else grad for p, grad in zip(self._parts, grads, strict=True)]
+        evaluate = functools.partial(self._program.value, wording.level)
+        return Differences(evaluate, self._leaves.rounded, point, value, np.concatenate(joined), wording.precision)
+
+    def _compared(self, wording: Wording, differences: Differences, *, beside: bool = False) -> str | None:
+        """The comparison along two directions; `beside` a kink that was met before."""
+        directions = pair(self._rng, self._parts, differences)
+        if wording.level + 1 < len(self._wordings) and not beside:
+            along = scaled(signed(self._rng, differences.point.size), self._parts, differences.point)
+            self._program.along(balanced(along, self._parts, differences))
+        for direction, first in [(direction, differences.along(direction)) for direction in directions]:
+            text = None if first.settles else self._mismatch(wording, differences, direction, first, beside=beside)
+            if text is not None:
+                return text
+        return None
+
+    def _mismatch(
+        self, wording: Wording, differences: Differences, direction: Vector, first: Estimate, *, beside: bool
+    ) -> str | None:
+        """What a direction that the first step did not settle turns out to be; None if the gradient is right."""
+        values = [differences.value, *(differences.evaluate(differences.point) for _ in range(3))]
+        if (max(values) - min(values)) / first.step > 0.1 * first.error:
+            return wording.not_deterministic(values)
+        suspect = search.suspect(differences, direction, first, self._leaves.relative_sizes)
+        if suspect is None:
+            return None
+        if suspect.coarse and not self._last_resort:
+            raise _NotInFloat64Error("it computes in less than float64 inside")
+        if suspect.excused and not (beside and suspect.jumps):
+            return None if beside else self._beside(wording)
+        return wording.wrong(search.fault(differences, self._parts, suspect), differences)
+
+    def _beside(self, wording: Wording) -> str | None:
+        """What is wrong at a point beside a kink, which hides errors in other elements."""
+        away = scaled(signed(self._rng, self._leaves.point.size), self._parts, self._leaves.point)
+        point = self._leaves.point + _BESIDE * away * self._leaves.relative_sizes
+        value, grads = self._program.gradient(wording.level, point)
+        if not math.isfinite(value) or not all(grad is None or np.isfinite(grad).all() for grad in grads):
+            return None  # the kink is at the edge of the function's domain
+        return self._compared(wording, self._differences(wording, point, value, grads), beside=True)

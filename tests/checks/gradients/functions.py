@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_graphmode.backends.numpy import NumPy, NumPyEager
-from pytest_graphmode.checks.gradients.slopes import Slopes, precision_of
+from pytest_graphmode.checks.gradients.differences import Differences, precision_of
 from pytest_graphmode.handle import Handle
 from pytest_graphmode.ledger.recorder import Recorder
 from pytest_graphmode.runtime import Runtime
@@ -49,14 +49,14 @@ def failure(g: Handle, fn: Callable[..., Any], *args: Any, **options: Any) -> st
 
 def slopes(
     function: Callable[[np.ndarray], float], point: Any, gradient: Any, *, dtype: str = "float64", **options: Any
-) -> Slopes:
-    """Slopes of a function of a vector; in float32 the vector is rounded first."""
+) -> Differences:
+    """Differences of a function of a vector; in float32 the vector is rounded first."""
     point = np.asarray(point, np.float64)
     precision = precision_of(dtype, options.get("rtol"), options.get("atol"), options.get("eps"))
     rounded = _same if dtype == "float64" else _single
     value = float(function(rounded(point)))
     gradient = np.asarray(gradient, np.float64)
-    return Slopes(lambda vector: float(function(vector)), rounded, point, value, gradient, precision)
+    return Differences(lambda vector: float(function(vector)), rounded, point, value, gradient, precision)
 
 
 def _same(vector: np.ndarray) -> np.ndarray:
