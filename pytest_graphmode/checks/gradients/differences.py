@@ -118,7 +118,7 @@ class Differences:
         self.gradient = gradient
         self.precision = precision
         self._rounded = rounded
-        self._finite = bool(np.isfinite(point).all())
+        self._moving = np.isfinite(point)  # elements that are not finite stay where they are
 
     def along(self, direction: Vector, factor: float = 1.0) -> Estimate:
         """The difference over a step of `factor` times the usual one, divided by the step really taken."""
@@ -126,9 +126,7 @@ class Differences:
         shift = step * direction
         upper, lower = self._rounded(self.point + shift), self._rounded(self.point - shift)
         above, below = self.evaluate(upper), self.evaluate(lower)
-        # Elements that are not finite do not move.
-        moved = upper - lower if self._finite else np.where(np.isfinite(self.point), upper - lower, 0.0)
-        taken = moved / (2 * step)
+        taken = np.subtract(upper, lower, where=self._moving, out=np.zeros_like(upper)) / (2 * step)
         terms = self.gradient * taken
         size = norm(terms)
         left, right = (self.value - below) / step, (above - self.value) / step
@@ -146,7 +144,7 @@ class Differences:
 
         `|x - c|` at c has no value of its own to measure rounding by.
         """
-        if not self._finite or not math.isfinite(slope) or not direction.any():
+        if not self._moving.all() or not math.isfinite(slope) or not direction.any():
             return 0.0
         return 4 * self.precision.eps * norm(self.point[direction != 0]) / norm(direction) * slope
 

@@ -47,7 +47,7 @@ def failure(g: Handle, fn: Callable[..., Any], *args: Any, **options: Any) -> st
     return str(caught.value)
 
 
-def slopes(
+def differences(
     function: Callable[[np.ndarray], float], point: Any, gradient: Any, *, dtype: str = "float64", **options: Any
 ) -> Differences:
     """Differences of a function of a vector; in float32 the vector is rounded first."""

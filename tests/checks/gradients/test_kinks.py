@@ -41,3 +41,16 @@ def test_what_is_no_subgradient_fails(c, seed):
     assert "checked in float64" in text
     text = failure(handle(lambda x: (1.01 * np.sign(x - c),), seed=seed), lambda x: np.abs(x - c).sum(), 1.1 * c)
     assert "checked in float64" in text
+
+
+def test_a_wrong_element_beside_kinks_is_found():
+    x = np.random.default_rng(0).normal(size=500)
+    x[::7] = 0.0
+
+    def gradient(x):
+        found = np.where(x == 0, 0.5, np.sign(x))
+        found[3] *= 1.01
+        return (found,)
+
+    handle(lambda x: (np.where(x == 0, 0.5, np.sign(x)),)).check_grads(lambda x: np.abs(x).sum(), x)
+    assert "is wrong at x[3], in argument 0" in failure(handle(gradient), lambda x: np.abs(x).sum(), x)
