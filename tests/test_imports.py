@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 FRAMEWORKS = ("tensorflow", "torch", "jax", "keras")
-HEAVY = (*FRAMEWORKS, "numpy", "optree", "autoray")
+HEAVY = (*FRAMEWORKS, "numpy", "optree")
 
 # Registered first, so that it runs last: what other exit functions import is seen too.
 RUN = f"""

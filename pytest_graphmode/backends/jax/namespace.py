@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from pytest_graphmode.backends.namespace import Namespace
+from pytest_graphmode.backends.xp.arrays import functions_of
+from pytest_graphmode.backends.xp.linalg import ArrayNamespace
 from pytest_graphmode.backends.xp.promotion import STRONG
 
 
@@ -15,32 +17,18 @@ def _astype(x: Any, name: str) -> Any:
     return x.astype(name)
 
 
-def _diagonal(x: Any, offset: int) -> Any:
-    return jnp.diagonal(x, offset, -2, -1)
-
-
-def _qr(x: Any, mode: str) -> Any:
-    return jnp.linalg.qr(x, mode=mode)
-
-
-def _svdvals(x: Any) -> Any:
-    return jnp.linalg.svd(x, compute_uv=False)
-
-
-class JaxNamespace(Namespace):
+class JaxNamespace(ArrayNamespace):
     """NumPy's functions on JAX arrays; without x64, 64-bit results have 32 bits, as everywhere in JAX."""
 
-    library = "jax"
     tensor_type = jax.Array
     native_dtypes = {name: jnp.dtype(name) for name in (*STRONG, "bfloat16")}  # noqa: RUF012
-    gaps = {  # noqa: RUF012
-        "astype": _astype,
-        "complex": jax.lax.complex,
-        "diagonal": _diagonal,
-        "linalg.qr": _qr,
-        "linalg.svd": jnp.linalg.svd,
-        "linalg.svdvals": _svdvals,
-    }
+    native = functions_of(
+        vars(jnp),
+        {
+            "astype": _astype,
+            "linalg": functions_of(vars(jnp.linalg), {"svdvals": functools.partial(jnp.linalg.svd, compute_uv=False)}),
+        },
+    )
 
     def _foreign(self, value: Any) -> Any:
         return jnp.asarray(value)

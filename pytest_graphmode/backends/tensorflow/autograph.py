@@ -23,9 +23,9 @@ from pytest_graphmode.ledger.watcher import Sink
 
 __tracebackhide__ = True
 
-# Callbacks reach TensorFlow through this package and through the two that it walks trees and dispatches with. None of
-# them has Python control flow on tensors, and rewriting them would cost time and show in tracebacks.
-_NOT_CONVERTED: Final = ("pytest_graphmode", "optree", "autoray")
+# Callbacks reach TensorFlow through this package and the one that it walks trees with. Neither has Python control
+# flow on tensors, and rewriting them would cost time and show in tracebacks.
+_NOT_CONVERTED: Final = ("pytest_graphmode", "optree")
 # "AutoGraph could not transform %s and will run it as-is. ...", with the function as argument (2.16 to 2.21).
 _UNCONVERTED: Final = "AutoGraph could not transform"
 _DECIDED: Final = "AutoGraph could not transform it, so a Python if or loop in it is decided once, by the trace"

@@ -1,1 +1,1 @@
-"""NumPy's functions by theme; `pytest_graphmode.backends.namespace` puts them together for one backend."""
+"""`graphmode.xp`: the Array API standard's functions on a backend's tensors, with NumPy's values, shapes and dtypes."""

@@ -1,195 +1,198 @@
-"""`xp.linalg`: numpy.linalg on native tensors."""
+"""Products, and `xp.linalg`: the standard's linear algebra, with numpy.linalg's names where they differ."""
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any, NamedTuple
+from collections import namedtuple
+from typing import Any
 
 import numpy as np
 
-from pytest_graphmode.backends.xp.arrays import Array
-from pytest_graphmode.backends.xp.products import Products
+from pytest_graphmode.backends.xp.arrays import ALIASES, Array, Axis
+from pytest_graphmode.backends.xp.searching import Searching
 
-Axis = int | tuple[int, ...] | None
-
-
-class SlogdetResult(NamedTuple):
-    """Sign and logarithm of the absolute value of a determinant."""
-
-    sign: Array
-    logabsdet: Array
+SlogdetResult = namedtuple("SlogdetResult", ("sign", "logabsdet"))
+QRResult = namedtuple("QRResult", ("Q", "R"))
+SVDResult = namedtuple("SVDResult", ("U", "S", "Vh"))
+EighResult = namedtuple("EighResult", ("eigenvalues", "eigenvectors"))
 
 
-class QRResult(NamedTuple):
-    """Orthonormal and upper triangular factor."""
+class ArrayNamespace(Searching):
+    """The whole of `graphmode.xp`; a backend's subclass names its functions, tensors and dtypes."""
 
-    Q: Array
-    R: Array
+    def __init__(self, *args: Any) -> None:
+        """Take what `Arrays` takes."""
+        super().__init__(*args)
+        self.linalg = Linalg(self)
+
+    def matmul(self, x1: Array, x2: Array, /) -> Array:
+        """Matrix product over the last two axes, vectors and batches as in NumPy."""
+        return self.native.matmul(*self._promote(x1, x2))
+
+    def tensordot(self, x1: Array, x2: Array, /, axes: Any = 2) -> Array:
+        """Sum over pairs of axes: the last n of `x1` with the first n of `x2`, or the named ones."""
+        x1, x2 = self._promote(x1, x2)
+        if not isinstance(axes, int):
+            axes = [list(self._axes(one, len(x.shape))) for one, x in zip(axes, (x1, x2), strict=True)]
+        return self.native.tensordot(x1, x2, axes)
+
+    def vecdot(self, x1: Array, x2: Array, /, axis: int = -1) -> Array:
+        """Sum over one axis of both, the first argument conjugated."""
+        x1, x2 = self._promote(x1, x2)
+        return self._reduced("sum", self.multiply(self.conj(x1), x2), axis, False)
+
+    def outer(self, x1: Array, x2: Array, /) -> Array:
+        """Every product of two flat tensors."""
+        return self.multiply(self.expand_dims(self._flat(x1, None)[0], 1), self._flat(x2, None)[0])
+
+    def cross(self, x1: Array, x2: Array, /, axis: int = -1) -> Array:
+        """Cross product of vectors of three components along an axis."""
+        return self.native.cross(*self.broadcast_arrays(*self._promote(x1, x2)), axis=axis)
+
+    def diagonal(self, x: Array, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+        """Diagonals of two axes, as the last axis of the result."""
+        return self.native.diagonal(self._array(x), offset, axis1, axis2)
+
+    def trace(self, x: Array, /, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
+        """The sum of a diagonal."""
+        return self.sum(self.diagonal(x, offset, axis1, axis2), -1, dtype)
 
 
-class SVDResult(NamedTuple):
-    """Singular vectors and values: the matrix is U diag(S) Vh."""
-
-    U: Array
-    S: Array
-    Vh: Array
-
-
-class EighResult(NamedTuple):
-    """Rising eigenvalues and their vectors as columns."""
-
-    eigenvalues: Array
-    eigenvectors: Array
+for _alias, _name in ALIASES.items():
+    setattr(ArrayNamespace, _alias, getattr(ArrayNamespace, _name))
 
 
 class Linalg:
     """Linear algebra; integers are computed in float64, as NumPy does."""
 
-    def __init__(self, xp: Products) -> None:
-        self._xp = xp
+    def __init__(self, xp: ArrayNamespace) -> None:
+        self._xp, self._native = xp, xp.native.linalg
+        self.matmul, self.tensordot, self.vecdot = xp.matmul, xp.tensordot, xp.vecdot
+        self.matrix_transpose, self.outer, self.cross = xp.matrix_transpose, xp.outer, xp.cross
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"xp.linalg has no {name!r}: it holds numpy.linalg's functions that every backend has; "
-            f"use graphmode.lib or graphmode.pick for others"
+            f"xp.linalg has no {name!r}: it holds the linear algebra of the Array API standard, also under NumPy's "
+            f"names. Use graphmode.lib for the framework's own functions, or graphmode.pick for one implementation each"
         )
 
-    def inv(self, a: Array) -> Array:
+    def _of(self, name: str, x: Array, *args: Any) -> Any:
+        """A native function of one floating tensor."""
+        return getattr(self._native, name)(*self._xp._floating(x), *args)
+
+    def diagonal(self, x: Array, /, offset: int = 0) -> Array:
+        """Diagonals of the last two axes."""
+        return self._xp.diagonal(x, offset, -2, -1)
+
+    def trace(self, x: Array, /, offset: int = 0, dtype: Any = None) -> Array:
+        """The sums of the diagonals of the last two axes."""
+        return self._xp.trace(x, offset, -2, -1, dtype)
+
+    def inv(self, x: Array, /) -> Array:
         """Inverse matrices."""
-        (a,) = self._xp._floating(a)
-        return self._xp.native.linalg_inv(a)
+        return self._of("inv", x)
 
-    def det(self, a: Array) -> Array:
+    def det(self, x: Array, /) -> Array:
         """Determinants."""
-        (a,) = self._xp._floating(a)
-        return self._xp.native.linalg_det(a)
+        return self._of("det", x)
 
-    def slogdet(self, a: Array) -> SlogdetResult:
+    def slogdet(self, x: Array, /) -> SlogdetResult:
         """Sign and log of the absolute value of the determinants."""
-        (a,) = self._xp._floating(a)
-        return SlogdetResult(*self._xp.native.linalg_slogdet(a))
+        return SlogdetResult(*self._of("slogdet", x))
 
-    def solve(self, a: Array, b: Array) -> Array:
-        """The x of a x = b; only a `b` with one axis is a vector, as in NumPy 2."""
-        xp = self._xp
-        a, b = xp._floating(a, b)
-        if len(b.shape) > 1:
-            return xp.native.linalg_solve(a, b)
-        return xp.squeeze(xp.native.linalg_solve(a, xp.expand_dims(b, -1)), -1)
+    def solve(self, x1: Array, x2: Array, /) -> Array:
+        """The x of x1 x = x2; only an `x2` with one axis is a vector, as in NumPy 2."""
+        x1, x2 = self._xp._floating(x1, x2)
+        if len(x2.shape) > 1:
+            return self._native.solve(x1, x2)
+        return self._native.solve(x1, self._xp.expand_dims(x2, -1))[..., 0]
 
-    def cholesky(self, a: Array) -> Array:
-        """Lower triangular L with L L* = a."""
-        (a,) = self._xp._floating(a)
-        return self._xp.native.linalg_cholesky(a)
+    def cholesky(self, x: Array, /, *, upper: bool = False) -> Array:
+        """Lower triangular L with L L* = x, or upper triangular U with U* U = x."""
+        lower = self._of("cholesky", x)
+        return self._xp.conj(self._xp.matrix_transpose(lower)) if upper else lower
 
-    def qr(self, a: Array, mode: str = "reduced") -> Any:
-        """Orthonormal and triangular factor; mode reduced, complete or r."""
-        (a,) = self._xp._floating(a)
-        result = QRResult(*self._xp.native.linalg_qr(a, "complete" if mode == "complete" else "reduced"))
-        return result.R if mode == "r" else result
+    def qr(self, x: Array, /, mode: str = "reduced") -> QRResult:
+        """Orthonormal and triangular factor; mode reduced or complete."""
+        return QRResult(*self._of("qr", x, mode))
 
-    def svd(self, a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
-        """Singular values in falling order, with their vectors unless `compute_uv` is false."""
-        (a,) = self._xp._floating(a)
-        if not compute_uv:
-            return self._xp.native.linalg_svdvals(a)
-        return SVDResult(*self._xp.native.linalg_svd(a, full_matrices))
+    def svd(self, x: Array, /, full_matrices: bool = True) -> SVDResult:
+        """Singular values in falling order, with their vectors: the matrix is U diag(S) Vh."""
+        return SVDResult(*self._of("svd", x, full_matrices))
 
-    def svdvals(self, x: Array) -> Array:
+    def svdvals(self, x: Array, /) -> Array:
         """Singular values in falling order."""
-        return self.svd(x, compute_uv=False)
+        return self._of("svdvals", x)
 
-    def eigh(self, a: Array) -> EighResult:
-        """Eigenvalues and vectors of symmetric or Hermitian matrices, read from the lower triangle."""
-        (a,) = self._xp._floating(a)
-        return EighResult(*self._xp.native.linalg_eigh(a))
+    def eigh(self, x: Array, /) -> EighResult:
+        """Rising eigenvalues and vectors of symmetric or Hermitian matrices, read from the lower triangle."""
+        return EighResult(*self._of("eigh", x))
 
-    def eigvalsh(self, a: Array) -> Array:
+    def eigvalsh(self, x: Array, /) -> Array:
         """Eigenvalues of symmetric or Hermitian matrices in rising order."""
-        (a,) = self._xp._floating(a)
-        return self._xp.native.linalg_eigvalsh(a)
+        return self._of("eigvalsh", x)
 
-    def pinv(self, a: Array) -> Array:
-        """Pseudo-inverses; singular values below max(m, n) eps times the largest count as zero."""
-        (a,) = self._xp._floating(a)
-        return self._xp.native.linalg_pinv(a)
+    def pinv(self, x: Array, /, rtol: float | None = None) -> Array:
+        """Pseudo-inverses; singular values below `rtol` (max(m, n) eps) times the largest count as zero."""
+        return self._of("pinv", x, *(() if rtol is None else (rtol,)))
 
-    def matrix_power(self, a: Array, n: int) -> Array:
+    def matrix_power(self, x: Array, n: int, /) -> Array:
         """A square matrix multiplied with itself, its inverse for negative n."""
         xp = self._xp
-        a = self.inv(a) if n < 0 else xp._array(a)
+        x = self.inv(x) if n < 0 else xp._array(x)
         if n == 0:
-            places = xp.arange(xp._shape(a)[-1])
-            return xp.where(xp.equal(xp.expand_dims(places, 1), places), xp.ones_like(a), 0)
-        result, exponent = None, abs(n)
-        while exponent:
-            if exponent % 2:
-                result = a if result is None else xp.native.matmul(result, a)
-            exponent //= 2
-            a = xp.native.matmul(a, a) if exponent else a
-        return result
+            places = xp.arange(xp._sizes(x)[-1])
+            return xp.where(xp.equal(xp.expand_dims(places, 1), places), xp.ones_like(x), 0)
+        return functools.reduce(xp.matmul, [x] * abs(n))
 
-    def matrix_rank(self, a: Array) -> Array:
-        """The number of singular values above max(m, n) eps times the largest."""
-        xp = self._xp
-        values = self.svdvals(a)
-        rows, columns = xp._shape(xp._array(a))[-2:]
-        size = xp._cast(xp.maximum(rows, columns), xp._name(values))
-        tolerance = xp.multiply(xp.multiply(size, np.finfo(xp._name(values)).eps), xp.max(values, -1, True))
-        return xp.count_nonzero(xp.greater(values, tolerance), axis=-1)
+    def matrix_rank(self, x: Array, /, *, rtol: float | None = None) -> Array:
+        """The number of singular values above `rtol` (max(m, n) eps) times the largest."""
+        xp, values = self._xp, self.svdvals(x)
+        name = xp._name(values)
+        size = xp._cast(xp.maximum(*xp.shape(x)[-2:]), name)
+        bound = xp.multiply(size, float(np.finfo(name).eps)) if rtol is None else rtol
+        largest = xp.max(values, -1, True)
+        return xp.count_nonzero(xp.greater(values, xp.multiply(bound, largest)), -1)
 
-    def multi_dot(self, arrays: list[Array]) -> Array:
-        """The product of several matrices, from left to right."""
-        result = arrays[0]
-        for matrix in arrays[1:]:
-            result = self._xp.dot(result, matrix)
-        return result
-
-    def matmul(self, x1: Array, x2: Array) -> Array:
-        """`xp.matmul`."""
-        return self._xp.matmul(x1, x2)
-
-    def norm(self, x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Array:
-        """Vector or matrix norm, as in numpy.linalg.norm; by default the root of the sum of squares."""
+    def vector_norm(self, x: Array, /, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Array:
+        """The ord-th root of the sum of |x|^ord over axes, the largest or smallest |x| for infinite ones."""
         xp = self._xp
         (x,) = xp._floating(x)
-        ndim = len(x.shape)
-        if ord is None:
-            return xp.sqrt(xp.sum(xp._squared_magnitude(x), axis, None, keepdims))
-        axes = tuple(range(ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-        axes = tuple(one % ndim for one in axes)
-        if len(axes) == 1:
-            return self._vector_norm(x, ord, axes[0], keepdims)
-        if len(axes) != 2:
-            raise ValueError(f"a norm with ord={ord!r} is of vectors or matrices: give one or two axes, not {axes}")
-        return self._matrix_norm(x, ord, axes, keepdims)
-
-    def _vector_norm(self, x: Array, ord: Any, axis: int, keepdims: bool) -> Array:
-        xp = self._xp
         if ord == 2:
-            return xp.sqrt(xp.sum(xp._squared_magnitude(x), axis, None, keepdims))
-        size = xp.absolute(x)
+            return xp.sqrt(xp.sum(xp._squared(x), axis, None, keepdims))
+        size = xp.abs(x)
         if ord in (math.inf, -math.inf):
             return (xp.max if ord > 0 else xp.min)(size, axis, keepdims)
         if ord == 0:
             return xp.sum(xp._cast(xp.not_equal(size, 0), xp._name(size)), axis, None, keepdims)
-        return xp.power(xp.sum(xp.power(size, ord), axis, None, keepdims), 1.0 / ord)
+        return xp.pow(xp.sum(xp.pow(size, ord), axis, None, keepdims), 1.0 / ord)
 
-    def _matrix_norm(self, x: Array, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Array:
+    def matrix_norm(self, x: Array, /, keepdims: bool = False, ord: Any = "fro") -> Array:
+        """Norms of the matrices in the last two axes."""
         xp = self._xp
+        (x,) = xp._floating(x)
         if ord == "fro":
-            return xp.sqrt(xp.sum(xp._squared_magnitude(x), axes, None, keepdims))
-        x = xp.moveaxis(x, axes, (-2, -1))
-        result = self._last_axes_norm(x, ord)
-        return xp.expand_dims(result, tuple(sorted(axes))) if keepdims else result
-
-    def _last_axes_norm(self, x: Array, ord: Any) -> Array:
-        xp = self._xp
-        if ord == "nuc":
-            return xp.sum(self.svdvals(x), -1)
+            return self.vector_norm(x, (-2, -1), keepdims)
         largest = xp.min if str(ord).startswith("-") else xp.max
-        if ord in (2, -2):
-            return largest(self.svdvals(x), -1)
-        if ord in (1, -1, math.inf, -math.inf):
-            return largest(xp.sum(xp.absolute(x), -2 if abs(ord) == 1 else -1), -1)
-        raise ValueError(f"no matrix norm with ord={ord!r}: use 'fro', 'nuc', 1, 2, inf or their negatives")
+        if ord == "nuc":
+            result = xp.sum(self.svdvals(x), -1)
+        elif ord in (2, -2):
+            result = largest(self.svdvals(x), -1)
+        elif ord in (1, -1, math.inf, -math.inf):
+            result = largest(xp.sum(xp.abs(x), -2 if abs(ord) == 1 else -1), -1)
+        else:
+            raise ValueError(f"no matrix norm with ord={ord!r}: use 'fro', 'nuc', 1, 2, inf or their negatives")
+        return xp.expand_dims(result, (-2, -1)) if keepdims else result
+
+    def norm(self, x: Array, /, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Array:
+        """NumPy's name for both: a norm of vectors along one axis, of matrices along two, by default of all values."""
+        xp = self._xp
+        x = xp._array(x)
+        axes = xp._axes(axis, len(x.shape))
+        if ord is None or len(axes) == 1:
+            return self.vector_norm(x, axes, keepdims, 2 if ord is None else ord)
+        if len(axes) != 2:
+            raise ValueError(f"a norm with ord={ord!r} is of vectors or matrices: give one or two axes, not {axes}")
+        result = self.matrix_norm(xp.moveaxis(x, axes, (-2, -1)), ord=ord)
+        return xp.expand_dims(result, axes) if keepdims else result
