@@ -5,6 +5,7 @@ Called by agreement, by the control-flow checks and by whatever else says that t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,8 +49,8 @@ class Mismatch:
     actual: object
     expected: object
     index: tuple[int, ...] = ()
-    difference: float = float("nan")
-    relative: float = float("nan")
+    difference: float = math.nan
+    relative: float = math.nan
     rtol: float = 0.0
     atol: float = 0.0
     mismatched: int = 0
@@ -64,21 +65,13 @@ class Mismatch:
         both = f"{where}: {actual} {self.actual!s}, {expected} {self.expected!s}"
         if self.kind in _REASONS:
             return f"{both}: {_REASONS[self.kind]}"
-        return f"{both}{self._size()}; {self._allowed()}{self._spread()}"
-
-    def _size(self) -> str:
-        if np.isnan(self.difference):
-            return ""
         relative = "" if np.isnan(self.relative) else f" (relative {self.relative:.3g})"
-        return f": they differ by {self.difference:.6g}{relative}"
-
-    def _allowed(self) -> str:
-        if not self.rtol and not self.atol:
-            return "they must be equal"
-        return f"allowed are rtol {self.rtol:g} and atol {self.atol:g}"
-
-    def _spread(self) -> str:
-        return f"; {self.mismatched} of {self.total} elements differ, this one the most" if self.total > 1 else ""
+        size = "" if np.isnan(self.difference) else f": they differ by {self.difference:.6g}{relative}"
+        allowed = "they must be equal"
+        if self.rtol or self.atol:
+            allowed = f"allowed are rtol {self.rtol:g} and atol {self.atol:g}"
+        spread = f"; {self.mismatched} of {self.total} elements differ, this one the most" if self.total > 1 else ""
+        return f"{both}{size}; {allowed}{spread}"
 
 
 def first_leaf_mismatch(
@@ -197,19 +190,10 @@ def _value_mismatch(
 ) -> Mismatch:
     size = float(abs(b[index]))
     finite = np.isfinite(difference) and np.isfinite(size)
-    return Mismatch(
-        path,
-        "value",
-        a[index],
-        b[index],
-        index,
-        difference if finite else float("nan"),
-        difference / size if finite and size else float("nan"),
-        rtol,
-        atol,
-        int(differ.sum()),
-        differ.size,
-    )
+    absolute = difference if finite else math.nan
+    relative = difference / size if finite and size else math.nan
+    count, total = int(differ.sum()), differ.size
+    return Mismatch(path, "value", a[index], b[index], index, absolute, relative, rtol, atol, count, total)
 
 
 def _spelled(leaf: Any) -> str:

@@ -6,7 +6,7 @@ import datetime
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -32,14 +32,6 @@ _DRAW: Final = "draw them outside and pass them as tensors, or draw with the fra
 _READ: Final = "read the clock outside and pass the time as a tensor"
 _KEEP: Final = "pass it to the function as a tensor, or hold it in a graphmode.variable"
 _NO_CLOCK: Final = "the clock did not move, since time-machine is not installed (pip install pytest-graphmode[clock])"
-
-
-class _Source(NamedTuple):
-    """Python state that may change between calls: what to say of the change, the hint, and ways to make it."""
-
-    change: str
-    hint: str
-    attempts: tuple[Callable[[], object], ...]
 
 
 def check_not_frozen(
@@ -95,15 +87,13 @@ class _Check:
         graph, graph_again = self._graph(), self._graph()
         if again.moved_from(python):
             return self._restless(python, again, graph, graph_again)
-        for source in self._sources():
-            for attempt in source.attempts:
-                attempt()
+        for change, hint, settings in self._sources():
+            for self._seed, self._shift in settings:
                 now = self._python()
                 if now.moved_from(python):
                     if not (graph_now := self._graph()).moved_from(graph):
-                        return self._frozen(source.change, source.hint, (python, now), (graph, graph_now))
+                        return self._frozen(change, hint, (python, now), (graph, graph_now))
                     break
-            self._seed, self._shift = 0, 0.0
         return None
 
     def _restless(self, python: _Run, again: _Run, graph: _Run, graph_again: _Run) -> str | None:
@@ -129,18 +119,14 @@ class _Check:
             f"{hint}"
         )
 
-    def _sources(self) -> Iterator[_Source]:
-        def reseed(seed: int) -> Callable[[], object]:
-            return lambda: setattr(self, "_seed", seed)
-
-        def shift(seconds: float) -> Callable[[], object]:
-            return lambda: setattr(self, "_shift", seconds)
-
-        yield _Source("random and numpy.random were reseeded", _DRAW, tuple(map(reseed, _SEEDS)))
+    def _sources(self) -> Iterator[tuple[str, str, Sequence[tuple[int, float]]]]:
+        """What to say of each change, the hint, and the seeds and clocks to try; `vary` is called in passing."""
+        yield "random and numpy.random were reseeded", _DRAW, [(seed, 0.0) for seed in _SEEDS]
         if self._set_clock is not None:
-            yield _Source("the clock moved", _READ, tuple(map(shift, _SHIFTS)))
+            yield "the clock moved", _READ, [(0, seconds) for seconds in _SHIFTS]
         if self._vary is not None:
-            yield _Source(f"vary ({identity.of(self._vary).name}) was called", _KEEP, (self._vary,))
+            self._vary()
+            yield f"vary ({identity.of(self._vary).name}) was called", _KEEP, [(0, 0.0)]
 
     def _python(self) -> _Run:
         run: _Run
