@@ -148,16 +148,6 @@ def test_plain_python_beside_a_session(graphmode):
     assert "random and numpy.random were reseeded" in message
 
 
-@variants("tf:graph", "tf:eager")
-def test_random_numbers_of_the_framework(graphmode):
-    graphmode.check_not_frozen(lambda x: x * graphmode.lib.random.uniform([]), np.ones(2))
-    if graphmode.mode == "graph":
-        message = failure(
-            graphmode.check_not_frozen, lambda x: x * graphmode.lib.random.uniform([]) * random.random(), np.ones(2)
-        )
-        assert "every call in Python draws from random or numpy.random, and calls of the graph draw nothing" in message
-
-
 @variants("tf:graph", "tf:eager", "torch:eager", "torch:compile", "jax:jit")
 @pytest.mark.graph_rebuilds(0)
 def test_checks_are_not_counted_against_the_test(graphmode):

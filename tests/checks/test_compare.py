@@ -1,6 +1,6 @@
 """What `compare` lets pass and what it finds, on either side of each tolerance."""
 
-from collections import OrderedDict, namedtuple
+from collections import namedtuple
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,13 +83,6 @@ def test_half_precision_loosens_arrays_too():
     assert first_leaf_mismatch(near, one, computed_in=["float32", "bfloat16"]) is None
 
 
-def test_tolerances_are_overridden_each_on_its_own():
-    assert first_mismatch(1.05, 1.0, rtol=0.1) is None
-    assert first_mismatch(0.05, 0.0, rtol=0.1) is not None
-    assert first_mismatch(0.05, 0.0, atol=0.1) is None
-    assert first_mismatch(np.float32(1 + 1e-6), np.float32(1), rtol=0, atol=0) is not None
-
-
 @pytest.mark.parametrize(
     ("actual", "expected"),
     [(np.int64(5), np.int64(6)), (np.uint8(0), np.uint8(255)), (2**62, 2**62 + 1), (True, False)],
@@ -126,12 +119,6 @@ def test_an_infinity_agrees_with_the_same_infinity_alone():
         assert first_mismatch(np.float64(actual), np.float64(expected), rtol=100) is not None
 
 
-def test_empty_arrays_agree_when_their_shapes_do():
-    assert first_mismatch(np.zeros((0, 3)), np.zeros((0, 3))) is None
-    assert found(np.zeros((0, 3)), np.zeros((3, 0))).kind == "shape"
-    assert first_mismatch(np.zeros(0, bool), np.zeros(0, bool)) is None
-
-
 def test_the_worst_element_is_named_with_its_numbers():
     actual = np.ones((2, 3), np.float32)
     expected = actual.copy()
@@ -162,11 +149,6 @@ def test_the_first_leaf_that_differs_is_named_by_its_path():
     assert first_mismatch(expected, {"a": [1.0, (2.0, Point(3.0, 4.0))], "g": Grads(np.ones(2), None)}) is None
     assert found({**expected, "a": [1.0, (2.0, Point(3.0, 5.0))]}, expected, root="r").path == "r['a'][1][1].y"
     assert found({**expected, "g": Grads(np.ones(2) * 2, None)}, expected, root="r").path == "r['g'].w"
-
-
-def test_a_list_agrees_with_a_tuple_and_an_ordered_dict_with_a_dict():
-    assert first_mismatch([1.0, 2.0], (1.0, 2.0)) is None
-    assert first_mismatch(OrderedDict(b=1.0, a=2.0), {"a": 2.0, "b": 1.0}) is None
 
 
 @pytest.mark.parametrize(
