@@ -87,7 +87,7 @@ def _causes(report: BuildReport, earlier: BuildReport) -> list[Cause]:
     compared = [*_made_anew(earlier.identity, report.identity), *changes(earlier, report)]
     found = [cause for cause in compared if (cause.kind, cause.argument) not in known]
     raised = "raised" if earlier.failed else ""
-    return [*report.causes, *found] or [Cause("cache-reset", before=raised)]
+    return [*report.causes, *found] or [Cause("cache-reset", before=raised, type_name=raised)]
 
 
 def _hinted(cause: Cause, report: BuildReport) -> Cause:

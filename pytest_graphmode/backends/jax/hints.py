@@ -26,9 +26,10 @@ HINTS: Final[Mapping[str, str]] = {
     "over it once, outside of the loop, and keep both",
     "another-object": "jax.jit keeps its graphs with the function object: make one object, wrap its method once and "
     "keep both, or allow a build for each object with per_object=True",
-    "cache-reset": "jax.clear_caches(), clear_cache() and a trace that raises leave no graph",
-    "global-state": "jax.jit builds a graph for each configuration: set it once, before the first call",
-    "device": "keep {argument} on one device with jax.device_put",
+    "cache-reset": "leave out jax.clear_caches() and clear_cache(), which drop the graphs there are",
+    "cache-reset-raised": "JAX keeps no graph of a trace that raised: let the function fail before it is traced",
+    "global-state": "jax.jit builds a graph for each configuration and context: set it once, before the first call, or "
+    "enter it around every call",
 }
 
 CONSTRUCT_HINTS: Final[Mapping[str, str]] = {

@@ -234,9 +234,26 @@ def _repeats_for_variables(options: Any) -> bool:
 def _conditions(eager_context: Any) -> tuple[Condition, ...]:
     """What else TensorFlow looks traces up by, as text."""
     return tuple(
-        Condition("device" if name == "device_functions" else "global-state", _STATE.get(name, name), str(value))
+        Condition("device" if name == "device_functions" else "global-state", _STATE.get(name, name), _state(value))
         for name, value in eager_context._asdict().items()
     )
+
+
+def _state(value: Any) -> str:
+    """What a trace was looked up by without its address: `CPU:1`, `tf.Graph 2`."""
+    if isinstance(value, tf.Graph):
+        return f"tf.Graph {identity.token(value)}"
+    if isinstance(value, tuple):
+        return ", ".join(map(_device, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _device(function: Any) -> str:
+    """The device that a function of tf.device chooses, which reads `<...> (spec: /job:localhost/.../device:CPU:1)`
+    (TensorFlow 2.16 to 2.21); the name of a function of the user's, or of what is colocated with.
+    """
+    specification = str(function).rpartition("device:")[2].rstrip(")")
+    return specification if "device:" in str(function) else getattr(function, "__name__", type(function).__name__)
 
 
 _STATE: Final[Mapping[str, str]] = {
