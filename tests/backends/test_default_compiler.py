@@ -80,16 +80,6 @@ def test_variants_of_torch_compile_take_it_unless_a_function_names_another(proje
     assert "COUNTING" not in result.stdout.str()
 
 
-def test_the_ini_file_names_one_too(project: pytest.Pytester) -> None:
-    project.makeini("[pytest]\ngraph_compiler = counting\n")
-    project.makepyfile(PLAIN.format(compiled="torch.compile(lambda x: x * 2)"))
-    result = project.runpytest_inprocess("-s")
-    assert "COUNTING" in result.stdout.str()
-    result = project.runpytest_inprocess("-s", "--graph-compiler=eager")
-    result.assert_outcomes(passed=1)
-    assert "COUNTING" not in result.stdout.str()
-
-
 def test_it_ends_with_the_run(project: pytest.Pytester) -> None:
     before = torch.compile.__kwdefaults__["backend"], current_default()
     project.makepyfile(PLAIN.format(compiled="torch.compile(lambda x: x * 2)"))
@@ -169,6 +159,7 @@ def fresh(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_for_it(fresh: pytest.Pytester) -> None:
     fresh.makepyfile(LATE.replace("    torch.compile", "    import conftest; conftest.register(); torch.compile"))
     result = fresh.runpytest_subprocess("--graph-compiler=counting", "-s")
@@ -176,6 +167,7 @@ def test_nothing_is_imported_for_it(fresh: pytest.Pytester) -> None:
     assert "COUNTING" in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_an_unknown_name_ends_the_run_at_its_first_use(fresh: pytest.Pytester) -> None:
     fresh.makepyfile(LATE)
     result = fresh.runpytest_subprocess("--graph-compiler=counted", "-v")
@@ -185,6 +177,7 @@ def test_an_unknown_name_ends_the_run_at_its_first_use(fresh: pytest.Pytester) -
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
+@pytest.mark.slow
 def test_an_unknown_name_ends_the_workers_of_xdist(fresh: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     fresh.makepyfile(LATE)

@@ -40,6 +40,7 @@ def test_options_go_to_torch_compile(graphmode, options):
     assert graphmode.ledger.builds == {True: 1, False: 3}.get(options.get("dynamic"), 2)
 
 
+@pytest.mark.slow
 def test_the_compiler_can_be_inductor(graphmode):
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         pytest.skip("inductor needs a C++ compiler")
@@ -207,6 +208,7 @@ def test_every_variant_starts_without_graphs(pytester):
     pytester.runpytest_inprocess("--graph-backends=torch:compile").assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_an_eager_variant_does_not_import_dynamo(pytester):
     pytester.makepyfile(
         """

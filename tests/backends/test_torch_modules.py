@@ -186,6 +186,7 @@ def test_watching_compiles_nothing_again_where_code_names_the_call_of_modules(to
     assert _frames(dynamo) == {"total": 2, "ok": 2}
 
 
+@pytest.mark.slow
 def test_dynamo_imported_while_somebody_watches_knows_torchs_own_call(pytester):
     pytester.makepyfile(
         """

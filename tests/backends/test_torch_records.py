@@ -67,6 +67,7 @@ def _weights(torch, *shapes):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.slow
 def test_an_optimizer_whose_lr_is_set_by_hand(torch, compiled, agreed, name):
     optimizer = getattr(torch.optim, name)(_weights(torch, (3, 2)), lr=0.1)
     step = compiled(optimizer.step)
@@ -84,6 +85,7 @@ def test_an_optimizer_whose_lr_is_set_by_hand(torch, compiled, agreed, name):
 
 
 @pytest.mark.parametrize("name", ["LBFGS", "Muon", "SparseAdam"])
+@pytest.mark.slow
 def test_an_optimizer_with_a_need_of_its_own(torch, compiled, agreed, name):
     if not hasattr(torch.optim, name):
         pytest.skip(f"this torch has no {name}")

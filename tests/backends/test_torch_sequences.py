@@ -44,6 +44,7 @@ def _call(torch, f, choice):
 
 
 @pytest.mark.parametrize("seed", range(20))
+@pytest.mark.slow
 def test_the_ledger_agrees_with_dynamos_own_counters(torch, compiled, seed):
     """On what both can count: graphs of functions that are within the recompile limit."""
     choice = random.Random(seed)

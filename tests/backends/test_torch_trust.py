@@ -203,6 +203,7 @@ CONFIGURED = """
 """
 
 
+@pytest.mark.slow
 def test_a_test_that_asserts_starts_from_the_configuration_of_the_run(torch, pytester):
     if not hasattr(torch._dynamo.config, "recompile_limit"):
         pytest.skip("torch 2.4 has another name for it")
@@ -210,6 +211,7 @@ def test_a_test_that_asserts_starts_from_the_configuration_of_the_run(torch, pyt
     pytester.runpytest_subprocess().assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_torchs_structured_log_stays_out_of_what_pytest_shows(pytester):
     pytester.makepyfile(
         """

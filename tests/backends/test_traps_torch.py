@@ -98,6 +98,7 @@ def test_explain_deletes_graphs_and_not_the_ledger(torch, compiled):
     assert [cause.kind for cause in ledger.events[-1].causes] == ["cache-reset"]
 
 
+@pytest.mark.slow
 def test_metrics_forget_all_but_the_last_64(torch, compiled):
     metrics = torch._dynamo.utils.get_compilation_metrics
     with watch() as ledger:
@@ -156,6 +157,7 @@ def test_switched_off_compilation_fails_as_vacuous(torch, pytester, switch):
         result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*TORCHDYNAMO_DISABLE*"])
 
 
+@pytest.mark.slow
 def test_the_environment_switches_compilation_off_too(pytester, monkeypatch):
     pytester.makepyfile(DISABLED.format(switch="pass"))
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")

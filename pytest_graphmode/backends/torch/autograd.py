@@ -1,12 +1,13 @@
-"""Reverse-mode gradients on torch: leaves and parameters come out as they went in, and no graph is left behind.
+"""Reverse-mode gradients on torch, which leave leaves, parameters and no graph behind, and the shape of such graphs.
 
-Called by the modes of torch as their `value_and_grad`.
+Called by the modes of torch and by the source of eager modules.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -111,3 +112,28 @@ def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> Sequ
         return [None] * len(wanted)
     found: Sequence[Any] = torch.autograd.grad(value, wanted, create_graph=create_graph, allow_unused=True)
     return found
+
+
+def fingerprint(outputs: Iterable[Any]) -> str | None:
+    """The shape of a recorded graph as a short text, for `watch(structures=True)`.
+
+    Equal for graphs of the same nodes with the same edges, shared leaves included; None if nothing was recorded.
+
+    The nodes are numbered in the order a depth-first walk from the outputs meets them. The graph is not kept alive.
+    """
+    roots = [leaf.grad_fn for leaf in outputs if isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None]
+    if not roots:
+        return None
+    numbers: dict[Any, int] = {}
+    lines = []
+    waiting = roots[::-1]
+    while waiting:
+        node = waiting.pop()
+        if node not in numbers:
+            numbers[node] = len(numbers)
+            waiting += [child for child, _ in reversed(node.next_functions) if child is not None]
+    for node in numbers:
+        edges = ",".join(f"{numbers[child]}.{index}" if child else "-" for child, index in node.next_functions)
+        lines.append(f"{node.name()}({edges})")
+    ends = ",".join(str(numbers[root]) for root in roots)
+    return hashlib.sha1(f"{ends}:{';'.join(lines)}".encode(), usedforsecurity=False).hexdigest()[:16]

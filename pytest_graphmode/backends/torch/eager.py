@@ -13,7 +13,7 @@ from torch._subclasses import FakeTensorMode
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.torch import autograd, parameters, topology
+from pytest_graphmode.backends.torch import autograd, parameters
 
 
 def native_device(device: str) -> torch.device:
@@ -74,7 +74,7 @@ class TorchMode(PythonMode):
     recorded_nodes = staticmethod(torch.autograd._get_sequence_nr)
 
     def fingerprint(self, outputs: Any) -> str | None:
-        return topology.fingerprint(trees.leaves(outputs))
+        return autograd.fingerprint(trees.leaves(outputs))
 
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]

@@ -19,7 +19,7 @@ from torch import nn
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.calls import FRAMEWORK, here
-from pytest_graphmode.backends.torch import topology
+from pytest_graphmode.backends.torch import autograd
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.identity import Identity
 from pytest_graphmode.ledger.watcher import Sink
@@ -79,7 +79,7 @@ class ModuleSource:
             known = self._identities.get(module)
             if known is None:
                 known = self._identities[module] = identity.of(module.forward, owner=module)
-            self._sink.eager_call("torch", "eager", known, nodes, lambda: topology.fingerprint(trees.leaves(result)))
+            self._sink.eager_call("torch", "eager", known, nodes, lambda: autograd.fingerprint(trees.leaves(result)))
 
 
 def _compiled(module: nn.Module) -> bool:

@@ -19,19 +19,21 @@ from pytest_graphmode.ledger.identity import is_library
 from pytest_graphmode.ledger.ledger import Cause, GraphBreak
 from pytest_graphmode.ledger.places import place
 
+# "Dynamo recompile limit exceeded" (2.13, 2.15), "cache_size_limit reached" (2.4)
 _LIMIT: Final = re.compile(r"recompile.limit|cache_size_limit", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
+# Reasons in 2.13 and 2.15, after a first line that names the kind of break; those of 2.4 are one line:
+#     Failed to trace builtin operator
+#       Explanation: Dynamo does not know how to trace builtin operator `print` with argument types [] (...)
+#       Hint: Avoid calling builtin `print` with argument types []. Consider using an equivalent alternative ...
 _PART: Final = re.compile(r"^\s*(Explanation|Hint): *(.*)$", re.MULTILINE)
 
 # What the shortest of Dynamo's reasons mean.
-_PLAIN: Final = (
-    ("generic_jump", "a branch depends on the value of a tensor: use torch.cond, or graphmode.cond"),
-    (
-        "Tensor.item",
-        "Tensor.item() reads a value: keep it a tensor, or set torch._dynamo.config.capture_scalar_outputs",
-    ),
-    ("builtin: print", "print() can't be traced: leave it out, or print outside of the function"),
-)
+_PLAIN: Final = {
+    "generic_jump": "a branch depends on the value of a tensor: use torch.cond, or graphmode.cond",
+    "Tensor.item": "Tensor.item() reads a value: keep it a tensor, or set torch._dynamo.config.capture_scalar_outputs",
+    "builtin: print": "print() can't be traced: leave it out, or print outside of the function",
+}
 
 
 class Trail:
@@ -94,7 +96,7 @@ def _graph_break(stack: Iterable[FrameSummary], reason: str) -> GraphBreak:
 
 def sentence(reason: str) -> str:
     """Dynamo's reason, of several paragraphs, in one line: what it can't do, and the first of its hints."""
-    for mark, plain in _PLAIN:
+    for mark, plain in _PLAIN.items():
         if reason.startswith(mark):
             return plain
     parts = dict(reversed(_PART.findall(reason)))

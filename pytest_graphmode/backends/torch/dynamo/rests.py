@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from torch._dynamo.resume_execution import ContinueExecutionCache
 
+# torch_dynamo_resume_in_forward_at_42 with the parameters ___stack0, ___stack1 and the function's own (2.4 to 2.15)
 _RESUMED: Final = re.compile(r"torch_dynamo_resume_in_(?P<name>.+)_at_(?P<line>\d+)$")
 _STACK: Final = re.compile(r"___stack(\d+)$")
 _LONGEST: Final = 60
