@@ -217,14 +217,6 @@ def test_objects_that_are_not_equal():
     )
 
 
-def test_a_number_instead_of_a_tensor_is_another_structure():
-    step = tf.function(lambda x: x)
-    with watch() as ledger:
-        step(ones())
-        step(1.0)
-    assert str(ledger.events[1].cause).startswith("x changed structure float32[] -> Python float 1.0: pass x with")
-
-
 def test_variables_created_by_the_first_call_are_no_rebuild():
     made = []
 
@@ -409,12 +401,6 @@ def test_a_function_that_autograph_gives_up_is_a_fallback():
     assert fallback.location.startswith("no_such_file.py:1")
     assert "AutoGraph could not transform it, so a Python if or loop in it is decided once" in fallback.reason
     assert "fell back to eager execution: AutoGraph could not transform it" in ledger.explain()
-
-
-def test_a_function_without_control_flow_needs_no_autograph():
-    with watch() as ledger:
-        tf.function(lambda x: x + 1.0)(ones(2)), tf.function(lambda x: x + 2.0)(ones(2))
-    assert ledger.fallbacks == 0
 
 
 def test_each_test_sees_its_own_fallbacks(pytester):
