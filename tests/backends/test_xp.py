@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,8 +28,11 @@ BIG = 2**40
 class Framework:
     """Runs functions of a dict of a framework's tensors; subclasses know the framework."""
 
+    module: str
+
     def namespace(self, dtype: str) -> Any:
-        raise NotImplementedError
+        module = importlib.import_module(f"pytest_graphmode.backends.{self.module}")
+        return getattr(module, f"{type(self).__name__}Namespace")(self.place, lambda: dtype)
 
     def place(self, array: np.ndarray, name: str) -> Any:
         raise NotImplementedError
@@ -44,23 +48,17 @@ class Framework:
 
 
 class Numpy(Framework):
-    def namespace(self, dtype: str) -> Any:
-        from pytest_graphmode.backends.numpy_namespace import NumpyNamespace
-
-        return NumpyNamespace(self.place, lambda: dtype)
+    module = "numpy_namespace"
 
     def place(self, array: np.ndarray, name: str) -> Any:
         return np.asarray(array).astype(name)
 
 
 class TensorFlow(Framework):
+    module = "tensorflow.namespace"
+
     def __init__(self) -> None:
         self.tf = pytest.importorskip("tensorflow")
-
-    def namespace(self, dtype: str) -> Any:
-        from pytest_graphmode.backends.tensorflow.namespace import TensorFlowNamespace
-
-        return TensorFlowNamespace(self.place, lambda: dtype)
 
     def place(self, array: np.ndarray, name: str) -> Any:
         return self.tf.constant(np.asarray(array).astype(name))
@@ -76,13 +74,10 @@ class TensorFlow(Framework):
 
 
 class Torch(Framework):
+    module = "torch.namespace"
+
     def __init__(self) -> None:
         self.torch = pytest.importorskip("torch")
-
-    def namespace(self, dtype: str) -> Any:
-        from pytest_graphmode.backends.torch.namespace import TorchNamespace
-
-        return TorchNamespace(self.place, lambda: dtype)
 
     def place(self, array: np.ndarray, name: str) -> Any:
         return self.torch.tensor(array, dtype=getattr(self.torch, name))
@@ -97,13 +92,10 @@ class Torch(Framework):
 
 
 class Jax(Framework):
+    module = "jax.namespace"
+
     def __init__(self) -> None:
         self.jax = pytest.importorskip("jax")
-
-    def namespace(self, dtype: str) -> Any:
-        from pytest_graphmode.backends.jax.namespace import JaxNamespace
-
-        return JaxNamespace(self.place, lambda: dtype)
 
     def place(self, array: np.ndarray, name: str) -> Any:
         return self.jax.numpy.asarray(np.asarray(array).astype(name))

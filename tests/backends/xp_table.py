@@ -146,8 +146,20 @@ def _rows(texts: list[str], smooth: bool) -> list[Row]:
     for text in texts:
         names = tuple(sorted(set(re.findall(r"\b[A-Z]\b", text))))
         source = text if text.startswith("[") else f"xp.{text}"
-        rows.append(Row(text, eval(f"lambda xp, {', '.join(names)}: {source}"), names, smooth))
+        row = Row(text, eval(f"lambda xp, {', '.join(names)}: {source}"), names, smooth)
+        rows += [row] if _is_numpys(row) else []
     return rows
+
+
+def _is_numpys(row: Row) -> bool:
+    """Whether this NumPy has the name and says the same; from 2.1 on it has all of the standard's."""
+    if tuple(map(int, np.__version__.split(".")[:2])) >= (2, 1):
+        return True
+    try:
+        row.call(np, **{name: ARGUMENTS[name] for name in row.names})
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return row.text not in ("sign(C)", "linspace(W[0], W[1], 5, endpoint=False)")
 
 
 EVERYWHERE = [*_rows(SMOOTH, True), *_rows(PLAIN, False)]
