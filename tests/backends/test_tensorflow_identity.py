@@ -231,9 +231,7 @@ def test_what_raises_while_it_is_described_never_reaches_the_call():
 
 PRIVATE = [
     "tensorflow.python.eager.polymorphic_function.tracing_compilation:_create_concrete_function",
-    "tensorflow.python.eager.polymorphic_function.tracing_compilation:_maybe_define_function",
     "tensorflow.core.function.polymorphism.function_cache:FunctionCache.generalize",
-    "tensorflow.core.function.polymorphism.function_cache:FunctionCache.clear",
     "tensorflow.python.eager.polymorphic_function.polymorphic_function:Function._call",
     "tensorflow.python.eager.polymorphic_function.polymorphic_function:class_method_to_instance_method",
     "tensorflow.python.eager.polymorphic_function.concrete_function:ConcreteFunction._call_impl",

@@ -81,12 +81,12 @@ def test_a_function_that_was_built_before_is_no_vacuous_test(pytester):
         step = tf.function(lambda x: x + 1.0)
         step(tf.ones(3))
 
-        @pytest.mark.graph_budget(rebuilds=0, fresh=False)
+        @pytest.mark.graph_rebuilds(0)
         def test_called(graph_ledger):
             step(tf.ones(3))
             assert (graph_ledger.builds, graph_ledger.calls) == (0, 1)
 
-        @pytest.mark.graph_budget(rebuilds=0, fresh=False)
+        @pytest.mark.graph_rebuilds(0)
         def test_not_called():
             pass
         """

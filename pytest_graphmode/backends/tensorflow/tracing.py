@@ -19,7 +19,6 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.patching import existing, patched
 from pytest_graphmode.backends.tensorflow import autograph, graph_nodes, trace_types, traced_function
-from pytest_graphmode.backends.tensorflow.cold_starts import ColdStarts
 from pytest_graphmode.backends.tensorflow.hints import hints
 from pytest_graphmode.backends.tensorflow.internals import (
     SUPPORTED,
@@ -54,19 +53,15 @@ class TracingSource:
         self._thread = _Thread()
         self._methods = traced_function.Methods()
         self._counts = PublicCounts()
-        self._cold_starts = ColdStarts()
         self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
-        # What `graph_nodes.py` follows calls by, and what `cold_starts.py` calls.
+        # What `graph_nodes.py` follows calls by.
         existing(SUPPORTED, tf.__internal__.FuncGraph, "_get_function", ("self", "name"))
-        existing(SUPPORTED, FunctionCache, "clear", ("self",))
-        self._cold_starts.end()
         traced = ("function_type", "type_context", "func_graph", "tracing_options")
         return patched(
             SUPPORTED,
             (tracing_compilation, "_create_concrete_function", lambda trace: self._tracing(trace, sink), traced),
-            (tracing_compilation, "_maybe_define_function", self._finding, ("args", "kwargs", "tracing_options")),
             (FunctionCache, "generalize", self._generalizing, ("self", "context", "function_type")),
             (Function, "_call", lambda call: self._calling(call, sink), ("self", "args", "kwds")),
             (ConcreteFunction, "_call_impl", lambda call: _calling_concrete(call, sink), ("self",)),
@@ -75,9 +70,8 @@ class TracingSource:
         )
 
     def reset(self) -> None:
-        """Make AutoGraph say again which functions it can't transform, and every function lose its graphs."""
+        """Make AutoGraph say again which functions it can't transform; what was traced stays."""
         autograph.forget()
-        self._cold_starts.begin()
 
     def probe(self) -> None:
         """Build one graph; not by a call, which builds none under run_functions_eagerly."""
@@ -88,9 +82,6 @@ class TracingSource:
 
     def audit(self, start: object) -> str | None:
         return self._counts.difference(start)
-
-    def _finding(self, find: Callable[..., Any]) -> Callable[..., Any]:
-        return self._cold_starts.emptying(find, self._counts.emptied)
 
     def _generalizing(self, generalize: Callable[..., Any]) -> Callable[..., Any]:
         """With reduce_retracing the trace is of a generalized type; this call is the last to see the actual one."""
@@ -312,11 +303,6 @@ class PublicCounts:
             self._seen.setdefault(captures, Counter())["builds"] += 1
             if apart:
                 self._apart.setdefault(captures, set()).add(len(cache))
-
-    def emptied(self, captures: Any, graphs: int) -> None:
-        """A function is about to lose all graphs that it has."""
-        self._seen.setdefault(captures, Counter())["builds"] -= graphs
-        self._apart.pop(captures, None)
 
     def held(self, options: Any) -> list[tuple[Any, Any]]:
         """The context and type of each graph that a function has, but for those of the plugin's own checks."""
