@@ -244,7 +244,7 @@ def test_a_call_under_a_device_function_is_a_device():
         with tf.compat.v1.device(lambda operation: "/cpu:0"):
             step(ones(3))
     assert causes(ledger) == [("device", "the call")]
-    assert "the call changed device () -> " in ledger.explain()
+    assert "the call changed device none -> " in ledger.explain()
 
 
 def test_a_trace_after_one_that_raised_says_so():
