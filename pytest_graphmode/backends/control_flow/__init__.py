@@ -1,4 +1,4 @@
-"""Loops and branches of every backend: the verbs of the handle, and the checks of what graphs made of them."""
+"""Loops and branches of every backend: the control-flow operators of the handle."""
 
 from pytest_graphmode.backends.control_flow.operators import Operators
 

@@ -24,11 +24,11 @@ _NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
 
 
 @dataclass(frozen=True)
-class Carried:
-    """The variables that one loop carries; `verb` and `callback` are for messages: `while_loop`, `body`."""
+class LoopCarry:
+    """The variables that one loop carries; `operator` and `callback` are for messages: `while_loop`, `body`."""
 
     mode: Mode
-    verb: str
+    operator: str
     callback: str
     layout: Layout
     kinds: tuple[Kind, ...]
@@ -47,11 +47,13 @@ class Carried:
         leaves, spec = trees.flatten(result)
         if spec != self.layout.spec:
             raise ValueError(self._structure_changed(result))
-        found = zip(self.layout.paths, self.layout.present, leaves, strict=True)
-        kinds = iter(self.kinds)
-        return tuple(
-            [self._leaf(path, leaf, next(kinds)) for path, there, leaf in found if self._there(path, there, leaf)]
-        )
+        for path, there, leaf in zip(self.layout.paths, self.layout.present, leaves, strict=True):
+            if there != (leaf is not None):
+                change = "a tensor -> None" if there else f"None -> {type(leaf).__name__}"
+                where = f"{self.operator}: {path} changed in {self.callback}"
+                raise ValueError(f"{where}, {change}: return a value for it every time")
+        values = [leaf for leaf in leaves if leaf is not None]
+        return tuple([self._leaf(*of) for of in zip(self.layout.tensor_paths, values, self.kinds, strict=True)])
 
     def _unchanged(self, result: Any) -> tuple[Any, ...] | None:
         """The tensors of the usual result, which has the types, dtypes and shapes that the loop began with."""
@@ -66,31 +68,25 @@ class Carried:
                 return None
         return tuple(tensors)
 
-    def _there(self, path: str, expected: bool, leaf: Any) -> bool:
-        if expected == (leaf is not None):
-            return expected
-        change = "a tensor -> None" if expected else f"None -> {type(leaf).__name__}"
-        raise ValueError(f"{self.verb}: {path} changed in {self.callback}, {change}: return a value for it every time")
-
     def _leaf(self, path: str, leaf: Any, kind: Kind) -> Any:
         if isinstance(leaf, _NUMBERS) and _lossless(leaf, kind.dtype):
             leaf = self.mode.tensor(np.asarray(leaf), kind.dtype)
         if not self.mode.is_tensor(leaf):
             raise TypeError(self._no_tensor(path, leaf, kind))
-        same_kind(self.verb, self.callback, path, kind, Kind.of(leaf))
+        same_kind(self.operator, self.callback, path, kind, Kind.of(leaf))
         return leaf
 
     def _no_tensor(self, path: str, leaf: Any, kind: Kind) -> str:
         what = f"{kind.dtype} -> the Python {type(leaf).__name__} {leaf!r}"
         if isinstance(leaf, _NUMBERS):
             return (
-                f"{self.verb}: {path} changed dtype in {self.callback}, {what}: "
+                f"{self.operator}: {path} changed dtype in {self.callback}, {what}: "
                 f"start with a value of that kind, or round it to {kind.dtype}"
             )
-        return f"{self.verb}: {path} changed in {self.callback}, {what}: return tensors, numbers or NumPy arrays"
+        return f"{self.operator}: {path} changed in {self.callback}, {what}: return tensors, numbers or NumPy arrays"
 
     def _structure_changed(self, result: Any) -> str:
-        head = f"{self.verb}: {self.callback} changed the structure of {self.layout.root}"
+        head = f"{self.operator}: {self.callback} changed the structure of {self.layout.root}"
         if result is None:
             return f"{head}: it returned None; return the new value of every loop variable"
         there = [path for path, _ in trees.paths(result, self.layout.root)]
@@ -106,54 +102,54 @@ class Carried:
         )
 
 
-def carried(mode: Mode, verb: str, callback: str, layout: Layout, tensors: Sequence[Any]) -> Carried:
+def loop_carry(mode: Mode, operator: str, callback: str, layout: Layout, tensors: Sequence[Any]) -> LoopCarry:
     native = tuple([(type(tensor), tensor.dtype, tensor.shape) for tensor in tensors])
-    return Carried(mode, verb, callback, layout, tuple([Kind.of(tensor) for tensor in tensors]), native)
+    return LoopCarry(mode, operator, callback, layout, tuple([Kind.of(tensor) for tensor in tensors]), native)
 
 
-def same_kind(verb: str, callback: str, path: str, before: Kind, after: Kind) -> None:
+def same_kind(operator: str, callback: str, path: str, before: Kind, after: Kind) -> None:
     """Raise unless a value kept its dtype and shape."""
     if after.dtype != before.dtype:
         raise TypeError(
-            f"{verb}: {path} changed dtype in {callback}, {before.dtype} -> {after.dtype}: cast it back with "
+            f"{operator}: {path} changed dtype in {callback}, {before.dtype} -> {after.dtype}: cast it back with "
             f"graphmode.xp.astype(value, '{before.dtype}'), or start with {after.dtype}"
         )
     if not before.fits(after):
         raise ValueError(
-            f"{verb}: {path} changed shape in {callback}, {before.dimensions} -> {after.dimensions}: a loop variable "
-            "keeps its shape; start with the final shape and fill it in, or collect values with scan"
+            f"{operator}: {path} changed shape in {callback}, {before.dimensions} -> {after.dimensions}: a loop "
+            "variable keeps its shape; start with the final shape and fill it in, or collect values with scan"
         )
 
 
-def same_results(verb: str, name: str, first: Any, other_name: str, other: Any) -> None:
+def same_results(operator: str, name: str, first: Any, other_name: str, other: Any) -> None:
     """Raise unless two branches returned trees of one structure whose tensors have the same dtypes."""
     (layout, tensors), (other_layout, others) = pack(first, "result"), pack(other, "result")
     if (layout.spec, layout.present) != (other_layout.spec, other_layout.present):
         raise ValueError(
-            f"{verb}: {name} and {other_name} return different structures, {_shape_of(first)} and {_shape_of(other)}: "
-            "every branch returns the same tree of tensors"
+            f"{operator}: {name} and {other_name} return different structures, {_shape_of(first)} and "
+            f"{_shape_of(other)}: every branch returns the same tree of tensors"
         )
     for path, mine, theirs in zip(layout.tensor_paths, tensors, others, strict=True):
         kinds = Kind.of(mine), Kind.of(theirs)
         if kinds[0].dtype != kinds[1].dtype:
             raise TypeError(
-                f"{verb}: {name} and {other_name} return different dtypes at {path}, {kinds[0].dtype} and "
+                f"{operator}: {name} and {other_name} return different dtypes at {path}, {kinds[0].dtype} and "
                 f"{kinds[1].dtype}: cast one of them, graphmode.xp.astype(value, '{kinds[0].dtype}')"
             )
 
 
-def same_steps(verb: str, callback: str, steps: Sequence[Any]) -> None:
+def same_steps(operator: str, callback: str, steps: Sequence[Any]) -> None:
     """Raise unless every step of a scan returned the same kind of tree."""
     layout, first = pack(steps[0], "y")
     for step in steps[1:]:
         other, tensors = pack(step, "y")
         if (other.spec, other.present) != (layout.spec, layout.present):
             raise ValueError(
-                f"{verb}: y changed its structure in {callback}, {_shape_of(steps[0])} -> {_shape_of(step)}: "
+                f"{operator}: y changed its structure in {callback}, {_shape_of(steps[0])} -> {_shape_of(step)}: "
                 "return the same tree for every x"
             )
         for path, before, after in zip(layout.tensor_paths, first, tensors, strict=True):
-            same_kind(verb, callback, path, Kind.of(before), Kind.of(after))
+            same_kind(operator, callback, path, Kind.of(before), Kind.of(after))
 
 
 def _shape_of(tree: Any) -> str:

@@ -19,7 +19,7 @@ class Layout:
     """Where the tensors of a tree stand; every other leaf is None.
 
     `root` is the name that the paths begin with: `loop_vars`. `shortcut` is the type of a tree that is nothing but a
-    tuple of tensors or a tensor, which loops need not walk on every trip; None for any other.
+    tuple of tensors or a tensor, which loops need not walk in every iteration; None for any other.
     """
 
     root: str

@@ -1,4 +1,4 @@
-"""The control-flow verbs: one meaning for every backend, over the primitives of `backends.base.Mode`.
+"""The control-flow operators: one meaning for every backend, over the primitives of `backends.base.Mode`.
 
 The handle's `while_loop`, `fori_loop`, `scan`, `cond` and `switch` are calls of an `Operators`. It makes tensors of
 numbers, hands the primitives flat tuples of tensors, holds results to the rules of `carry.py`, and runs an operator
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.backends.control_flow.carry import carried
+from pytest_graphmode.backends.control_flow.carry import loop_carry
 from pytest_graphmode.backends.control_flow.layout import Kind, Layout, pack
 from pytest_graphmode.ledger import identity
 
@@ -44,14 +44,14 @@ class Operators:
             raise ValueError("while_loop: loop_vars holds no tensor: carry what the condition depends on")
         spread = type(loop_vars) in (tuple, list)
         if self._at_top_level:
-            kind, tensors = type(loop_vars), self._result("while_loop", loop_vars, "loop_vars")
-            if spread:
-                return self._call("while_loop", body, lambda *x: self.while_loop(cond, body, kind(x)), *tensors)
+            tensors = self._result("while_loop", loop_vars, "loop_vars")
             return self._call("while_loop", body, lambda loop_vars: self.while_loop(cond, body, loop_vars), tensors)
         layout, state = self._pack("while_loop", loop_vars, "loop_vars")
-        apply = _one_by_one if spread else _whole
+        apply: Callback = (
+            (lambda callback, tree: callback(*tree)) if spread else (lambda callback, tree: callback(tree))
+        )
         test, step = self._mode.callback(cond), self._mode.callback(body)
-        variables = carried(self._mode, "while_loop", "body", layout, state)
+        variables = loop_carry(self._mode, "while_loop", "body", layout, state)
 
         def holds(state: Sequence[Any]) -> Any:
             return self._predicate("while_loop", "the result of cond", apply(test, layout.unpack(state)))
@@ -74,7 +74,7 @@ class Operators:
             )
         layout, state = self._pack("fori_loop", init, "init")
         step = self._mode.callback(body)
-        variables = carried(self._mode, "fori_loop", "body", layout, state)
+        variables = loop_carry(self._mode, "fori_loop", "body", layout, state)
 
         def advance(index: Any, state: Sequence[Any]) -> tuple[Any, ...]:
             return variables.tensors(step(index, layout.unpack(state)))
@@ -90,7 +90,7 @@ class Operators:
         rows, columns = self._pack("scan", xs, "xs")
         _leading(rows, columns)
         step = self._mode.callback(f)
-        variables = carried(self._mode, "scan", "f", layout, state)
+        variables = loop_carry(self._mode, "scan", "f", layout, state)
 
         def advance(state: Sequence[Any], row: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
             carry, y = _pair(step(layout.unpack(state), rows.unpack(row)))
@@ -141,64 +141,64 @@ class Operators:
     def _at_top_level(self) -> bool:
         return self._mode.static and not self._mode.inside()
 
-    def _call(self, verb: str, callback: Callback, again: Callback, *operands: Any) -> Any:
-        """Call a verb once more, as a function of the mode that is built for this call alone.
+    def _call(self, operator: str, callback: Callback, again: Callback, *operands: Any) -> Any:
+        """Call a operator once more, as a function of the mode that is built for this call alone.
 
         Nobody asked for a function that outlives the call, with what its callbacks read frozen in it.
         """
-        return self._runtime.function(identity.subject(again, callback, verb))(*operands)
+        return self._runtime.function(identity.subject(again, callback, operator))(*operands)
 
     # Arguments and results.
 
-    def _pack(self, verb: str, tree: Any, root: str) -> tuple[Layout, tuple[Any, ...]]:
+    def _pack(self, operator: str, tree: Any, root: str) -> tuple[Layout, tuple[Any, ...]]:
         layout, leaves = pack(tree, root)
-        made = [self._tensor(verb, path, leaf) for path, leaf in zip(layout.tensor_paths, leaves, strict=True)]
+        made = [self._tensor(operator, path, leaf) for path, leaf in zip(layout.tensor_paths, leaves, strict=True)]
         return layout, tuple(made)
 
-    def _tensor(self, verb: str, what: str, value: Any) -> Any:
+    def _tensor(self, operator: str, what: str, value: Any) -> Any:
         try:
             return self._runtime.tensor(value)
         except TypeError as error:
-            raise TypeError(f"{verb}: {what}: {error}; let the function close over anything else") from None
+            raise TypeError(f"{operator}: {what}: {error}; let the function close over anything else") from None
 
-    def _result(self, verb: str, tree: Any, root: str) -> Any:
+    def _result(self, operator: str, tree: Any, root: str) -> Any:
         """A tree that a callback returned, its numbers as tensors."""
-        layout, tensors = self._pack(verb, tree, root)
+        layout, tensors = self._pack(operator, tree, root)
         return layout.unpack(tensors)
 
-    def _branch(self, verb: str, layout: Layout, branch: Callback) -> Callback:
+    def _branch(self, operator: str, layout: Layout, branch: Callback) -> Callback:
         user = self._mode.callback(branch)
-        return lambda *tensors: self._result(verb, user(*layout.unpack(tensors)), "result")
+        return lambda *tensors: self._result(operator, user(*layout.unpack(tensors)), "result")
 
     def _decided(self, value: Any, kind: type) -> bool:
         """Whether a Python value decides which branch there is when a graph is built, as in the framework itself."""
         return self._mode.static and isinstance(value, kind)
 
-    def _predicate(self, verb: str, what: str, value: Any) -> Any:
+    def _predicate(self, operator: str, what: str, value: Any) -> Any:
         if isinstance(value, (bool, np.bool_)) and not self._mode.is_tensor(value):
             return bool(value)
-        tensor = value if self._mode.is_tensor(value) else self._tensor(verb, what, value)
+        tensor = value if self._mode.is_tensor(value) else self._tensor(operator, what, value)
         kind = Kind.of(tensor)
         if kind == _BOOL:
             return tensor
         if kind.dtype != "bool":
-            raise TypeError(f"{verb}: {what} has dtype {kind.dtype}, not bool: compare it with something, `x != 0`")
+            raise TypeError(f"{operator}: {what} has dtype {kind.dtype}, not bool: compare it with something, `x != 0`")
         if not kind.fits(_SCALAR):
             raise ValueError(
-                f"{verb}: {what} has shape {kind.dimensions}, not one bool: reduce it with graphmode.xp.all or any, or "
-                "choose element by element with graphmode.xp.where"
+                f"{operator}: {what} has shape {kind.dimensions}, not one bool: reduce it with graphmode.xp.all or any, "
+                "or choose element by element with graphmode.xp.where"
             )
         return tensor
 
-    def _integer(self, verb: str, what: str, value: Any) -> Any:
+    def _integer(self, operator: str, what: str, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        tensor = self._tensor(verb, what, value)
+        tensor = self._tensor(operator, what, value)
         kind = Kind.of(tensor)
         if "int" not in kind.dtype:
-            raise TypeError(f"{verb}: {what} has dtype {kind.dtype}, not an integer: cast it, or round it first")
+            raise TypeError(f"{operator}: {what} has dtype {kind.dtype}, not an integer: cast it, or round it first")
         if not kind.fits(_SCALAR):
-            raise ValueError(f"{verb}: {what} has shape {kind.dimensions}, not one integer: take one element of it")
+            raise ValueError(f"{operator}: {what} has shape {kind.dimensions}, not one integer: take one element of it")
         return tensor
 
     def _bounds(self, lower: Any, upper: Any) -> tuple[Any, Any]:
@@ -213,14 +213,6 @@ class Operators:
 
 
 _SCALAR, _BOOL = Kind("", ()), Kind("bool", ())
-
-
-def _whole(callback: Callback, tree: Any) -> Any:
-    return callback(tree)
-
-
-def _one_by_one(callback: Callback, tree: Any) -> Any:
-    return callback(*tree)
 
 
 def _like(loop_vars: Any, result: Any) -> Any:
