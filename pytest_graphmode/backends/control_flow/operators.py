@@ -185,8 +185,8 @@ class Operators:
             raise TypeError(f"{operator}: {what} has dtype {kind.dtype}, not bool: compare it with something, `x != 0`")
         if not kind.fits(_SCALAR):
             raise ValueError(
-                f"{operator}: {what} has shape {kind.dimensions}, not one bool: reduce it with graphmode.xp.all or any, "
-                "or choose element by element with graphmode.xp.where"
+                f"{operator}: {what} has shape {kind.dimensions}, not one bool: reduce it with graphmode.xp.all or "
+                "any, or choose element by element with graphmode.xp.where"
             )
         return tensor
 
