@@ -28,7 +28,7 @@ _COMPLEX = {"float64": "complex128", "float32": "complex64"}
 
 
 class PythonMode:
-    """Verbs as Python loops and branches; a subclass adds the tensors, and `stack` for `scan`."""
+    """Operators as Python loops and branches; a subclass adds the tensors, and `stack` for `scan`."""
 
     name = "eager"
     static = False

@@ -73,7 +73,7 @@ def test_where_values_decide_the_ys_are_those_of_zeros(graphmode):
 
 
 @every_mode
-def test_top_level_verbs_read_what_is_there_now(graphmode):
+def test_top_level_operators_read_what_is_there_now(graphmode):
     """Each call builds anew: nothing that a callback reads is left over from an earlier one."""
     box = [1.0]
 

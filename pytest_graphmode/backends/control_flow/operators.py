@@ -47,9 +47,10 @@ class Operators:
             tensors = self._result("while_loop", loop_vars, "loop_vars")
             return self._call("while_loop", body, lambda loop_vars: self.while_loop(cond, body, loop_vars), tensors)
         layout, state = self._pack("while_loop", loop_vars, "loop_vars")
-        apply: Callback = (
-            (lambda callback, tree: callback(*tree)) if spread else (lambda callback, tree: callback(tree))
-        )
+
+        def apply(callback: Callback, tree: Any) -> Any:
+            return callback(*tree) if spread else callback(tree)
+
         test, step = self._mode.callback(cond), self._mode.callback(body)
         variables = loop_carry(self._mode, "while_loop", "body", layout, state)
 
