@@ -35,6 +35,13 @@ _TOLD_OF_TENSOR: Final = re.compile(r"tensor '(.*?)' ")
 _TYPE: Final = re.compile(r"___check_type_id\(.*, (\d+)\)(?:, type=<class '(?:[\w<>]+\.)*(\w+)'>)?")
 _TYPES: Final = {id(kind): kind.__name__ for kind in (bool, int, float, complex, str, type(None), list, tuple, dict)}
 _SAME: Final = re.compile(r"^([LG]\[.*) is ([LG]\[.*)$")
+# What torch says of what is around a call: "___check_torch_function_mode_stack()" and "tensor 'x' dispatch key set
+# mismatch. expected DispatchKeySet(CPU, ...), actual DispatchKeySet(CPU, ..., FuncTorchBatched)" (torch 2.13).
+_AROUND: Final = {
+    "___check_torch_function_mode_stack": "the mode (torch.device, for one)",
+    "FuncTorch": "the transform of torch.func (vmap, grad, ...)",
+}
+_AROUND_HINT: Final = "call the function only inside or only outside of it, or accept one build for each"
 _LENGTH: Final = re.compile(r"^len\(.*\) (?:==|!=) (\d+)")
 _PARTS: Final = re.compile(r"\._(?:modules|parameters|buffers)$")
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
@@ -92,8 +99,8 @@ class EarlierGraph:
 
     def _is_explained(self, told: str) -> bool:
         named = self._manager.named(told)[:1]
-        if "dispatch key set mismatch" in told:  # inference mode or autocast, which are compared by themselves
-            return True
+        if "dispatch key set mismatch" in told and "FuncTorch" not in told:
+            return True  # inference mode or autocast, which are compared by themselves
         if tensor := _TOLD_OF_TENSOR.match(told):  # in which L['x'] is x
             named = [f"L['{tensor[1]}'", tensor[1]]
         short = [re.sub(r"^[LG]\['(\w+)'\]", r"\1", source) for source in self._failed]
@@ -103,9 +110,14 @@ class EarlierGraph:
     def told(self, told: str) -> Cause:
         """The cause that torch's own words are."""
         if not told:
-            return Cause(
-                "guard", "the compiler backend", hint="compile with one backend object, or name it by a string"
-            )
+            once = "compile with one backend object, or name it by a string, and with the same options each time"
+            return Cause("guard", "the compiler backend", hint=once)
+        # "GLOBAL_STATE changed: deterministic_algorithms " (torch 2.13), of what has no public name to be compared by
+        if setting := told.partition("GLOBAL_STATE changed: ")[2].partition("  #")[0].strip():
+            return Cause("global-state", setting.replace("_", " "))
+        around = next((what for part, what in _AROUND.items() if part in told), "")
+        if around:
+            return Cause("global-state", f"{around} around the call", hint=_AROUND_HINT)
         length, named = _LENGTH.match(told), self._manager.named(told)[:1]
         if length and named and hasattr(value := self._manager.value(named[0]), "__len__"):
             # A dict that grew is told by what is not so any more (torch 2.13): len(L['c'].d) != 1

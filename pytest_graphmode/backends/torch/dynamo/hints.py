@@ -78,6 +78,8 @@ class Hints:
             return _GRADIENT_GONE if cause.after == "None" else _GRADIENT_LATE
         if cause.kind == "structure" and cause.argument.startswith("optimizer.state"):
             return "take a first step before, which makes the optimizer's state, or accept one build more"
+        if cause.kind == "structure" and "the same tensor as" in f"{cause.before} {cause.after}":
+            return "pass {argument} as a tensor of its own each time (.clone()), or accept one build for each"
         if cause.kind in ("python-value", "structure") and "None" in (cause.before, cause.after):
             given = "give {argument} in all calls or in none, or accept one build for each"
             return "" if is_passed_on(source) else given
