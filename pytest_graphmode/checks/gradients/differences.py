@@ -97,34 +97,28 @@ class Estimate:
         return self.agrees and (self.noise <= self.allowed or self.allowed == 0 or self.precision.dtype != "float64")
 
 
+@dataclass
 class Differences:
     """Differences of `evaluate` at `point`, where it has this value and gradient.
 
     `rounded` gives the point that is really evaluated when one is asked for, in the dtype of the check.
     """
 
-    def __init__(
-        self,
-        evaluate: Callable[[Vector], float],
-        rounded: Callable[[Vector], Vector],
-        point: Vector,
-        value: float,
-        gradient: Vector,
-        precision: Precision,
-    ) -> None:
-        self.evaluate = evaluate
-        self.point = point
-        self.value = value
-        self.gradient = gradient
-        self.precision = precision
-        self._rounded = rounded
-        self._moving = np.isfinite(point)  # elements that are not finite stay where they are
+    evaluate: Callable[[Vector], float]
+    rounded: Callable[[Vector], Vector]
+    point: Vector
+    value: float
+    gradient: Vector
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        self._moving = np.isfinite(self.point)  # elements that are not finite stay where they are
 
     def along(self, direction: Vector, factor: float = 1.0) -> Estimate:
         """The difference over a step of `factor` times the usual one, divided by the step really taken."""
         precision, step = self.precision, self.precision.step * factor
         shift = step * direction
-        upper, lower = self._rounded(self.point + shift), self._rounded(self.point - shift)
+        upper, lower = self.rounded(self.point + shift), self.rounded(self.point - shift)
         above, below = self.evaluate(upper), self.evaluate(lower)
         taken = np.subtract(upper, lower, where=self._moving, out=np.zeros_like(upper)) / (2 * step)
         terms = self.gradient * taken

@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -177,15 +177,13 @@ class Leaves:
 
     # What the variables hold.
 
-    @contextmanager
-    def in_dtype(self, dtype: str) -> Iterator[None]:
+    def in_dtype(self, dtype: str) -> AbstractContextManager[None]:
         """In the block the variables, and whatever else their owners compute with, hold this dtype.
 
         Raises:
             UnsupportedError: they can't.
         """
-        with self._runtime.mode.holding(self._owners, self.variables, dtype):
-            yield
+        return self._runtime.mode.holding(self._owners, self.variables, dtype)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -215,15 +213,9 @@ def _reals(array: np.ndarray[Any, Any]) -> Vector:
 
 def _scale(numbers: Vector) -> float:
     """The root mean square of the finite numbers, computed so that it can't overflow; 1 where it is 0."""
-    sizes = np.abs(numbers)
-    finite = np.isfinite(sizes)
-    if not finite.all():
-        sizes = sizes[finite]
-    largest = float(sizes.max()) if sizes.size else 0.0
-    if largest == 0:
-        return 1.0
-    relative = sizes / largest
-    return largest * math.sqrt(float(relative @ relative) / relative.size)
+    sizes = np.abs(numbers[np.isfinite(numbers)])
+    largest = float(sizes.max(initial=0.0))
+    return largest * math.sqrt(float(np.mean((sizes / largest) ** 2))) if largest else 1.0
 
 
 def _owners(fn: Any) -> Iterator[object]:

@@ -43,18 +43,8 @@ def complex_magnitude(g):
 
 
 @right
-def complex_exponential(g):
-    return case(lambda z: g.xp.exp(z * 1j) * z, cnormal(g, 4))
-
-
-@right
 def complex_and_real(g):
     return case(lambda z, x: g.xp.real(g.xp.sum(g.xp.multiply(z * z, g.xp.exp(x)))), cnormal(g, 5), normal(g, 5))
-
-
-@right
-def complex_matrix_product(g):
-    return case(lambda a, b: g.xp.matmul(a, b), cnormal(g, 3, 4), cnormal(g, 4, 2))
 
 
 # Structure and control flow.
@@ -79,35 +69,6 @@ def trees_of_outputs(g):
         return {"sine": g.xp.sin(x), "sum": (g.xp.sum(x**2), g.xp.argmax(x))}
 
     return case(both, normal(g, 7))
-
-
-@right
-def joined_and_split(g):
-    def loss(x, y):
-        joined = g.xp.concatenate([x, g.xp.flip(y)])
-        return g.xp.sum(joined[1:] * joined[:-1])
-
-    return case(loss, normal(g, 4), normal(g, 5))
-
-
-@right
-def scalar_arguments(g):
-    return case(lambda a, b: a * g.xp.exp(b), np.float64(g.rng.normal()), np.asarray(g.rng.normal()))
-
-
-@right
-def python_loop(g):
-    def loss(x):
-        for step in range(4):
-            x = g.xp.sin(x) + step * x
-        return g.xp.sum(x)
-
-    return case(loss, normal(g, 5))
-
-
-@right
-def counted_loop(g):
-    return case(lambda x: g.xp.sum(g.fori_loop(0, 5, lambda i, x: g.xp.sin(x) * 1.5, x)), normal(g, 5))
 
 
 @right
@@ -140,14 +101,6 @@ def branch(g):
         return g.cond(g.xp.sum(x) > 0, lambda x: g.xp.sum(x**2), lambda x: g.xp.sum(g.xp.sin(x)), x)
 
     return case(loss, normal(g, 5))
-
-
-@right
-def chosen_branch(g):
-    def loss(x, n):
-        return g.switch(n, [lambda x: g.xp.sum(x**2), lambda x: g.xp.sum(g.xp.sin(x))], x)
-
-    return case(loss, normal(g, 5), np.int32(g.rng.integers(0, 2)))
 
 
 @right
@@ -184,11 +137,6 @@ def second_order_network(g):
 def second_order_of_a_linear_function(g):
     weight = normal(g, 5)
     return case(lambda x: g.xp.sum(x * g.tensor(weight)), normal(g, 5), order=2)
-
-
-@right
-def second_order_linear_in_one_argument(g):
-    return case(lambda x, y: g.xp.sum(x**2) + g.xp.sum(y), normal(g, 5), normal(g, 5), order=2)
 
 
 @right
