@@ -49,6 +49,6 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     for home, names in _HOMES.items():
         if name in names:
-            import_module(f"{__name__}.backends.builtin")  # so that whoever watches hears of their graphs
+            import_module(f"{__name__}.backends.watched")  # so that whoever watches hears of their graphs
             return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_graphmode.backends.base import BackendSpec
+    from pytest_graphmode.backends.specs import BackendSpec
     from pytest_graphmode.ledger.ledger import GraphBuild
 
 

@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_graphmode.run import beside
-from pytest_graphmode.run import execute as graph_item
-from pytest_graphmode.run.items import REGISTRY
-from pytest_graphmode.select import naming, settings
+from pytest_graphmode.select import options
 
 if TYPE_CHECKING:
-    from pytest_graphmode.backends.base import BackendSpec
+    from pytest_graphmode.backends.specs import BackendSpec
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.ledger import GraphLedger
     from pytest_graphmode.report import Row
-    from pytest_graphmode.select.registry import Registry
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    settings.add_options(parser)
+    options.add_options(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -38,68 +34,79 @@ def pytest_graphmode_backends() -> Sequence[BackendSpec]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.register_markers(config)
-    registry = config.stash[REGISTRY] = graph_item.configure(config)
-    if registry.settings.report:
+    options.register_markers(config)
+    # What can't be used must be said before tests are collected; the rest is resolved when a test needs it.
+    if not options.given(config) and len(config.hook.pytest_graphmode_backends.get_hookimpls()) == 1:
+        return
+    from pytest_graphmode.select.registry import registry_of
+
+    chosen = registry_of(config).settings
+    if chosen.report:
         config.pluginmanager.register(Reporter(), "graphmode-report")
-    if registry.settings.watch:
+    if chosen.watch:
         watch_calls(config)
-    if registry.settings.compiler is not None:
-        use_compiler(config, registry)
+    if chosen.compiler is not None:
+        from pytest_graphmode.run.compiler import Compiler
 
-
-def use_compiler(config: pytest.Config, registry: Registry) -> None:
-    """Have torch take the compiler backend of `--graph-compiler`, where torch is installed."""
-    from pytest_graphmode.run.compiler import Compiler
-
-    settings = registry.settings
-    if settings.compiler is not None and "torch" in registry.specs and registry.specs["torch"].installed:
-        compiler = Compiler(settings.compiler, settings.origin("graph_compiler"))
-        config.pluginmanager.register(compiler, "graphmode-compiler")
-        config.add_cleanup(compiler.stop)
-        compiler.start()
+        Compiler.use(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return graph_item.header(config.stash[REGISTRY])
+    from pytest_graphmode.select.header import header
+
+    return header(config)
 
 
 # First, so that a test's id begins with its variant: test_net[tf-graph-cpu-3].
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    try:
-        graph_item.parametrize(metafunc, metafunc.config.stash[REGISTRY])
-    except (TypeError, ValueError) as error:
-        raise _failed(metafunc.definition, error) from None
+    from pytest_graphmode.run import collect
+
+    with collect.failing_without_traceback(metafunc.definition):
+        collect.parametrize(metafunc)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    return naming.parameter_id(val, argname, config.stash[REGISTRY].specs)
+    if argname != "graphmode":
+        return None
+    from pytest_graphmode.select import naming
+    from pytest_graphmode.select.registry import registry_of
 
-
-def _failed(node: pytest.Item | pytest.Collector, error: Exception) -> BaseException:
-    """What fails the collection of a test with wrong markers, without a traceback."""
-    return pytest.fail.Exception(f"{node.nodeid}: {error}", pytrace=False)
+    return naming.parameter_id(val, registry_of(config).specs)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if any(map(graph_item.limited, items)):
+    if not items:
+        return
+    from pytest_graphmode.ledger import places
+    from pytest_graphmode.run import collect
+
+    config.add_cleanup(places.shown_from(config.rootpath))  # any of them may watch by itself
+    if any(map(collect.limited, items)):
         from pytest_graphmode.ledger.watcher import watcher
 
         watcher.begin()
         watch_calls(config)
-    beside.keep_to_one_thread(config, filter(graph_item.counted, items))
+    if config.pluginmanager.hasplugin("_run-parallel"):
+        from pytest_graphmode.run import beside
+
+        beside.keep_to_one_thread(filter(collect.counted, items))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
+    from pytest_graphmode.run import beside
+
     beside.introduce(node)
 
 
 def watch_calls(config: pytest.Config) -> None:
     """Have `Calls` called, from the first test on that needs it."""
     if not config.pluginmanager.hasplugin("graphmode-calls"):
+        from pytest_graphmode.select.registry import registry_of
+
+        registry_of(config)  # which has the watcher know all backends
         config.pluginmanager.register(Calls(), "graphmode-calls")
 
 
@@ -108,22 +115,24 @@ class Calls:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if graph_item.limited(item):
-            from pytest_graphmode.ledger.watcher import watcher
+        from pytest_graphmode.run import execute
 
-            watcher.start()
+        execute.before_fixtures(item)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        registry = item.config.stash[REGISTRY]
-        if not graph_item.concerned(item, registry):
+        from pytest_graphmode.run import execute
+
+        if not execute.concerned(item):
             return (yield)
-        with graph_item.body(item, registry):
+        with execute.body(item):
             return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> None:
-        graph_item.seed_call(pyfuncitem)
+        from pytest_graphmode.run import execute
+
+        execute.seed_call(pyfuncitem)
 
     # Around all others, which may run the test again and report that.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -140,23 +149,18 @@ class Calls:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     made = yield
+    if made is None and not isinstance(obj, type):
+        return made
+    from pytest_graphmode.run import collect
+
     items = made if isinstance(made, list) else [made]
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        if callspec is not None and (callspec.marks or "graphmode" in callspec.params):
-            try:
-                graph_item.mark_parameter(item, collector.config.stash[REGISTRY])
-            except (TypeError, ValueError) as error:
-                raise _failed(item, error) from None
-    try:
-        graph_item.check_unittest(obj, collector.config)
-    except ValueError as error:
-        raise _failed(collector, error) from None
-    if not graph_item.may_agree(collector, obj, items):
+    collect.look_at(collector, obj, items)
+    if not collect.may_agree(collector, obj, items):
         return made
     from pytest_graphmode.run.agreement import collection
+    from pytest_graphmode.select.registry import registry_of
 
-    added = collection.agreements(obj, items, collector.config.stash[REGISTRY].specs)
+    added = collection.agreements(obj, items, registry_of(collector.config).specs)
     if added and not collector.config.pluginmanager.hasplugin("graphmode-agreement"):
         collector.config.pluginmanager.register(Agreements(), "graphmode-agreement")
     return [*items, *added] if added else made
@@ -165,14 +169,10 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 @pytest.fixture
 def graphmode(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of the variant this test runs as; see pytest_graphmode.Handle."""
-    value = getattr(request, "param", None)
-    if value is None:
-        from pytest_graphmode.run import failing
+    from pytest_graphmode.run import execute
 
-        failing.fail(request.node, graph_item.NOT_PARAMETRIZED)
-    variant = naming.named(value, request.config.stash[REGISTRY].specs)
     watch_calls(request.config)
-    with graph_item.running(request.node, variant, request.config.stash[REGISTRY]) as handle:
+    with execute.running(request) as handle:
         yield handle
 
 
@@ -181,8 +181,10 @@ def graph_ledger(request: pytest.FixtureRequest) -> Iterator[GraphLedger]:
     """The ledger of this test: the graphs that TensorFlow, PyTorch and JAX build during its call, and why."""
     if "graphmode" in request.fixturenames:
         request.getfixturevalue("graphmode")  # the two share one ledger
+    from pytest_graphmode.run import execute
+
     watch_calls(request.config)
-    with graph_item.following(request.node) as ledger:
+    with execute.following(request.node) as ledger:
         yield ledger
 
 

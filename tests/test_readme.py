@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_graphmode.select.settings import MARKER_NAMES
+from pytest_graphmode.select.options import MARKER_NAMES
 
 README = Path(__file__).parents[1] / "README.md"
 _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

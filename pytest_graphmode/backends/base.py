@@ -1,6 +1,6 @@
-"""What a backend is: plain data to list it by, and two Protocols it follows once a variant runs.
+"""What a backend is: plain data to list it by (`specs.py`), and two Protocols it follows once a variant runs.
 
-Read by `variant.py` (the data) and `handle.py` (the Protocols). Authors of backends start here, and check their work
+Authors of backends start here, and check their work
 with `pytest_graphmode.testing`. `forward_only.py` beside this is a base for runtimes of ready-made models. Builds are
 reported as a `BuildReport`, either by an event source (see `pytest_graphmode.ledger.sources`) or,
 where the framework has no event of its own, by `Mode.function` to `pytest_graphmode.ledger.watcher.watcher`.
@@ -8,19 +8,16 @@ where the framework has no event of its own, by `Mode.function` to `pytest_graph
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import importlib.util
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_graphmode.backends.specs import BackendSpec, SourceSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pytest_graphmode.ledger.watcher import EventSource
+__all__ = ["Backend", "BackendSpec", "Mode", "SourceSpec", "native"]
 
 
 class Backend(Protocol):
@@ -186,140 +183,7 @@ class Mode(Protocol):
         """What `branches[index]` returns, the index clamped; in a static mode a tensor and at least two branches."""
 
 
-@dataclass(frozen=True)
-class SourceSpec:
-    """A place where a framework's builds are seen, as plain data, so that watching imports nothing.
-
-    Attributes:
-        anchors: modules of the framework that the source patches or listens to. The source is imported and attached
-            once they, and the packages they are in, are imported by somebody else.
-        target: `"package.module:Class"`; the class takes no arguments and follows
-            `pytest_graphmode.ledger.watcher.EventSource`.
-    """
-
-    anchors: tuple[str, ...]
-    target: str
-
-    def load(self) -> EventSource:
-        """The source itself; for use when its anchors are imported."""
-        factory: Callable[[], EventSource] = _named(self.target)
-        return factory()
-
-
-@dataclass(frozen=True)
-class BackendSpec:
-    """A backend as plain data, so that listing backends imports nothing.
-
-    Attributes:
-        name: as in `--graph-backends`; a letter, then letters and digits.
-        modes: the names of its modes; a letter, then letters, digits and underscores.
-        default_mode: the mode meant where none is named.
-        module: the framework's top-level module; the backend is installed if it can be found.
-        distributions: names under which the framework is published, the first of them the one to recommend.
-        target: `"package.module:Class"`; the class takes no arguments and follows `Backend`.
-        requires: what to install, e.g. `pytest-graphmode[torch]`.
-        sources: where the framework's builds are seen; none if `Mode.function` reports them itself.
-        tested: the oldest and the newest version that the backend is tested with, `("2.4", "2.15")`; the report header
-            says of others that they are older or newer.
-    """
-
-    name: str
-    modes: tuple[str, ...]
-    default_mode: str
-    module: str
-    distributions: tuple[str, ...]
-    target: str
-    requires: str = ""
-    sources: tuple[SourceSpec, ...] = ()
-    tested: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Raise ValueError or TypeError for what could not be selected, listed or loaded later."""
-        where = f"BackendSpec({self.name!r})"
-        if not _is_name(self.name) or "_" in self.name or self.name == "all":
-            raise ValueError(f"{where}: name must be a letter followed by letters and digits, and not 'all'")
-        for field in ("modes", "distributions", "sources", "tested"):
-            if not isinstance(getattr(self, field), tuple):
-                raise TypeError(f"{where}: {field} must be a tuple, not {getattr(self, field)!r}")
-        if not self.modes or len(set(self.modes)) != len(self.modes) or not all(map(_is_name, self.modes)):
-            raise ValueError(f"{where}: modes must be different names of letters, digits and _, not {self.modes!r}")
-        if self.default_mode not in self.modes:
-            raise ValueError(
-                f"{where}: default_mode {self.default_mode!r} is not one of its modes ({', '.join(self.modes)})"
-            )
-        if not self.distributions:
-            raise ValueError(f"{where}: distributions must name what to install")
-        if not _is_name(self.module):
-            raise ValueError(f"{where}: module must be a top-level module, not {self.module!r}")
-        if self.tested and (len(self.tested) != 2 or not _release(self.tested[0]) <= _release(self.tested[1])):
-            raise ValueError(f"{where}: tested must be the oldest and the newest version, not {self.tested!r}")
-        for target in (self.target, *(source.target for source in self.sources)):
-            if not all(target.partition(":")):
-                raise ValueError(f"{where}: target must read 'package.module:Class', not {target!r}")
-
-    @property
-    def installed(self) -> bool:
-        """Whether the framework can be imported, found without importing it."""
-        try:
-            spec = importlib.util.find_spec(self.module)
-        except (ImportError, ValueError):
-            return False
-        return spec is not None and spec.origin is not None  # a folder without __init__.py has no origin
-
-    @property
-    def version(self) -> str:
-        """The framework's version, `unknown` where no distribution by a known name is installed."""
-        return next(filter(None, map(_version, self.distributions)), "unknown")
-
-    @property
-    def version_shown(self) -> str:
-        """The version, and what a reader should know of it: that it is older or newer than those tested."""
-        version = self.version
-        if not self.tested or version == "unknown":
-            return version
-        oldest, newest = self.tested
-        if _release(version, oldest) < _release(oldest):
-            return f"{version} (older than {oldest}, the oldest tested)"
-        if _release(version, newest) > _release(newest):
-            return f"{version} (newer than the tested {newest})"
-        return version
-
-    @property
-    def hint(self) -> str:
-        """The command that installs the framework."""
-        return f"pip install {self.requires or self.distributions[0]}"
-
-    def load(self) -> Backend:
-        """The backend itself; imports the framework."""
-        factory: Callable[[], Backend] = _named(self.target)
-        return factory()
-
-
 def native(backend: Backend, kind: str, name: str) -> Any:
     """What `backend.native_device` or `native_dtype` makes of a name; the name itself where it has no such method."""
     translate = getattr(backend, kind, None)
     return name if translate is None else translate(name)
-
-
-def _is_name(name: str) -> bool:
-    return name.isascii() and name.isidentifier() and not name.startswith("_")
-
-
-def _release(version: str, like: str | None = None) -> tuple[int, ...]:
-    """`(2, 13, 0)` of `2.13.0+cpu`, no more numbers than `like` has; by hand, since packaging takes time to import."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
-    numbers = tuple(map(int, match.group().split("."))) if match else ()
-    return numbers if like is None else numbers[: like.count(".") + 1]
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _named(target: str) -> Any:
-    """The object that `"package.module:name"` names."""
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)

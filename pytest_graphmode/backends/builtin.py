@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_graphmode.backends.base import BackendSpec, SourceSpec
-from pytest_graphmode.ledger.watcher import watcher
+from pytest_graphmode.backends.specs import BackendSpec, SourceSpec
 
 BACKENDS = (
     BackendSpec(
@@ -60,7 +59,3 @@ BACKENDS = (
         target="pytest_graphmode.backends.numpy:NumPy",
     ),
 )
-
-# For watching outside of pytest too, where no discovery hook tells of backends.
-for _spec in BACKENDS:
-    watcher.register(_spec.sources, _spec)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pytest_graphmode.ledger.importing import complete
 
 if TYPE_CHECKING:
-    from pytest_graphmode.backends.base import BackendSpec, SourceSpec
+    from pytest_graphmode.backends.specs import BackendSpec, SourceSpec
     from pytest_graphmode.ledger.identity import Identity
     from pytest_graphmode.ledger.ledger import BuildReport, Fallback, GraphBreak, GraphLedger
 

@@ -14,7 +14,7 @@ from pytest_graphmode.ledger.importing import ImportWatch, lineage
 from pytest_graphmode.ledger.sources import Attachment, EventSource, Sink
 
 if TYPE_CHECKING:
-    from pytest_graphmode.backends.base import BackendSpec, SourceSpec
+    from pytest_graphmode.backends.specs import BackendSpec, SourceSpec
     from pytest_graphmode.ledger.identity import Identity
     from pytest_graphmode.ledger.ledger import BuildReport, Fallback, GraphBreak, GraphBuild, GraphLedger
     from pytest_graphmode.ledger.recorder import Recorder

@@ -27,8 +27,7 @@ def worker(config: pytest.Config) -> str:
     return f"worker {told['workerid']}: " if told.get(_EACH) else ""
 
 
-def keep_to_one_thread(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+def keep_to_one_thread(items: Iterable[pytest.Item]) -> None:
     """Have pytest-run-parallel run these tests in one thread, which says why (or skip them, if it is told to)."""
-    if config.pluginmanager.hasplugin("_run-parallel"):
-        for item in items:
-            item.add_marker(pytest.mark.thread_unsafe(reason=_THREADS))
+    for item in items:
+        item.add_marker(pytest.mark.thread_unsafe(reason=_THREADS))

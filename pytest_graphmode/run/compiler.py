@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 import pytest
 
 from pytest_graphmode.ledger.importing import ImportWatch, complete
+from pytest_graphmode.select.registry import registry_of
 
 # Where torch keeps the default since it can be set; it is imported with Dynamo.
 _REGISTRY: Final = "torch._dynamo.backends.registry"
@@ -27,6 +28,17 @@ class Compiler:
         self._imports = ImportWatch({"torch", _REGISTRY}, self._imported)
         self._failure: Exception | None = None
         self._checked = False
+
+    @classmethod
+    def use(cls, config: pytest.Config) -> None:
+        """Have torch take the compiler backend of `--graph-compiler`, where torch is installed."""
+        registry = registry_of(config)
+        name = registry.settings.compiler
+        if name is not None and "torch" in registry.specs and registry.specs["torch"].installed:
+            compiler = cls(name, registry.settings.origin("graph_compiler"))
+            config.pluginmanager.register(compiler, "graphmode-compiler")
+            config.add_cleanup(compiler.stop)
+            compiler.start()
 
     def start(self) -> None:
         self._imports.install()

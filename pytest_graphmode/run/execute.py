@@ -1,162 +1,30 @@
-"""Binds tests to variants: parametrizes, seeds, isolates, watches, and gives the verdict on a body that has run."""
+"""Runs a test: seeds, isolates, watches, and gives the verdict on a body that has run. Called by `plugin.py`."""
 
 from __future__ import annotations
 
 import random
-import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_graphmode.ledger import places
 from pytest_graphmode.ledger.watcher import recording, watcher
 from pytest_graphmode.run import beside
-from pytest_graphmode.run.items import BOUND, RECORDER, REGISTRY, fresh_recording, is_agreement, variant_of
+from pytest_graphmode.run.collect import limited
+from pytest_graphmode.run.items import BOUND, RECORDER, fresh_recording, is_agreement, variant_of
 from pytest_graphmode.select import naming
-from pytest_graphmode.select.registry import Registry, accelerator_present, gather
-from pytest_graphmode.select.settings import DEFAULT_BACKENDS, resolve
+from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
-    from _pytest.mark import ParameterSet
-
     from pytest_graphmode.backends.base import Backend
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.ledger import GraphBuild, GraphLedger
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.select.settings import Settings
     from pytest_graphmode.select.variant import Variant
-
-
-def configure(config: pytest.Config) -> Registry:
-    """The registry of a run, from what the discovery hook offers and the options select.
-
-    Raises:
-        pytest.UsageError: an option, an ini value or a backend can't be used.
-    """
-    try:
-        specs = gather(config.hook.pytest_graphmode_backends(config=config))
-    except (TypeError, ValueError) as error:
-        raise pytest.UsageError(f"the hook pytest_graphmode_backends: {error}") from error
-    registry = Registry(resolve(config, specs), specs)
-    try:
-        registry.check_devices()
-    except ValueError as error:
-        settings = registry.settings
-        where = f"{settings.origin('graph_devices')}={settings.written['graph_devices']}"
-        raise pytest.UsageError(f"{where}: {error}") from None
-    for spec in specs.values():
-        config.add_cleanup(watcher.register(spec.sources, spec))
-    config.add_cleanup(places.shown_from(config.rootpath))
-    return registry
-
-
-def header(registry: Registry) -> str:
-    """The line of `pytest_report_header`; it imports nothing, so devices that only a framework can tell are `all`."""
-    settings, specs = registry.settings, registry.specs
-    hints = " or ".join(specs[name].hint for name in DEFAULT_BACKENDS if name in specs)
-    backends = ", ".join(f"{choice} {specs[choice.name].version_shown}" for choice in settings.backends)
-    devices = ", ".join(settings.devices or (["all"] if accelerator_present() else ["cpu"]))
-    return f"graphmode: {backends or f'no framework installed ({hints})'}; devices: {devices}; seed: {settings.seed}"
-
-
-# Collection.
-
-
-def _marks(node: pytest.Item) -> list[pytest.Mark]:
-    """The marks on a test, its class and its module that are the plugin's, or look so, closest first."""
-    return [mark for mark in node.iter_markers() if mark.name.startswith(("graph_", "graphmode"))]
-
-
-def parametrize(metafunc: pytest.Metafunc, registry: Registry) -> None:
-    """Give a test that uses `graphmode` its variants.
-
-    Raises:
-        ValueError, TypeError: a marker has wrong arguments.
-    """
-    marks = _marks(metafunc.definition)
-    if marks:
-        from pytest_graphmode.select import markers
-
-        markers.refuse_unknown(marks, metafunc.config)
-        markers.check(marks, registry.specs)
-    if "graphmode" in metafunc.fixturenames and not naming.names_variants(metafunc.definition):
-        metafunc.parametrize("graphmode", _params(registry, marks), indirect=True)
-
-
-def _params(registry: Registry, marks: Sequence[pytest.Mark]) -> list[ParameterSet]:
-    if marks:
-        return _params_of(registry, marks)
-    if registry.params is None:
-        registry.params = _params_of(registry, marks)
-    return registry.params
-
-
-def _params_of(registry: Registry, marks: Sequence[pytest.Mark]) -> list[ParameterSet]:
-    """A parameter for each variant, or the one skipped item that stands for a test without variants."""
-    from pytest_graphmode.select import markers, selection
-
-    request = markers.graphmode_request(marks, registry.specs)
-    variants = selection.select(registry, request)
-    if not variants:
-        skip = pytest.mark.skip(reason=selection.reason_for_none(registry, request))
-        return [pytest.param(None, id="no-variant", marks=skip)]
-    extra = markers.variant_marks(marks, registry.specs)
-    return [
-        variant.param(entry.mark for entry in extra if entry.applies(variant, registry.specs)) for variant in variants
-    ]
-
-
-def mark_parameter(item: pytest.Item, registry: Registry) -> None:
-    """Do what the marks of a single parameter ask for, as in `pytest.param(3, marks=pytest.mark.graph_skip(...))`.
-
-    Raises:
-        ValueError, TypeError: a marker has wrong arguments, or makes no sense on a parameter, or it names no variant.
-    """
-    from pytest_graphmode.select import markers
-
-    variant, marks = variant_of(item), list(item.callspec.marks)  # type: ignore[attr-defined]
-    if not marks:
-        return
-    markers.refuse_unknown(marks, item.config)
-    markers.check(marks, registry.specs)
-    if any(mark.name == "graphmode" for mark in marks):
-        raise ValueError("@pytest.mark.graphmode can't narrow one parameter: use graph_skip(variants, reason=...)")
-    if variant is not None:
-        for entry in markers.variant_marks(marks, registry.specs):
-            if entry.applies(variant, registry.specs):
-                item.add_marker(entry.mark)
-
-
-def check_unittest(obj: object, config: pytest.Config) -> None:
-    """Find markers with unknown names on a unittest.TestCase, whose methods pytest does not parametrize.
-
-    Raises:
-        ValueError: there is one.
-    """
-    unittest = sys.modules.get("unittest")
-    if unittest is None or not isinstance(obj, type) or not issubclass(obj, unittest.TestCase):
-        return
-    methods = [value for base in obj.__mro__ for value in vars(base).values()]
-    found = [getattr(owner, "pytestmark", []) for owner in (obj, *methods)]
-    marks = [mark for group in found for mark in (group if isinstance(group, list) else [group])]
-    if any(mark.name.startswith("graph_") for mark in marks):
-        from pytest_graphmode.select import markers
-
-        markers.refuse_unknown(marks, config)
-
-
-def may_agree(collector: pytest.Collector, obj: object, collected: Sequence[object]) -> bool:
-    """Whether what was collected from an object needs a look by `agreement`; quick, since it is asked of everything."""
-    if isinstance(obj, type):  # the mark may be on one method, where it would be silently without effect
-        unittest = sys.modules.get("unittest")
-        return unittest is not None and issubclass(obj, unittest.TestCase)
-    if "graph_agree" in collector.keywords:
-        return True
-    return any(mark.name == "graph_agree" for node in collected for mark in getattr(node, "own_markers", ()))
 
 
 def base_id(node: pytest.Item, variant: Variant) -> str:
@@ -178,16 +46,13 @@ def without_variant(parameters: str, variant: str) -> str:
     return before + after
 
 
-# Running.
-
-
 def seed_of(seed: int, test: str) -> int:
     """A seed below 2**31 from `--graph-seed` and a test's id without its variant."""
     return zlib.crc32(f"{seed}:{test}".encode()) & 0x7FFFFFFF
 
 
 @contextmanager
-def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator[Handle]:
+def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of one variant of a test; what the test does to global state ends with it."""
     import numpy as np
 
@@ -195,6 +60,12 @@ def running(node: pytest.Item, variant: Variant, registry: Registry) -> Iterator
     from pytest_graphmode.run.untouched import UntouchedHandle
     from pytest_graphmode.runtime import Runtime
 
+    node, value, registry = request.node, getattr(request, "param", None), registry_of(request.config)
+    if value is None:
+        from pytest_graphmode.run import failing
+
+        failing.fail(node, NOT_PARAMETRIZED)
+    variant = naming.named(value, registry.specs)
     try:
         backend = registry.backend(variant.backend)
     except ImportError:
@@ -242,7 +113,7 @@ def seed_call(node: pytest.Item) -> None:
 
     Not as for the fixtures, or the body would draw the numbers that they have drawn already.
     """
-    variant, registry = variant_of(node), node.config.stash[REGISTRY]
+    variant, registry = variant_of(node), registry_of(node.config)
     if variant is not None and BOUND in node.stash:
         seed = seed_of(registry.settings.seed, f"{base_id(node, variant)}:call")
         _seed(registry.backend(variant.backend), seed)
@@ -288,33 +159,28 @@ def _restored_random() -> Iterator[None]:
         np.random.set_state(numpy)
 
 
-def limited(node: pytest.Item) -> bool:
-    """Whether a marker asserts how often graphs are built in this test."""
-    keywords = node.keywords
-    return ("graph_rebuilds" in keywords or "graph_budget" in keywords) and not is_agreement(node)
+def before_fixtures(node: pytest.Item) -> None:
+    """A test that asserts counts starts from the frameworks' configuration that the run began with."""
+    if limited(node):
+        watcher.start()
 
 
-def counted(node: pytest.Item) -> bool:
-    """Whether a test uses what belongs to one run of it: a handle, a ledger, limits, or the values of its variants."""
-    fixtures = getattr(node, "fixturenames", ())
-    return "graphmode" in fixtures or "graph_ledger" in fixtures or limited(node) or is_agreement(node)
-
-
-def concerned(node: pytest.Item, registry: Registry) -> bool:
+def concerned(node: pytest.Item) -> bool:
     """Whether a test is watched: by a fixture, a marker, or since all are."""
-    if registry.settings.watch:
+    if registry_of(node.config).settings.watch:
         return not is_agreement(node)
     return RECORDER in node.stash or limited(node)
 
 
 @contextmanager
-def body(node: pytest.Item, registry: Registry) -> Iterator[None]:
+def body(node: pytest.Item) -> Iterator[None]:
     """Around the call of a watched test: counting begins here, and the markers' verdict ends it."""
     __tracebackhide__ = True
     from pytest_graphmode.checks.budget import Question, verdict
     from pytest_graphmode.run import failing
     from pytest_graphmode.select import markers
 
+    registry = registry_of(node.config)
     variant, handle = node.stash.get(BOUND, (None, None))
     try:
         limits = markers.limits(node.iter_markers(), registry.specs, node.own_markers, variant)

@@ -1,4 +1,4 @@
-"""What the plugin keeps on pytest's configuration and items, and what tells from an item how it runs."""
+"""What the plugin keeps on pytest's items, and what tells from an item how it runs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from pytest_graphmode.select import naming
+from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.records.recording import Recording
-    from pytest_graphmode.select.registry import Registry
     from pytest_graphmode.select.variant import Variant
 
-REGISTRY: Final[pytest.StashKey[Registry]] = pytest.StashKey()
 # On an item while it runs: its variant with the handle of it, its recorder, and what it recorded for agreement.
 BOUND: Final[pytest.StashKey[tuple[Variant, Handle]]] = pytest.StashKey()
 RECORDER: Final[pytest.StashKey[Recorder]] = pytest.StashKey()
@@ -39,7 +38,7 @@ def variant_of(item: pytest.Item) -> Variant | None:
     value = callspec.params.get("graphmode") if callspec is not None else None
     if value is None or isinstance(value, Variant):
         return value
-    return None if is_agreement(item) else naming.named(value, item.config.stash[REGISTRY].specs)
+    return None if is_agreement(item) else naming.named(value, registry_of(item.config).specs)
 
 
 def fresh_recording(node: pytest.Item) -> Recording | None:

@@ -16,7 +16,7 @@ from pytest_graphmode.backends.names import parse_device
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
-    from pytest_graphmode.backends.base import BackendSpec
+    from pytest_graphmode.backends.specs import BackendSpec
     from pytest_graphmode.select.variant import Variant
 
 Specs = Mapping[str, "BackendSpec"]

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_graphmode.backends.base import BackendSpec
 from pytest_graphmode.backends.names import parse_device, parse_dtype, split
+from pytest_graphmode.backends.specs import BackendSpec
 from pytest_graphmode.checks.limits import COUNTS, SCOPES, Bounds, Limit, bounds, count, scopes
 from pytest_graphmode.select.conditions import Clause, parse, when_holds
+from pytest_graphmode.select.options import MARKER_NAMES
 from pytest_graphmode.select.settings import (
-    MARKER_NAMES,
     BackendChoice,
     merged,
     parse_backend,

@@ -84,9 +84,9 @@ def _by_id(text: str, specs: Specs) -> Variant | None:
     return None
 
 
-def parameter_id(value: object, argument: str, specs: Specs) -> str | None:
-    """The id of such a parameter; None for every other argument, and for what names no variant."""
-    if argument != "graphmode" or value is None:
+def parameter_id(value: object, specs: Specs) -> str | None:
+    """The id of such a parameter; None for what names no variant."""
+    if value is None:
         return None
     try:
         return named(value, specs).id

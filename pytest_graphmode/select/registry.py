@@ -1,20 +1,22 @@
 """The backends of a run: gathered from the discovery hook, checked, and loaded when a variant first needs one.
 
-Made by `item.configure`; everything that acts on a test asks it for backends and devices.
+Made by `registry_of`; everything that acts on a test asks it for backends and devices.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_graphmode.backends.base import BackendSpec
+import pytest
+
+from pytest_graphmode.backends.specs import BackendSpec
+from pytest_graphmode.select.header import accelerator_present
+from pytest_graphmode.select.options import REGISTRY
+from pytest_graphmode.select.settings import Settings, resolve
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend
-    from pytest_graphmode.select.settings import Settings
 
 
 class Registry:
@@ -70,6 +72,36 @@ class Registry:
                 raise ValueError(f"{choice.name} has none of these devices, but was named in {where}: {there}")
 
 
+def registry_of(config: pytest.Config) -> Registry:
+    """The registry of a run, made at the first need of it."""
+    made = config.stash.get(REGISTRY, None)
+    return _make(config) if made is None else made
+
+
+def _make(config: pytest.Config) -> Registry:
+    """From what the discovery hook offers and the options select.
+
+    Raises:
+        pytest.UsageError: an option, an ini value or a backend can't be used.
+    """
+    try:
+        specs = gather(config.hook.pytest_graphmode_backends(config=config))
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"the hook pytest_graphmode_backends: {error}") from error
+    registry = config.stash[REGISTRY] = Registry(resolve(config, specs), specs)
+    try:
+        registry.check_devices()
+    except ValueError as error:
+        settings = registry.settings
+        where = f"{settings.origin('graph_devices')}={settings.written['graph_devices']}"
+        raise pytest.UsageError(f"{where}: {error}") from None
+    from pytest_graphmode.ledger.watcher import watcher
+
+    for spec in specs.values():
+        config.add_cleanup(watcher.register(spec.sources, spec))
+    return registry
+
+
 def gather(found: Iterable[Iterable[BackendSpec]]) -> dict[str, BackendSpec]:
     """The backends that the discovery hook's implementations returned, by name, the plugin's own first.
 
@@ -89,15 +121,3 @@ def gather(found: Iterable[Iterable[BackendSpec]]) -> dict[str, BackendSpec]:
                 )
             specs[spec.name] = spec
     return specs
-
-
-def accelerator_present() -> bool:
-    """Whether this machine can have a GPU: a device node of a driver, or macOS on arm64."""
-    if sys.platform == "darwin":
-        import platform
-
-        return platform.machine() == "arm64"
-    if sys.platform == "win32":
-        return True
-    nodes = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/accel0")
-    return any(Path(node).exists() for node in nodes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_graphmode.select.variant import Variant
 
 if TYPE_CHECKING:
-    from pytest_graphmode.backends.base import BackendSpec
+    from pytest_graphmode.backends.specs import BackendSpec
     from pytest_graphmode.select.markers import GraphmodeRequest
     from pytest_graphmode.select.registry import Registry
     from pytest_graphmode.select.settings import BackendChoice

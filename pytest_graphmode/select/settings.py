@@ -1,80 +1,25 @@
-"""What the plugin adds to pytest's --help and --markers, and what was said there.
+"""What was said by the flags and ini values of `options.py`: command line beats ini beats default.
 
-Flags and ini values are resolved once, by `item.configure`, into a frozen `Settings`: command line beats ini beats
-default.
+Resolved once, by `registry.of`, into a `Settings`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from pytest_graphmode.backends.base import BackendSpec
 from pytest_graphmode.backends.names import DEFAULT_DTYPE, DTYPES, parse_device, parse_dtype, split
+from pytest_graphmode.backends.specs import BackendSpec
+from pytest_graphmode.select.header import DEFAULT_BACKENDS
+from pytest_graphmode.select.options import flag
 
 T = TypeVar("T")
 
-DEFAULT_BACKENDS: Final = ("tf", "torch")
-_VALUES: Final = {
-    "graph_backends": (
-        "SPEC",
-        """comma list of BACKEND[:MODE[+MODE...]], e.g. tf,torch:eager+compile; all = every installed backend in every
-        mode (default: those of tf and torch that are installed, in their default modes)""",
-    ),
-    "graph_devices": ("LIST", "comma list of devices, e.g. cpu,gpu:0, or all (default: all)"),
-    "graph_dtypes": ("LIST", f"comma list of {', '.join(DTYPES)} (default: {DEFAULT_DTYPE})"),
-    "graph_seed": ("N", "seed of random, NumPy and the framework before each variant (default: 0)"),
-    "graph_compiler": (
-        "NAME",
-        """compiler backend of torch:compile variants (default: aot_eager), and, where it is given, of torch.compile
-        calls in anybody's code that name none""",
-    ),
-}
-_SWITCHES: Final = {
-    "graph_watch": "keep a ledger for every test of the run, also those that never heard of this plugin",
-    "graph_report": "print a table of what each test built, and the worst rebuilders with cause and hint",
-}
-_INI_ONLY: Final = {
-    "graph_per_object": (
-        "bool",
-        """tell functions apart by the objects they are bound to or close over too, for tests that build several models
-        of one class on purpose (default: false)""",
-    ),
-    "graph_within": (
-        "linelist",
-        "packages whose graph breaks count, others are listed apart (default: all packages)",
-    ),
-    "graph_tolerances": (
-        "linelist",
-        """the project's own tolerances of agreement and check_control_flow, a line each, e.g.
-        float32: rtol=1e-4 atol=1e-6, or gpu.bfloat16: rtol=0.02 (default: torch.testing's table)""",
-    ),
-}
-_WHEN: Final = "; when='torch<2.9' has it apply there only"
-_MARKERS: Final = (
-    "graphmode(backends=None, devices=None, dtypes=None): narrow the variants of a test, class or module",
-    f"""graph_rebuilds(count=None, *, at_most=None, per_object=None, when=None, **by_backend): how often graphs may be
-    built again during the test, e.g. graph_rebuilds(0), graph_rebuilds(tf=0, torch=499, torch_compile=0){_WHEN}""",
-    f"""graph_budget(*, builds=None, rebuilds=None, breaks=None, fallbacks=None, nodes=None, seconds=None,
-    internal=False, within=None, function=None, fresh=True, per_object=None, when=None): limits, each a number (the
-    most), a pair (least, most), or a dict of these by backend or backend_mode; internal=True counts the framework's own
-    machinery too, within='package' and function='name' look at these only, fresh=False keeps the caches that a fixture
-    warmed{_WHEN}""",
-    f"""graph_agree(*, rtol=None, atol=None, reference=None, when=None): adds an item that compares what the variants
-    recorded with graphmode.agree{_WHEN}""",
-    f"""graph_skip(variants, *, reason, when=None): skip the variants matching 'tf', 'tf:session', 'torch:compile@gpu',
-    'torch@gpu[bfloat16]'{_WHEN}""",
-    f"""graph_xfail(variants, *, reason, raises=None, strict=True, when=None): expect the variants matching 'tf',
-    'tf:session', 'torch:compile@gpu', 'torch@gpu[bfloat16]' to fail{_WHEN}""",
-)
-MARKER_NAMES: Final = tuple(description.partition("(")[0] for description in _MARKERS)
 
-
-@dataclass(frozen=True)
-class BackendChoice:
+class BackendChoice(NamedTuple):
     """A selected backend; `modes` is None where none was named, `explicit` when a person named the backend."""
 
     name: str
@@ -85,8 +30,7 @@ class BackendChoice:
         return f"{self.name}:{'+'.join(self.modes)}" if self.modes else self.name
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What the options and ini values say.
 
     Attributes:
@@ -109,9 +53,9 @@ class Settings:
     compiler: str | None = None
     per_object: bool = False
     within: tuple[str, ...] = ()
-    tolerances: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
-    origins: Mapping[str, str] = field(default_factory=dict)
-    written: Mapping[str, str] = field(default_factory=dict)
+    tolerances: Mapping[str, tuple[float | None, float | None]] = MappingProxyType({})
+    origins: Mapping[str, str] = MappingProxyType({})
+    written: Mapping[str, str] = MappingProxyType({})
 
     def origin(self, name: str) -> str:
         """Where a setting comes from, for messages: the option's name where nobody gave it."""
@@ -122,38 +66,6 @@ class Settings:
         entries = (entry.strip() for entry in self.written.get("graph_devices", "").split(","))
         written = next((one for one in entries if one not in ("", "all") and parse_device(one) == device), device)
         return device if written == device else f"{written} ({device})"
-
-
-def flag(name: str) -> str:
-    """`--graph-seed` for `graph_seed`."""
-    return f"--{name.replace('_', '-')}"
-
-
-def add_options(parser: pytest.Parser) -> None:
-    group = parser.getgroup("graphmode", "graphmode: TensorFlow, PyTorch and JAX variants of tests")
-    for name, (metavar, lines) in _VALUES.items():
-        text = _one_line(lines)
-        group.addoption(flag(name), metavar=metavar, default=None, help=text)
-        parser.addini(name, _sentence(text), type="string", default=None)
-    for name, text in _SWITCHES.items():
-        group.addoption(flag(name), action="store_true", help=text)
-        parser.addini(name, _sentence(text), type="bool", default=False)
-    for name, (kind, lines) in _INI_ONLY.items():
-        default: Any = False if kind == "bool" else []
-        parser.addini(name, _sentence(_one_line(lines)), type=kind, default=default)  # type: ignore[arg-type]
-
-
-def register_markers(config: pytest.Config) -> None:
-    for description in _MARKERS:
-        config.addinivalue_line("markers", _one_line(description))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
 
 
 def resolve(config: pytest.Config, specs: Mapping[str, BackendSpec]) -> Settings:

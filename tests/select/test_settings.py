@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
-from pytest_graphmode.run.items import REGISTRY
+from pytest_graphmode.select.registry import registry_of
 from pytest_graphmode.select.settings import (
     BackendChoice,
     Settings,
@@ -299,7 +299,7 @@ def test_the_header_names_backends_versions_devices_and_seed(
     import numpy
 
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
-    monkeypatch.setattr("pytest_graphmode.run.execute.accelerator_present", lambda: False)
+    monkeypatch.setattr("pytest_graphmode.select.header.accelerator_present", lambda: False)
     result = toy.runpytest_inprocess("--graph-backends=numpy,toy:eager", "--graph-seed=7")
     result.stdout.fnmatch_lines([f"graphmode: numpy {numpy.__version__}, toy:eager unknown; devices: cpu; seed: 7"])
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
@@ -308,7 +308,7 @@ def test_the_header_names_backends_versions_devices_and_seed(
 def test_the_header_warns_of_a_version_that_was_not_tested(
     toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_graphmode.backends.base._version", lambda name: "9.9")
+    monkeypatch.setattr("pytest_graphmode.backends.specs._version", lambda name: "9.9")
     toy.makeconftest(
         """
         import dataclasses, toybackend
@@ -324,7 +324,7 @@ def test_the_header_warns_of_a_version_that_was_not_tested(
 def test_the_header_says_that_no_framework_is_installed(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_graphmode.run.execute.accelerator_present", lambda: True)
+    monkeypatch.setattr("pytest_graphmode.select.header.accelerator_present", lambda: True)
     for framework in ("tensorflow", "torch"):
         monkeypatch.setitem(__import__("sys").modules, framework, None)
     result = pytester.runpytest_inprocess()
@@ -337,7 +337,7 @@ def test_the_header_says_that_no_framework_is_installed(
 
 
 def settings(toy: pytest.Pytester, *args: str) -> Settings:
-    return toy.parseconfigure(*args).stash[REGISTRY].settings
+    return registry_of(toy.parseconfigure(*args)).settings
 
 
 def test_ini_keys_of_settings(toy: pytest.Pytester) -> None:

@@ -16,7 +16,8 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from pytest_graphmode.run import beside, failing
-from pytest_graphmode.run.items import RECORDING, REGISTRY, variant_of
+from pytest_graphmode.run.items import RECORDING, variant_of
+from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.records.recording import Run
@@ -110,7 +111,7 @@ class Agreement(pytest.Function):
         if self._failed_here is not None:
             run = self._failed_here
             failing.fail(self, f"{run.variant} failed when it was run for this item:\n\n{run.reason}")
-        failure = disagreement(self._runs(), self.asked, self.config.stash[REGISTRY].settings.tolerances)
+        failure = disagreement(self._runs(), self.asked, registry_of(self.config).settings.tolerances)
         if failure is not None:
             failing.fail(self, failure, brief(failure))
 

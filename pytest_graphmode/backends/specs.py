@@ -1,0 +1,154 @@
+"""What a backend and its event sources are listed by: plain data, read in every run of pytest; it imports nothing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pytest_graphmode.backends.base import Backend
+    from pytest_graphmode.ledger.watcher import EventSource
+
+
+class SourceSpec(NamedTuple):
+    """A place where a framework's builds are seen, as plain data, so that watching imports nothing.
+
+    Attributes:
+        anchors: modules of the framework that the source patches or listens to. The source is imported and attached
+            once they, and the packages they are in, are imported by somebody else.
+        target: `"package.module:Class"`; the class takes no arguments and follows
+            `pytest_graphmode.ledger.watcher.EventSource`.
+    """
+
+    anchors: tuple[str, ...]
+    target: str
+
+    def load(self) -> EventSource:
+        """The source itself; for use when its anchors are imported."""
+        factory: Callable[[], EventSource] = _named(self.target)
+        return factory()
+
+
+# Of what dataclasses can generate only __init__: each further method costs every run of pytest half a millisecond.
+@dataclass(eq=False, repr=False)
+class BackendSpec:
+    """A backend as plain data, so that listing backends imports nothing.
+
+    Attributes:
+        name: as in `--graph-backends`; a letter, then letters and digits.
+        modes: the names of its modes; a letter, then letters, digits and underscores.
+        default_mode: the mode meant where none is named.
+        module: the framework's top-level module; the backend is installed if it can be found.
+        distributions: names under which the framework is published, the first of them the one to recommend.
+        target: `"package.module:Class"`; the class takes no arguments and follows `Backend`.
+        requires: what to install, e.g. `pytest-graphmode[torch]`.
+        sources: where the framework's builds are seen; none if `Mode.function` reports them itself.
+        tested: the oldest and the newest version that the backend is tested with, `("2.4", "2.15")`; the report header
+            says of others that they are older or newer.
+    """
+
+    name: str
+    modes: tuple[str, ...]
+    default_mode: str
+    module: str
+    distributions: tuple[str, ...]
+    target: str
+    requires: str = ""
+    sources: tuple[SourceSpec, ...] = ()
+    tested: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError or TypeError for what could not be selected, listed or loaded later."""
+        where = f"BackendSpec({self.name!r})"
+        if not _is_name(self.name) or "_" in self.name or self.name == "all":
+            raise ValueError(f"{where}: name must be a letter followed by letters and digits, and not 'all'")
+        for field in ("modes", "distributions", "sources", "tested"):
+            if not isinstance(getattr(self, field), tuple):
+                raise TypeError(f"{where}: {field} must be a tuple, not {getattr(self, field)!r}")
+        if not self.modes or len(set(self.modes)) != len(self.modes) or not all(map(_is_name, self.modes)):
+            raise ValueError(f"{where}: modes must be different names of letters, digits and _, not {self.modes!r}")
+        if self.default_mode not in self.modes:
+            raise ValueError(
+                f"{where}: default_mode {self.default_mode!r} is not one of its modes ({', '.join(self.modes)})"
+            )
+        if not self.distributions:
+            raise ValueError(f"{where}: distributions must name what to install")
+        if not _is_name(self.module):
+            raise ValueError(f"{where}: module must be a top-level module, not {self.module!r}")
+        if self.tested and (len(self.tested) != 2 or not _release(self.tested[0]) <= _release(self.tested[1])):
+            raise ValueError(f"{where}: tested must be the oldest and the newest version, not {self.tested!r}")
+        for target in (self.target, *(source.target for source in self.sources)):
+            if not all(target.partition(":")):
+                raise ValueError(f"{where}: target must read 'package.module:Class', not {target!r}")
+
+    def __repr__(self) -> str:
+        return f"BackendSpec(name={self.name!r}, target={self.target!r})"
+
+    @property
+    def installed(self) -> bool:
+        """Whether the framework can be imported, found without importing it."""
+        try:
+            spec = importlib.util.find_spec(self.module)
+        except (ImportError, ValueError):
+            return False
+        return spec is not None and spec.origin is not None  # a folder without __init__.py has no origin
+
+    @property
+    def version(self) -> str:
+        """The framework's version, `unknown` where no distribution by a known name is installed."""
+        return next(filter(None, map(_version, self.distributions)), "unknown")
+
+    @property
+    def version_shown(self) -> str:
+        """The version, and what a reader should know of it: that it is older or newer than those tested."""
+        version = self.version
+        if not self.tested or version == "unknown":
+            return version
+        oldest, newest = self.tested
+        if _release(version, oldest) < _release(oldest):
+            return f"{version} (older than {oldest}, the oldest tested)"
+        if _release(version, newest) > _release(newest):
+            return f"{version} (newer than the tested {newest})"
+        return version
+
+    @property
+    def hint(self) -> str:
+        """The command that installs the framework."""
+        return f"pip install {self.requires or self.distributions[0]}"
+
+    def load(self) -> Backend:
+        """The backend itself; imports the framework."""
+        factory: Callable[[], Backend] = _named(self.target)
+        return factory()
+
+
+def _is_name(name: str) -> bool:
+    return name.isascii() and name.isidentifier() and not name.startswith("_")
+
+
+def _release(version: str, like: str | None = None) -> tuple[int, ...]:
+    """`(2, 13, 0)` of `2.13.0+cpu`, no more numbers than `like` has; by hand, since packaging takes time to import."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    numbers = tuple(map(int, match.group().split("."))) if match else ()
+    return numbers if like is None else numbers[: like.count(".") + 1]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        found = importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    # Not `found.version` at once, which reads the whole description of a package as if it were an e-mail.
+    _, _, version = (found.read_text("METADATA") or "").partition("\nVersion: ")
+    return version.partition("\n")[0].strip() or found.version
+
+
+def _named(target: str) -> Any:
+    """The object that `"package.module:name"` names."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)

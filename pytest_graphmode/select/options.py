@@ -1,0 +1,110 @@
+"""What the plugin adds to pytest's --help and --markers. Called by `plugin.py` in every run, so it imports nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_graphmode.select.registry import Registry
+
+if TYPE_CHECKING:
+    pass
+
+REGISTRY: pytest.StashKey[Registry] = pytest.StashKey()
+_VALUES: Final = {
+    "graph_backends": (
+        "SPEC",
+        """comma list of BACKEND[:MODE[+MODE...]], e.g. tf,torch:eager+compile; all = every installed backend in every
+        mode (default: those of tf and torch that are installed, in their default modes)""",
+    ),
+    "graph_devices": ("LIST", "comma list of devices, e.g. cpu,gpu:0, or all (default: all)"),
+    "graph_dtypes": ("LIST", "comma list of float16, bfloat16, float32, float64 (default: float32)"),
+    "graph_seed": ("N", "seed of random, NumPy and the framework before each variant (default: 0)"),
+    "graph_compiler": (
+        "NAME",
+        """compiler backend of torch:compile variants (default: aot_eager), and, where it is given, of torch.compile
+        calls in anybody's code that name none""",
+    ),
+}
+_SWITCHES: Final = {
+    "graph_watch": "keep a ledger for every test of the run, also those that never heard of this plugin",
+    "graph_report": "print a table of what each test built, and the worst rebuilders with cause and hint",
+}
+_INI_ONLY: Final = {
+    "graph_per_object": (
+        "bool",
+        """tell functions apart by the objects they are bound to or close over too, for tests that build several models
+        of one class on purpose (default: false)""",
+    ),
+    "graph_within": (
+        "linelist",
+        "packages whose graph breaks count, others are listed apart (default: all packages)",
+    ),
+    "graph_tolerances": (
+        "linelist",
+        """the project's own tolerances of agreement and check_control_flow, a line each, e.g.
+        float32: rtol=1e-4 atol=1e-6, or gpu.bfloat16: rtol=0.02 (default: torch.testing's table)""",
+    ),
+}
+_WHEN: Final = "; when='torch<2.9' has it apply there only"
+_MARKERS: Final = (
+    "graphmode(backends=None, devices=None, dtypes=None): narrow the variants of a test, class or module",
+    f"""graph_rebuilds(count=None, *, at_most=None, per_object=None, when=None, **by_backend): how often graphs may be
+    built again during the test, e.g. graph_rebuilds(0), graph_rebuilds(tf=0, torch=499, torch_compile=0){_WHEN}""",
+    f"""graph_budget(*, builds=None, rebuilds=None, breaks=None, fallbacks=None, nodes=None, seconds=None,
+    internal=False, within=None, function=None, fresh=True, per_object=None, when=None): limits, each a number (the
+    most), a pair (least, most), or a dict of these by backend or backend_mode; internal=True counts the framework's own
+    machinery too, within='package' and function='name' look at these only, fresh=False keeps the caches that a fixture
+    warmed{_WHEN}""",
+    f"""graph_agree(*, rtol=None, atol=None, reference=None, when=None): adds an item that compares what the variants
+    recorded with graphmode.agree{_WHEN}""",
+    f"""graph_skip(variants, *, reason, when=None): skip the variants matching 'tf', 'tf:session', 'torch:compile@gpu',
+    'torch@gpu[bfloat16]'{_WHEN}""",
+    f"""graph_xfail(variants, *, reason, raises=None, strict=True, when=None): expect the variants matching 'tf',
+    'tf:session', 'torch:compile@gpu', 'torch@gpu[bfloat16]' to fail{_WHEN}""",
+)
+MARKER_NAMES: Final = tuple(description.partition("(")[0] for description in _MARKERS)
+
+
+def flag(name: str) -> str:
+    """`--graph-seed` for `graph_seed`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("graphmode", "graphmode: TensorFlow, PyTorch and JAX variants of tests")
+    for name, (metavar, lines) in _VALUES.items():
+        text = _one_line(lines)
+        group.addoption(flag(name), metavar=metavar, default=None, help=text)
+        parser.addini(name, _sentence(text), type="string", default=None)
+    for name, text in _SWITCHES.items():
+        group.addoption(flag(name), action="store_true", help=text)
+        parser.addini(name, _sentence(text), type="bool", default=False)
+    for name, (kind, lines) in _INI_ONLY.items():
+        default: Any = False if kind == "bool" else []
+        parser.addini(name, _sentence(_one_line(lines)), type=kind, default=default)  # type: ignore[arg-type]
+
+
+def register_markers(config: pytest.Config) -> None:
+    for description in _MARKERS:
+        config.addinivalue_line("markers", _one_line(description))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def given(config: pytest.Config) -> bool:
+    """Whether an option or ini value of the plugin was given: where none was, there is nothing to resolve or refuse."""
+    if any(config.getoption(name) not in (None, False) for name in (*_VALUES, *_SWITCHES)):
+        return True
+    try:
+        return any(map(config.getini, (*_VALUES, *_SWITCHES, *_INI_ONLY)))
+    except (TypeError, ValueError, pytest.UsageError):  # one that can't be read, which `settings.py` words
+        return True
