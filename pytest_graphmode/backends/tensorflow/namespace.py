@@ -71,11 +71,18 @@ def _svd(x: Tensor, full_matrices: bool) -> tuple[Tensor, Tensor, Tensor]:
     return left, values, tf.linalg.adjoint(right)
 
 
+def _over(reduce: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A reduction over axes as one array: TensorFlow tells its callbacks, by which eager nodes are counted, of no
+    operation that gets a Python sequence (2.16 and 2.21).
+    """
+    return lambda x, axis, keepdims: reduce(x, axis=np.array(axis, np.int32), keepdims=keepdims)
+
+
 _SAME_NAME = "broadcast_to concat repeat reshape roll sort stack transpose where zeros_like"
 _REDUCED = "all any max mean min prod sum"
 _ADAPTED: dict[str, Callable[..., Any]] = {
     **{name: getattr(tf, name) for name in _SAME_NAME.split()},
-    **{name: getattr(tf, f"reduce_{name}") for name in _REDUCED.split()},
+    **{name: _over(getattr(tf, f"reduce_{name}")) for name in _REDUCED.split()},
     "arange": tf.range,
     "argsort": lambda x, axis: tf.argsort(x, axis=axis, stable=True),
     # tf.cast has no kernel from complex numbers to booleans.
