@@ -51,7 +51,7 @@ def check_not_frozen(
     """
     __tracebackhide__ = True
     runtime.require_function("graphmode.check_not_frozen", fn)
-    with watcher.only(), calls.uncounted(not runtime.mode.static), _random_kept(), _clock() as set_clock:
+    with watcher.only(), calls.uncounted(not runtime.mode.static), random_kept(), _clock() as set_clock:
         failure = _Check(runtime, fn, runtime.converted(args), vary, set_clock).failure()
     watcher.call(runtime.variant.backend, runtime.variant.mode, identity.of(fn).name)
     told = f"check_not_frozen({identity.of(fn).name}) in {runtime.variant}: "
@@ -162,7 +162,10 @@ class _Run(NamedTuple):
         moved = later.moved_from(self)
         if moved is not None:
             where = f"{moved.path} at {list(moved.index)}" if moved.index else moved.path
-            return f"{where} {_short(moved.expected)} -> {_short(moved.actual)}"
+            before, after = _short(moved.expected), _short(moved.actual)
+            if before == after:  # values of a clock differ in their last digits only
+                before, after = str(moved.expected), str(moved.actual)
+            return f"{where} {before} -> {after}"
         path, leaf = next(iter(self.leaves.items()), ("nothing", None))
         return f"{path} {_short(leaf)} -> {_short(leaf)}"
 
@@ -200,7 +203,8 @@ def _random_state() -> tuple[object, ...]:
 
 
 @contextmanager
-def _random_kept() -> Iterator[None]:
+def random_kept() -> Iterator[None]:
+    """Python's and NumPy's global random numbers go on after the block as if nothing had been drawn in it."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
         yield

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.ledger import GraphBuild, GraphLedger
     from pytest_graphmode.ledger.recorder import Recorder
+    from pytest_graphmode.select.registry import Registry
     from pytest_graphmode.select.settings import Settings
     from pytest_graphmode.select.variant import Variant
 
@@ -56,6 +57,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of one variant of a test; what the test does to global state ends with it."""
     import numpy as np
 
+    from pytest_graphmode.checks.frozen import random_kept
     from pytest_graphmode.errors import UnsupportedError
     from pytest_graphmode.run.untouched import UntouchedHandle
     from pytest_graphmode.runtime import Runtime
@@ -66,18 +68,12 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
 
         failing.fail(node, NOT_PARAMETRIZED)
     variant = naming.named(value, registry.specs)
-    try:
-        backend = registry.backend(variant.backend)
-    except ImportError:
-        spec = registry.specs[variant.backend]
-        if spec.installed:
-            raise
-        pytest.skip(f"{variant} was named by the test, and {spec.name} is not installed: {spec.hint}")
+    backend = _installed(registry, variant)
     mode = backend.mode(variant.mode, variant.device)
     seed = seed_of(registry.settings.seed, base_id(node, variant))
     with ExitStack() as stack:
         stack.enter_context(backend.isolate())
-        stack.enter_context(_restored_random())
+        stack.enter_context(random_kept())
         try:
             stack.enter_context(backend.precision(variant.dtype))
         except UnsupportedError as error:
@@ -98,6 +94,17 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
         node.stash[BOUND] = variant, handle
         stack.callback(node.stash.__delitem__, BOUND)
         yield handle
+
+
+def _installed(registry: Registry, variant: Variant) -> Backend:
+    """The backend of a variant; one that the test named itself may not be installed, which skips."""
+    try:
+        return registry.backend(variant.backend)
+    except ImportError:
+        spec = registry.specs[variant.backend]
+        if spec.installed:
+            raise
+        pytest.skip(f"{variant} was named by the test, and {spec.name} is not installed: {spec.hint}")
 
 
 def _seed(backend: Backend, seed: int) -> None:
@@ -145,18 +152,6 @@ def _build_hook(node: pytest.Item) -> Callable[[GraphBuild], object] | None:
     if not hook.get_hookimpls():
         return None
     return lambda build: hook(config=node.config, nodeid=node.nodeid, build=build)
-
-
-@contextmanager
-def _restored_random() -> Iterator[None]:
-    import numpy as np
-
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 def before_fixtures(node: pytest.Item) -> None:

@@ -66,6 +66,14 @@ def test_frozen_random_numbers(static, mode, source):
     )
 
 
+@pytest.mark.usefixtures("time_machine")
+def test_values_that_differ_in_their_last_digits_are_told_apart(static, mode):
+    mode.frozen = True
+    message = failure(static, lambda x: x * time.time(), np.ones(3))
+    before, after = message.split("  Python: result at [0] ")[1].partition("\n")[0].split(" -> ")
+    assert float(before) != float(after)
+
+
 @pytest.mark.parametrize("source", CLOCK)
 @pytest.mark.usefixtures("time_machine")
 def test_a_frozen_clock(static, mode, source):

@@ -84,6 +84,7 @@ class Elementwise(Arrays):
 
     def __getattr__(self, name: str) -> Any:
         # For readers and type checkers too: what is not written out is set below, or is not there.
+        __tracebackhide__ = True
         import difflib
 
         near = difflib.get_close_matches(name, [one for one in dir(self) if not one.startswith("_")], 1)

@@ -201,7 +201,11 @@ def _hint(
         across = part.span.start + column * part.shape[1] + row
         if across != coordinate and abs(slope(across) - analytic) <= 10 * allowed:
             return "it is the right gradient of the element across the diagonal: is the gradient transposed?"
-    ratio = analytic / numeric
+    return _of_ratio(analytic / numeric)
+
+
+def _of_ratio(ratio: float) -> str:
+    """What a factor between the two values looks like."""
     known = next((text for factor, text in _FACTORS.items() if math.isclose(ratio, factor, rel_tol=1e-3)), None)
     return known or (
         f"the analytic value is {ratio:.5g} times the numeric one: look at the custom gradient or the branch that "
