@@ -303,3 +303,23 @@ def test_torch_counts_nodes_by_a_number_that_every_node_takes(graphmode):
         weight * weight
     weight.detach() * 2.0
     assert number() - before == 1
+
+
+@pytest.mark.parametrize(("name", "passes"), [("step", True), ("stepp", False)])
+def test_a_limit_of_a_function_that_never_ran_is_no_pass(pytester, graphmode, name, passes):
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.graph_budget(rebuilds=5, function="{name}")
+        def test_step(graphmode):
+            def step(x):
+                return x * 2
+
+            graphmode.function(step)(graphmode.tensor(1.0))
+        """
+    )
+    result = pytester.runpytest_inprocess(f"--graph-backends={graphmode.backend}:eager")
+    result.assert_outcomes(passed=int(passes), failed=int(not passes))
+    if not passes:
+        result.stdout.fnmatch_lines(["*the function 'stepp', which was not run; what was: step (*"])
