@@ -61,7 +61,8 @@ def normal(line: str) -> str:
 
 @pytest.mark.parametrize("example", shown(), ids=lambda example: example.name)
 def test_output(example: Shown, pytester: pytest.Pytester) -> None:
-    for module in example.frameworks:
+    clock = ["time_machine"] if "(time-machine)" in "\n".join(example.lines) else []
+    for module in [*example.frameworks, *clock]:
         if find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
     pytester.makepyfile(**{example.name: example.code})
