@@ -19,7 +19,27 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
 # The values recorded under each name, one entry for each time: the leaves of a tree by their paths.
-Recording = dict[str, list[dict[str, Any]]]
+Series = dict[str, list[dict[str, Any]]]
+
+
+@dataclass
+class Recording:
+    """What one run of a variant recorded.
+
+    Attributes:
+        values: what `graphmode.agree` was given, by name.
+        taps: what `graphmode.tap` and `tap_layers` saw, by name, in the order of the code.
+    """
+
+    values: Series = field(default_factory=dict)
+    taps: Series = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.taps)
+
+    def clear(self) -> None:
+        self.values.clear()
+        self.taps.clear()
 
 
 @dataclass(frozen=True)
@@ -35,7 +55,7 @@ class Run:
     variant: Variant
     outcome: Literal["passed", "skipped", "failed"]
     reason: str = ""
-    recording: Recording = field(default_factory=dict)
+    recording: Recording = field(default_factory=Recording)
     sections: tuple[tuple[str, str], ...] = ()
 
 
@@ -59,7 +79,7 @@ def record(runtime: Runtime, recording: Recording | None, values: dict[str, Any]
         raise _traced(next(iter(values)))
     steps = {name: _copied(runtime, name, tree) for name, tree in values.items()}
     for name, step in steps.items():
-        recording.setdefault(name, []).append(step)
+        recording.values.setdefault(name, []).append(step)
 
 
 def _traced(path: str, reason: str = "") -> RuntimeError:

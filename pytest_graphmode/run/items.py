@@ -45,5 +45,7 @@ def fresh_recording(node: pytest.Item) -> Recording | None:
     """Where a run of a variant records its values; None for a test that has no agreement item."""
     if node.get_closest_marker("graph_agree") is None:
         return None
-    node.stash[RECORDING] = {}
+    from pytest_graphmode.records.recording import Recording
+
+    node.stash[RECORDING] = Recording()
     return node.stash[RECORDING]

@@ -187,14 +187,14 @@ def note_from_outside(item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def _noted(item: pytest.Function, report: pytest.TestReport) -> Run:
-    from pytest_graphmode.records.recording import Run
+    from pytest_graphmode.records.recording import Recording, Run
 
     variant = _variant(item)
     if report.failed:
         return Run(variant, "failed", report.longreprtext, sections=tuple(report.sections))
     if report.skipped:
         return Run(variant, "skipped", _reason(report))
-    return Run(variant, "passed", recording=item.stash.get(RECORDING, {}))
+    return Run(variant, "passed", recording=item.stash.get(RECORDING, Recording()))
 
 
 def _reason(report: pytest.TestReport) -> str:

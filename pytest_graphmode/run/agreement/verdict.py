@@ -53,7 +53,7 @@ def disagreement(runs: Sequence[Run], request: AgreeRequest, table: Table | None
     project's own tolerances.
     """
     ran = [run for run in runs if run.outcome == "passed"]
-    if not any(run.recording for run in ran):
+    if not any(run.recording.values for run in ran):
         return _NOTHING
     reference = next(run for run in ran if request.reference is None or request.reference.matches(run.variant))
     lines, hints = [], set()
@@ -85,8 +85,8 @@ class _Fault:
 def _faults(run: Run, reference: Run, request: AgreeRequest, table: Table | None) -> Iterator[_Fault]:
     yield from _missing(run, reference)
     yield from _missing(reference, run)
-    for name, expected in reference.recording.items():
-        actual = run.recording.get(name)
+    for name, expected in reference.recording.values.items():
+        actual = run.recording.values.get(name)
         if actual is None:
             continue
         fault = _first_step(run, reference, name, request, table)
@@ -98,14 +98,14 @@ def _faults(run: Run, reference: Run, request: AgreeRequest, table: Table | None
 
 
 def _missing(lacking: Run, having: Run) -> Iterator[_Fault]:
-    names = [name for name in having.recording if name not in lacking.recording]
+    names = [name for name in having.recording.values if name not in lacking.recording.values]
     if names:
         yield _Fault(f"{', '.join(names)}: recorded by {having.variant}, not by {lacking.variant}", _ALIGN)
 
 
 def _first_step(run: Run, reference: Run, name: str, request: AgreeRequest, table: Table | None) -> _Fault | None:
     """The first step of a series that differs."""
-    actual, expected = run.recording[name], reference.recording[name]
+    actual, expected = run.recording.values[name], reference.recording.values[name]
     variants = run.variant, reference.variant
     for number, (found, wanted) in enumerate(zip(actual, expected, strict=False)):
         mismatch = first_leaf_mismatch(

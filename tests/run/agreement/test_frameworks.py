@@ -86,13 +86,14 @@ def test_a_record_is_a_copy_that_keeps_no_tensor_alive():
     from pytest_graphmode.backends.torch import Torch
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.recorder import Recorder
+    from pytest_graphmode.records.recording import Recording
     from pytest_graphmode.runtime import Runtime
     from pytest_graphmode.select.variant import Variant
 
     backend = Torch()
     mode = backend.mode("eager", "cpu")
     runtime = Runtime(Variant("torch", "eager"), backend, mode, Recorder(), rng=None)
-    handle = Handle(runtime, skip=pytest.skip, recording={})
+    handle = Handle(runtime, skip=pytest.skip, recording=Recording())
     tensor = torch.ones(3, requires_grad=True)
     handle.agree(x=[tensor])
     with torch.no_grad():
@@ -100,4 +101,4 @@ def test_a_record_is_a_copy_that_keeps_no_tensor_alive():
     gone = weakref.ref(tensor)
     del tensor
     assert gone() is None
-    assert handle.recording["x"][0]["x[0]"].tolist() == [1, 1, 1]
+    assert handle.recording.values["x"][0]["x[0]"].tolist() == [1, 1, 1]

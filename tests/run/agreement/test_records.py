@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from pytest_graphmode.records.recording import record
+from pytest_graphmode.records.recording import Recording, record
 
 
 class Native:
@@ -34,7 +34,7 @@ class StandIn:
 
 @pytest.fixture
 def kept():
-    return {}
+    return Recording()
 
 
 def test_a_value_becomes_its_leaves_by_path(kept):
@@ -45,8 +45,8 @@ def test_a_value_becomes_its_leaves_by_path(kept):
         step: int
 
     record(StandIn(), kept, {"loss": Native(1.5), "tree": {"a": [Native([1, 2]), Pair(2.0, None)], "s": State(3)}})
-    assert list(kept) == ["loss", "tree"]
-    (step,) = kept["tree"]
+    assert list(kept.values) == ["loss", "tree"]
+    (step,) = kept.values["tree"]
     assert list(step) == ["tree['a'][0]", "tree['a'][1].w", "tree['a'][1].b", "tree['s'].step"]
     np.testing.assert_array_equal(step["tree['a'][0]"], [1, 2])
 
@@ -54,21 +54,21 @@ def test_a_value_becomes_its_leaves_by_path(kept):
 def test_a_name_recorded_again_grows_into_a_series(kept):
     for step in range(3):
         record(StandIn(), kept, {"loss": Native(step)})
-    assert [entry["loss"].item() for entry in kept["loss"]] == [0, 1, 2]
+    assert [entry["loss"].item() for entry in kept.values["loss"]] == [0, 1, 2]
 
 
 def test_arrays_are_copied_at_once(kept):
     weights = np.zeros(2)
     record(StandIn(), kept, {"w": weights})
     weights += 1
-    np.testing.assert_array_equal(kept["w"][0]["w"], [0, 0])
+    np.testing.assert_array_equal(kept.values["w"][0]["w"], [0, 0])
 
 
 @pytest.mark.parametrize("value", [True, 3, 2.5, 1j, "text", b"bytes", None])
 def test_python_values_stay_what_they_are(kept, value):
     record(StandIn(), kept, {"value": value})
-    assert kept["value"] == [{"value": value}]
-    assert type(kept["value"][0]["value"]) is type(value)
+    assert kept.values["value"] == [{"value": value}]
+    assert type(kept.values["value"][0]["value"]) is type(value)
 
 
 @pytest.mark.parametrize("value", [object(), iter([1.0]), np.array([Native(1.0)])])
@@ -80,7 +80,7 @@ def test_what_can_not_be_compared_is_refused_by_its_path(kept, value):
 def test_nothing_of_a_refused_call_is_kept(kept):
     with pytest.raises(TypeError):
         record(StandIn(), kept, {"fine": 1.0, "wrong": object()})
-    assert kept == {}
+    assert not kept
 
 
 def test_no_values_is_a_wrong_call(kept):
@@ -106,8 +106,8 @@ def test_a_symbolic_tensor_is_explained(kept):
 
 def test_inside_a_graph_even_a_constant_is_refused():
     with pytest.raises(RuntimeError, match="can't read the value of step: inside a traced function"):
-        record(StandIn(static=True, inside=True), {}, {"step": 3})
+        record(StandIn(static=True, inside=True), Recording(), {"step": 3})
     for runtime in (StandIn(static=True), StandIn(inside=True)):
-        kept = {}
+        kept = Recording()
         record(runtime, kept, {"step": 3})
-        assert kept == {"step": [{"step": 3}]}
+        assert kept.values == {"step": [{"step": 3}]}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pytest_graphmode.records.recording import Run
+from pytest_graphmode.records.recording import Recording, Run
 from pytest_graphmode.run.agreement.verdict import disagreement, incomparable
 from pytest_graphmode.select.markers import AgreeRequest
 from pytest_graphmode.select.variant import Variant, VariantPattern
@@ -14,9 +14,8 @@ ANY = AgreeRequest()
 
 def passed(variant, **series):
     """A run that recorded the values of each series under its name, floats as float32."""
-    return Run(
-        variant, "passed", recording={name: [{name: _leaf(v)} for v in values] for name, values in series.items()}
-    )
+    recorded = {name: [{name: _leaf(v)} for v in values] for name, values in series.items()}
+    return Run(variant, "passed", recording=Recording(recorded))
 
 
 def _leaf(value):
@@ -39,8 +38,8 @@ def test_variants_that_recorded_the_same_agree():
 
 def test_a_value_that_differs_is_told_with_everything_there_is_to_know():
     runs = [
-        Run(TF, "passed", recording={"grads": [{"grads['w']": np.array([[1.0, 2.0]], np.float32)}]}),
-        Run(TORCH, "passed", recording={"grads": [{"grads['w']": np.array([[1.0, 2.5]], np.float32)}]}),
+        Run(TF, "passed", recording=Recording({"grads": [{"grads['w']": np.array([[1.0, 2.0]], np.float32)}]})),
+        Run(TORCH, "passed", recording=Recording({"grads": [{"grads['w']": np.array([[1.0, 2.5]], np.float32)}]})),
     ]
     assert disagreement(runs, ANY) == (
         "torch-eager-cpu does not agree with the reference, tf-graph-cpu:\n"
@@ -77,7 +76,7 @@ def test_python_floats_are_held_to_the_variants_dtype():
     def runs(dtype):
         variants = Variant("tf", "graph", dtype=dtype), Variant("torch", "eager", dtype="float64")
         values = zip(variants, (1.0, 1.0 + 1e-6), strict=True)
-        return [Run(variant, "passed", recording={"loss": [{"loss": value}]}) for variant, value in values]
+        return [Run(variant, "passed", recording=Recording({"loss": [{"loss": value}]})) for variant, value in values]
 
     assert disagreement(runs("float32"), ANY) is None
     assert "rtol 1e-07" in disagreement(runs("float64"), ANY)
