@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.ledger import Argument, Cause, GraphBreak, GraphBuild, GraphLedger
     from pytest_graphmode.ledger.watcher import watch
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 __all__ = [
     "Argument",
@@ -41,7 +41,7 @@ _HOMES = {
     "checks.expecting": ("expect",),
     "handle": ("Handle",),
     "ledger.ledger": ("Argument", "Cause", "GraphBreak", "GraphBuild", "GraphLedger"),
-    "select.variant": ("Variant",),
+    "select.variants": ("Variant",),
     "ledger.watcher": ("watch",),
 }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.ledger.ledger import GraphLedger
     from pytest_graphmode.records.recording import Recording
     from pytest_graphmode.runtime import Runtime
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 __tracebackhide__ = True
 

@@ -69,10 +69,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     if argname != "graphmode":
         return None
-    from pytest_graphmode.select import naming
+    from pytest_graphmode.select import variants
     from pytest_graphmode.select.registry import registry_of
 
-    return naming.parameter_id(val, registry_of(config).specs)
+    return variants.parameter_id(val, registry_of(config).specs)
 
 
 @pytest.hookimpl(trylast=True)
@@ -102,15 +102,15 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def watch_calls(config: pytest.Config) -> None:
-    """Have `Calls` called, from the first test on that needs it."""
+    """Have `CountedCalls` called, from the first test on that needs it."""
     if not config.pluginmanager.hasplugin("graphmode-calls"):
         from pytest_graphmode.select.registry import registry_of
 
         registry_of(config)  # which has the watcher know all backends
-        config.pluginmanager.register(Calls(), "graphmode-calls")
+        config.pluginmanager.register(CountedCalls(), "graphmode-calls")
 
 
-class Calls:
+class CountedCalls:
     """Counts in the calls of tests; registered when a test is to be watched, so that other runs pay nothing."""
 
     @pytest.hookimpl(tryfirst=True)
@@ -139,9 +139,9 @@ class Calls:
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if report.failed:
-            from pytest_graphmode.run import failing
+            from pytest_graphmode.run import verdict
 
-            failing.shorten(item, report)
+            verdict.shorten(item, report)
         return report
 
 
@@ -255,12 +255,12 @@ class Agreements:
     # Around all others, which may turn a failure into an expected one.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        from pytest_graphmode.run import failing
+        from pytest_graphmode.run import verdict
         from pytest_graphmode.run.agreement.item import note
 
         report = yield
         note(item, report)
-        failing.shorten(item, report)
+        verdict.shorten(item, report)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -22,7 +22,7 @@ from pytest_graphmode.ledger import identity
 if TYPE_CHECKING:
     from pytest_graphmode.checks.tolerances import Table
     from pytest_graphmode.ledger.recorder import Recorder
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 __tracebackhide__ = True
 

@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -125,6 +125,11 @@ class BackendSpec:
         """The backend itself; imports the framework."""
         factory: Callable[[], Backend] = _named(self.target)
         return factory()
+
+
+def keys(specs: Mapping[str, BackendSpec]) -> tuple[str, ...]:
+    """The names that limits can be given for, and implementations picked by: `tf`, `tf_graph`, ..."""
+    return tuple(key for name, spec in specs.items() for key in (name, *(f"{name}_{mode}" for mode in spec.modes)))
 
 
 def _is_name(name: str) -> bool:

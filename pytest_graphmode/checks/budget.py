@@ -11,7 +11,7 @@ from pytest_graphmode.checks.limits import ENDLESS, Bounds, Limit
 from pytest_graphmode.ledger.ledger import GraphLedger
 
 if TYPE_CHECKING:
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 _VACUOUS: Final = (
     "the test asserts graph counts, but no graph was built and no existing graph was called: "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_graphmode.backends.builtin import BACKENDS
+from pytest_graphmode.backends.specs import keys
 from pytest_graphmode.ledger.places import call_site, is_library
 from pytest_graphmode.ledger.watcher import watch, watcher
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.checks.budget import Question
     from pytest_graphmode.checks.limits import Limit
     from pytest_graphmode.ledger.ledger import GraphLedger
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 Count = int | tuple[int | None, int | None] | Mapping[str, Any] | None
 
@@ -36,9 +38,9 @@ def expect(
     at_once: bool = False,
     **unknown: object,
 ) -> Expectation:
-    """Assert how many graphs a block builds, whoever wrote the code in it; usable in a test, script or notebook.
+    """Assert how many graphs a block builds, whoever wrote the code in it: `with expect(builds=1) as ledger`.
 
-    No cache is cleared: after a warm-up, `with expect(builds=0):` says that nothing is built any more. A function that
+    No cache is cleared: after a warm-up, `with expect(builds=0)` says that nothing is built any more. A function that
     has a graph when the block begins counts as built, so that building it again is a rebuild.
 
     Args:
@@ -50,26 +52,15 @@ def expect(
         per_object: tell functions apart by object too: each model of a class has a first build of its own.
         at_once: raise at the call that exceeds a count, in the middle of the block.
 
-    Returns:
-        A context manager; `with ... as ledger` gives the ledger of the block.
-
     Raises:
-        AssertionError: at the end, or at once, with the ledger's text; also where the graphs of a backend that the
-            counts are about can't be counted.
+        AssertionError: at the end, or at once, with the ledger's text; also where graphs can't be counted.
         TypeError, ValueError: no count is given, or a wrong one.
     """
     if unknown:
         raise TypeError(_unknown(unknown))
-    counts = {
-        "builds": builds,
-        "rebuilds": rebuilds,
-        "breaks": breaks,
-        "fallbacks": fallbacks,
-        "nodes": nodes,
-        "seconds": seconds,
-    }
-    given = {"internal": internal, "within": within, "function": function, "per_object": per_object}
-    return Expectation(_limits(counts, given), at_once=at_once)
+    counts = (builds, rebuilds, breaks, fallbacks, nodes, seconds)
+    scope = {"internal": internal, "within": within, "function": function, "per_object": per_object}
+    return Expectation(_limits(counts, scope), at_once=at_once)
 
 
 class Expectation(AbstractContextManager["GraphLedger"]):
@@ -154,24 +145,18 @@ def _unknown(given: Mapping[str, object]) -> str:
     return f"expect() has no argument {', '.join(given)}: {meant}It takes {', '.join(legal)}"
 
 
-def _limits(counts: Mapping[str, Any], given: dict[str, Any]) -> list[Limit]:
+def _limits(counts: Sequence[Any], scope: dict[str, Any]) -> list[Limit]:
     from pytest_graphmode.checks.limits import COUNTS, Limit, bounds, scopes
 
-    named = {name: value for name, value in counts.items() if value is not None}
-    if not named:
+    given = {name: value for name, value in zip(COUNTS, counts, strict=True) if value is not None}
+    if not given:
         raise TypeError(f"expect() needs a count: one of {', '.join(COUNTS)}, like expect(builds=1, breaks=0)")
+    specs = {**{spec.name: spec for spec in BACKENDS}, **watcher.backends}
     try:
-        narrowed = scopes(given)
-        keys = _keys()
+        narrowed = scopes(scope)
         return [
-            Limit(name, bounds(name, value, keys, exact=name != "seconds"), **narrowed) for name, value in named.items()
+            Limit(name, bounds(name, value, keys(specs), exact=name != "seconds"), **narrowed)
+            for name, value in given.items()
         ]
     except (TypeError, ValueError) as error:
         raise type(error)(f"expect(): {error}") from None
-
-
-def _keys() -> list[str]:
-    from pytest_graphmode.backends.builtin import BACKENDS
-
-    specs = {**{spec.name: spec for spec in BACKENDS}, **watcher.backends}
-    return [key for spec in specs.values() for key in (spec.name, *(f"{spec.name}_{mode}" for mode in spec.modes))]

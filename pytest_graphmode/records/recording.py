@@ -1,6 +1,6 @@
 """What the variants of a test recorded with `graphmode.agree`, as NumPy copies: no tensor outlives its test.
 
-Filled through the handle, compared by `agreement.verdict`.
+Filled through the handle, compared by `agreement.comparison`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pytest_graphmode.backends import trees
 
 if TYPE_CHECKING:
     from pytest_graphmode.runtime import Runtime
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 

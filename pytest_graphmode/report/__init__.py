@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pytest_graphmode.ledger.ledger import GraphBuild, GraphLedger
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 PREFIX: Final = "graphmode_"
 _REBUILDER: Final = f"{PREFIX}rebuilder"

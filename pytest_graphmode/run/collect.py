@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_graphmode.run.items import is_agreement, variant_of
-from pytest_graphmode.select import naming
+from pytest_graphmode.select import variants
 from pytest_graphmode.select.registry import Registry, registry_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
 
         markers.refuse_unknown(marks, metafunc.config)
         markers.check(marks, registry_of(metafunc.config).specs)
-    if "graphmode" in metafunc.fixturenames and not naming.names_variants(metafunc.definition):
+    if "graphmode" in metafunc.fixturenames and not variants.names_variants(metafunc.definition):
         metafunc.parametrize("graphmode", _params(registry_of(metafunc.config), marks), indirect=True)
 
 
@@ -59,16 +59,16 @@ def _params(registry: Registry, marks: Sequence[pytest.Mark]) -> list[ParameterS
 
 def _params_of(registry: Registry, marks: Sequence[pytest.Mark]) -> list[ParameterSet]:
     """A parameter for each variant, or the one skipped item that stands for a test without variants."""
-    from pytest_graphmode.select import markers, selection
+    from pytest_graphmode.select import markers
 
     request = markers.graphmode_request(marks, registry.specs)
-    variants = selection.select(registry, request)
-    if not variants:
-        skip = pytest.mark.skip(reason=selection.reason_for_none(registry, request))
+    selected = variants.select(registry, request)
+    if not selected:
+        skip = pytest.mark.skip(reason=variants.reason_for_none(registry, request))
         return [pytest.param(None, id="no-variant", marks=skip)]
     extra = markers.variant_marks(marks, registry.specs)
     return [
-        variant.param(entry.mark for entry in extra if entry.applies(variant, registry.specs)) for variant in variants
+        variant.param(entry.mark for entry in extra if entry.applies(variant, registry.specs)) for variant in selected
     ]
 
 

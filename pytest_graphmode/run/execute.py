@@ -1,4 +1,4 @@
-"""Runs a test: seeds, isolates, watches, and gives the verdict on a body that has run. Called by `plugin.py`."""
+"""Runs a test: seeds, isolates, and watches its body. Called by `plugin.py`; `verdict.py` judges what was watched."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from pytest_graphmode.backends.specs import keys
 from pytest_graphmode.ledger.watcher import recording, watcher
-from pytest_graphmode.run import beside
+from pytest_graphmode.run import beside, verdict
 from pytest_graphmode.run.collect import limited
 from pytest_graphmode.run.items import BOUND, RECORDER, fresh_recording, is_agreement, variant_of
-from pytest_graphmode.select import naming
+from pytest_graphmode.select import variants
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.select.registry import Registry
     from pytest_graphmode.select.settings import Settings
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 
 def base_id(node: pytest.Item, variant: Variant) -> str:
@@ -64,10 +65,8 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
 
     node, value, registry = request.node, getattr(request, "param", None), registry_of(request.config)
     if value is None:
-        from pytest_graphmode.run import failing
-
-        failing.fail(node, NOT_PARAMETRIZED)
-    variant = naming.named(value, registry.specs)
+        verdict.fail(node, NOT_PARAMETRIZED)
+    variant = variants.named(value, registry.specs)
     backend = _installed(registry, variant)
     mode = backend.mode(variant.mode, variant.device)
     seed = seed_of(registry.settings.seed, base_id(node, variant))
@@ -88,7 +87,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
             recorder,
             rng=np.random.default_rng(seed),
             tolerances=registry.settings.tolerances,
-            keys=registry.keys,
+            keys=keys(registry.specs),
         )
         handle = UntouchedHandle(runtime, skip=pytest.skip, recording=fresh_recording(node))
         node.stash[BOUND] = variant, handle
@@ -171,16 +170,14 @@ def concerned(node: pytest.Item) -> bool:
 def body(node: pytest.Item) -> Iterator[None]:
     """Around the call of a watched test: counting begins here, and the markers' verdict ends it."""
     __tracebackhide__ = True
-    from pytest_graphmode.checks.budget import Question, verdict
-    from pytest_graphmode.run import failing
     from pytest_graphmode.select import markers
 
     registry = registry_of(node.config)
-    variant, handle = node.stash.get(BOUND, (None, None))
+    variant, _ = node.stash.get(BOUND, (None, None))
     try:
         limits = markers.limits(node.iter_markers(), registry.specs, node.own_markers, variant)
     except (TypeError, ValueError) as error:  # of a unittest method: others fail when they are collected
-        failing.fail(node, str(error))
+        verdict.fail(node, str(error))
     with following(node) as ledger:
         fresh = all(limit.fresh for limit in limits)
         if fresh and (limits or "graph_ledger" in getattr(node, "fixturenames", ())):
@@ -192,30 +189,12 @@ def body(node: pytest.Item) -> Iterator[None]:
             yield
         finally:
             _report(node, variant, _counted(ledger, registry.settings), perf_counter() - started)
-        if handle is not None and not handle.touched:
-            failing.fail(node, _VACUOUS)
-        if trust is None:
-            return
-        question = Question(
-            ledger,
-            variant,
-            static=handle is None or handle.runtime.mode.static,
-            per_object=registry.settings.per_object,
-            within=registry.settings.within,
-            untrusted=trust.broken(),
-        )
-        failure = verdict(question, limits)
-        if failure is not None:
-            failing.fail(node, failure, failing.in_brief(failure, ledger))
+        verdict.judge(node, ledger, limits, {} if trust is None else trust.broken())
 
 
 NOT_PARAMETRIZED: Final = (
     "graphmode must be an argument of the test, or of a fixture that is: its variants are made when the test is "
     "collected, which request.getfixturevalue and unittest.TestCase methods are too late for"
-)
-_VACUOUS: Final = (
-    "the test asked for graphmode and never used it, so its variants all tested the same: "
-    "use the handle in the body, or drop the argument"
 )
 
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_graphmode.select import naming
+from pytest_graphmode.select import variants
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.records.recording import Recording
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 # On an item while it runs: its variant with the handle of it, its recorder, and what it recorded for agreement.
 BOUND: Final[pytest.StashKey[tuple[Variant, Handle]]] = pytest.StashKey()
@@ -32,13 +32,11 @@ def variant_of(item: pytest.Item) -> Variant | None:
     Raises:
         ValueError, TypeError: the test names it itself, and there is no such variant.
     """
-    from pytest_graphmode.select.variant import Variant
-
     callspec = getattr(item, "callspec", None)
     value = callspec.params.get("graphmode") if callspec is not None else None
-    if value is None or isinstance(value, Variant):
+    if value is None or isinstance(value, variants.Variant):
         return value
-    return None if is_agreement(item) else naming.named(value, registry_of(item.config).specs)
+    return None if is_agreement(item) else variants.named(value, registry_of(item.config).specs)
 
 
 def fresh_recording(node: pytest.Item) -> Recording | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
     from pytest_graphmode.backends.specs import BackendSpec
-    from pytest_graphmode.select.variant import Variant
-
-Specs = Mapping[str, "BackendSpec"]
+    from pytest_graphmode.select.settings import Specs
+    from pytest_graphmode.select.variants import Variant
 
 _CLAUSE: Final = re.compile(r"([A-Za-z][\w.-]*?)?\s*(===|~=|==|!=|<=|>=|<|>)\s*([^\s<>=!~]+)")
 _FORM: Final = "write NAME<VERSION, several with commas, like 'torch>=2.4,torch<2.9' or 'platform==linux'"

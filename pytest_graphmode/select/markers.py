@@ -13,21 +13,20 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_graphmode.backends.names import parse_device, parse_dtype, split
-from pytest_graphmode.backends.specs import BackendSpec
+from pytest_graphmode.backends.names import split
+from pytest_graphmode.backends.specs import keys
 from pytest_graphmode.checks.limits import COUNTS, SCOPES, Bounds, Limit, bounds, count, scopes
 from pytest_graphmode.select.conditions import Clause, parse, when_holds
 from pytest_graphmode.select.options import MARKER_NAMES
 from pytest_graphmode.select.settings import (
     BackendChoice,
+    Specs,
     merged,
     parse_backend,
     parse_devices,
     parse_dtypes,
 )
-from pytest_graphmode.select.variant import Variant, VariantPattern
-
-Specs = Mapping[str, BackendSpec]
+from pytest_graphmode.select.variants import Variant, VariantPattern, parse_pattern
 
 
 @dataclass(frozen=True)
@@ -148,25 +147,6 @@ def _xfail(reason: str, raises: Any = None, strict: Any = True) -> pytest.MarkDe
     return pytest.mark.xfail(reason=reason, raises=raises, strict=strict)
 
 
-def parse_pattern(text: str, specs: Specs) -> VariantPattern:
-    """`tf`, `tf:session`, `torch@gpu`, `torch:compile@gpu:0`, `torch@gpu[bfloat16]`.
-
-    Raises:
-        ValueError: an unknown backend, mode, device or dtype, with the legal ones.
-    """
-    before, bracket, rest = text.strip().partition("[")
-    if bracket and not rest.endswith("]"):
-        raise ValueError(f"{text!r} does not end with its dtype: write torch[float64], torch:compile@gpu[bfloat16]")
-    where, at, device = (part.strip() for part in before.partition("@"))
-    choice = parse_backend(where, specs)
-    if choice.modes and len(choice.modes) > 1:
-        raise ValueError(f"{text!r} names several modes: write one pattern a mode")
-    if at:
-        device = parse_device(device) if ":" in device else parse_device(device).partition(":")[0]
-    dtype = parse_dtype(rest[:-1]) if bracket else None
-    return VariantPattern(choice.name, choice.modes[0] if choice.modes else None, device or None, dtype)
-
-
 def limits(
     marks: Iterable[pytest.Mark],
     specs: Specs,
@@ -193,12 +173,12 @@ def _limits_of(mark: pytest.Mark, specs: Specs) -> list[Limit]:
 
 
 def _rebuild_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
-    arguments = _bound(mark, ("count", "at_most", *_keys(specs), "per_object", "when"), positional=1)
+    arguments = _bound(mark, ("count", "at_most", *keys(specs), "per_object", "when"), positional=1)
     _take_when(arguments, specs)
     narrowed = scopes(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
-        raise TypeError(f"it needs count, at_most or one of {', '.join(_keys(specs))}")
+        raise TypeError(f"it needs count, at_most or one of {', '.join(keys(specs))}")
     if "count" in given and "at_most" in given:
         raise TypeError("it takes count or at_most, not both")
     at_most = given.pop("at_most", None)
@@ -219,19 +199,13 @@ def _budget_limits(mark: pytest.Mark, specs: Specs) -> list[Limit]:
     given = {name: value for name, value in arguments.items() if value is not None}
     if not given:
         raise TypeError(f"it needs one of {', '.join(COUNTS)}")
-    keys = _keys(specs)
-    return [Limit(name, bounds(name, value, keys, exact=False), **narrowed) for name, value in given.items()]
+    return [Limit(name, bounds(name, value, keys(specs), exact=False), **narrowed) for name, value in given.items()]
 
 
 _LIMITS: Final[Mapping[str, Callable[[pytest.Mark, Specs], list[Limit]]]] = {
     "graph_rebuilds": _rebuild_limits,
     "graph_budget": _budget_limits,
 }
-
-
-def _keys(specs: Specs) -> list[str]:
-    """The names that limits can be given for: `tf`, `tf_graph`, ..."""
-    return [key for spec in specs.values() for key in (spec.name, *(f"{spec.name}_{mode}" for mode in spec.modes))]
 
 
 def agree_request(mark: pytest.Mark, specs: Specs) -> AgreeRequest:

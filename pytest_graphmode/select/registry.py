@@ -36,13 +36,6 @@ class Registry:
             self._loaded[name] = self.specs[name].load()
         return self._loaded[name]
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The keyword names of backends and of their modes: `tf`, `tf_graph`, ..."""
-        return tuple(
-            key for spec in self.specs.values() for key in (spec.name, *(f"{spec.name}_{mode}" for mode in spec.modes))
-        )
-
     def devices(self, name: str) -> tuple[str, ...]:
         """The devices of a backend; only `cpu`, without importing it, where no other can be wanted or can be there."""
         named = self.settings.devices or ()

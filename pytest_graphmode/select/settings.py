@@ -17,6 +17,7 @@ from pytest_graphmode.select.header import DEFAULT_BACKENDS
 from pytest_graphmode.select.options import flag
 
 T = TypeVar("T")
+Specs = Mapping[str, BackendSpec]
 
 
 class BackendChoice(NamedTuple):
@@ -68,7 +69,7 @@ class Settings(NamedTuple):
         return device if written == device else f"{written} ({device})"
 
 
-def resolve(config: pytest.Config, specs: Mapping[str, BackendSpec]) -> Settings:
+def resolve(config: pytest.Config, specs: Specs) -> Settings:
     """The settings of a run.
 
     Raises:
@@ -191,13 +192,13 @@ def parse_within(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def default_backends(specs: Mapping[str, BackendSpec]) -> tuple[BackendChoice, ...]:
+def default_backends(specs: Specs) -> tuple[BackendChoice, ...]:
     """Those of `tf` and `torch` that are installed."""
     names = [name for name in DEFAULT_BACKENDS if name in specs and specs[name].installed]
     return tuple(BackendChoice(name, None, explicit=False) for name in names)
 
 
-def parse_backends(text: str, specs: Mapping[str, BackendSpec]) -> tuple[BackendChoice, ...]:
+def parse_backends(text: str, specs: Specs) -> tuple[BackendChoice, ...]:
     """`tf,torch:eager+compile` as choices, in the order given; `all` as every installed backend in every mode.
 
     Raises:
@@ -217,7 +218,7 @@ def parse_backends(text: str, specs: Mapping[str, BackendSpec]) -> tuple[Backend
     return merged(choices, specs)
 
 
-def parse_backend(entry: str, specs: Mapping[str, BackendSpec]) -> BackendChoice:
+def parse_backend(entry: str, specs: Specs) -> BackendChoice:
     """One `BACKEND[:MODE[+MODE...]]`.
 
     Raises:
@@ -235,7 +236,7 @@ def parse_backend(entry: str, specs: Mapping[str, BackendSpec]) -> BackendChoice
     return BackendChoice(name, named)
 
 
-def merged(choices: Iterable[BackendChoice], specs: Mapping[str, BackendSpec]) -> tuple[BackendChoice, ...]:
+def merged(choices: Iterable[BackendChoice], specs: Specs) -> tuple[BackendChoice, ...]:
     """One choice a backend: `torch:eager,torch:compile` is `torch:eager+compile`, and `torch` beside it its default."""
     by_name: dict[str, list[BackendChoice]] = {}
     for choice in choices:

@@ -13,7 +13,7 @@ from pytest_graphmode.backends.base import BackendSpec
 from pytest_graphmode.backends.names import DEFAULT_DTYPE
 from pytest_graphmode.checks.compare import first_leaf_mismatch
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.select.variant import Variant
+from pytest_graphmode.select.variants import Variant
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, Mode

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_graphmode.backends.base import native
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.select.variant import Variant
+from pytest_graphmode.select.variants import Variant
 
 from .variants import variants
 

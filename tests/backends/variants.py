@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_graphmode.backends.builtin import BACKENDS
-from pytest_graphmode.select.variant import Variant
+from pytest_graphmode.select.variants import Variant
 
 _SPECS = {spec.name: spec for spec in BACKENDS}
 

@@ -12,7 +12,7 @@ from pytest_graphmode.backends.builtin import BACKENDS
 from pytest_graphmode.handle import Handle
 from pytest_graphmode.ledger.watcher import recording
 from pytest_graphmode.runtime import Runtime
-from pytest_graphmode.select.variant import Variant
+from pytest_graphmode.select.variants import Variant
 
 
 def _no_skip(reason: str) -> NoReturn:

@@ -14,7 +14,7 @@ from pytest_graphmode.ledger.identity import of
 from pytest_graphmode.ledger.ledger import BuildReport, tensor_argument
 from pytest_graphmode.ledger.watcher import recording, watcher
 from pytest_graphmode.runtime import Runtime
-from pytest_graphmode.select.variant import Variant
+from pytest_graphmode.select.variants import Variant
 
 
 class Static(NumPyEager):

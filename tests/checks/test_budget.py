@@ -8,7 +8,7 @@ from pytest_graphmode.ledger.arguments import tensor_argument
 from pytest_graphmode.ledger.identity import Identity
 from pytest_graphmode.ledger.ledger import BuildReport, Fallback, GraphBreak
 from pytest_graphmode.ledger.recorder import Recorder
-from pytest_graphmode.select.variant import Variant
+from pytest_graphmode.select.variants import Variant
 
 STEP = Identity("step", "/home/me/model.py", 42, owner=1)
 TF = Variant("tf", "graph", "cpu", "float32")

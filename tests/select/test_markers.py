@@ -11,7 +11,7 @@ from pytest_graphmode.checks.limits import Limit
 from pytest_graphmode.select import markers
 from pytest_graphmode.select.markers import AgreeRequest, GraphmodeRequest
 from pytest_graphmode.select.settings import BackendChoice
-from pytest_graphmode.select.variant import Variant, VariantPattern
+from pytest_graphmode.select.variants import Variant, VariantPattern
 
 SPECS = {
     "tf": BackendSpec("tf", ("graph", "session"), "graph", "json", ("tf",), "module:Class"),

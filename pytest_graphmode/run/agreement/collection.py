@@ -17,8 +17,9 @@ from pytest_graphmode.run.agreement.item import Agreement
 from pytest_graphmode.run.items import variant_of
 
 if TYPE_CHECKING:
-    from pytest_graphmode.select.markers import AgreeRequest, Specs
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.markers import AgreeRequest
+    from pytest_graphmode.select.settings import Specs
+    from pytest_graphmode.select.variants import Variant
 
 
 def agreements(obj: object, items: Sequence[Any], specs: Specs) -> list[Agreement]:

@@ -1,6 +1,6 @@
 """The agreement item as pytest runs it, and what the variants before it leave for it.
 
-Called by the hooks of `plugin.py`; made by `collection.py`, judged by `verdict.py`.
+Called by the hooks of `plugin.py`; made by `collection.py`, compared by `comparison.py`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import pytest
 # pytest has no public way to run an item without reporting it; plugins that repeat tests use this one too.
 from _pytest.runner import runtestprotocol
 
-from pytest_graphmode.run import beside, failing
+from pytest_graphmode.run import beside, verdict
 from pytest_graphmode.run.items import RECORDING, variant_of
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.records.recording import Run
     from pytest_graphmode.select.markers import AgreeRequest
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
 # On the items of variants: how this run of it ended (None: not run in this process).
 RUN: Final = pytest.StashKey["Run | None"]()
@@ -64,7 +64,7 @@ class Agreement(pytest.Function):
 
     def prepare(self) -> None:
         """Before this item is set up: run the variants that have not run; without two to compare, skip this item."""
-        from pytest_graphmode.run.agreement.verdict import incomparable
+        from pytest_graphmode.run.agreement.comparison import incomparable
 
         self._failed_here = None
         if self._skip is not None:  # of an earlier attempt
@@ -103,17 +103,17 @@ class Agreement(pytest.Function):
         return [run for run in runs if run is not None]
 
     def _compare(self) -> None:
-        from pytest_graphmode.run.agreement.verdict import brief, disagreement
+        from pytest_graphmode.run.agreement.comparison import brief, disagreement
 
         __tracebackhide__ = True
         if self._incomparable is not None:  # still here with -p no:skipping, which leaves the mark without effect
             pytest.skip(self._incomparable)
         if self._failed_here is not None:
             run = self._failed_here
-            failing.fail(self, f"{run.variant} failed when it was run for this item:\n\n{run.reason}")
+            verdict.fail(self, f"{run.variant} failed when it was run for this item:\n\n{run.reason}")
         failure = disagreement(self._runs(), self.asked, registry_of(self.config).settings.tolerances)
         if failure is not None:
-            failing.fail(self, failure, brief(failure))
+            verdict.fail(self, failure, brief(failure))
 
     def add_captured(self, report: pytest.TestReport) -> None:
         """Show what was captured of a variant that failed for this item, as --show-capture has it."""

@@ -13,7 +13,7 @@ from pytest_graphmode.checks.gradients.differences import Differences, precision
 from pytest_graphmode.handle import Handle
 from pytest_graphmode.ledger.recorder import Recorder
 from pytest_graphmode.runtime import Runtime
-from pytest_graphmode.select.variant import Variant
+from pytest_graphmode.select.variants import Variant
 
 
 class ByHand(NumPyEager):

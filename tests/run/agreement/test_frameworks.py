@@ -88,7 +88,7 @@ def test_a_record_is_a_copy_that_keeps_no_tensor_alive():
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.records.recording import Recording
     from pytest_graphmode.runtime import Runtime
-    from pytest_graphmode.select.variant import Variant
+    from pytest_graphmode.select.variants import Variant
 
     backend = Torch()
     mode = backend.mode("eager", "cpu")

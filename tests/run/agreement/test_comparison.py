@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pytest_graphmode.records.recording import Recording, Run
-from pytest_graphmode.run.agreement.verdict import disagreement, incomparable
+from pytest_graphmode.run.agreement.comparison import disagreement, incomparable
 from pytest_graphmode.select.markers import AgreeRequest
-from pytest_graphmode.select.variant import Variant, VariantPattern
+from pytest_graphmode.select.variants import Variant, VariantPattern
 
 TF, TORCH, JAX = Variant("tf", "graph"), Variant("torch", "eager"), Variant("jax", "jit")
 ANY = AgreeRequest()

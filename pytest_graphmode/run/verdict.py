@@ -1,23 +1,61 @@
-"""Fails a test with a verdict of the plugin, at the test's own file and line.
+"""The verdict on a test whose body has run, and how it fails a test: at the test's own file and line.
 
-A verdict is found when the test's function has returned, so no frame of the user's is left that an exception could
-come from: without one, `--tb=line`, `--pdb` and editors would show a line of the plugin. Called by `execute.py`, by the
-fixtures of `plugin.py` and by the agreement item.
+The test's function has returned by then, so no frame of the user's is left that an exception could come from: without
+one, `--tb=line`, `--pdb` and editors would show a line of the plugin. Called by `execute.py`, by the hooks of
+`plugin.py` and by the agreement item.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import pytest
 
 from pytest_graphmode.run import beside
+from pytest_graphmode.run.items import BOUND
+from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
+    from pytest_graphmode.checks.limits import Limit
     from pytest_graphmode.ledger.ledger import GraphLedger
 
+_VACUOUS: Final = (
+    "the test asked for graphmode and never used it, so its variants all tested the same: "
+    "use the handle in the body, or drop the argument"
+)
+
 _SAID: Final = pytest.StashKey[tuple[str, str]]()
+
+
+def judge(node: pytest.Item, ledger: GraphLedger, limits: Sequence[Limit], untrusted: Mapping[str, str]) -> None:
+    """Fail a test whose body has passed where it never used its handle, or broke the limits of its markers.
+
+    Args:
+        untrusted: why the graphs of a backend are not counted, for those of which that is so.
+    """
+    __tracebackhide__ = True
+    from pytest_graphmode.checks.budget import Question, verdict
+
+    variant, handle = node.stash.get(BOUND, (None, None))
+    if handle is not None and not handle.touched:
+        fail(node, _VACUOUS)
+    if not limits:
+        return
+    settings = registry_of(node.config).settings
+    static = handle is None or handle.runtime.mode.static
+    question = Question(
+        ledger,
+        variant,
+        static=static,
+        per_object=settings.per_object,
+        within=settings.within,
+        untrusted=untrusted,
+    )
+    failure = verdict(question, limits)
+    if failure is not None:
+        fail(node, failure, in_brief(failure, ledger))
 
 
 def fail(node: pytest.Item, text: str, brief: str | None = None) -> NoReturn:
