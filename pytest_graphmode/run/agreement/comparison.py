@@ -5,23 +5,15 @@ Called by `item.py`, which has run the variants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
-from pytest_graphmode.checks.compare import first_leaf_mismatch
 from pytest_graphmode.checks.tolerances import Table
+from pytest_graphmode.records import disagreement as words
+from pytest_graphmode.records.disagreement import Allowed, Side
 from pytest_graphmode.records.recording import Run
 from pytest_graphmode.select.markers import AgreeRequest
 
-_WIDEN: Final = (
-    "If the difference is rounding of floating values, allow it: @pytest.mark.graph_agree(rtol=..., atol=...), or the "
-    "ini key graph_tolerances for the whole project. If not, "
-    "record what leads to the value with graphmode.agree too: the first record that differs is where to look."
-)
-_ALIGN: Final = (
-    "Record the same names, equally often, as values of the same structure, shape and kind of dtype in every variant."
-)
 _NOTHING: Final = (
     "no variant recorded a value: call graphmode.agree(name=value) in the test, or remove @pytest.mark.graph_agree"
 )
@@ -56,76 +48,13 @@ def disagreement(runs: Sequence[Run], request: AgreeRequest, table: Table | None
     if not any(run.recording.values for run in ran):
         return _NOTHING
     reference = next(run for run in ran if request.reference is None or request.reference.matches(run.variant))
-    lines, hints = [], set()
-    for run in ran:
-        faults = [] if run is reference else list(_faults(run, reference, request, table))
-        if faults:
-            lines.append(f"{run.variant} does not agree with the reference, {reference.variant}:")
-            lines += [f"  {fault.text}" for fault in faults]
-            hints |= {fault.hint for fault in faults}
-    if not lines:
-        return None
-    note = [f"Not compared: {_skipped(runs)}."] if _skipped(runs) else []
-    return "\n".join([*lines, *note, *(hint for hint in (_WIDEN, _ALIGN) if hint in hints)])
+    pairs = [(_side(run), _side(reference), "the reference") for run in ran if run is not reference]
+    notes = [f"Not compared: {_skipped(runs)}."] if _skipped(runs) else []
+    return words.disagreement(pairs, Allowed(request.rtol, request.atol, table), notes)
 
 
-def brief(text: str) -> str:
-    """The first fault of a disagreement, in one line."""
-    return next((line.strip() for line in text.splitlines() if line.startswith("  ")), text)
-
-
-@dataclass(frozen=True)
-class _Fault:
-    """One difference between a variant and the reference, and what to do about it."""
-
-    text: str
-    hint: str
-
-
-def _faults(run: Run, reference: Run, request: AgreeRequest, table: Table | None) -> Iterator[_Fault]:
-    yield from _missing(run, reference)
-    yield from _missing(reference, run)
-    for name, expected in reference.recording.values.items():
-        actual = run.recording.values.get(name)
-        if actual is None:
-            continue
-        fault = _first_step(run, reference, name, request, table)
-        if fault is not None:
-            yield fault
-        if len(actual) != len(expected):
-            times = f"{_times(len(actual))} by {run.variant}, {_times(len(expected))} by {reference.variant}"
-            yield _Fault(f"{name}: recorded {times}", _ALIGN)
-
-
-def _missing(lacking: Run, having: Run) -> Iterator[_Fault]:
-    names = [name for name in having.recording.values if name not in lacking.recording.values]
-    if names:
-        yield _Fault(f"{', '.join(names)}: recorded by {having.variant}, not by {lacking.variant}", _ALIGN)
-
-
-def _first_step(run: Run, reference: Run, name: str, request: AgreeRequest, table: Table | None) -> _Fault | None:
-    """The first step of a series that differs."""
-    actual, expected = run.recording.values[name], reference.recording.values[name]
-    variants = run.variant, reference.variant
-    for number, (found, wanted) in enumerate(zip(actual, expected, strict=False)):
-        mismatch = first_leaf_mismatch(
-            found,
-            wanted,
-            rtol=request.rtol,
-            atol=request.atol,
-            computed_in=[variant.dtype for variant in variants],
-            devices=[variant.device for variant in variants],
-            table=table,
-        )
-        if mismatch is not None:
-            step = f"step {number}, the first of {len(expected)} to differ: " if len(expected) > 1 else ""
-            text = step + mismatch.describe(str(run.variant), str(reference.variant))
-            return _Fault(text, _WIDEN if mismatch.kind == "value" else _ALIGN)
-    return None
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+def _side(run: Run) -> Side:
+    return Side(run.variant.id, run.variant.dtype, run.variant.device, lambda: run.recording)
 
 
 def _listed(runs: Sequence[Run]) -> str:

@@ -103,7 +103,8 @@ class Agreement(pytest.Function):
         return [run for run in runs if run is not None]
 
     def _compare(self) -> None:
-        from pytest_graphmode.run.agreement.comparison import brief, disagreement
+        from pytest_graphmode.records.disagreement import brief
+        from pytest_graphmode.run.agreement.comparison import disagreement
 
         __tracebackhide__ = True
         if self._incomparable is not None:  # still here with -p no:skipping, which leaves the mark without effect
