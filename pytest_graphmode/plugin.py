@@ -45,6 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Reporter(), "graphmode-report")
     if chosen.watch:
         watch_calls(config)
+    if chosen.records is not None:
+        from pytest_graphmode.run.agreement.keeping import Remarks
+
+        config.pluginmanager.register(Remarks(), "graphmode-records")
     if chosen.compiler is not None:
         from pytest_graphmode.run.compiler import Compiler
 
@@ -244,13 +248,15 @@ class Agreements:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        from pytest_graphmode.run.agreement.item import Agreement
+        from pytest_graphmode.run.agreement.item import Agreement, keep_record
 
         try:
-            return (yield)
+            done = yield
         finally:
             if isinstance(item, Agreement):
                 item.forget()
+        keep_record(item)
+        return done
 
     # Around all others, which may turn a failure into an expected one.
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -22,6 +22,15 @@ _VALUES: Final = {
     "graph_devices": ("LIST", "comma list of devices, e.g. cpu,gpu:0, or all (default: all)"),
     "graph_dtypes": ("LIST", "comma list of float16, bfloat16, float32, float64 (default: float32)"),
     "graph_seed": ("N", "seed of random, NumPy and the framework before each variant (default: 0)"),
+    "graph_records": (
+        "DIR",
+        """keep what graphmode.agree and taps record in this folder, and compare with what was kept there by other runs:
+        of another framework, version or machine""",
+    ),
+    "graph_label": (
+        "NAME",
+        "name of this environment in records (default: the framework with its version, e.g. tensorflow-2.21.0)",
+    ),
     "graph_compiler": (
         "NAME",
         """compiler backend of torch:compile variants (default: aot_eager), and, where it is given, of torch.compile
@@ -30,6 +39,7 @@ _VALUES: Final = {
 }
 _SWITCHES: Final = {
     "graph_watch": "keep a ledger for every test of the run, also those that never heard of this plugin",
+    "graph_records_frozen": "compare with the kept records, as golden values, and write none",
     "graph_report": "print a table of what each test built, and the worst rebuilders with cause and hint",
 }
 _INI_ONLY: Final = {

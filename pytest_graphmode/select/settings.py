@@ -6,6 +6,7 @@ Resolved once, by `registry.of`, into a `Settings`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,6 +38,8 @@ class Settings(NamedTuple):
     Attributes:
         devices: None for all.
         seed: a non-negative int.
+        records: the folder that records are kept in, None for none; `label` is this environment's name in them, None
+            for the framework with its version, and `frozen` says to write none.
         compiler: torch's compiler backend, None where nobody named one.
         per_object: whether functions are told apart by object too, where a marker does not say.
         within: the packages whose graph breaks count; empty for all.
@@ -51,6 +54,9 @@ class Settings(NamedTuple):
     seed: int = 0
     watch: bool = False
     report: bool = False
+    records: Path | None = None
+    label: str | None = None
+    frozen: bool = False
     compiler: str | None = None
     per_object: bool = False
     within: tuple[str, ...] = ()
@@ -83,6 +89,9 @@ def resolve(config: pytest.Config, specs: Specs) -> Settings:
         seed=given.value("graph_seed", parse_seed, 0),
         watch=given.switch("graph_watch"),
         report=given.switch("graph_report"),
+        records=given.folder("graph_records"),
+        label=given.value("graph_label", parse_label, None),
+        frozen=given.frozen("graph_records_frozen"),
         compiler=given.value("graph_compiler", parse_compiler, None),
         per_object=bool(given.ini("graph_per_object")),
         within=given.lines("graph_within", parse_within, ()),
@@ -112,6 +121,24 @@ class _Given:
 
     def switch(self, name: str) -> bool:
         return bool(self._config.getoption(name) or self.ini(name))
+
+    def folder(self, name: str) -> Path | None:
+        """A folder, which the command line gives from where pytest was started, an ini file from where it stands."""
+        path = self.value(name, parse_folder, None)
+        if path is None:
+            return None
+        ini = self._config.inipath
+        start = (
+            ini.parent if ini is not None and self.origins[name].endswith(")") else self._config.invocation_params.dir
+        )
+        return self._parsed(name, refuse_file, start / path)
+
+    def frozen(self, name: str) -> bool:
+        """Whether records are golden values, of which there must be a folder."""
+        asked = self.switch(name)
+        if asked and "graph_records" not in self.written:
+            raise pytest.UsageError(f"{flag(name)} compares with records: name their folder, --graph-records=DIR")
+        return asked
 
     def lines(self, name: str, parse: Callable[[Sequence[str]], T], default: T) -> T:
         """A setting that stands in the ini file only, some lines of it."""
@@ -273,6 +300,39 @@ def parse_dtypes(text: str | Sequence[str]) -> tuple[str, ...]:
     if not entries:
         raise ValueError(f"names no dtype: the dtypes are {', '.join(DTYPES)}")
     return tuple(dict.fromkeys(map(parse_dtype, entries)))
+
+
+def parse_folder(text: str) -> Path:
+    """A folder, which need not be there.
+
+    Raises:
+        ValueError: no name at all.
+    """
+    if not text.strip():
+        raise ValueError("names no folder")
+    return Path(text)
+
+
+def refuse_file(path: Path) -> Path:
+    """The path of a folder.
+
+    Raises:
+        ValueError: there is something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError("there is a file of this name: name a folder for the records")
+    return path
+
+
+def parse_label(text: str) -> str:
+    """The name of an environment.
+
+    Raises:
+        ValueError: no name at all.
+    """
+    if not text.strip():
+        raise ValueError("names no environment: write a name like cuda-12, or leave it out")
+    return text.strip()
 
 
 def parse_seed(text: str) -> int:

@@ -282,7 +282,16 @@ def test_the_options_are_shown_in_one_group_of_help(pytester: pytest.Pytester) -
     text = pytester.runpytest_inprocess("--help").stdout.str()
     group = text[text.index("graphmode: TensorFlow, PyTorch and JAX variants of tests") :]
     group = group[: group.index("\n\n")]
-    for option in ("backends=SPEC", "devices=LIST", "dtypes=LIST", "seed=N", "compiler=NAME", "watch", "report"):
+    for option in (
+        "backends=SPEC",
+        "devices=LIST",
+        "dtypes=LIST",
+        "seed=N",
+        "compiler=NAME",
+        "records=DIR",
+        "label=NAME",
+        "watch",
+    ):
         assert f"--graph-{option}" in group
     assert group.count("--graph-") == text.count("\n  --graph-")
     for name in ("graph_backends", "graph_devices", "graph_dtypes", "graph_seed", "graph_compiler"):
@@ -389,3 +398,18 @@ def test_a_compiler_needs_a_name(toy: pytest.Pytester, option: str, message: str
     result = toy.runpytest_inprocess(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {option}: {message}"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--graph-records= ", "--graph-records= : names no folder"),
+        ("--graph-label=", "--graph-label=: names no environment: write a name like cuda-12, or leave it out"),
+        ("--graph-records=conftest.py", "--graph-records=*conftest.py: there is a file of this name: name a folder *"),
+        ("--graph-records-frozen", "--graph-records-frozen compares with records: name their folder, *=DIR"),
+    ],
+)
+def test_wrong_records_are_usage_errors(toy: pytest.Pytester, option: str, message: str) -> None:
+    result = toy.runpytest_inprocess(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])

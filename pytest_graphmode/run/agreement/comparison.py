@@ -5,56 +5,105 @@ Called by `item.py`, which has run the variants.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 from pytest_graphmode.checks.tolerances import Table
 from pytest_graphmode.records import disagreement as words
 from pytest_graphmode.records.disagreement import Allowed, Side
 from pytest_graphmode.records.recording import Run
 from pytest_graphmode.select.markers import AgreeRequest
+from pytest_graphmode.select.variants import Variant
+
+if TYPE_CHECKING:
+    from pytest_graphmode.records.archive import Record
+    from pytest_graphmode.run.agreement.keeping import Kept
 
 _NOTHING: Final = (
     "no variant recorded a value: call graphmode.agree(name=value) in the test, or remove @pytest.mark.graph_agree"
 )
 
 
-def incomparable(runs: Sequence[Run], request: AgreeRequest) -> str | None:
-    """Why there is nothing to compare, the reason for a skip; None when there is."""
+def incomparable(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None = None) -> str | None:
+    """Why there is nothing to compare, the reason for a skip; None when there is.
+
+    Args:
+        kept: the records of other runs; None where none are kept.
+    """
     failed = [run for run in runs if run.outcome == "failed"]
     if failed:
         return f"{_listed(failed)} failed, so the variants can't be compared: mend that first"
     ran = [run for run in runs if run.outcome == "passed"]
-    if len(ran) < 2:
+    records = kept.records if kept is not None else ()
+    golden = kept is not None and kept.frozen
+    if not ran or (len(ran) + len(records) < 2 and not golden):
+        also = "" if kept is None else " and there is no record of another"
+        stale = f"; {'; '.join(kept.stale)}" if kept is not None and kept.stale else ""
         return (
-            f"fewer than two variants ran ({_listed(ran) or 'none'}), so there is nothing to compare{_left_out(runs)}: "
-            "select more with --graph-backends, --graph-devices or --graph-dtypes"
+            f"fewer than two variants ran ({_listed(ran) or 'none'}){also}, so there is nothing to compare"
+            f"{_left_out(runs)}{stale}: select more with --graph-backends, --graph-devices or --graph-dtypes"
         )
-    if request.reference is not None and not any(request.reference.matches(run.variant) for run in ran):
-        return (
-            f"the reference {request.reference} is not among the variants that ran ({_listed(ran)}){_left_out(runs)}: "
-            "select it with --graph-backends, or name another in @pytest.mark.graph_agree(reference=...)"
-        )
-    return None
+    if request.reference is None or golden or _first(ran, records, request) is not None:
+        return None
+    among = f"{_listed(ran)}) or the records ({', '.join(record.origin.name for record in records)}"
+    return (
+        f"the reference {request.reference} is not among the variants that ran ({among if records else _listed(ran)})"
+        f"{_left_out(runs)}: select it with --graph-backends, or name another in "
+        "@pytest.mark.graph_agree(reference=...)"
+    )
 
 
-def disagreement(runs: Sequence[Run], request: AgreeRequest, table: Table | None = None) -> str | None:
-    """How the variants that ran differ from the reference, None when they agree.
+def disagreement(
+    runs: Sequence[Run], request: AgreeRequest, table: Table | None = None, kept: Kept | None = None
+) -> str | None:
+    """How the variants that ran, and the records of other runs, differ from the reference, None when they agree.
 
-    Each variant is compared with the reference: the first that matches the request's, or that ran. `table` holds the
-    project's own tolerances.
+    Each is compared with the reference: the first that matches the request's, or that ran. Where the records are golden
+    values, each variant is compared with the nearest of them besides. `table` holds the project's own tolerances.
     """
     ran = [run for run in runs if run.outcome == "passed"]
     if not any(run.recording.values for run in ran):
         return _NOTHING
-    reference = next(run for run in ran if request.reference is None or request.reference.matches(run.variant))
-    pairs = [(_side(run), _side(reference), "the reference") for run in ran if run is not reference]
+    if kept is not None and kept.frozen and not kept.records:
+        return "\n".join([kept.none, *kept.stale])
     notes = [f"Not compared: {_skipped(runs)}."] if _skipped(runs) else []
-    return words.disagreement(pairs, Allowed(request.rtol, request.atol, table), notes)
+    return words.disagreement(_pairs(ran, request, kept), Allowed(request.rtol, request.atol, table), notes)
 
 
-def _side(run: Run) -> Side:
-    return Side(run.variant.id, run.variant.dtype, run.variant.device, lambda: run.recording)
+def _pairs(ran: Sequence[Run], request: AgreeRequest, kept: Kept | None) -> Iterator[tuple[Side, Side, str]]:
+    """What is compared with what."""
+    golden = kept is not None and kept.frozen
+    records = kept.records if kept is not None and not golden else ()
+    first = _first(ran, records, request) or ran[0]
+    reference, sides = _side(first), _all(ran, records)
+    yield from ((_side(other), reference, "the reference") for other in sides if other is not first)
+    if kept is not None and golden:
+        yield from ((_side(run), _side(kept.nearest(run.variant)), "the record") for run in ran if run.recording)
+
+
+def _first(ran: Sequence[Run], records: Sequence[Record], request: AgreeRequest) -> Run | Record | None:
+    """The reference: the first that matches the request's, variants of this run before others."""
+    if request.reference is None:
+        return ran[0]
+    return next((side for side in _all(ran, records) if request.reference.matches(_variant(side))), None)
+
+
+def _all(ran: Sequence[Run], records: Sequence[Record]) -> list[Run | Record]:
+    return [*ran, *records]
+
+
+def _variant(side: Run | Record) -> Variant:
+    if isinstance(side, Run):
+        return side.variant
+    origin = side.origin
+    return Variant(origin.backend, origin.mode, origin.device, origin.dtype)
+
+
+def _side(side: Run | Record) -> Side:
+    variant = _variant(side)
+    if isinstance(side, Run):
+        return Side(variant.id, variant.dtype, variant.device, lambda: side.recording)
+    return Side(side.origin.name, variant.dtype, variant.device, side.recording)
 
 
 def _listed(runs: Sequence[Run]) -> str:

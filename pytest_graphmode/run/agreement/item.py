@@ -16,11 +16,13 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from pytest_graphmode.run import beside, verdict
+from pytest_graphmode.run.agreement import keeping
 from pytest_graphmode.run.items import RECORDING, variant_of
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.records.recording import Run
+    from pytest_graphmode.run.agreement.keeping import Kept
     from pytest_graphmode.select.markers import AgreeRequest
     from pytest_graphmode.select.variants import Variant
 
@@ -44,6 +46,8 @@ class Agreement(pytest.Function):
         self._left_out: set[pytest.Function] = set()
         self._failed_here: Run | None = None
         self._incomparable: str | None = None
+        self._kept: Kept | None = None
+        self._trouble: str | None = None
         self._skip: pytest.MarkDecorator | None = None
         super().__init__(callobj=_in_place_of(variants[0].function, self._compare), **kwargs)
         self.fixturenames = []  # those that the test uses without naming them are for its variants
@@ -71,12 +75,27 @@ class Agreement(pytest.Function):
             self.own_markers.remove(self._skip.mark)
         if not any(run is not None and run.outcome == "failed" for run in map(_run, self.variants)):
             self._run_missing()
-        self._incomparable = None if self._failed_here else incomparable(self._runs(), self.asked)
+        self._look_for_records()
+        wrong = self._failed_here or self._trouble
+        self._incomparable = None if wrong else incomparable(self._runs(), self.asked, self._kept)
         self._skip = None
         if self._incomparable is not None:
             # As a mark, since pytest then reports the place of the test instead of a line in here.
             self._skip = pytest.mark.skip(reason=beside.worker(self.config) + self._incomparable)
             self.add_marker(self._skip)
+
+    def _look_for_records(self) -> None:
+        """Find the records of other runs, and what was wrong with writing those of this one."""
+        self._kept, self._trouble = None, None
+        if registry_of(self.config).settings.records is None or self._failed_here:
+            return
+        from pytest_graphmode.records.archive import RecordError
+
+        try:
+            self._kept = keeping.beside({_variant(item): item for item in self.variants}, self._runs())
+            self._trouble = keeping.trouble(self.variants)
+        except RecordError as error:
+            self._trouble = str(error)
 
     def _run_missing(self) -> None:
         for item in self.variants:
@@ -103,6 +122,7 @@ class Agreement(pytest.Function):
         return [run for run in runs if run is not None]
 
     def _compare(self) -> None:
+        from pytest_graphmode.records.archive import RecordError
         from pytest_graphmode.records.disagreement import brief
         from pytest_graphmode.run.agreement.comparison import disagreement
 
@@ -112,14 +132,22 @@ class Agreement(pytest.Function):
         if self._failed_here is not None:
             run = self._failed_here
             verdict.fail(self, f"{run.variant} failed when it was run for this item:\n\n{run.reason}")
-        failure = disagreement(self._runs(), self.asked, registry_of(self.config).settings.tolerances)
+        if self._trouble is not None:
+            verdict.fail(self, self._trouble)
+        table = registry_of(self.config).settings.tolerances
+        try:
+            failure = disagreement(self._runs(), self.asked, table, self._kept)
+        except RecordError as error:  # damaged since it was looked through
+            verdict.fail(self, str(error))
         if failure is not None:
             verdict.fail(self, failure, brief(failure))
 
     def add_captured(self, report: pytest.TestReport) -> None:
-        """Show what was captured of a variant that failed for this item, as --show-capture has it."""
+        """Show what was captured of a variant that failed for this item, and the records that were left out."""
         if self._failed_here is not None and report.when == "call":
             report.sections.extend(self._failed_here.sections)
+        if self._kept is not None and (report.when == "call" or report.skipped):
+            keeping.remark(report, self._kept.stale)
 
     def forget(self) -> None:
         """When this item is torn down, drop the records: they may be large, and another attempt makes its own."""
@@ -128,6 +156,7 @@ class Agreement(pytest.Function):
             if run is not None:
                 run.recording.clear()
             item.stash[RUN] = None
+        self._kept = None
 
 
 def _in_place_of(function: Callable[..., object], compare: Callable[[], None]) -> Callable[[], None]:
@@ -171,12 +200,29 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
     """Keep how a variant ran, phase by phase, for its agreement item; without one its records go with it."""
     if isinstance(item, Agreement):
         item.add_captured(report)
-    elif RUN in item.stash and isinstance(item, pytest.Function):
+        return
+    if report.when == "call":
+        item.stash[keeping.CALL_PASSED] = report.passed
+    if RUN in item.stash and isinstance(item, pytest.Function):
         before = None if report.when == "setup" else item.stash[RUN]
         if before is None or before.outcome == "passed":
             item.stash[RUN] = _noted(item, report)
     elif report.when == "teardown" and RECORDING in item.stash:
         item.stash[RECORDING].clear()
+
+
+def keep_record(item: pytest.Item) -> None:
+    """Once a variant is torn down and has passed, keep what it recorded for other runs.
+
+    What goes wrong is its agreement item's to tell, or its own where that does not run.
+    """
+    if registry_of(item.config).settings.records is None or not isinstance(item, pytest.Function):
+        return
+    variant = variant_of(item)
+    item.stash[keeping.UNWRITTEN] = keeping.keep(item, variant) if variant is not None else None
+    trouble = item.stash[keeping.UNWRITTEN]
+    if trouble is not None and RUN not in item.stash:
+        verdict.fail(item, trouble)
 
 
 def note_from_outside(item: pytest.Item, report: pytest.TestReport) -> None:

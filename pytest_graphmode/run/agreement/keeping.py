@@ -1,0 +1,176 @@
+"""What a run keeps of its variants for other runs, and what it finds of theirs: the records of `--graph-records`.
+
+Called by `item.py` and by the hooks of `plugin.py`, in runs that have such a folder alone.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_graphmode.run.execute import base_id
+from pytest_graphmode.run.items import RECORDING
+from pytest_graphmode.select.registry import registry_of
+
+if TYPE_CHECKING:
+    from pytest_graphmode.records.archive import Record
+    from pytest_graphmode.records.folder import Folder
+    from pytest_graphmode.records.origin import Origin
+    from pytest_graphmode.records.recording import Run
+    from pytest_graphmode.select.settings import Settings
+    from pytest_graphmode.select.variants import Variant
+
+# On the report of an agreement item: the title of what it says of records that were left out.
+LEFT_OUT: Final = "graphmode records left out"
+# On the item of a variant: whether its call passed, and why its record could not be written.
+CALL_PASSED: Final = pytest.StashKey[bool]()
+UNWRITTEN: Final = pytest.StashKey["str | None"]()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The records of other runs beside the variants of this one.
+
+    Attributes:
+        records: those that can be compared.
+        stale: what is to be said of each of the others.
+        own: the origins of this run's variants, as they ran.
+        frozen: whether the records are golden values.
+        none: what a frozen run says where there are none.
+    """
+
+    records: tuple[Record, ...] = ()
+    stale: tuple[str, ...] = ()
+    own: dict[Variant, Origin] = field(default_factory=dict)
+    frozen: bool = False
+    none: str = ""
+
+    def nearest(self, variant: Variant) -> Record:
+        from pytest_graphmode.records.folder import nearest
+
+        return nearest(self.records, self.own[variant])
+
+
+def keep(item: pytest.Function, variant: Variant) -> str | None:
+    """Keep what a variant recorded that has passed; why that could not be done, None where it was."""
+    settings = registry_of(item.config).settings
+    recording = item.stash.get(RECORDING, None)
+    if settings.frozen or not recording or not item.stash.get(CALL_PASSED, False):
+        return None
+    from pytest_graphmode.records.archive import RecordError
+
+    try:
+        _folder(settings).write(_origin(item, variant), recording)
+    except RecordError as error:
+        return str(error)
+    return None
+
+
+def beside(variants: dict[Variant, pytest.Function], runs: Iterable[Run]) -> Kept:
+    """The records to compare the variants of a run with; nothing where none of them recorded anything.
+
+    Raises:
+        RecordError: there is a damaged one, or the folder can't be read.
+    """
+    ran = [run for run in runs if run.outcome == "passed" and run.recording]
+    if not ran:
+        return Kept()
+    from pytest_graphmode.records.folder import stale
+
+    item = variants[ran[0].variant]
+    settings = registry_of(item.config).settings
+    folder = _folder(settings)
+    own = {run.variant: _origin(variants[run.variant], run.variant) for run in ran}
+    now, names = own[ran[0].variant], ran[0].recording.values or ran[0].recording.taps
+    written = set() if settings.frozen else {folder.file(origin) for origin in own.values()}
+    records, left_out = [], []
+    for record in folder.records(now.test, written):
+        reason = stale(record, now, names)
+        if reason is None:
+            records.append(record)
+        else:
+            command = _command(settings, now, record.origin)
+            left_out.append(
+                f"{record.file}: stale and left out: {reason}; renew it under {record.origin.framework}: {command}"
+            )
+    none = (
+        f"there is no record of {now.test} in {settings.records} to compare with, and --graph-records-frozen writes "
+        f"none: make one, {_command(settings, now)}"
+    )
+    return Kept(tuple(records), tuple(left_out), own, settings.frozen, none)
+
+
+def _folder(settings: Settings) -> Folder:
+    from pytest_graphmode.records.folder import Folder
+
+    assert settings.records is not None
+    return Folder(settings.records)
+
+
+def _origin(item: pytest.Function, variant: Variant) -> Origin:
+    from pytest_graphmode.records.origin import Origin, environment, source_hash
+
+    registry = registry_of(item.config)
+    spec = registry.specs[variant.backend]
+    version = spec.version
+    return Origin(
+        test=base_id(item, variant),
+        variant=variant.id,
+        backend=variant.backend,
+        mode=variant.mode,
+        device=variant.device,
+        dtype=variant.dtype,
+        label=registry.settings.label or f"{spec.module}-{version}",
+        framework=f"{spec.module} {version}",
+        seed=registry.settings.seed,
+        source=source_hash(item.function),
+        **environment(),
+    )
+
+
+def _command(settings: Settings, now: Origin, record: Origin | None = None) -> str:
+    """What makes the record of a test, or this very one again."""
+    given = {"records": settings.written["graph_records"]}
+    if record is not None:
+        own = record.framework.replace(" ", "-")
+        given |= {"label": record.label} if record.label != own else {}
+        given |= {"backends": f"{record.backend}:{record.mode}"}
+        given |= {"devices": record.device} if record.device != "cpu" else {}
+        given |= {"dtypes": record.dtype} if record.dtype != "float32" else {}
+    elif settings.label is not None:
+        given |= {"label": settings.label}
+    given |= {"seed": str(now.seed)} if now.seed else {}
+    file, _, inside = now.test.partition("::")
+    node = f"{file}::{inside.partition('[')[0]}"
+    return shlex.join(["pytest", *(f"--graph-{name}={value}" for name, value in given.items()), node])
+
+
+class Remarks:
+    """Says at the end of a run which records were left out; registered where there is a folder of them."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._lines += [text for title, text in report.sections if title == LEFT_OUT]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._lines:
+            terminalreporter.write_sep("=", LEFT_OUT)
+        for line in self._lines:
+            terminalreporter.write_line(line)
+
+
+def remark(report: pytest.TestReport, stale: Sequence[str]) -> None:
+    """Add to an item's report what it says of stale records."""
+    if stale:
+        report.sections.append((LEFT_OUT, "\n".join(stale)))
+
+
+def trouble(items: Iterable[Any]) -> str | None:
+    """Why the record of a variant could not be written, for the first of which that is so."""
+    return next(filter(None, (item.stash.get(UNWRITTEN, None) for item in items)), None)

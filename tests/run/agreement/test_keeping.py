@@ -1,0 +1,351 @@
+"""Records between runs: one run's variants beside those of another, which has other backends, another label or time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_graphmode.records import archive
+
+NET = """
+@pytest.mark.graph_agree
+def test_net(graphmode):
+    graphmode.agree(loss=graphmode.tensor([2.0, 3.0]))
+"""
+KEPT = "--graph-records=kept"
+
+
+@pytest.fixture
+def kept(project):
+    """A project with one test, and the record of its `ref` variant."""
+    project.write(NET)
+    project.run(KEPT, backends="ref").assert_outcomes(passed=1, skipped=1)
+    return project
+
+
+def files(project, folder="kept"):
+    return sorted(str(file.relative_to(project.pytester.path / folder)) for file in _all(project, folder))
+
+
+def _all(project, folder="kept"):
+    return (project.pytester.path / folder).rglob("*.npz")
+
+
+def label():
+    return f"numpy-{np.__version__}"
+
+
+def test_a_variant_that_passed_is_kept_and_compared_with_in_another_run(kept):
+    assert files(kept) == [f"test_net.py/test_net/ref-eager-cpu@{label()}.npz"]
+    kept.run(KEPT, backends="third").assert_outcomes(passed=2)
+    assert files(kept) == [f"test_net.py/test_net/{name}-eager-cpu@{label()}.npz" for name in ("ref", "third")]
+    record = archive.read(next(_all(kept)))
+    assert record.origin.test == "test_net.py::test_net"
+    np.testing.assert_array_equal(record.recording().values["loss"][0]["loss"], [2.0, 3.0])
+
+
+def test_a_record_that_does_not_agree_fails_the_item_by_the_records_name(kept):
+    result = kept.run(KEPT, backends="off")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"ref-eager-cpu@{label()} does not agree with the reference, off-eager-cpu:",
+            f"  loss at [[]1[]]: ref-eager-cpu@{label()} 3.0, off-eager-cpu 3.003*: they differ by 0.003*",
+        ]
+    )
+
+
+def test_the_reference_may_be_a_record(kept):
+    kept.write(NET.replace("agree\n", "agree(reference='ref')\n"))  # a mark makes no record stale
+    result = kept.run(KEPT, backends="off,third")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines([f"off-eager-cpu does not agree with the reference, ref-eager-cpu@{label()}:"])
+    assert "third-eager-cpu does not" not in result.stdout.str()
+
+
+def test_without_another_record_one_variant_alone_skips(kept):
+    result = kept.run(KEPT, backends="ref")
+    result.stdout.fnmatch_lines(["*fewer than two variants ran (ref-eager-cpu) and there is no record of another*"])
+
+
+def test_labels_keep_environments_apart(kept):
+    kept.run(KEPT, "--graph-label=other", backends="ref").assert_outcomes(passed=2)
+    assert files(kept) == [f"test_net.py/test_net/ref-eager-cpu@{name}.npz" for name in (label(), "other")]
+
+
+def test_equal_values_leave_the_same_bytes(kept):
+    (file,) = _all(kept)
+    before = file.read_bytes()
+    kept.run(KEPT, backends="ref")
+    assert file.read_bytes() == before
+
+
+def test_a_variant_that_fails_keeps_its_old_record(kept):
+    (file,) = _all(kept)
+    before = file.read_bytes()
+    kept.write(NET + "    assert False\n")
+    kept.run(KEPT, backends="ref")
+    assert file.read_bytes() == before
+
+
+def test_one_that_fails_when_it_is_torn_down_has_not_passed(project):
+    project.write(
+        """
+        @pytest.fixture
+        def failing():
+            yield
+            assert False
+
+        @agree
+        def test_net(graphmode, failing):
+            graphmode.agree(loss=1.0)
+        """
+    )
+    project.run(KEPT, backends="ref")
+    assert files(project) == []
+
+
+def test_a_variant_alone_is_kept_too(project):
+    project.write(NET)
+    project.run(KEPT, "-k", "ref").assert_outcomes(passed=1, deselected=2)
+    assert files(project) == [f"test_net.py/test_net/ref-eager-cpu@{label()}.npz"]
+
+
+def test_parameters_have_records_of_their_own(project):
+    text = NET.replace("def", "@pytest.mark.parametrize('x', ['a/b', 'A/b', '..'])\ndef").replace(
+        "mode)", "mode, x)", 1
+    )
+    project.write(text)
+    project.run(KEPT, backends="ref")
+    found = files(project)
+    assert len(found) == 3
+    assert len({file.lower() for file in found}) == 3
+    assert [file for file in project.pytester.path.parent.rglob("*.npz") if "kept" not in file.parts] == []
+
+
+def test_the_ini_file_names_the_folder_from_where_it_stands(project):
+    project.pytester.makeini("[pytest]\ngraph_records = golden\ngraph_label = mine\n")
+    project.pytester.mkdir("below")
+    project.write(NET)
+    os.chdir(project.pytester.path / "below")
+    project.run("..", backends="ref").assert_outcomes(passed=1, skipped=1)
+    assert files(project, "golden") == ["test_net.py/test_net/ref-eager-cpu@mine.npz"]
+
+
+# Stale records.
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "reason"),
+    [
+        (NET.replace("3.0", "1.0 + 2.0"), [], "made by another version of the test's source"),
+        (NET, ["--graph-seed=1"], "made with seed 0, not 1"),
+    ],
+    ids=["source", "seed"],
+)
+def test_a_stale_record_is_left_out_and_the_command_that_renews_it_is_named(kept, text, arguments, reason):
+    kept.write(text)
+    result = kept.run(KEPT, *arguments, backends="third")
+    result.assert_outcomes(passed=1, skipped=1)
+    version = label().replace("-", " ")
+    seed = "--graph-seed=1 " if arguments else ""
+    expected = (
+        f"*ref-eager-cpu@{label()}.npz: stale and left out: {reason}; renew it under {version}: "
+        f"pytest --graph-records=kept --graph-backends=ref:eager {seed}test_net.py::test_net"
+    )
+    result.stdout.fnmatch_lines(["*= graphmode records left out =*", expected])
+
+
+def test_a_record_of_other_names_is_stale(project):
+    text = """
+    @agree
+    def test_net(graphmode):
+        graphmode.agree(**{"loss" if graphmode.backend == "ref" else "error": 1.0})
+    """
+    project.check(text, KEPT, backends="ref")
+    result = project.run(KEPT, backends="third")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*stale and left out: it holds loss, and the test records error; renew it*"])
+
+
+def test_moving_commenting_and_marking_a_test_makes_nothing_stale(kept):
+    moved = NET.replace("):\n", "):\n\n    # the loss\n").replace("agree\n", "agree(\n    rtol=1e-2\n)\n", 1)
+    kept.write("def test_before():\n    pass\n\n" + moved)
+    kept.run(KEPT, "-k", "agreement", backends="off").assert_outcomes(passed=1)
+
+
+# Golden values.
+
+
+def test_a_frozen_run_compares_with_the_records_and_writes_none(kept):
+    before = files(kept)
+    kept.run(KEPT, "--graph-records-frozen", backends="third").assert_outcomes(passed=2)
+    kept.run(KEPT, "--graph-records-frozen", backends="ref").assert_outcomes(passed=2)
+    result = kept.run(KEPT, "--graph-records-frozen", backends="off")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"off-eager-cpu does not agree with the record, ref-eager-cpu@{label()}:"])
+    assert files(kept) == before
+
+
+def test_a_frozen_run_compares_with_a_variants_own_record(kept):
+    kept.write(NET.replace("graphmode.tensor([2.0, 3.0])", "graphmode.tensor([2.0, 3.0]) + SHIFT") + "SHIFT = 0.0\n")
+    kept.run(KEPT, backends="ref")
+    kept.write(kept.pytester.path.joinpath("test_net.py").read_text().replace("SHIFT = 0.0", "SHIFT = 1.0"))
+    result = kept.run(KEPT, "--graph-records-frozen", backends="ref")
+    result.stdout.fnmatch_lines([f"ref-eager-cpu does not agree with the record, ref-eager-cpu@{label()}:"])
+
+
+def test_without_a_record_a_frozen_run_fails_with_the_command_that_makes_one(project):
+    project.write(NET)
+    result = project.run(KEPT, "--graph-records-frozen", backends="ref")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["there is no record of test_net.py::test_net in *kept to compare with, and --graph-*"])
+    assert "none: make one, pytest --graph-records=kept test_net.py::test_net" in result.stdout.str()
+    assert not (project.pytester.path / "kept").exists()
+
+
+def test_a_frozen_run_needs_a_folder(project):
+    project.write(NET)
+    result = project.run("--graph-records-frozen")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --graph-records-frozen compares with records: name their folder, *=DIR"])
+
+
+# Damage.
+
+
+@pytest.mark.parametrize("frozen", [[], ["--graph-records-frozen"]])
+def test_a_damaged_record_fails_the_item_by_its_name_and_is_left_as_it_is(kept, frozen):
+    (file,) = _all(kept)
+    file.write_bytes(file.read_bytes()[:-1])
+    before = file.read_bytes()
+    for backends in ("third", "ref"):
+        result = kept.run(KEPT, *frozen, backends=backends)
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines([f"{file}: the record is damaged*"])
+        assert file.read_bytes() == before
+
+
+def test_a_variant_alone_fails_where_its_record_is_damaged(kept):
+    (file,) = _all(kept)
+    file.write_bytes(b"")
+    result = kept.run(KEPT, "-k", "ref", backends="ref,third")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"{file}: the record is damaged*"])
+
+
+def test_the_record_of_another_test_is_told(kept):
+    kept.write(NET.replace("test_net", "test_other"))
+    kept.run(KEPT, backends="third")
+    (kept.pytester.path / "kept/test_net.py").rename(kept.pytester.path / "kept/moved")
+    shutil.copytree(kept.pytester.path / "kept/moved/test_net", kept.pytester.path / "kept/test_net.py/test_other")
+    result = kept.run(KEPT, backends="third")
+    result.stdout.fnmatch_lines(["*it is a record of another test, test_net.py::test_net: move it away"])
+
+
+def test_a_file_in_place_of_the_folder_is_a_usage_error(project):
+    project.write(NET)
+    (project.pytester.path / "kept").write_text("")
+    result = project.run(KEPT)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --graph-records=*kept: there is a file of this name: name a folder *"])
+
+
+def test_a_file_in_place_of_a_folder_inside_fails_with_the_reason(project):
+    project.write(NET)
+    project.pytester.mkdir("kept").joinpath("test_net.py").write_text("")
+    result = project.run(KEPT, "--ignore=kept", backends="ref")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*ref-eager-cpu@*.npz: the record can't be written: *test_net.py is no folder"])
+
+
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(project):
+    project.write(NET)
+    outside = project.pytester.mkdir("outside")
+    project.pytester.mkdir("kept").joinpath("test_net.py").symlink_to(outside)
+    result = project.run(KEPT, backends="ref")
+    result.stdout.fnmatch_lines(["*it would be outside of *kept, by a link: remove that"])
+    assert list(outside.iterdir()) == []
+
+
+@pytest.fixture
+def small(project):
+    """A file system of 64 kB in the folder's place."""
+    folder = project.pytester.mkdir("kept")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_folder_fails_with_the_reason_and_leaves_nothing_half_written(project, small):
+    project.write(NET.replace("[2.0, 3.0]", "np.ones(100_000)"))
+    result = project.run(KEPT, backends="ref")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"{small}*ref-eager-cpu@*.npz: the record can't be written: No space left on device"])
+    assert [file for file in small.rglob("*") if file.is_file()] == []
+
+
+def test_a_read_only_folder_fails_with_the_reason(project, small):
+    project.write(NET)
+    subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+    result = project.run(KEPT, backends="ref")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"{small}*: the record can't be written: Read-only file system"])
+
+
+def test_what_the_system_refuses_is_the_reason(project, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    result = project.check(NET, KEPT, backends="ref")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*ref-eager-cpu@*.npz: the record can't be written: Permission denied"])
+    assert [file.name for file in (project.pytester.path / "kept").rglob("*") if file.is_file()] == []
+
+
+# Several processes.
+
+
+def test_each_worker_of_xdist_keeps_what_it_ran(project):
+    pytest.importorskip("xdist")
+    project.write(NET)
+    result = project.run(KEPT, "-n2", backends="ref,third,off", run=project.pytester.runpytest_subprocess)
+    result.assert_outcomes(passed=3, failed=1)
+    assert len(files(project)) == 3
+    result = project.run(KEPT, "-n2", "--graph-label=other", backends="ref", run=project.pytester.runpytest_subprocess)
+    result.stdout.fnmatch_lines([f"off-eager-cpu@{label()} does not agree with the reference, ref-eager-cpu:"])
+
+
+def test_workers_tell_of_stale_records_too(kept):
+    pytest.importorskip("xdist")
+    result = kept.run(KEPT, "-n1", "--graph-seed=1", backends="third", run=kept.pytester.runpytest_subprocess)
+    result.stdout.fnmatch_lines(["*= graphmode records left out =*", "*made with seed 0, not 1; renew it under *"])
+
+
+def test_two_runs_that_write_at_once_both_pass(project):
+    project.write(
+        """
+        @agree
+        @pytest.mark.parametrize("x", range(40))
+        def test_net(graphmode, x):
+            graphmode.agree(loss=np.full(10_000, x))
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "-q", KEPT, "--graph-backends=ref,third", "-p", "no:cacheprovider"]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for run in runs:
+        told, _ = run.communicate(timeout=120)
+        assert "120 passed" in told
+    assert len(files(project)) == 80
+    for file in _all(project):
+        archive.read(file)
+    assert list((project.pytester.path / "kept").rglob("*.part")) == []
