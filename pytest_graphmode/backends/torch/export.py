@@ -19,7 +19,7 @@ from pytest_graphmode.backends.calls import FRAMEWORK, here
 from pytest_graphmode.backends.patching import Function, patched
 from pytest_graphmode.backends.torch.dynamo import frames
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
-from pytest_graphmode.backends.torch.versions import SUPPORTED
+from pytest_graphmode.backends.torch.state import SUPPORTED
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.identity import call_site
 from pytest_graphmode.ledger.ledger import CAUSE_KINDS, Argument, BuildReport
@@ -28,15 +28,11 @@ from pytest_graphmode.ledger.watcher import Sink
 _HINTS: Final = dict.fromkeys(CAUSE_KINDS, "export it once, and keep the program")
 
 
-class _Thread(threading.local):
-    exporting = False
-
-
 class ExportSource:
     """Reports torch.export; see `watcher.EventSource`."""
 
     def __init__(self) -> None:
-        self._thread = _Thread()
+        self._thread = threading.local()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         module = import_module("torch.export._trace")
@@ -47,7 +43,7 @@ class ExportSource:
 
         def exporting(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            if self._thread.exporting:
+            if getattr(self._thread, "exporting", False):
                 return export(*args, **kwargs)
             given = signature.bind(*args, **kwargs).arguments
             outer, here.within = here.within, FRAMEWORK  # the modules that are called now are a part of it
@@ -73,9 +69,7 @@ def _report(given: Mapping[str, Any], program: Any, seconds: float) -> BuildRepo
         "export",
         identity.of(function, owner=module, role="export"),
         _arguments(function, given),
-        nodes=contents.nodes,
-        control_flow=contents.control_flow,
-        operations=contents.operations,
+        **vars(contents),
         seconds=seconds,
         call_site=call_site(),
         failed=program is None,

@@ -17,6 +17,8 @@ import torch
 
 from pytest_graphmode.backends.torch.default_compiler import default
 
+SUPPORTED: Final = "torch 2.4 to 2.15"  # whose internals the event sources know; named when one of these is missing
+
 _Setting = tuple[Callable[[], Any], Callable[[Any], object]]
 
 

@@ -48,9 +48,9 @@ class Frame:
     """A frame that Dynamo was given.
 
     Attributes:
-        compiled: the very function that torch.compile was given, None for a frame within it.
         rest: what is known of it where it is the rest of a function after a graph break.
-        outermost: whether it is the very function that torch.compile was given.
+        compiled: the very function that torch.compile was given, None for a frame within it, and for an object.
+        outermost: whether it is what torch.compile was given.
         bound: the object that the function belongs to: a module, the `self` of a method; None for a function.
     """
 
@@ -63,10 +63,9 @@ class Frame:
         self._subject = _subject(code, scope)
         self.compiled = _compiled_function(code)
         self.outermost = self._subject is not None or self.compiled is not None
-        of_its_own = isinstance(self._subject, (*_CODE, types.MethodType, functools.partial))
-        self.bound = getattr(self._subject, "__self__", None) if of_its_own else self._subject
-        if self._subject is None:
-            self.bound = self._owner()
+        self.bound = self._subject if self._subject is not None else self._owner()
+        if isinstance(self._subject, (*_CODE, types.MethodType, functools.partial)):
+            self.bound = getattr(self._subject, "__self__", None)
 
     @property
     def module(self) -> nn.Module | None:
@@ -119,11 +118,12 @@ class Frame:
             args, kwargs = self.locals.get("args", ()), self.locals.get("kwargs", {})
             yield from arguments_of(positional(self._subject), args, kwargs)
             return
-        names = _parameters(self.code)[0 if self.bound is None or self.rest is not None else 1 :]
+        own, *rest = inspect.getargs(self.code)
+        names = [*own, *filter(None, rest)][0 if self.bound is None or self.rest is not None else 1 :]
         if (wrapped := self._wrapped(names)) is not None:
             given = positional(wrapped)[0 if self.bound is None else 1 :]
             yield from arguments_of(given, *map(self.locals.__getitem__, names), names=names)
-            names = ()
+            names = []
         for name in (*names, *self.code.co_freevars):
             yield from self._argument(name)
 
@@ -220,12 +220,6 @@ def _is_method(code: types.CodeType, name: str, cls: type) -> bool:
     return callable(found) and ("self" in code.co_varnames or getattr(found, "__code__", None) is code)
 
 
-def _parameters(code: types.CodeType) -> tuple[str, ...]:
-    count = code.co_argcount + code.co_kwonlyargcount
-    count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
-    return code.co_varnames[:count]
-
-
 def positional(subject: Any) -> list[str]:
     """The parameters that can be given by position; those of an autograd.Function are its forward's."""
     cls = getattr(subject, "__self__", None)
@@ -251,23 +245,13 @@ def leaves(name: str, source: str, value: Any) -> Iterator[Leaf]:
 def describe(name: str, value: Any) -> Argument:
     """A leaf as the reports show it; objects by their type, since their text may be long, slow or never the same."""
     if isinstance(value, torch.Tensor) and not value.is_nested:
-        return _tensor(name, value)
+        more = {"device": str(value.device), "layout": _layout(value), "requires_grad": value.requires_grad}
+        return tensor_argument(name, str(value.dtype).removeprefix("torch."), tuple(value.shape), **more)
     if isinstance(value, np.ndarray):
         return tensor_argument(name, str(value.dtype), value.shape)
     if isinstance(value, SHOWN) and not isinstance(value, enum.Enum):
         return value_argument(name, value)
     return Argument(name, contents.text(value), name.partition("[")[0], type_name=type(value).__name__)
-
-
-def _tensor(name: str, tensor: torch.Tensor) -> Argument:
-    return tensor_argument(
-        name,
-        str(tensor.dtype).removeprefix("torch."),
-        tuple(tensor.shape),
-        device=str(tensor.device),
-        layout=_layout(tensor),
-        requires_grad=tensor.requires_grad,
-    )
 
 
 def _layout(tensor: torch.Tensor) -> str:

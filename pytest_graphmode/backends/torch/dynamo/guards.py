@@ -14,10 +14,9 @@ from typing import Any, Final
 import torch
 
 from pytest_graphmode.backends.torch.dynamo.frames import SHOWN, Frame, describe
-from pytest_graphmode.backends.torch.dynamo.hints import Hints
+from pytest_graphmode.backends.torch.dynamo.hints import hinted
 from pytest_graphmode.backends.torch.dynamo.managers import Guard, GuardManager
 from pytest_graphmode.backends.torch.dynamo.memory import Memory, Remembered, conditions
-from pytest_graphmode.backends.torch.dynamo.words import Words
 from pytest_graphmode.ledger.causes import changes
 from pytest_graphmode.ledger.contents import Content, described
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument
@@ -65,15 +64,13 @@ class EarlierGraph:
         self._frame = frame
         self._known = known
         self._manager = GuardManager(entry, frame)
-        self._words = Words(frame, self._manager)
-        self._hints = Hints(frame, self._manager)
         self._shapes: dict[str, Argument] = {}
         self._failed: dict[str, None] = {}
 
     def causes(self) -> Iterator[Cause]:
         """What its guards that fail say, each once, and what torch names where that is not among them."""
         if self._manager.invalid:
-            yield self._hints.hinted(self._of_the_dead(), Guard("", self._manager.invalid))
+            yield hinted(self._of_the_dead(), Guard("", self._manager.invalid), self._manager)
             return
         found: dict[tuple[str, str], Cause] = {}
         for cause in self._all():
@@ -83,8 +80,8 @@ class EarlierGraph:
         yield from found.values()
         told = self._manager.first_failure()
         if not found or not self._is_explained(told):
-            cause = self.told(told)
-            yield self._hints.hinted(cause, Guard("", told, next(iter(self._manager.named(told)), "")))
+            named = next(iter(self._manager.named(told)), "")
+            yield hinted(self.told(told), Guard("", told, named), self._manager)
 
     def _all(self) -> Iterator[Cause]:
         yield from self._compared((), ())
@@ -93,7 +90,7 @@ class EarlierGraph:
                 continue
             for cause in self._tried(guard):
                 self._failed.setdefault(guard.source)
-                yield self._hints.hinted(cause, guard)
+                yield hinted(cause, guard, self._manager)
 
     # What torch itself says.
 
@@ -115,15 +112,14 @@ class EarlierGraph:
         # "GLOBAL_STATE changed: deterministic_algorithms " (torch 2.13), of what has no public name to be compared by
         if setting := told.partition("GLOBAL_STATE changed: ")[2].partition("  #")[0].strip():
             return Cause("global-state", setting.replace("_", " "))
-        around = next((what for part, what in _AROUND.items() if part in told), "")
-        if around:
+        if around := next((what for part, what in _AROUND.items() if part in told), ""):
             return Cause("global-state", f"{around} around the call", hint=_AROUND_HINT)
         length, named = _LENGTH.match(told), self._manager.named(told)[:1]
         if length and named and hasattr(value := self._manager.value(named[0]), "__len__"):
             # A dict that grew is told by what is not so any more (torch 2.13): len(L['c'].d) != 1
-            name = _PARTS.sub("", self._words.name(named[0]))
+            name = _PARTS.sub("", self._manager.name(named[0]))
             return Cause("structure", name, f"length {length[1]}", f"length {len(value)}")
-        return Cause("guard", self._words.sentence(told.partition("  #")[0].strip()))
+        return Cause("guard", self._manager.sentence(told.partition("  #")[0].strip()))
 
     def _of_the_dead(self) -> Cause:
         """A graph that went with an object; torch 2.13: "Cache line invalidated because L['self'] got deallocated"."""
@@ -134,7 +130,7 @@ class EarlierGraph:
         if value is self._frame.bound and value is not None:
             return Cause("another-object", type(value).__name__, type_name=type(value).__name__)
         text = describe("", value).text
-        return Cause("python-value", self._words.name(found[0]), text, text, type_name=type(value).__name__)
+        return Cause("python-value", self._manager.name(found[0]), text, text, type_name=type(value).__name__)
 
     # What a guard that fails means.
 
@@ -146,7 +142,7 @@ class EarlierGraph:
         return bool(wholes) and not self._manager.exists(guard.source)
 
     def _tried(self, guard: Guard) -> Iterator[Cause]:
-        name, value = self._words.name(guard.source), self._manager.value(guard.source)
+        name, value = self._manager.name(guard.source), self._manager.value(guard.source)
         if tensor := _TENSOR.match(guard.text):
             yield from self._of_tensor(guard.source, tensor, name, value)
         elif guard.kind == "NO_TENSOR_ALIASING":  # check_no_aliasing(L['x'], L['y'])
@@ -154,10 +150,10 @@ class EarlierGraph:
         elif self._manager.holds(guard):
             return
         elif same := _SAME.match(guard.text):  # L['x'] is L['y'], for one tensor that was given twice
-            first, second = map(self._words.name, same.groups())
+            first, second = map(self._manager.name, same.groups())
             yield Cause("structure", second, f"the same object as {first}", "an object of its own")
         elif not guard.source or "hasattr(" in guard.text:
-            yield Cause("guard", self._words.sentence(guard.text))
+            yield Cause("guard", self._manager.sentence(guard.text))
         elif guard.source.endswith(".training"):
             yield Cause("train-eval", name, str(not value), str(value))
         elif ".size()" in guard.text or ".stride()" in guard.text:
@@ -171,19 +167,17 @@ class EarlierGraph:
         for source in sources:
             twin = first.setdefault(id(self._manager.value(source)), source)
             if twin is not source:
-                name, other = self._words.name(source), self._words.name(twin)
+                name, other = self._manager.name(source), self._manager.name(twin)
                 yield Cause("structure", name, "a tensor of its own", f"the same tensor as {other}")
 
     def _of_tensor(self, source: str, asked: re.Match[str], name: str, value: Any) -> Iterator[Cause]:
         device = asked["keys"].split(", ")[0].lower()
-        before = self._shapes[source] = tensor_argument(
-            name,
-            asked["dtype"],
-            _numbers(asked["size"]),
-            device=device if asked["index"] == "None" else f"{device}:{asked['index']}",
-            layout=f"strides [{asked['stride']}]",
-            requires_grad=asked["grad"] == "True",
-        )
+        more = {
+            "device": device if asked["index"] == "None" else f"{device}:{asked['index']}",
+            "layout": f"strides [{asked['stride']}]",
+            "requires_grad": asked["grad"] == "True",
+        }
+        before = self._shapes[source] = tensor_argument(name, asked["dtype"], _numbers(asked["size"]), **more)
         if not isinstance(value, torch.Tensor):
             yield Cause("structure", name, before.text, _python(describe(name, value)))
         else:
@@ -199,12 +193,12 @@ class EarlierGraph:
     def _of_shape(self, guard: Guard, name: str, value: Any) -> Cause:
         """A guard on a size that is not fixed: `2 <= L['x'].size()[0] <= 5`."""
         if not isinstance(value, torch.Tensor) or guard.source not in self._shapes:
-            return Cause("guard", self._words.sentence(guard.text))
+            return Cause("guard", self._manager.sentence(guard.text))
         now, was = describe(name, value), _listed(self._shapes[guard.source].shape or ())
         if ".size()" not in guard.text:
             return Cause("layout", name, str(self._shapes[guard.source].layout), str(now.layout))
         special = any(size in (0, 1) for size in value.shape)  # of which torch makes graphs of their own anyway
-        told = "" if special else f" where {self._words.sentence(guard.text.partition('  #')[0].strip())}"
+        told = "" if special else f" where {self._manager.sentence(guard.text.partition('  #')[0].strip())}"
         return Cause("shape", name, was + told, _listed(value.shape))
 
     def _of_value(self, guard: Guard, name: str, before: Content | None, value: Any) -> Iterator[Cause]:

@@ -13,10 +13,8 @@ from typing import Final
 
 import torch
 
-from pytest_graphmode.backends.torch.dynamo.frames import Frame
-from pytest_graphmode.backends.torch.dynamo.managers import Guard, GuardManager
+from pytest_graphmode.backends.torch.dynamo.managers import Guard, GuardManager, is_passed_on
 from pytest_graphmode.backends.torch.dynamo.uses import file_named, uses
-from pytest_graphmode.backends.torch.dynamo.words import is_passed_on
 from pytest_graphmode.ledger.identity import is_library
 from pytest_graphmode.ledger.ledger import Cause
 
@@ -39,6 +37,9 @@ HINTS: Final[Mapping[str, str]] = {
 _INNER_SHAPE: Final = "torch.compile(dynamic=True), or accept one build per shape"
 _SIZE: Final = "torch.compile(dynamic=True), or accept one build per value"
 _KEPT: Final = "keep it the same, for torch takes no tensor there, or accept one build per value"
+_GRADIENTS: Final = "pass tensors of which all or none require gradients (.detach())"
+_GRADIENT_LATE: Final = "let it have a gradient before the first step, or accept one build for each"
+_GRADIENT_GONE: Final = "zero_grad(set_to_none=False) keeps its gradient, or accept one build for each"
 # What to do by what a number is used for, that which a tensor can't replace first.
 _BY_USE: Final[Mapping[str, str]] = {
     "loop": "a Python loop is unrolled for each value: loop over one fixed range and mask the rest by a tensor "
@@ -53,87 +54,75 @@ _BY_USE: Final[Mapping[str, str]] = {
 _SIZE_OF: Final = re.compile(r"L\[.*\]\.size\(\)\[\d+\]")
 
 
-class Hints:
-    """The hints for one frame."""
+def hinted(cause: Cause, guard: Guard, manager: GuardManager) -> Cause:
+    """The cause with a hint of its own, where the general one would not do."""
+    hint = cause.hint or _hint(cause, guard, manager)
+    return replace(cause, hint=hint.replace("{argument}", cause.argument))
 
-    def __init__(self, frame: Frame, manager: GuardManager) -> None:
-        self._frame = frame
-        self._manager = manager
 
-    def hinted(self, cause: Cause, guard: Guard) -> Cause:
-        """The cause with a hint of its own, where the general one would not do."""
-        hint = cause.hint or self._hint(cause, guard)
-        return replace(cause, hint=hint.replace("{argument}", cause.argument))
-
-    def _hint(self, cause: Cause, guard: Guard) -> str:
-        source = guard.source
-        if cause.kind == "shape":
-            return self._of_shape(cause, guard)
-        if cause.kind == "grad-mode" and cause.argument.endswith(".requires_grad"):
-            what = "freeze it in all objects or in none" if _is_of_module(source) else _GRADIENTS
-            return f"{what}, or accept one build for each"
-        if cause.kind == "structure" and source.endswith("['lr']"):
+def _hint(cause: Cause, guard: Guard, manager: GuardManager) -> str:
+    kind, source = cause.kind, guard.source
+    if kind == "shape":
+        return _of_shape(cause, guard, manager)
+    if kind == "grad-mode" and cause.argument.endswith(".requires_grad"):
+        what = "freeze it in all objects or in none" if _is_of_module(source) else _GRADIENTS
+        return f"{what}, or accept one build for each"
+    if kind == "structure":
+        if source.endswith("['lr']"):
             return "write into the tensor, lr.fill_(value), instead of putting a number in its place"
-        if cause.kind == "structure" and source.endswith(".grad"):
+        if source.endswith(".grad"):
             return _GRADIENT_GONE if cause.after == "None" else _GRADIENT_LATE
-        if cause.kind == "structure" and cause.argument.startswith("optimizer.state"):
+        if cause.argument.startswith("optimizer.state"):
             return "take a first step before, which makes the optimizer's state, or accept one build more"
-        if cause.kind == "structure" and "the same tensor as" in f"{cause.before} {cause.after}":
+        if "the same tensor as" in f"{cause.before} {cause.after}":
             return "pass {argument} as a tensor of its own each time (.clone()), or accept one build for each"
-        if cause.kind in ("python-value", "structure") and "None" in (cause.before, cause.after):
-            given = "give {argument} in all calls or in none, or accept one build for each"
-            return "" if is_passed_on(source) else given
-        if cause.kind == "python-value" and cause.type_name in ("bool", "int", "float"):
-            return self._of_number(cause, guard)
-        return ""
-
-    def _of_shape(self, cause: Cause, guard: Guard) -> str:
-        value = self._manager.value(guard.source)
-        if _is_of_module(guard.source):
-            return "accept one build per shape, for torch takes the shapes of a module's tensors for constants"
-        if isinstance(value, torch.nn.Parameter):
-            return f"torch._dynamo.config.force_parameter_static_shapes = False with {_INNER_SHAPE}"
-        if _is_special(cause):
-            return "torch builds graphs of their own for sizes 0 and 1; pad, or accept one build for each"
-        if guard.kind != "TENSOR_MATCH":
-            return _of_size(guard)
-        marked = isinstance(value, torch.Tensor) and "___from_numpy" not in guard.text
-        return "" if marked and self._frame.outermost and not is_passed_on(guard.source) else _INNER_SHAPE
-
-    def _of_number(self, cause: Cause, guard: Guard) -> str:
-        source = guard.source
-        if "param_groups" in source:
-            kept = "leave it between steps as it is (a scheduler's cycle_momentum=False)"
-            what = "pass a tensor lr to the optimizer" if source.endswith("['lr']") else kept
-            return f"{what}, or accept one build per value"
-        if is_passed_on(source):
-            return "keep it a tensor and leave out what reads its value, or accept one build per value"
-        if isinstance(self._manager.value(source.rpartition(".")[0]), slice):
-            return _SIZE
-        file = file_named(guard.file, self._frame.identity.file)
-        line = guard.line or self._frame.identity.line  # torch 2.4 does not tell
-        found = uses(file, line, cause.argument, cause.type_name)
-        use = next((use for use in _BY_USE if use in found), None)
-        if use == "size" and {cause.before, cause.after} & {"0", "1"}:
-            return "torch builds graphs of their own for 0 and 1; begin at 2, or accept one build for each"
-        if use is not None:
-            return _BY_USE[use]
-        if is_library(file):
-            return _KEPT
-        word = self._frame.word_of_bound
-        if self._frame.module is not None and cause.argument.startswith((f"{word}.", f"{word}[")):
-            return "make it a tensor (register it as a buffer), or accept one build per value"
-        return "" if self._is_passed(source) else "make it a tensor, or accept one build per value"
-
-    def _is_passed(self, source: str) -> bool:
-        """Whether it is an argument, and not closed over, global or an attribute."""
-        free = source.startswith("L['") and source.split("'")[1] in self._frame.code.co_freevars
-        return not free and source in (leaf.source for leaf in self._frame.leaves)
+    if kind in ("python-value", "structure") and "None" in (cause.before, cause.after):
+        given = "give {argument} in all calls or in none, or accept one build for each"
+        return "" if is_passed_on(source) else given
+    if kind == "python-value" and cause.type_name in ("bool", "int", "float"):
+        return _of_number(cause, guard, manager)
+    return ""
 
 
-_GRADIENTS: Final = "pass tensors of which all or none require gradients (.detach())"
-_GRADIENT_LATE: Final = "let it have a gradient before the first step, or accept one build for each"
-_GRADIENT_GONE: Final = "zero_grad(set_to_none=False) keeps its gradient, or accept one build for each"
+def _of_shape(cause: Cause, guard: Guard, manager: GuardManager) -> str:
+    value = manager.value(guard.source)
+    if _is_of_module(guard.source):
+        return "accept one build per shape, for torch takes the shapes of a module's tensors for constants"
+    if isinstance(value, torch.nn.Parameter):
+        return f"torch._dynamo.config.force_parameter_static_shapes = False with {_INNER_SHAPE}"
+    if _is_special(cause):
+        return "torch builds graphs of their own for sizes 0 and 1; pad, or accept one build for each"
+    if guard.kind != "TENSOR_MATCH":
+        return _of_size(guard)
+    marked = isinstance(value, torch.Tensor) and "___from_numpy" not in guard.text
+    return "" if marked and manager.frame.outermost and not is_passed_on(guard.source) else _INNER_SHAPE
+
+
+def _of_number(cause: Cause, guard: Guard, manager: GuardManager) -> str:
+    source, frame = guard.source, manager.frame
+    if "param_groups" in source:
+        kept = "leave it between steps as it is (a scheduler's cycle_momentum=False)"
+        what = "pass a tensor lr to the optimizer" if source.endswith("['lr']") else kept
+        return f"{what}, or accept one build per value"
+    if is_passed_on(source):
+        return "keep it a tensor and leave out what reads its value, or accept one build per value"
+    if isinstance(manager.value(source.rpartition(".")[0]), slice):
+        return _SIZE
+    file = file_named(guard.file, frame.identity.file)
+    line = guard.line or frame.identity.line  # torch 2.4 does not tell
+    found = uses(file, line, cause.argument, cause.type_name)
+    use = next((use for use in _BY_USE if use in found), None)
+    if use == "size" and {cause.before, cause.after} & {"0", "1"}:
+        return "torch builds graphs of their own for 0 and 1; begin at 2, or accept one build for each"
+    if use is not None:
+        return _BY_USE[use]
+    if is_library(file):
+        return _KEPT
+    if frame.module is not None and cause.argument.startswith((f"{frame.word_of_bound}.", f"{frame.word_of_bound}[")):
+        return "make it a tensor (register it as a buffer), or accept one build per value"
+    free = source.startswith("L['") and source.split("'")[1] in frame.code.co_freevars
+    passed = not free and source in (leaf.source for leaf in frame.leaves)
+    return "" if passed else "make it a tensor, or accept one build per value"
 
 
 def _of_size(guard: Guard) -> str:

@@ -7,13 +7,13 @@ that Dynamo made, as long as that lives; nothing here keeps a value alive.
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import torch
 from torch.utils import _device
 
-from pytest_graphmode.backends.torch.dynamo.codes import ByCode
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
 from pytest_graphmode.backends.torch.dynamo.managers import GuardManager
 from pytest_graphmode.ledger import contents
@@ -22,9 +22,34 @@ from pytest_graphmode.ledger.contents import Content
 from pytest_graphmode.ledger.identity import token
 from pytest_graphmode.ledger.ledger import Condition
 
+T = TypeVar("T")
+
 # How many guards of one graph are remembered: a large model has thousands, nearly all of them of tensors.
 _MOST: Final = 2000
 _OF_TENSORS: Final = ("TENSOR_MATCH", "NO_TENSOR_ALIASING", "GLOBAL_STATE", "DYNAMIC_INDICES", "NO_HASATTR")
+
+
+class ByCode(Generic[T]):
+    """A mapping from code objects, by identity: code that Dynamo makes has constants that can't be hashed, and equal
+    code of two functions is equal.
+
+    What dies is dropped when more is added: a callback of a weak reference is Python code, and Dynamo looks at it where
+    it runs between graphs.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[weakref.ref[types.CodeType], T]] = {}
+        self._limit = 64
+
+    def __setitem__(self, code: types.CodeType, value: T) -> None:
+        if len(self._entries) >= self._limit:
+            self._entries = {key: entry for key, entry in list(self._entries.items()) if entry[0]() is not None}
+            self._limit = 2 * max(len(self._entries), 32)
+        self._entries[id(code)] = (weakref.ref(code), value)
+
+    def get(self, code: types.CodeType) -> T | None:
+        found = self._entries.get(id(code))
+        return found[1] if found is not None and found[0]() is code else None
 
 
 class Remembered(NamedTuple):
@@ -101,20 +126,13 @@ def _values(guarded: Any, frame: Frame) -> dict[str, Content]:
 
 def conditions() -> tuple[Condition, ...]:
     """The settings that graphs are built for, each of which every graph has a guard for."""
-    return tuple(Condition(kind, name, value) for kind, name, value in _conditions())
-
-
-def _conditions() -> Iterator[tuple[str, str, str]]:
-    yield "grad-mode", "", gradient_mode()
-    yield "global-state", "the default dtype", str(torch.get_default_dtype()).removeprefix("torch.")
-    yield "global-state", "the default device", str(_device.CURRENT_DEVICE)
+    grad = "inference_mode" if torch.is_inference_mode_enabled() else "grad" if torch.is_grad_enabled() else "no_grad"
+    found = {"the default dtype": _name(torch.get_default_dtype()), "the default device": str(_device.CURRENT_DEVICE)}
     for device in ("cpu", "cuda"):
         on = torch.is_autocast_enabled(device)
-        kept = str(torch.get_autocast_dtype(device)).removeprefix("torch.") if on else ""
-        yield "global-state", f"autocast of {device}", kept or "off"
+        found[f"autocast of {device}"] = _name(torch.get_autocast_dtype(device)) if on else "off"
+    return Condition("grad-mode", "", grad), *(Condition("global-state", name, is_) for name, is_ in found.items())
 
 
-def gradient_mode() -> str:
-    if torch.is_inference_mode_enabled():
-        return "inference_mode"
-    return "grad" if torch.is_grad_enabled() else "no_grad"
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -6,6 +6,7 @@ the last of them is what the expression gave at which the graph broke.
 
 from __future__ import annotations
 
+import ast
 import dis
 import functools
 import linecache
@@ -47,53 +48,36 @@ class Rest:
         position = _STACK.match(parameter)
         if position is None:
             return "" if parameter in _INTERNAL else parameter
-        last = self._stack == int(position[1])
-        return (self.expression if last else "") or f"a value of `{self._statement}`"
-
-    @property
-    def _stack(self) -> int:
-        """The highest number of what was on the stack."""
-        found = [int(match[1]) for name in self._code.co_varnames if (match := _STACK.match(name))]
-        return max(found, default=-1)
+        last = max(int(found[1]) for found in map(_STACK.match, self._code.co_varnames) if found)
+        statement = _cut(linecache.getline(self._code.co_filename, self.line).strip())
+        return (self.expression if last == int(position[1]) else "") or f"a value of `{statement}`"
 
     @functools.cached_property
     def expression(self) -> str:
         """The source of the expression that gave the last value, "" where Python or torch does not tell."""
         metadata = getattr(ContinueExecutionCache, "generated_code_metadata", {}).get(self._code)
         original = getattr(metadata, "code", None)
-        if original is None:
+        before = None if original is None else _before_the_rest(self._code, original)
+        positions = getattr(before, "positions", None)  # Python 3.11
+        if original is None or positions is None:
             return ""
-        before = _before_the_rest(self._code, original)
-        positions = getattr(before, "positions", None)
-        return "" if positions is None else _segment(original.co_filename, positions)
-
-    @property
-    def _statement(self) -> str:
-        return _cut(linecache.getline(self._code.co_filename, self.line).strip())
+        names = ("lineno", "end_lineno", "col_offset", "end_col_offset")
+        node: Any = types.SimpleNamespace(**dict(zip(names, positions, strict=True)))
+        source = ast.get_source_segment("".join(linecache.getlines(original.co_filename)), node)
+        return _cut(" ".join(line.strip() for line in (source or "").splitlines()))
 
 
 def _before_the_rest(rest: types.CodeType, original: types.CodeType) -> dis.Instruction | None:
     """The last instruction of the function that ran before its rest, which ends as the function does."""
-    instructions = _instructions(rest)
+    instructions, whole = _instructions(rest), _instructions(original)
     jump = next((one for one in instructions if "JUMP" in one.opname), None)
     remaining = [one for one in instructions if jump is not None and one.offset >= (jump.argval or 0)]
-    whole = _instructions(original)
     position = len(whole) - len(remaining) - 1
     return whole[position] if remaining and 0 <= position < len(whole) else None
 
 
 def _instructions(code: types.CodeType) -> list[dis.Instruction]:
     return [one for one in dis.get_instructions(code) if one.opname != "EXTENDED_ARG"]
-
-
-def _segment(file: str, positions: Any) -> str:
-    first, last, begin, end = positions
-    if first is None or last is None or begin is None or end is None:
-        return ""
-    lines = [linecache.getline(file, number).encode() for number in range(first, last + 1)]
-    lines[-1] = lines[-1][:end]
-    lines[0] = lines[0][begin:]
-    return _cut(" ".join(line.decode(errors="replace").strip() for line in lines))
 
 
 def _cut(text: str) -> str:

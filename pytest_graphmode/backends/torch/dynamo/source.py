@@ -9,12 +9,11 @@ sees only what was compiled with it. All compilations, also failed ones and thos
 from __future__ import annotations
 
 import inspect
-import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch._dynamo import convert_frame, output_graph
@@ -22,42 +21,26 @@ from torch._dynamo import convert_frame, output_graph
 from pytest_graphmode.backends.patching import patched
 from pytest_graphmode.backends.torch import modules, state
 from pytest_graphmode.backends.torch.dynamo import breaks, guards
-from pytest_graphmode.backends.torch.dynamo.audit import Audit
-from pytest_graphmode.backends.torch.dynamo.calls import Calls
+from pytest_graphmode.backends.torch.dynamo.counters import Audit, Calls
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.dynamo.hints import HINTS
 from pytest_graphmode.backends.torch.dynamo.memory import Memory, conditions
-from pytest_graphmode.backends.torch.versions import SUPPORTED
-from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger.closure import code_key
 from pytest_graphmode.ledger.identity import call_site, token
 from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak
 from pytest_graphmode.ledger.watcher import Sink
 
-
-class _Thread(threading.local):
-    """The compilations under way in a thread, outermost first: a compiler backend may compile in its turn.
-
-    `built` holds a call and the functions that were built in it.
-    """
-
-    def __init__(self) -> None:
-        self.running: list[_Compilation] = []
-        self.built: tuple[int, set[tuple[str, str]]] = (0, set())
+_FRAME: Final = ("code", "globals", "locals")  # the parameters of `_compile` that a frame is told by
 
 
 class DynamoSource:
-    """Reports Dynamo's compilations; see `sources.EventSource`.
-
-    What outlives one compilation is shared by all threads and by all times that somebody watches.
-    """
+    """Reports Dynamo's compilations; see `sources.EventSource`. What it keeps, it keeps over all times of watching."""
 
     def __init__(self) -> None:
         self.memory = Memory()
         self.calls = Calls()
         self.audited = Audit()
-        self.thread = _Thread()
         self._beginning = state.Beginning()
 
     def begin(self) -> None:
@@ -73,7 +56,7 @@ class DynamoSource:
     def probe(self) -> None:
         again = types.FunctionType(_probed.__code__.replace(), globals())  # code of which there is no graph yet
         with state.compiling():
-            torch.compile(again, backend=_without_compiler)(torch.zeros(1))
+            torch.compile(again, backend=lambda module, inputs: module.forward)(torch.zeros(1))
 
     def audit_start(self) -> int:
         return self.audited.missed
@@ -87,23 +70,18 @@ class DynamoSource:
         self.audited.begin()
         modules.hide_from_dynamo()
         return patched(
-            SUPPORTED,
-            (convert_frame, "_compile", lambda compile: self._compiling(compile, sink, codes)),
+            state.SUPPORTED,
+            (convert_frame, "_compile", lambda compile: self._compiling(compile, sink, codes), _FRAME),
             (output_graph.OutputGraph, "call_user_compiler", self._compiling_graph),
             self.calls.replacement(sink),
         )
 
     def _compiling(self, compile: Callable[..., Any], sink: Sink, codes: _Codes) -> Callable[..., Any]:
         parameters = inspect.signature(compile)
-        if missing := [name for name in ("code", "globals", "locals") if name not in parameters.parameters]:
-            raise UnsupportedError(
-                f"torch._dynamo.convert_frame._compile of this version takes no {', '.join(missing)}, by which graphs "
-                f"are counted: use {SUPPORTED}, or a later pytest-graphmode"
-            )
 
         def compiling(*args: Any, **kwargs: Any) -> Any:
             compilation = _Compilation(parameters.bind(*args, **kwargs).arguments, codes, self)
-            self.thread.running.append(compilation)
+            self.calls.running.append(compilation)
             error = made = None
             try:
                 with modules.as_torchs_own():
@@ -113,7 +91,7 @@ class DynamoSource:
                 error = raised
                 raise
             finally:
-                self.thread.running.pop()
+                self.calls.running.pop()
                 compilation.end(sink, made, error)
 
         return compiling
@@ -121,8 +99,8 @@ class DynamoSource:
     def _compiling_graph(self, compile: Callable[..., Any]) -> Callable[..., Any]:
         def compiling(graph: Any, module: Any, *args: Any, **kwargs: Any) -> Any:
             made = compile(graph, module, *args, **kwargs)
-            if self.thread.running:
-                self.thread.running[-1].add(module)
+            if self.calls.running:
+                self.calls.running[-1].add(module)
             return made
 
         return compiling
@@ -130,10 +108,6 @@ class DynamoSource:
 
 def _probed(x: torch.Tensor) -> torch.Tensor:
     return x + 1
-
-
-def _without_compiler(module: Any, inputs: Any) -> Any:
-    return module.forward
 
 
 class _Codes:
@@ -176,7 +150,6 @@ class _Compilation:
         self._exporting = bool(given.get("export"))  # a part of what `export.py` reports
         self._one_graph = bool(given.get("one_graph"))
         self._call_site = call_site()
-        self._call = source.calls.number
         self._causes: tuple[Cause, ...] | None = ()
         self._failure: Exception | None = None
         try:
@@ -236,7 +209,7 @@ class _Compilation:
         self._codes.add(self._frame, failed)
         code = self._source.memory.add(made, self._frame, self._conditions)
         if self._contents is not None:
-            self._source.calls.built(sink)
+            self._source.calls.ran_graph(sink)
         elif code is not None and not found:  # else its rest may have a graph
             self._source.calls.graphless[code] = True
         if self._contents is not None or failed or (self._existing and error is None):
@@ -262,15 +235,12 @@ class _Compilation:
         )
 
     def _built(self, seconds: float, failed: bool) -> BuildReport:
-        contents = self._contents or GraphContents()
         return BuildReport(
             "torch",
             "compile",
             self._identity,
             self._arguments,
-            nodes=contents.nodes,
-            control_flow=contents.control_flow,
-            operations=contents.operations,
+            **vars(self._contents or GraphContents()),
             seconds=seconds,
             call_site=self._call_site,
             causes=self._causes or (),
@@ -286,9 +256,7 @@ class _Compilation:
 
     def _with_its_function(self) -> bool:
         """Whether this is the rest of a function that was itself built in the same call; notes it where it is none."""
-        if self._source.thread.built[0] != self._call:
-            self._source.thread.built = (self._call, set())
-        built = self._source.thread.built[1]
+        built = self._source.calls.built
         if self._frame.rest is not None:
             return self._frame.function_key in built
         built.add(self._frame.function_key)

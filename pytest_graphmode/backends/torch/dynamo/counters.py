@@ -1,4 +1,4 @@
-"""Sees the calls of compiled functions, in code that nobody wrapped, and tells the calls of a thread apart.
+"""Counts of what torch tells nobody, or tells by a counter: the calls of compiled functions, and graphs nobody saw.
 
 Called by `source.py`. What torch.compile returns is a closure in `torch._dynamo.eval_frame`, and torch tells nobody of
 its calls; but each of them asks a function of that module what to do with the frames that it runs. That is replaced, so
@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import torch
 from torch._dynamo import eval_frame
+from torch._dynamo.utils import counters
 
-from pytest_graphmode.backends.torch.dynamo.codes import ByCode
+from pytest_graphmode.backends.torch.dynamo.memory import ByCode
 from pytest_graphmode.ledger.watcher import Sink
 
 # The function that a call asks: in torch 2.6 and later, in 2.5, in 2.4.
@@ -24,10 +25,11 @@ _ASKED: Final = ("_callback_from_stance", "_maybe_set_eval_frame", "set_eval_fra
 
 
 class Calls(threading.local):
-    """The calls of compiled functions in this thread, those within another one apart.
+    """The calls of compiled functions in this thread, those within another one apart, and what is built in them.
 
     Attributes:
-        number: grows with each.
+        running: the compilations under way, outermost first: a compiler backend may compile in its turn.
+        built: the functions that were built in the latest call.
         waiting: whether the latest call has run no graph yet, as far as known.
         function: the name of the function that the latest call is of.
         graphless: the code that Dynamo made of functions without an operation: such a call runs no graph.
@@ -36,7 +38,8 @@ class Calls(threading.local):
     graphless: Final[ByCode[bool]] = ByCode()  # of all threads
 
     def __init__(self) -> None:
-        self.number = 0
+        self.running: list[Any] = []
+        self.built: set[tuple[str, str]] = set()
         self.waiting = False
         self.function = ""
 
@@ -46,7 +49,7 @@ class Calls(threading.local):
         wrapped = self._asking if name == _ASKED[0] else self._setting
         return eval_frame, name, lambda asked: wrapped(asked, sink)
 
-    def built(self, sink: Sink) -> None:
+    def ran_graph(self, sink: Sink) -> None:
         """A graph was built in the call under way, which thereby runs one."""
         if self.waiting:
             self.waiting = False
@@ -80,11 +83,49 @@ class Calls(threading.local):
         return setting
 
     def _begin(self, function: Any, sink: Sink) -> None:
-        self.number += 1
+        self.built, self.waiting = set(), True
         self.function = getattr(function, "__name__", "")
         code = getattr(function, "__code__", None)
         # Whether Dynamo has a graph of a function: nothing public tells.
         entries = [] if code is None else torch._C._dynamo.eval_frame._debug_get_cache_entry_list(code)
-        self.waiting = all(self.graphless.get(entry.code) for entry in entries)
-        if not self.waiting:
-            sink.call("torch", "compile", self.function)
+        if not all(self.graphless.get(entry.code) for entry in entries):
+            self.ran_graph(sink)
+
+
+class Audit:
+    """How many graphs torch counted and nobody reported: a graph that nobody saw is never silent.
+
+    torch's public counter, `torch._dynamo.utils.counters["stats"]["unique_graphs"]`, may be cleared by a test at any
+    time; so it is read before and after each compilation, and only what it has above the reports is held against them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._missed = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Watching begins: what was counted meanwhile is nobody's business."""
+        self._latest = int(counters["stats"]["unique_graphs"])
+
+    def report(self, graphs: int) -> None:
+        """A compilation has ended that made so many graphs, and is reported."""
+        with self._lock:
+            before = self._latest
+            self.begin()
+            self._missed += self._latest - (before if self._latest >= before else 0) - graphs  # it may be cleared
+
+    @property
+    def missed(self) -> int:
+        self.report(0)
+        return self._missed
+
+    def differs(self, before: int) -> str | None:
+        """What torch counted and nobody reported since `missed` was `before`."""
+        more = self.missed - before
+        if more <= 0:
+            return None
+        return (
+            f"torch's own counter (torch._dynamo.utils.counters['stats']['unique_graphs']) has {more} "
+            f"graph{'s' if more > 1 else ''} more than were seen"
+        )
