@@ -185,9 +185,8 @@ def test_a_default_compiler_that_a_test_sets_ends_with_it(torch):
     with state.restored():
         torch.compiler.set_default_backend("eager")
     assert torch.compiler.get_default_backend() == before
-    beginning = state.Beginning()
     torch.compiler.set_default_backend("eager")  # by a plain test, around which nothing is restored
-    beginning.restore()
+    state.Dynamo.by_default().restore()
     assert torch.compiler.get_default_backend() == before
 
 

@@ -153,9 +153,9 @@ def test_second_derivatives_through_control_flow_are_refused_by_name(graphmode, 
 
 
 def test_torch_code_in_second_derivatives_is_refused_too(torch, graphmode):
-    from pytest_graphmode.backends.torch import second_order
+    from pytest_graphmode.backends.torch.compile import twice_differentiable
 
     mode = graphmode.runtime.mode
-    run = second_order.compiled(mode.function, lambda x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,)))
+    run = twice_differentiable(mode.function, lambda x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,)))
     with pytest.raises(UnsupportedError, match="no second derivatives through cond"):
         run(graphmode.tensor(X))

@@ -47,7 +47,7 @@ def value_and_grad(
         outer = nesting.depth > 0 or track.computed or any(map(_computed, variables))
         with nesting.entered():
             value = fn(*sources.args)
-            require_scalar(fn, value, _is_tensor)
+            require_scalar(fn, value, is_tensor)
             grads = _gradients(value, sources.tensors, create_graph=outer)
     return value if outer else value.detach(), *sources.arranged(grads)
 
@@ -70,7 +70,7 @@ def tracking(fn: Callable[..., Any]) -> Callable[..., Any]:
     return tracked
 
 
-def _is_tensor(value: object) -> bool:
+def is_tensor(value: object) -> bool:
     return isinstance(value, torch.Tensor)
 
 

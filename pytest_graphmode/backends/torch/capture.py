@@ -13,7 +13,7 @@ import torch
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.torch import tracing
-from pytest_graphmode.backends.torch.autograd import differentiable
+from pytest_graphmode.backends.torch.autograd import differentiable, is_tensor
 from pytest_graphmode.errors import UnsupportedError
 
 # Gradients.
@@ -35,7 +35,7 @@ def value_and_grad(
         for position in argnums:
             tracked[position] = trees.map(_tracked, args[position])
         value = fn(*tracked)
-        require_scalar(fn, value, _is_tensor)
+        require_scalar(fn, value, is_tensor)
         wanted = [leaf for position in argnums for leaf in trees.leaves(tracked[position])]
         grads = _gradients(value, [*wanted, *variables], create_graph=again)
     tracing.leave_gradient()
@@ -46,10 +46,6 @@ def value_and_grad(
         grads = grads[len(leaves) :]
     # A value that belongs to a graph which the gradient has consumed would break Dynamo's graph.
     return value if again else value.detach(), of_args, grads
-
-
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, torch.Tensor)
 
 
 def _tracked(leaf: Any) -> Any:

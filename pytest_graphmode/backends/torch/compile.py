@@ -14,11 +14,14 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch._dynamo.exc import BackendCompilerFailed
 
 from pytest_graphmode.backends import calls
-from pytest_graphmode.backends.torch import autograd, capture, second_order, state, tracing
+from pytest_graphmode.backends.torch import autograd, capture, state, tracing
 from pytest_graphmode.backends.torch.default_compiler import OF_VARIANTS, default
+from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
+from pytest_graphmode.errors import UnsupportedError
 
 OPTIONS: Final = ("backend", "fullgraph", "dynamic", "mode", "options", "disable")
 
@@ -107,7 +110,7 @@ class Compile(TorchMode):
 
     def differentiable(self, fn: Callable[..., Any], order: int) -> Callable[..., Any]:
         """The compiled `fn`: autograd differentiates from outside, since Dynamo can't trace torch.func over loops."""
-        compiled = self.function(fn) if order == 1 else second_order.compiled(self.function, fn)
+        compiled = self.function(fn) if order == 1 else twice_differentiable(self.function, fn)
         return autograd.tracking(compiled)
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
@@ -144,5 +147,41 @@ class Compile(TorchMode):
         """Whether it becomes one of torch's; raises UnsupportedError where a second derivative would go through it."""
         compiling = bool(torch.compiler.is_compiling())
         if self._twice or (compiling and tracing.twice()):
-            raise second_order.unsupported(operator)
+            raise _not_twice(operator)
         return compiling and self._traces_trees and not tracing.operators_as_python()
+
+
+# Second derivatives. Autograd can differentiate twice through graphs that Dynamo's `eager` backend runs, through those
+# of `aot_eager` and inductor it raises. Through torch's control-flow operators second derivatives raise (cond) or are
+# silently wrong (while_loop and scan, torch 2.13), so a graph that holds one is refused.
+
+
+def twice_differentiable(function: Callable[..., Callable[..., Any]], fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` compiled so that it can be differentiated twice; a call raises UnsupportedError where it can't."""
+    run = function(fn, backend=_plain_operations)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return run(*args, **kwargs)
+        except BackendCompilerFailed as error:
+            if isinstance(error.inner_exception, UnsupportedError):
+                raise error.inner_exception from None
+            raise
+
+    return call
+
+
+def _plain_operations(module: Any, inputs: Any) -> Callable[..., Any]:
+    """Dynamo's `eager` backend for graphs without control flow."""
+    found = GraphContents.of(module).control_flow
+    if found:
+        raise _not_twice(", ".join(found))
+    forward: Callable[..., Any] = module.forward
+    return forward
+
+
+def _not_twice(what: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"torch:compile has no second derivatives through {what}: torch's control-flow operators raise or give wrong "
+        "ones. Check order 2 under torch:eager, and mark the test @pytest.mark.graph_skip('torch:compile', reason=...)"
+    )

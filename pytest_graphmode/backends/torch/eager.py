@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from torch._subclasses import FakeTensorMode
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.torch import autograd, parameters
+from pytest_graphmode.backends.torch import autograd
+from pytest_graphmode.errors import UnsupportedError
 
 
 def native_device(device: str) -> torch.device:
@@ -105,12 +106,35 @@ class TorchMode(PythonMode):
         return torch.empty((0, *leaf.shape), dtype=leaf.dtype, device=self.device)
 
     def trainable_variables(self, owner: object) -> Mapping[str, Any]:
-        return parameters.trainable(owner)
+        """The parameters of a module that autograd tracks, by their names; none of anything else."""
+        if not isinstance(owner, torch.nn.Module):
+            return {}
+        if any(map(torch.nn.parameter.is_lazy, owner.parameters())):
+            raise UnsupportedError(
+                "a lazy module has parameters without a shape until its first call: call it once before"
+            )
+        named = {name.replace("_orig_mod.", ""): parameter for name, parameter in owner.named_parameters()}
+        return {name: one for name, one in named.items() if one.requires_grad and autograd.differentiable(one)}
 
-    def holding(
-        self, owners: Sequence[object], variables: Mapping[str, Any], dtype: str
-    ) -> AbstractContextManager[None]:
-        return parameters.holding(owners, variables, native_dtype(dtype))
+    @contextmanager
+    def holding(self, owners: Sequence[object], variables: Mapping[str, Any], dtype: str) -> Iterator[None]:
+        """Tensors of modules, buffers too, and variables hold a dtype in the block, as `Module.to` would make them.
+
+        What the block writes into them is gone after it: they have the very data back that they had before.
+        """
+        modules = [owner for owner in owners if isinstance(owner, torch.nn.Module)]
+        tensors = [
+            *variables.values(),
+            *(one for module in modules for one in (*module.parameters(), *module.buffers())),
+        ]
+        kept = {id(tensor): (tensor, tensor.data) for tensor in tensors}
+        try:
+            for tensor, data in kept.values():
+                tensor.data = _converted(data, native_dtype(dtype))
+            yield
+        finally:
+            for tensor, data in kept.values():
+                tensor.data = data
 
     def index(self, value: int) -> Any:
         return torch.tensor(value, dtype=torch.int32, device=self.device)
@@ -121,3 +145,11 @@ class TorchMode(PythonMode):
 
 class Eager(TorchMode):
     """The default mode."""
+
+
+def _converted(data: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    if data.is_complex():
+        dtype = dtype.to_complex()
+    elif not data.is_floating_point():
+        return data.clone()
+    return data.to(dtype, copy=True)

@@ -6,12 +6,13 @@ since importing it takes seconds.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 
@@ -45,7 +46,7 @@ def restored() -> Iterator[None]:
     before = [get() for get, _ in _SETTINGS]
     accelerated = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     random = torch.get_rng_state()
-    dynamo = _Dynamo()
+    dynamo = Dynamo.now()
     try:
         yield
     finally:
@@ -58,40 +59,44 @@ def restored() -> Iterator[None]:
         dynamo.restore()
 
 
-class _Dynamo:
+class Dynamo(NamedTuple):
     """Dynamo's configuration, stance and default compiler backend, as far as Dynamo is imported.
 
     The stance is private to torch (`torch.compiler.set_stance` sets it, nothing tells it); torch 2.4 has none.
     """
 
-    def __init__(self) -> None:
-        config = sys.modules.get("torch._dynamo.config")
-        self._config: dict[str, Any] = {} if config is None else config.get_config_copy()
-        self._stance = _stance()
-        self._compiler = _compiler()
+    config: Mapping[str, Any]
+    stance: Any = None
+    compiler: str | None = None
 
     @classmethod
-    def by_default(cls) -> _Dynamo:
-        """As torch is when it is imported, whatever was set since; torch tells its defaults nowhere in public."""
-        made = cls()
+    def now(cls) -> Dynamo:
+        config = sys.modules.get("torch._dynamo.config")
+        return cls({} if config is None else config.get_config_copy(), _stance(), _compiler())
+
+    @classmethod
+    def by_default(cls) -> Dynamo:
+        """As torch is when it is imported, whatever was set since: it is told nowhere, so the module runs again."""
         config = sys.modules["torch._dynamo.config"]
-        entries = getattr(config, "_config", {})
-        known: dict[str, Any] | None = getattr(config, "_default", None)  # torch 2.4
-        own = {name: entry.default for name, entry in entries.items() if not _is_from_elsewhere(entry)}
-        made._config = dict(own if known is None else known)
-        made._stance = made._compiler = None
-        return made
+        spec: Any = config.__spec__
+        fresh = importlib.util.module_from_spec(spec)
+        try:
+            sys.modules[spec.name] = fresh  # where it looks itself up
+            spec.loader.exec_module(fresh)
+        finally:
+            sys.modules[spec.name] = config
+        return cls(fresh.get_config_copy())
 
     def restore(self) -> None:
         config = sys.modules.get("torch._dynamo.config")
         now = {} if config is None else config.get_config_copy()
-        for name, value in self._config.items():
+        for name, value in self.config.items():
             if name in now and now[name] != value:
                 setattr(config, name, value)
         stance = _stance()
-        if stance is not None and stance != self._stance:
-            sys.modules["torch._dynamo.eval_frame"]._set_stance(self._stance or type(stance)())
-        before = default.name if self._compiler is None else self._compiler
+        if stance is not None and stance != self.stance:
+            sys.modules["torch._dynamo.eval_frame"]._set_stance(self.stance or type(stance)())
+        before = default.name if self.compiler is None else self.compiler
         if _compiler() not in (None, before):
             torch.compiler.set_default_backend(before)
 
@@ -106,39 +111,15 @@ def _compiler() -> Any:
     return torch.compiler.get_default_backend() if known else None
 
 
-def _is_from_elsewhere(entry: Any) -> bool:
-    """Whether a setting has its value from the environment, or is another name of one that is elsewhere."""
-    values = [getattr(entry, name, None) for name in ("env_value_default", "env_value_force")]
-    unset = getattr(sys.modules["torch.utils._config_module"], "_UNSET_SENTINEL", None)
-    return getattr(entry, "alias", None) is not None or any(value is not unset for value in values)
-
-
-class Beginning:
-    """Dynamo's configuration as a run began with it, which tests that assert counts start from.
-
-    Where Dynamo was not imported then, torch's own defaults are what it began with.
-    """
-
-    def __init__(self) -> None:
-        self._dynamo: _Dynamo | None = None
-
-    def remember(self) -> None:
-        self._dynamo = _Dynamo()
-
-    def restore(self) -> None:
-        self._dynamo = self._dynamo or _Dynamo.by_default()
-        self._dynamo.restore()
-
-
 @contextmanager
 def compiling() -> Iterator[None]:
     """Dynamo compiles in the block, whatever somebody has switched off."""
-    before = _Dynamo()
+    before = Dynamo.now()
     switched_off = os.environ.pop("TORCHDYNAMO_DISABLE", None)
     config = sys.modules["torch._dynamo.config"]
     config.disable = config.error_on_recompile = False  # type: ignore[attr-defined]
-    if before._stance is not None:
-        sys.modules["torch._dynamo.eval_frame"]._set_stance(type(before._stance)())
+    if before.stance is not None:
+        sys.modules["torch._dynamo.eval_frame"]._set_stance(type(before.stance)())
     try:
         yield
     finally:
@@ -150,11 +131,11 @@ def compiling() -> Iterator[None]:
 @contextmanager
 def fresh_graphs() -> Iterator[None]:
     """Dynamo without graphs at the beginning of a block, and at its end."""
-    _reset()
+    reset()
     try:
         yield
     finally:
-        _reset()
+        reset()
 
 
 def quiet_trace_log() -> None:
@@ -176,7 +157,7 @@ def _without_message(record: logging.LogRecord) -> bool:
     return record.name != _TRACE_LOG or bool(record.msg)
 
 
-def _reset() -> None:
+def reset() -> None:
     dynamo = sys.modules.get("torch._dynamo")
     if dynamo is not None:
         dynamo.reset()

@@ -41,17 +41,18 @@ class DynamoSource:
         self.memory = Memory()
         self.calls = Calls()
         self.audited = Audit()
-        self._beginning = state.Beginning()
+        self._beginning: state.Dynamo | None = None
 
     def begin(self) -> None:
         """A run begins: its tests that assert counts start from the configuration of now."""
-        self._beginning.remember()
+        self._beginning = state.Dynamo.now()
 
     def start(self) -> None:
+        self._beginning = self._beginning or state.Dynamo.by_default()
         self._beginning.restore()
 
     def reset(self) -> None:
-        torch._dynamo.reset()
+        state.reset()
 
     def probe(self) -> None:
         again = types.FunctionType(_probed.__code__.replace(), globals())  # code of which there is no graph yet
