@@ -48,9 +48,7 @@ def test_a_torch_without_a_hook_is_told_so(torch, source, monkeypatch, name):
 
 def test_a_torch_that_gives_its_frames_in_another_way_is_told_so(torch, source, monkeypatch):
     monkeypatch.setattr(torch._dynamo.convert_frame, "_compile", lambda frame, hooks: None)
-    with pytest.raises(
-        UnsupportedError, match=r"_compile of this version, .*, takes frame, hooks where code, globals"
-    ):
+    with pytest.raises(UnsupportedError, match=r"_compile of this version, .*, takes frame, hooks where code, globals"):
         source.attach(None)
 
 
