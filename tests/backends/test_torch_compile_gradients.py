@@ -26,15 +26,6 @@ def test_a_top_level_gradient_compiles_the_forward_pass_and_differentiates_outsi
     assert (build.function.rpartition(".")[2], graphmode.ledger.breaks) == ("cube", 0)
 
 
-def test_value_and_grad_of_variables(graphmode):
-    weight = graphmode.variable([1.0, 2.0])
-    value, grad = graphmode.value_and_grad(lambda x: graphmode.xp.sum(weight * x), variables=weight)(
-        np.array([3.0, 4.0])
-    )
-    assert value == 11
-    np.testing.assert_array_equal(graphmode.numpy(grad), [3, 4])
-
-
 def _loss(graphmode, weight, verb):
     """A loss that a weight reaches only through tensors which need no gradient themselves when the verb begins."""
     xp = graphmode.xp
@@ -122,15 +113,6 @@ def test_settings_that_hide_breaks_are_on_only_where_they_are_needed(torch, grap
     assert graphmode.ledger.breaks == 0
     graphmode.grad(lambda x: graphmode.xp.sum(x * x.sum().item()))(np.ones(2))
     assert graphmode.ledger.breaks == 1
-
-
-def test_an_error_of_the_user_comes_through(graphmode):
-    def refuse(x):
-        raise ValueError(f"not with {x.shape[0]} rows")
-
-    with pytest.raises(ValueError, match="not with 3 rows"):
-        graphmode.function(refuse)(np.ones(3))
-    assert [build.failed for build in graphmode.ledger.events] == [True]
 
 
 def test_second_derivatives_of_plain_operations(graphmode):

@@ -35,6 +35,7 @@ def test_a_build_tells_arguments_nodes_call_site_and_control_flow(torch):
     assert build.signature == "x: float32[2], scale: 3, rest[0]: float32[2], more['b']['c']: float32[2]"
     assert dict(build.control_flow) == {"cond": 1}
     assert [build.nodes] == counted
+    assert {"cond": 1, "Tensor.sin": 1, "Tensor.cos": 1, "mul": 1}.items() <= dict(build.operations).items()
     assert build.call_site.rpartition("/")[2].startswith("test_torch_dynamo.py:")
     assert (build.failed, build.internal, build.causes) == (False, False, ())
 
@@ -53,20 +54,6 @@ def test_modules_of_one_class_are_one_function(torch, compiled):
         assert "the function belongs to another Linear object" in ledger.explain()
 
 
-def test_a_module_compiled_in_place_is_known_by_its_forward(torch):
-    class Net(torch.nn.Module):
-        def forward(self, x):
-            return x * 2
-
-    net = Net()
-    net.compile(backend="eager")
-    with watch() as ledger:
-        net(torch.ones(2, 3))
-        net(torch.ones(2, 3, requires_grad=True))
-    assert [build.function for build in ledger.events] == ["Net.forward"] * 2
-    assert ledger.rebuilds == 1
-
-
 def test_torchs_own_modules_compiled_in_place_are_not_compiled_at_all(torch):
     """Neither by torch 2.13 alone nor while somebody watches: Dynamo runs the frames of torch.nn as they are."""
     net = torch.nn.Linear(3, 3)
@@ -78,22 +65,6 @@ def test_torchs_own_modules_compiled_in_place_are_not_compiled_at_all(torch):
         net(torch.ones(2, 3))
     assert dict(torch._dynamo.utils.counters["frames"]) == alone
     assert ledger.builds <= alone.get("ok", 0)
-
-
-def test_a_method_of_another_object_is_built_again(torch, compiled):
-    class Scaled:
-        def __init__(self, by):
-            self.by = by
-
-        def run(self, x):
-            return x * self.by
-
-    with watch() as ledger:
-        compiled(Scaled(2).run)(torch.ones(4))
-        compiled(Scaled(3).run)(torch.ones(4))
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
-    assert "self.by is a Python int that changed 2 -> 3" in ledger.explain()
-    assert {build.function.rpartition(".")[2] for build in ledger.events} == {"run"}
 
 
 def test_builds_in_threads_are_seen(torch, compiled):
@@ -148,22 +119,6 @@ def test_after_a_failure_arguments_are_compared(torch, compiled):
     assert [str(cause) for cause in ledger.events[-1].causes] == [
         "n is a Python int that changed 4 -> 3: pass a tensor, or accept one build per value"
     ]
-
-
-def test_a_function_that_raised_while_it_was_traced_runs_eagerly_ever_after(torch, compiled):
-    @compiled
-    def f(x, n):
-        if n > 1:
-            raise ValueError("too many")
-        return x * 2
-
-    with watch() as ledger:
-        with pytest.raises(ValueError, match="too many"):
-            f(torch.ones(3), 2)
-        f(torch.ones(3), 1)
-    assert [build.failed for build in ledger.events] == [True]
-    assert ledger.fallbacks == 1
-    assert "raised while it was traced, and torch does not try again" in ledger.explain()
 
 
 # Breaks.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 
 import pytest
 
@@ -57,15 +56,6 @@ def test_an_export_that_raises_is_marked(torch):
     with watch() as ledger, pytest.raises(Exception, match="not today"):
         torch.export.export(Failing(), (torch.ones(3),), strict=False)
     assert [build.failed for build in ledger.events] == [True]
-
-
-def test_torch_jit_builds_are_nobodys_business(torch, net):
-    """torch deprecates tracing and scripting."""
-    with warnings.catch_warnings(), watch() as ledger:
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)  # torch 2.15
-        torch.jit.trace(net, torch.ones(4, 3))
-    assert not ledger.select("torch", "jit").builds
 
 
 def test_a_torch_without_the_hook_is_told_so(torch, monkeypatch):

@@ -233,6 +233,7 @@ def test_modules_of_one_class_compiled_in_place(torch, agreed):
 
     ledger = agreed(scenario)
     assert ledger.rebuilds == 3
+    assert {build.function.rpartition(".<locals>.")[2] for build in ledger.events} == {"Layer.forward"}
     assert "self.index is a Python int that changed 2 -> 3" in ledger.explain()
 
 

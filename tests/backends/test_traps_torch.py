@@ -6,8 +6,6 @@ calls), the counters and metrics of `torch._dynamo.utils`, callbacks at the star
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 
 from pytest_graphmode import watch
@@ -86,28 +84,6 @@ def test_a_reset_deletes_callbacks_and_not_the_ledger(torch, compiled):
     assert len(starts) == 1
     assert (ledger.builds, ledger.rebuilds) == (2, 1)
     assert [cause.kind for cause in ledger.events[-1].causes] == ["cache-reset"]
-
-
-def test_explain_deletes_graphs_and_not_the_ledger(torch, compiled):
-    f = compiled(lambda x: x * 2)
-    with watch() as ledger:
-        f(torch.ones(2))
-        torch._dynamo.explain(lambda x: x * 4)(torch.ones(2))
-        f(torch.ones(2))
-    assert (ledger.builds, ledger.rebuilds) == (3, 1)
-    assert [cause.kind for cause in ledger.events[-1].causes] == ["cache-reset"]
-
-
-@pytest.mark.slow
-def test_metrics_forget_all_but_the_last_64(torch, compiled):
-    metrics = torch._dynamo.utils.get_compilation_metrics
-    with watch() as ledger:
-        for number in range(70):
-            scope = {}
-            exec(f"def f{number}(x): return x + {number}", scope)
-            compiled(scope[f"f{number}"])(torch.ones(2))
-    assert len(metrics()) == 64
-    assert ledger.builds == 70
 
 
 # Nothing is built.
@@ -215,23 +191,6 @@ def test_the_order_of_tests_changes_no_verdict(pytester, order):
 
 
 # The same function, and others.
-
-
-def test_a_backend_of_ones_own_misses_what_a_library_compiles(torch, naive, pytester, monkeypatch):
-    pytester.makepyfile(
-        otherlibrary="import torch\n\n@torch.compile(backend='eager')\ndef inner(x):\n    return x * 2\n"
-    )
-    monkeypatch.syspath_prepend(pytester.path)
-    import otherlibrary
-
-    @functools.partial(torch.compile, backend=naive)
-    def outer(x):
-        return x + 1
-
-    with watch() as ledger:
-        outer(otherlibrary.inner(torch.ones(2)))
-    assert naive.frame_count == 1
-    assert [build.function for build in ledger.events] == ["inner", "outer"]
 
 
 # Breaks and failures.
