@@ -72,28 +72,6 @@ def test_the_message_of_a_failure_word_for_word(pytester):
     ]
 
 
-def test_explain_and_a_failing_budget_have_the_same_text(pytester):
-    pytester.path.joinpath("model.py").write_text(MODEL)
-    pytester.makepyfile(
-        """
-        import pytest, tensorflow as tf
-        from model import train_step
-
-        @pytest.mark.graph_budget(builds=1)
-        def test_training(graph_ledger):
-            train_step(tf.ones([32, 3]), True)
-            train_step(tf.ones([7, 3]), True)
-            print("EXPLAINED", graph_ledger.explain(), "END", sep="\\n")
-        """
-    )
-    result = pytester.runpytest_inprocess()
-    result.assert_outcomes(failed=1)
-    lines = result.outlines
-    explained = lines[lines.index("EXPLAINED") + 1 : lines.index("END")]
-    broken = lines.index("2 builds, at most 1 allowed")
-    assert lines[broken + 1 : broken + 1 + len(explained)] == explained
-
-
 BODY = """
     import numpy as np, pytest
 
@@ -155,21 +133,6 @@ def test_markers_hold_variants_to_their_limits(pytester, marker, sizes, failed):
     assert {variant for variant, outcome in found.items() if outcome == "FAILED"} == set(failed)
 
 
-def test_what_fails_says_what_was_and_what_is_allowed(pytester):
-    result = run(pytester, "graph_budget(builds={'tf_graph': 1, 'tf': 0}, nodes=1, seconds={'tf_graph': 0})", [3, 4])
-    result.assert_outcomes(failed=3)
-    result.stdout.fnmatch_lines_random(
-        [
-            "2 builds, at most 1 allowed (tf_graph)",
-            "2 builds, at most 0 allowed (tf)",
-            "* nodes, at most 1 allowed",
-            "0.?? s spent building, at most 0 allowed (tf_graph)",
-            "       x changed shape ?3? -> ?4?: *",
-            "       an eager framework records a graph on every call*",
-        ]
-    )
-
-
 def test_plain_tests_are_held_to_limits_by_backend(pytester):
     pytester.makepyfile(
         """
@@ -215,28 +178,6 @@ def test_plain_tests_are_held_to_limits_by_backend(pytester):
             "2 builds, at most 1 allowed (tf_xla)",
         ]
     )
-
-
-def test_a_block_inside_a_test_shares_the_tests_history(pytester):
-    pytester.makepyfile(
-        """
-        import numpy as np, pytest
-
-        @pytest.mark.graphmode(backends="tf:graph")
-        def test_block(graphmode):
-            step = graphmode.function(lambda x: x + 1.0)
-            with graphmode.watch() as first:
-                step(np.ones(3))
-            with graphmode.watch() as second:
-                step(np.ones(4))
-                step(np.ones(4))
-            assert (first.builds, first.rebuilds) == (1, 0)
-            assert (second.builds, second.rebuilds, second.calls) == (1, 1, 2)
-            assert second.events[0].cause.kind == "shape"
-            assert graphmode.ledger.rebuilds == 1
-        """
-    )
-    pytester.runpytest_inprocess("--graph-backends=tf").assert_outcomes(passed=1)
 
 
 def test_what_was_built_before_the_test_does_not_count_and_another_build_of_it_is_a_rebuild(pytester):

@@ -41,20 +41,6 @@ def failed(result: pytest.RunResult, *lines: str) -> None:
 # graph_ledger
 
 
-def test_the_ledger_covers_what_the_test_runs(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import library
-
-        def test_ledger(graph_ledger):
-            library.thrice()
-            assert (graph_ledger.builds, graph_ledger.rebuilds, graph_ledger.calls) == (3, 2, 3)
-            assert "pass one type" in graph_ledger.explain()
-        """
-    )
-    project.runpytest_inprocess().assert_outcomes(passed=1)
-
-
 def test_the_ledger_leaves_out_what_fixtures_and_other_tests_built(project: pytest.Pytester) -> None:
     project.makepyfile(
         """
@@ -211,19 +197,6 @@ def test_a_mark_on_a_class_says_nothing_of_its_tests_without_graphs(
     result = project.runpytest_inprocess("-v", "--graph-backends=toy")
     result.assert_outcomes(passed=4, failed=2)
     result.stdout.fnmatch_lines(["*::test_own* FAILED*", "*::test_of_a_parameter[[]1] FAILED*"])
-
-
-def test_a_mark_on_a_class_still_limits_what_its_tests_build(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import library, pytest
-
-        @pytest.mark.graph_rebuilds(0)
-        class TestClass:
-            def test_thrice(self): library.thrice()
-        """
-    )
-    failed(project.runpytest_inprocess(), "2 rebuilds, at most 0 allowed")
 
 
 UNWILLING = """

@@ -38,11 +38,6 @@ def test_it_is_listed_among_the_legal_ones(project: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["*unknown backend 'calcullator': the backends are tf, torch, jax, numpy, calculator*"])
 
 
-def test_its_modes_are_checked(project: pytest.Pytester) -> None:
-    result = project.runpytest_inprocess("--graph-backends=calculator:fast")
-    result.stderr.fnmatch_lines(["*unknown mode 'fast' of calculator: its modes are sums*"])
-
-
 def test_it_runs_and_agrees_with_another(project: pytest.Pytester) -> None:
     project.makepyfile(
         """
@@ -105,41 +100,6 @@ def test_its_builds_are_counted_and_explained(project: pytest.Pytester) -> None:
             "*make it once, outside the loop, and call that",
         ]
     )
-
-
-def test_its_builds_are_heard_of(project: pytest.Pytester) -> None:
-    project.makepyfile(REBUILT)
-    result = project.runpytest_inprocess("--graph-backends=calculator")
-    heard = "heard in *::test_once[[]calculator-sums-cpu[]]: calculator:sums model(x: float32[[]?])"
-    result.stdout.fnmatch_lines([heard] * 3)
-
-
-def test_a_graph_that_nobody_ran_is_vacuous(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_nothing(graphmode):
-            assert graphmode.numpy(graphmode.tensor(1.5)) == 1.5
-        """
-    )
-    result = project.runpytest_inprocess("--graph-backends=calculator")
-    result.assert_outcomes(failed=1)
-
-
-def test_one_that_is_not_installed_says_what_to_install(project: pytest.Pytester) -> None:
-    project.makeconftest(
-        """
-        import calculator, dataclasses
-
-        def pytest_graphmode_backends():
-            return [dataclasses.replace(calculator.SPEC, module="no_such_module", distributions=("calc-runtime",))]
-        """
-    )
-    result = project.runpytest_inprocess("--graph-backends=calculator")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*calculator is not installed: pip install calc-runtime"])
 
 
 def test_a_class_that_is_not_there_is_named(project: pytest.Pytester) -> None:

@@ -18,6 +18,7 @@ from pytest_graphmode.testing.contract import (
     needs_python,
     supported,
 )
+from pytest_graphmode.testing.values import Point
 
 if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
@@ -46,6 +47,7 @@ DIFFERENTIATED: Final[dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple
         (np.float32(32),),
     ),
     "fori_loop": (lambda g, x: g.fori_loop(0, 3, lambda i, y: y * x, x), (2.0,), (np.float32(32),)),
+    "a loop that never runs": (lambda g, x, n: g.fori_loop(0, n, lambda i, y: y * 5, x) * 2, (1.0, 0), (2.0,)),
     "scan": (_polynomial, (2.0, np.array([1.0, 3.0, 5.0])), (np.float32(8), np.array([7.0, 3.0, 1.0]))),
     "cond": (_cond, (2.0,), (12.0,)),
     "cond, the other branch": (_cond, (-2.0,), (-1.0,)),
@@ -75,18 +77,21 @@ class GradientContract(Contract):
 
     def test_one_tensor_as_two_arguments(self, graphmode: Handle) -> None:
         needs_gradients(graphmode)
-        x = graphmode.tensor(VECTOR)
-        grads = graphmode.grad(lambda x, y: graphmode.xp.sum(x * x * y), argnums=(0, 1))(x, x)
-        expect(graphmode, grads, (2 * VECTOR**2, VECTOR**2), rtol=1e-5)
+        gradients = graphmode.grad(lambda x, y: graphmode.xp.sum(x * x * y), argnums=(0, 1))
+        for make in (graphmode.tensor, graphmode.variable):
+            with supported():
+                x = make(VECTOR)
+            expect(graphmode, gradients(x, x), (2 * VECTOR**2, VECTOR**2), rtol=1e-5)
 
     def test_gradients_of_a_tree(self, graphmode: Handle) -> None:
         needs_gradients(graphmode)
 
         def loss(p: Any) -> Any:
-            return graphmode.xp.sum(p["w"] * p["rest"][0]) + p["rest"][1] * 3
+            return graphmode.xp.sum(p["w"] * p["rest"][0].x) + p["rest"][0].y * 3
 
-        grads = graphmode.grad(loss)({"w": VECTOR, "rest": [np.ones(3), graphmode.tensor(1.0)]})
-        expect(graphmode, grads, {"w": np.ones(3), "rest": [VECTOR, np.float32(3)]}, rtol=1e-5)
+        grads = graphmode.grad(loss)({"w": VECTOR, "rest": [Point(np.ones(3), graphmode.tensor(1.0))]})
+        assert type(grads["rest"][0]) is Point
+        expect(graphmode, grads, {"w": np.ones(3), "rest": [Point(VECTOR, np.float32(3))]}, rtol=1e-5)
 
     def test_no_path_is_none(self, graphmode: Handle) -> None:
         needs_gradients(graphmode)

@@ -70,7 +70,7 @@ PROGRAMS: Final[dict[str, tuple[Callable[[Any, Any], Any], list[tuple[Any, Any]]
     "while_loop_in_a_while_loop": (_triangle, [(0, np.int32(0)), (1, np.int32(0)), (5, np.int32(10))]),
     "fori_loop": (
         lambda g, n: g.fori_loop(1, n + 1, lambda i, total: total * i, 1),
-        [(0, np.int32(1)), (1, np.int32(1)), (5, np.int32(120))],
+        [(-3, np.int32(1)), (0, np.int32(1)), (1, np.int32(1)), (5, np.int32(120))],
     ),
     "scan": (
         _running,

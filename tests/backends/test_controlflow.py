@@ -99,17 +99,6 @@ def test_numbers_that_a_body_returns_get_the_dtype_of_the_loop_variable(graphmod
 
 
 @every_mode
-@pytest.mark.parametrize(("lower", "upper", "total"), [(0, 5, 10), (3, 3, 0), (4, 1, 0)])
-def test_fori_loop_takes_bounds_that_are_tensors(graphmode, run, lower, upper, total):
-    def add(lower, upper):
-        return graphmode.fori_loop(lower, upper, lambda i, total: total + i, 0), graphmode.fori_loop(
-            0, upper, lambda i, n: n + 1, 0
-        )
-
-    assert run(add, lower, upper) == (total, upper)
-
-
-@every_mode
 def test_the_index_of_a_fori_loop_is_int32(graphmode, run):
     def last(lower, upper):
         return graphmode.fori_loop(lower, upper, lambda i, last: i, 0)
@@ -123,29 +112,6 @@ def test_the_index_of_a_fori_loop_is_int32(graphmode, run):
 def test_fori_loop_passes_a_tuple_whole(graphmode, run):
     result = run(lambda x: graphmode.fori_loop(0, 3, lambda i, pair: (pair[1], pair[0] + 1), (x, x)), 1.0)
     assert result == (2.0, 3.0)
-
-
-@even_slow_modes
-def test_scan_over_trees(graphmode, run):
-    def step(carry, x):
-        total = carry["total"] + x["a"] * x["b"][0]
-        return {"total": total}, {"total": total, "nothing": None, "both": (x["a"], x["b"][1])}
-
-    def sums(a, b, c):
-        return graphmode.scan(step, {"total": 0.0}, {"a": a, "b": (b, c)})
-
-    carry, ys = run(sums, np.arange(4.0), np.ones(4), np.arange(8).reshape(4, 2))
-    assert carry["total"] == 6.0
-    np.testing.assert_array_equal(ys["total"], [0, 1, 3, 6])
-    np.testing.assert_array_equal(ys["both"][0], [0, 1, 2, 3])
-    np.testing.assert_array_equal(ys["both"][1], np.arange(8).reshape(4, 2))
-    assert ys["nothing"] is None
-
-
-@every_mode
-def test_scan_without_ys(graphmode, run):
-    carry, ys = run(lambda xs: graphmode.scan(lambda carry, x: (carry * x, None), 1.0, xs), np.array([2.0, 3.0]))
-    assert (carry, ys) == (6.0, None)
 
 
 @every_mode
@@ -236,16 +202,6 @@ def test_gradients_through_nesting_reach_variables_and_closures(graphmode):
 
     _, grads = graphmode.value_and_grad(loss, variables=[w])(graphmode.tensor(1.0), graphmode.tensor(3))
     assert graphmode.numpy(grads) == [12.0]  # x w c w
-
-
-@mutable_modes
-def test_gradients_pass_a_loop_that_never_runs(graphmode):
-    def loss(x, n):
-        return graphmode.fori_loop(0, n, lambda i, y: y * 5, x) * 2
-
-    grad = graphmode.grad(loss)
-    assert graphmode.numpy(grad(graphmode.tensor(1.0), graphmode.tensor(0))) == 2.0
-    assert graphmode.numpy(grad(graphmode.tensor(1.0), graphmode.tensor(2))) == 50.0
 
 
 # What only TensorFlow's graphs have: shapes that are not known while tracing.

@@ -259,13 +259,6 @@ def test_branches_that_differ(graphmode, true_fn, false_fn, error, message):
         graphmode.function(lambda x: graphmode.cond(x > 0, true_fn, false_fn, x))(np.float32(1))
 
 
-@variants("tf:graph", "tf:session")
-def test_branches_of_a_switch_that_differ(graphmode):
-    branches = [lambda x: x, lambda x: x, lambda x: (x,)]
-    with pytest.raises(ValueError, match=re.escape("switch: branches[0] and branches[2] return different structures")):
-        graphmode.function(lambda x: graphmode.switch(graphmode.xp.astype(x, "int32"), branches, x))(np.float32(1))
-
-
 @variants("tf:eager", "torch:eager", "jax:eager", "numpy")
 def test_ys_that_change(graphmode):
     def growing(carry, x):

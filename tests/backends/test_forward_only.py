@@ -35,11 +35,6 @@ def floats(*values: float) -> Any:
 # What a model is.
 
 
-def test_python_functions_are_refused_with_the_way_out() -> None:
-    with pytest.raises(UnsupportedError, match=r"can't trace Python functions: .*graphmode\.pick\(calculator=model"):
-        Sums().function(lambda x: x)
-
-
 def test_what_is_no_model_is_refused_in_the_words_of_the_backend() -> None:
     with pytest.raises(TypeError, match="calculator runs text, not int"):
         Sums().function(3)
@@ -119,15 +114,6 @@ def test_a_build_is_counted_with_what_the_model_says(ledger: GraphLedger) -> Non
     assert (ledger.builds, ledger.rebuilds, ledger.calls) == (1, 0, 2)
 
 
-def test_the_same_model_from_one_line_is_a_rebuild(ledger: GraphLedger) -> None:
-    mode = Sums()
-    for _ in range(3):
-        mode.function("x: x")
-    assert (ledger.builds, ledger.rebuilds) == (3, 2)
-    assert {cause.kind for event in ledger.events for cause in event.causes} == {"new-function-object"}
-    assert "make it once, outside the loop" in ledger.explain()
-
-
 def test_other_models_from_one_line_are_first_builds(ledger: GraphLedger) -> None:
     for factor in range(3):
         Sums().function(f"x: x * {factor}")
@@ -143,17 +129,6 @@ def test_a_build_that_fails_is_counted_too(ledger: GraphLedger) -> None:
 
 
 # What it can't do.
-
-
-def test_gradients_are_refused_by_name() -> None:
-    for differentiate in (
-        lambda: Sums().value_and_grad(abs, (), (), ()),
-        lambda: Sums().differentiable(abs, 1),
-    ):
-        with pytest.raises(
-            UnsupportedError, match=r"calculator has no reverse mode: .*finite differences .*graph_skip"
-        ):
-            differentiate()
 
 
 def test_bfloat16_is_refused() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
 import numpy as np
 import pytest
 
@@ -15,17 +12,6 @@ torch_eager = variants("torch:eager")
 tensorflow = variants("tf:eager", "tf:graph")
 
 X = np.array([[1.0, -2.0], [0.5, 3.0]])
-
-
-class Pair(NamedTuple):
-    left: Any
-    right: Any
-
-
-@dataclass
-class Layer:
-    weight: Any
-    bias: Any
 
 
 def square(g):
@@ -51,42 +37,6 @@ def test_an_int_gives_one_gradient_and_a_tuple_a_tuple(graphmode):
     close(graphmode.numpy(both), (6, 15))
     assert len(graphmode.grad(product, argnums=(1,))(x, y, z)) == 1
     close(graphmode.numpy(graphmode.grad(product, argnums=[0])(x, y, z)), [15])
-
-
-@everywhere
-def test_one_variable_passed_twice_has_two_gradients(graphmode):
-    x = graphmode.variable(X)
-    left, right = graphmode.grad(lambda a, b: graphmode.xp.sum(a * a * b), argnums=(0, 1))(x, x)
-    close(graphmode.numpy(left), 2 * X * X)
-    close(graphmode.numpy(right), X * X)
-
-
-@everywhere
-def test_gradients_are_trees_like_the_arguments(graphmode):
-    def loss(tree):
-        layer, pair = tree["layer"], tree["pair"]
-        return graphmode.xp.sum(layer.weight * pair.left) + graphmode.xp.sum(layer.bias[0] * 2 + layer.bias[1])
-
-    tree = {"pair": Pair(3 * X, X), "layer": Layer(X, [np.ones(2), np.ones(2)])}
-    grad = graphmode.numpy(graphmode.grad(loss)(tree))
-    assert isinstance(grad["pair"], Pair)
-    assert isinstance(grad["layer"], Layer)
-    close(grad["pair"].left, X)
-    close(grad["layer"].weight, 3 * X)
-    close(grad["layer"].bias, [[2, 2], [1, 1]])
-
-
-@everywhere
-def test_leaves_without_a_path_and_integer_leaves_have_the_gradient_none(graphmode):
-    def loss(tree, n):
-        return graphmode.xp.sum(tree["used"] ** 2) * n
-
-    tree = {"used": X, "unused": X, "count": np.arange(3), "name": 3}
-    grad = graphmode.grad(loss)(tree, 2)
-    assert grad["unused"] is None
-    assert grad["count"] is None
-    assert grad["name"] is None
-    close(graphmode.numpy(grad["used"]), 4 * X)
 
 
 @everywhere
@@ -138,41 +88,7 @@ def test_bound_methods_and_callables_are_functions(graphmode):
 # Variables.
 
 
-@everywhere
-def test_gradients_of_variables_are_a_tree_like_them(graphmode):
-    w, b = graphmode.variable(X), graphmode.variable(np.ones(2))
-
-    def loss(x):
-        return graphmode.xp.sum(x * w) + 2 * graphmode.xp.sum(b)
-
-    for make in (lambda: w, lambda: [w, b], lambda: (b, w), lambda: {"w": w, "deep": Pair(b, w)}):
-        variables = make()
-        value, grads = graphmode.value_and_grad(loss, variables=variables)(3 * X)
-        close(graphmode.numpy(value), 3 * 14.25 + 4)
-        assert type(grads) is type(variables) or variables is w
-        expected = {id(w): 3 * X, id(b): np.full(2, 2.0)}
-        for variable, grad in pairs(variables, grads):
-            close(graphmode.numpy(grad), expected[id(variable)])
-
-
-def pairs(variables, grads):
-    if isinstance(variables, dict):
-        return [pair for key in variables for pair in pairs(variables[key], grads[key])]
-    if isinstance(variables, (list, tuple)):
-        return [pair for one, other in zip(variables, grads, strict=True) for pair in pairs(one, other)]
-    return [(variables, grads)]
-
-
 # Nesting.
-
-
-@everywhere
-def test_the_gradient_of_a_gradient(graphmode):
-    first = graphmode.grad(lambda x: x**4)
-    second = graphmode.grad(first)
-    third = graphmode.grad(second)
-    x = np.float64(2)
-    close([float(graphmode.numpy(fn(x))) for fn in (first, second, third)], [32, 48, 48])
 
 
 @everywhere

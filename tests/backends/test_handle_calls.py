@@ -62,15 +62,6 @@ def test_only_variables_can_be_assigned(graphmode, kind):
         graphmode.assign(target, 2.0)
 
 
-@with_variables
-def test_variables_are_assigned_at_top_level_and_in_functions(graphmode):
-    variable = graphmode.variable(np.ones(2))
-    graphmode.assign(variable, np.zeros(2))
-    np.testing.assert_array_equal(graphmode.numpy(variable), [0, 0])
-    graphmode.function(lambda: graphmode.assign(variable, variable + 3.0))()
-    np.testing.assert_array_equal(graphmode.numpy(variable), [3, 3])
-
-
 @variants("torch:eager")
 def test_leaves_that_torch_s_autograd_tracks_are_variables(graphmode):
     leaf = graphmode.lib.zeros(2, requires_grad=True)

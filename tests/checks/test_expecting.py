@@ -2,11 +2,9 @@
 
 import functools
 import sys
-import threading
 
 import pytest
 
-import pytest_graphmode
 from pytest_graphmode import expect, watch
 from pytest_graphmode.ledger.arguments import tensor_argument
 from pytest_graphmode.ledger.identity import Identity
@@ -71,11 +69,6 @@ def test_a_block_that_does_not_fails_with_the_ledgers_text(counts, text):
     lines = str(caught.value).splitlines()
     assert lines[0] == text
     assert "\n".join(lines[1:]) in ledger.explain() or "function" in counts or "within" in counts
-
-
-def test_nothing_need_be_built():
-    with expect(builds=0, breaks=0):
-        pass
 
 
 def test_what_was_built_before_the_block_in_a_test_makes_a_rebuild_of_it():
@@ -160,15 +153,6 @@ def test_an_error_of_the_block_is_not_replaced():
         raise ZeroDivisionError
 
 
-def test_builds_in_threads_count():
-    with pytest.raises(AssertionError, match="2 builds"), expect(builds=0):  # noqa: PT012
-        threads = [threading.Thread(target=build, args=(size,)) for size in (1, 2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
@@ -192,8 +176,3 @@ def test_builds_in_threads_count():
 def test_wrong_arguments_are_told_with_the_legal_ones(counts, message):
     with pytest.raises((TypeError, ValueError), match=message), expect(**counts):
         pytest.fail("the block runs")
-
-
-def test_names_are_public():
-    assert pytest_graphmode.expect is expect
-    assert pytest_graphmode.watch is watch

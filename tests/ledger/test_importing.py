@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pytest_graphmode.backends.base import SourceSpec
-from pytest_graphmode.ledger.importing import ImportWatch, complete, lineage
+from pytest_graphmode.ledger.importing import ImportWatch, complete
 from pytest_graphmode.ledger.recorder import Recorder
-from pytest_graphmode.ledger.watcher import Sink, Watcher
+from pytest_graphmode.ledger.watcher import Watcher
 
 SPEC = SourceSpec(("madeup.inner",), "madeup_source:Source")
 
@@ -69,10 +69,6 @@ def watching() -> Iterator[Callable[..., list[str]]]:
 
 def log() -> list[str]:
     return list(sys.modules["madeup_source"].log) if "madeup_source" in sys.modules else []
-
-
-def test_lineage_ends_with_the_module() -> None:
-    assert list(lineage("a.b.c")) == ["a", "a.b", "a.b.c"]
 
 
 def test_tells_when_a_named_module_has_run(madeup: Path, watching: Callable[..., list[str]]) -> None:
@@ -286,8 +282,3 @@ def test_a_public_counter_that_says_otherwise_makes_counts_untrusted(madeup: Pat
     assert trust.broken() == {"madeup": "its own counter says 2, none was seen"}
     assert watcher.trust().broken() == {}
     watcher.close(recorder)
-
-
-def test_sink_and_watcher_agree() -> None:
-    sink: Sink = Watcher()
-    assert sink is not None

@@ -1,7 +1,6 @@
 import dataclasses
 import gc
 import pickle
-import threading
 import tracemalloc
 
 import pytest
@@ -188,18 +187,6 @@ def test_a_function_first_met_in_a_block_is_built_and_not_rebuilt_there():
     assert (block.builds, block.rebuilds) == (2, 1)
 
 
-def test_blocks_may_overlap():
-    recorder = Recorder()
-    first = recorder.open_ledger()
-    recorder.build(built((1,)))
-    second = recorder.open_ledger()
-    recorder.build(built((2,)))
-    recorder.close_ledger(first)
-    recorder.build(built((3,)))
-    recorder.close_ledger(second)
-    assert (first.builds, second.builds) == (2, 2)
-
-
 def test_what_was_before_the_test_began_does_not_count():
     recorder = Recorder()
     recorder.build(built((1,)))
@@ -219,30 +206,6 @@ def test_a_function_seen_before_the_test_began_keeps_its_counter():
     counter = recorder.counter(STEP, "torch", "eager")
     recorder.restart()
     assert recorder.counter(STEP, "torch", "eager") is counter
-
-
-def test_builds_in_threads_are_all_counted():
-    recorder = Recorder()
-
-    def work(number):
-        identity = dataclasses.replace(STEP, line=number)
-        for size in range(200):
-            recorder.build(built((size,), identity))
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (recorder.ledger.builds, recorder.ledger.rebuilds) == (1600, 1592)
-
-
-def test_every_build_is_told_to_the_hook():
-    told = []
-    recorder = Recorder(on_build=told.append)
-    recorder.build(built())
-    eager(recorder, 3, 3)
-    assert [build.nodes for build in told] == [4, 3]
 
 
 def distinct(number):

@@ -6,7 +6,7 @@ from pytest_graphmode import watch
 from pytest_graphmode.ledger.arguments import tensor_argument
 from pytest_graphmode.ledger.identity import Identity
 from pytest_graphmode.ledger.ledger import BuildReport, Fallback, GraphBreak
-from pytest_graphmode.ledger.watcher import Watcher, recording, watcher
+from pytest_graphmode.ledger.watcher import recording, watcher
 
 STEP = Identity("step", "/home/me/model.py", 42, owner=1)
 
@@ -49,17 +49,6 @@ def test_an_inner_block_shares_the_history_of_the_outer():
     assert (inner.builds, inner.rebuilds) == (1, 1)
     assert inner.events[0].number == 2
     assert str(inner.events[0].cause) == "x changed shape [1] -> [2]"
-
-
-def test_blocks_may_nest_deeper_and_follow_each_other():
-    with watch() as outer:
-        ledgers = []
-        for size in (1, 2):
-            with watch() as middle, watch() as inner:
-                watcher.build(built(size))
-            ledgers += [middle, inner]
-    assert [(ledger.builds, ledger.rebuilds) for ledger in ledgers] == [(1, 0), (1, 0), (1, 1), (1, 1)]
-    assert outer.rebuilds == 1
 
 
 def test_structures_are_watched_in_the_block_that_asks_for_them():
@@ -167,34 +156,3 @@ def test_graphs_of_the_plugins_own_checks_are_in_no_count_and_are_graphs():
         with watcher.only(told=False):
             watcher.build(built(1))
     assert (ledger.builds, ledger.calls, ledger.hidden_graphs) == (0, 0, 2)
-
-
-class Source:
-    """An event source that counts how often it is attached."""
-
-    attached = 0
-
-    def attach(self, sink):
-        type(self).attached += 1
-        self.sink = sink
-
-        def detach():
-            type(self).attached -= 1
-
-        return detach
-
-
-def test_sources_are_attached_while_anybody_watches(monkeypatch):
-    from pytest_graphmode.backends.base import SourceSpec
-    from pytest_graphmode.ledger.recorder import Recorder
-
-    mine = Watcher([SourceSpec((__name__,), f"{__name__}:Source")])
-    outer, inner = Recorder(), Recorder()
-    assert Source.attached == 0
-    mine.open(outer)
-    mine.open(inner)
-    assert Source.attached == 1
-    mine.close(inner)
-    assert Source.attached == 1
-    mine.close(outer)
-    assert Source.attached == 0

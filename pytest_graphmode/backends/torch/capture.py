@@ -79,6 +79,9 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], state: An
         found = tuple(operator(holds, advance, carry))
         if any(leaf.requires_grad for leaf in found):
             tracing.trace_scalars()  # the gradient reads the number of iterations
+            # torch 2.13 differentiates a loop that never runs as if it ran once.
+            ran = holds(*carry)
+            found = tuple(torch.where(ran, after, before) for after, before in zip(found, carry, strict=True))
         return found, None
 
     return _reached_by_gradients(run, _clones(state))[0]
