@@ -115,14 +115,11 @@ def outcomes(result):
         ("graph_rebuilds(1)", [3, 4], []),
         ("graph_rebuilds(1)", [3, 3], ["tf-graph-cpu"]),
         ("graph_rebuilds(at_most=1)", [3, 3], []),
-        ("graph_rebuilds(tf_graph=0, tf=1, torch=1)", [3, 3], []),
         ("graph_rebuilds(tf_graph=0, tf=2, torch=1)", [3, 3], ["tf-eager-cpu"]),
         ("graph_rebuilds(at_most=0, tf_eager=1)", [3, 3], ["torch-eager-cpu"]),
         ("graph_budget(rebuilds={'tf_graph': 0})", [3, 4], ["tf-graph-cpu"]),
-        ("graph_budget(builds=1)", [3, 3], ["tf-eager-cpu", "torch-eager-cpu"]),
         ("graph_budget(builds={'tf': 2, 'torch_eager': 1})", [3, 4], ["torch-eager-cpu"]),
         ("graph_budget(nodes={'torch': 3, 'tf_eager': 4})", [3, 4], ["torch-eager-cpu"]),
-        ("graph_budget(seconds=100)", [3, 4], []),
         ("graph_budget(seconds={'tf_graph': 0})", [3, 4], ["tf-graph-cpu"]),
         ("graph_budget(breaks=0)", [3, 4], []),
     ],
@@ -145,14 +142,6 @@ def test_plain_tests_are_held_to_limits_by_backend(pytester):
                 graph(tf.ones(size))
             xla(tf.ones(1)), xla(tf.ones(2))
 
-        @pytest.mark.graph_rebuilds(3)
-        def test_all():
-            twice()
-
-        @pytest.mark.graph_rebuilds(tf_graph=2, tf_xla=1)
-        def test_each():
-            twice()
-
         @pytest.mark.graph_rebuilds(2, tf_xla=1)
         def test_the_rest():
             twice()
@@ -171,7 +160,7 @@ def test_plain_tests_are_held_to_limits_by_backend(pytester):
         """
     )
     result = pytester.runpytest_inprocess()
-    result.assert_outcomes(passed=4, failed=2)
+    result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(
         [
             "2 rebuilds, exactly 3 expected (tf): fewer than expected, write graph_rebuilds(2), or at_most=3",

@@ -67,13 +67,6 @@ def shown(file: str) -> str:
     return file
 
 
-def add_framework(package: str) -> None:
-    """Take the files of a top-level package for a framework's own."""
-    if package not in _FRAMEWORKS:
-        _FRAMEWORKS.add(package)
-        is_library.cache_clear()
-
-
 @functools.lru_cache(maxsize=4096)
 def is_library(file: str) -> bool:
     """Whether a file belongs to a framework, the standard library or this plugin: where no message should point."""

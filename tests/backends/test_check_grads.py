@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -81,14 +79,6 @@ def test_the_graphs_of_a_check_are_not_the_test_s(graphmode):
     assert graphmode.ledger.builds >= 1
 
 
-@graph
-def test_many_checks_print_no_warnings_of_retracing(graphmode, caplog):
-    with caplog.at_level(logging.WARNING):
-        for size in range(1, 9):
-            graphmode.check_grads(lambda x: graphmode.xp.sum(x**2), np.ones(size))
-    assert caplog.text == ""
-
-
 # Arguments.
 
 
@@ -125,16 +115,6 @@ def test_python_control_flow_is_converted(graphmode):
     graphmode.check_grads(loss, X)
 
 
-@tensorflow
-def test_outputs_of_unknown_shape_are_projected(graphmode):
-    def positive(x):
-        return graphmode.lib.boolean_mask(x, x > 0) ** 2
-
-    graphmode.check_grads(positive, X)
-    operation = custom(graphmode, lambda x: x**2, lambda up, x: up * 2.02 * x)
-    failure(graphmode, lambda x: operation(graphmode.lib.boolean_mask(x, x > 0)), X)
-
-
 @torch_eager
 def test_a_function_may_differentiate_by_its_arguments_itself(graphmode):
     torch = graphmode.lib
@@ -144,17 +124,6 @@ def test_a_function_may_differentiate_by_its_arguments_itself(graphmode):
         return (slope**2).sum()
 
     graphmode.check_grads(residual, X)
-
-
-@torch_eager
-def test_grad_mode_and_parameters_are_left_as_they_were(graphmode):
-    torch = graphmode.lib
-    parameter = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
-    with torch.no_grad():
-        graphmode.check_grads(lambda x: (x @ parameter).sum(), X)
-        assert not torch.is_grad_enabled()
-    assert parameter.grad is None
-    assert torch.get_default_dtype() == torch.float32
 
 
 # Precision.
@@ -190,23 +159,6 @@ def test_a_relu_network_with_captured_float32_weights_raises_no_false_alarm(grap
     for _ in range(5):
         with pytest.warns(PrecisionWarning):
             graphmode.check_grads(loss, graphmode.rng.normal(size=(16, 20)))
-
-
-@everywhere
-def test_a_result_in_float32_is_noticed(graphmode):
-    wrong = custom(graphmode, lambda x: graphmode.xp.sin(x), lambda up, x: 1.02 * up * graphmode.xp.cos(x))
-    text = failure(graphmode, lambda x: wrong(graphmode.xp.astype(x, "float32")), X)
-    assert text.endswith("checked in float32 (it returns float32 for float64 arguments)")
-
-
-@torch_eager
-def test_a_module_in_float32_is_checked_in_float64(graphmode):
-    torch = graphmode.lib
-    module = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
-    graphmode.check_grads(module, X, float64=True)
-    assert module[0].weight.grad is None
-    assert module[0].weight.dtype == torch.float32
-    graphmode.check_grads(module.double(), X, float64=True)
 
 
 # Failures.

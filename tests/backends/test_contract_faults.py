@@ -54,8 +54,6 @@ from pytest_graphmode.backends.jax.jit import Jit as Mode
 PLAIN_FAULTS = {
     "test_it_is_what_its_spec_says": "plant('name', 'eagre')",
     "test_devices_have_the_names_of_the_plugin": "monkeypatch.setattr(NumPy, 'devices', lambda _: ['cpu', 'cuda:0'])",
-    "test_it_is_what_its_spec_says and numpy": "plant('inside', lambda self: True)",
-    "test_global_state_is_given_back": "monkeypatch.setattr(NumPy, 'isolate', lambda self: nullcontext())",
     "test_global_state_is_given_back and numpy": """
         @contextmanager
         def isolate(self):
@@ -84,7 +82,6 @@ PLAIN_FAULTS = {
     "test_tensors_and_arrays_share_no_memory": """
         plant('tensor', lambda self, array, dtype: np.asarray(array, dtype=dtype))
         """,
-    "test_tensors_and_arrays_share and numpy": "plant('numpy', lambda self, tensor: np.asarray(tensor))",
     "test_a_variable_has_the_values_it_was_given_last": "plant('assign', lambda self, variable, value: None)",
     "test_assign_in_a_function_happens_in_every_call": """
         def assign(self, variable, value):
@@ -176,9 +173,6 @@ JITTED_FAULTS = {
     "test_no_path_is_none": """
         plant('value_and_grad', changed(lambda g: np.zeros(3) if g is None else g))
         """,
-    "test_a_path_with_derivative_zero_is_zero": """
-        plant('value_and_grad', changed(lambda g: g if g is not None and g.any() else None))
-        """,
     "test_complex_gradients_follow_tensorflow_and_torch": """
         plant('value_and_grad', changed(lambda g: g.conj()))
         """,
@@ -189,18 +183,7 @@ JITTED_FAULTS = {
             return value, of_args, of_variables[::-1]
         plant('value_and_grad', value_and_grad)
         """,
-    "test_what_is_no_scalar_has_no_gradient": """
-        import pytest_graphmode.backends.differentiation as differentiation
-        monkeypatch.setattr(differentiation, 'require_scalar', lambda *args: None)
-        kept = Mode.value_and_grad
-        def value_and_grad(self, fn, args, argnums, variables):
-            return kept(self, lambda *a: fn(*a).sum(), args, argnums, variables)
-        plant('value_and_grad', value_and_grad)
-        """,
     "test_training_with_the_update_in_the_function": """
-        plant('value_and_grad', changed(lambda g: g * 1.01))
-        """,
-    "test_right_gradients_pass_the_check": """
         plant('value_and_grad', changed(lambda g: g * 1.01))
         """,
 }

@@ -46,25 +46,6 @@ def test_a_break_that_the_test_met_before(graphmode):
 
 
 @compiled
-def test_a_python_while_on_a_tensor(graphmode):
-    def count(x):
-        n = 0
-        while x < 10:
-            x = x * 2
-            n = n + 1
-        return x, n
-
-    cases = [(1.0,), (20.0,), (3.0,)]
-    message = failure(graphmode.check_control_flow, count, cases)
-    assert "at Python's `while x < 10` at" in message
-    assert "use graphmode.while_loop(cond, body, loop_vars)" in message
-    graphmode.check_control_flow(count, cases, in_graph=False)
-    graphmode.check_control_flow(
-        lambda x: graphmode.while_loop(lambda x, n: x < 10, lambda x, n: (x * 2, n + 1), (x, 0)), cases
-    )
-
-
-@compiled
 def test_any_other_break_is_told_in_the_words_of_torch(graphmode):
     def fn(x):
         x = x * 2

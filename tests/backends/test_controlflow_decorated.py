@@ -69,18 +69,6 @@ def test_control_flow_of_a_decorated_function(graphmode, form):
     assert "never ran zero times" in failure(graphmode.check_control_flow, made, [(1,)])
 
 
-@variants("tf:graph", "tf:eager", "torch:eager")
-def test_statements_of_a_decorated_function(graphmode):
-    def fn(x):
-        if x > 0:
-            return x * 2
-        return x - 1
-
-    made = decorate(graphmode, fn)
-    graphmode.check_control_flow(made, [(1.0,), (-1.0,)], in_graph=False)
-    assert "the false side of `if x > 0`" in failure(graphmode.check_control_flow, made, [(1.0,)], in_graph=False)
-
-
 @every_mode
 def test_the_framework_compiles_again_after_a_check(graphmode):
     calls = []

@@ -34,13 +34,6 @@ REFUSED = {
             "the final shape and fill it in, or collect values with scan"
         ),
     ),
-    "a variable gains a dimension": (
-        lambda g: g.while_loop(
-            lambda t: t["n"] < 3, lambda t: {"h": t["h"][None], "n": t["n"]}, {"h": np.ones(2), "n": 0}
-        ),
-        ValueError,
-        "while_loop: loop_vars['h'] changed shape in body, [2] -> [1, 2]: a loop variable keeps its shape",
-    ),
     "an int becomes a float": (
         lambda g: g.fori_loop(0, 2, lambda i, t: {"n": g.xp.astype(t["n"], "float32")}, {"n": 0}),
         TypeError,
@@ -62,20 +55,10 @@ REFUSED = {
             "missing; return every loop variable in the nesting it was given in"
         ),
     ),
-    "a variable is added": (
-        lambda g: g.while_loop(lambda a, b: a < 3, lambda a, b: (a + 1, b, b), (0, 1)),
-        ValueError,
-        "while_loop: body changed the structure of loop_vars, (*, *) -> (*, *, *): loop_vars[2] is new;",
-    ),
     "the return is forgotten": (
         lambda g: g.while_loop(lambda a, b: a < 3, lambda a, b: None, (0, 1)),
         ValueError,
         "while_loop: body changed the structure of loop_vars: it returned None; return the new value of every loop",
-    ),
-    "a variable becomes None": (
-        lambda g: g.while_loop(lambda a, b: a < 3, lambda a, b: (a + 1, None), (0, 1)),
-        ValueError,
-        "while_loop: loop_vars[1] changed in body, a tensor -> None: return a value for it every time",
     ),
     "a variable becomes text": (
         lambda g: g.while_loop(lambda a, b: a < 3, lambda a, b: (a + 1, "b"), (0, 1)),
@@ -90,11 +73,6 @@ REFUSED = {
             "let the function close over anything else"
         ),
     ),
-    "text is all that is carried": (
-        lambda g: g.fori_loop(0, 3, lambda i, x: x, "abc"),
-        TypeError,
-        "fori_loop: init: a tensor is made from numbers, NumPy arrays or trees of them, not from str 'abc'",
-    ),
     "a node makes its leaves anew": (
         lambda g: g.fori_loop(0, 3, lambda i, x: x, Named("abc")),
         TypeError,
@@ -104,16 +82,6 @@ REFUSED = {
         lambda g: g.cond("yes", lambda: 1, lambda: 2),
         TypeError,
         "cond: pred: a tensor is made from numbers, NumPy arrays or trees of them, not from str 'yes'",
-    ),
-    "an index is text": (
-        lambda g: g.switch("1", [lambda: 1, lambda: 2]),
-        TypeError,
-        "switch: index: a tensor is made from numbers, NumPy arrays or trees of them, not from str '1'",
-    ),
-    "a bound is text": (
-        lambda g: g.fori_loop(0, "3", lambda i, x: x, 1.0),
-        TypeError,
-        "fori_loop: upper: a tensor is made from numbers, NumPy arrays or trees of them, not from str '3'",
     ),
     "nothing is carried": (
         lambda g: g.while_loop(lambda: False, lambda: (), ()),
@@ -138,16 +106,6 @@ REFUSED = {
         TypeError,
         "cond: pred has dtype float32, not bool: compare it with something, `x != 0`",
     ),
-    "pred is a Python number": (
-        lambda g: g.cond(1, lambda: 1, lambda: 2),
-        TypeError,
-        "cond: pred has dtype int32, not bool",
-    ),
-    "pred has a shape": (
-        lambda g: g.cond(g.tensor(np.array([True])), lambda: 1, lambda: 2),
-        ValueError,
-        "cond: pred has shape [1], not one bool",
-    ),
     "an operand is text": (
         lambda g: g.cond(g.tensor(True), lambda x, y: x, lambda x, y: x, 1, {"k": "b"}),
         TypeError,
@@ -158,20 +116,10 @@ REFUSED = {
         TypeError,
         "switch: index has dtype float32, not an integer: cast it, or round it first",
     ),
-    "an index has a shape": (
-        lambda g: g.switch(np.array([1, 2]), [lambda: 1, lambda: 2]),
-        ValueError,
-        "switch: index has shape [2], not one integer: take one element of it",
-    ),
     "there are no branches": (
         lambda g: g.switch(1, []),
         ValueError,
         "switch: branches is empty: give it one function per index",
-    ),
-    "a bound is a float": (
-        lambda g: g.fori_loop(0, 2.5, lambda i, x: x, 1.0),
-        TypeError,
-        "fori_loop: upper has dtype float32, not an integer",
     ),
     "bounds are of two dtypes": (
         lambda g: g.fori_loop(np.int16(0), np.int32(3), lambda i, x: x, 1.0),
@@ -182,11 +130,6 @@ REFUSED = {
         lambda g: g.scan(lambda c, x: ((c[0], c[1][None]), x), (0.0, 1.0), np.ones(3)),
         ValueError,
         "scan: init[1] changed shape in f, [] -> [1]:",
-    ),
-    "f returns one value": (
-        lambda g: g.scan(lambda c, x: c + x, 0.0, np.ones(3)),
-        ValueError,
-        "scan: f returned ",
     ),
     "f returns three values": (
         lambda g: g.scan(lambda c, x: (c, x, x), 0.0, np.ones(3)),

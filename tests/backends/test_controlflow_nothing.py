@@ -59,19 +59,6 @@ def test_what_a_function_does_by_itself_takes_no_effect(graphmode, rows):
     assert (drawn() == expected) is (rows == 0)
 
 
-@variants("tf:eager", "torch:eager", "jax:eager", "numpy:eager")
-def test_where_values_decide_the_ys_are_those_of_zeros(graphmode):
-    total = graphmode.variable(1.0)
-
-    def step(carry, x):
-        graphmode.assign(total, 5.0)
-        return (carry, x) if float(graphmode.numpy(x)) > 0 else (carry, graphmode.xp.stack([x, x]))
-
-    _, ys = graphmode.scan(step, 0.0, graphmode.tensor(np.ones(0)))
-    assert graphmode.numpy(ys).shape == (0, 2)
-    assert graphmode.numpy(total) == 1.0
-
-
 @every_mode
 def test_top_level_operators_read_what_is_there_now(graphmode):
     """Each call builds anew: nothing that a callback reads is left over from an earlier one."""

@@ -32,11 +32,7 @@ def test_an_int_gives_one_gradient_and_a_tuple_a_tuple(graphmode):
 
     x, y, z = (np.float64(n) for n in (2, 3, 5))
     close(graphmode.numpy(graphmode.grad(product, argnums=1)(x, y, z)), 10)
-    both = graphmode.grad(product, argnums=(2, 0))(x, y, z)
-    assert isinstance(both, tuple)
-    close(graphmode.numpy(both), (6, 15))
-    assert len(graphmode.grad(product, argnums=(1,))(x, y, z)) == 1
-    close(graphmode.numpy(graphmode.grad(product, argnums=[0])(x, y, z)), [15])
+    assert graphmode.numpy(graphmode.grad(product, argnums=[0])(x, y, z)) == (15,)
 
 
 @everywhere
@@ -71,20 +67,6 @@ def test_rows_of_a_table_have_a_dense_gradient(graphmode):
         close(graphmode.numpy(grad), np.multiply.outer([1, 0, 2], np.ones(shape[1:])))
 
 
-@everywhere
-def test_bound_methods_and_callables_are_functions(graphmode):
-    class Model:
-        factor = 3.0
-
-        def loss(self, x):
-            return graphmode.xp.sum(x) * self.factor
-
-        __call__ = loss
-
-    for fn in (Model().loss, Model()):
-        close(graphmode.numpy(graphmode.grad(fn)(X)), np.full((2, 2), 3.0))
-
-
 # Variables.
 
 
@@ -100,14 +82,6 @@ def test_a_gradient_penalty(graphmode):
     of_x, of_y = graphmode.grad(penalty, argnums=(0, 1))(X, 3 * X)
     close(graphmode.numpy(of_x), 2 * X * 3 * X + 8 * X * (3 * X) ** 2)
     close(graphmode.numpy(of_y), X**2 + 8 * X**2 * 3 * X)
-
-
-@everywhere
-def test_a_gradient_through_a_closure(graphmode):
-    def outer(x):
-        return graphmode.grad(lambda y: x**2 * y**3)(graphmode.tensor(2.0))
-
-    close(graphmode.numpy(graphmode.grad(outer)(np.float64(5))), 2 * 5 * 12)
 
 
 @everywhere
@@ -194,11 +168,3 @@ def test_variables_that_are_not_trainable_have_gradients(graphmode):
     frozen = graphmode.lib.Variable(np.ones(2, np.float32), trainable=False)
     grad = graphmode.grad(lambda: graphmode.lib.reduce_sum(frozen * 3), variables=frozen)()
     close(graphmode.numpy(grad), [3, 3])
-
-
-@tensorflow
-def test_variables_of_keras_have_gradients(graphmode):
-    layer = graphmode.lib.keras.layers.Dense(1, use_bias=False)
-    layer.build((None, 2))
-    grads = graphmode.grad(lambda x: graphmode.lib.reduce_sum(layer(x)), variables=layer.trainable_variables)(X)
-    close(graphmode.numpy(grads[0]), X.sum(axis=0)[:, None])

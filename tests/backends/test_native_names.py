@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from pytest_graphmode.backends.base import native
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.select.variants import Variant
 
 from .variants import variants
 
@@ -80,26 +77,4 @@ def test_numpy_has_no_bfloat16() -> None:
         NumPy().native_dtype("bfloat16")
 
 
-def test_a_backend_that_says_nothing_has_the_plugins_names() -> None:
-    from pytest_graphmode.handle import Handle
-    from pytest_graphmode.ledger.recorder import Recorder
-    from pytest_graphmode.runtime import Runtime
-
-    backend: Any = object()
-    rng = np.random.default_rng(0)
-    runtime = Runtime(Variant("mine", "eager", "gpu:0", "float16"), backend, backend, Recorder(), rng=rng)
-    handle = Handle(runtime, skip=pytest.skip)
-    assert (handle.native_device, handle.native_dtype) == ("gpu:0", "float16")
-
-
 # Devices.
-
-
-def test_torch_lists_what_torch_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
-    from pytest_graphmode.backends.torch import Torch
-
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.xpu, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert Torch().devices() == ["cpu", "gpu:0", "mps", "xpu:0", "xpu:1"]

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from pytest_graphmode.backends.builtin import BACKENDS
 from pytest_graphmode.select.variants import Variant
@@ -13,15 +14,17 @@ from pytest_graphmode.select.variants import Variant
 _SPECS = {spec.name: spec for spec in BACKENDS}
 
 
+def variant(name: str) -> ParameterSet:
+    """`torch:compile` as an argument of tests that use `graphmode`; skipped where the framework is not installed."""
+    backend, _, mode = name.partition(":")
+    spec = _SPECS[backend]
+    skip = [] if spec.installed else [pytest.mark.skip(reason=f"{spec.module} is not installed: {spec.hint}")]
+    return Variant(backend, mode or spec.default_mode).param(skip)
+
+
 def variants(*names: str) -> pytest.MarkDecorator:
-    """A mark for tests that use `graphmode`: `variants("jax:jit", "jax:eager")`; skipped where JAX is not installed."""
-    params = []
-    for name in names:
-        backend, _, mode = name.partition(":")
-        spec = _SPECS[backend]
-        skip = [] if spec.installed else [pytest.mark.skip(reason=f"{spec.module} is not installed: {spec.hint}")]
-        params.append(Variant(backend, mode or spec.default_mode).param(skip))
-    return pytest.mark.parametrize("graphmode", params, indirect=True)
+    """A mark for tests that use `graphmode`: `variants("jax:jit", "jax:eager")`."""
+    return pytest.mark.parametrize("graphmode", list(map(variant, names)), indirect=True)
 
 
 def imported_jax() -> Any:

@@ -76,13 +76,6 @@ def test_a_python_float_counts_as_what_it_was_computed_in():
     assert first_mismatch(1 + 5e-6, np.float32(1)) is None
 
 
-def test_half_precision_loosens_arrays_too():
-    near, one = {"x": np.array(1.01, np.float32)}, {"x": np.array(1.0, np.float32)}
-    assert first_leaf_mismatch(near, one) is not None
-    assert first_leaf_mismatch(near, one, computed_in=["float32", "float16"]) is not None
-    assert first_leaf_mismatch(near, one, computed_in=["float32", "bfloat16"]) is None
-
-
 @pytest.mark.parametrize(
     ("actual", "expected"),
     [(np.int64(5), np.int64(6)), (np.uint8(0), np.uint8(255)), (2**62, 2**62 + 1), (True, False)],
@@ -130,13 +123,6 @@ def test_the_worst_element_is_named_with_its_numbers():
         "y at [1, 2]: got 1.25, expected 1.0: they differ by 0.25 (relative 0.25); "
         "allowed are rtol 1.3e-06 and atol 1e-05; 2 of 6 elements differ, this one the most"
     )
-
-
-def test_the_worst_element_is_the_one_furthest_beyond_its_own_tolerance():
-    expected = np.array([1e6, 1.0])
-    assert found(np.array([1e6 + 1, 1.5]), expected).index == (1,)
-    assert found(np.array([9, 2, 5]), np.array([1, 2, 4])).index == (0,)
-    assert found(np.array([1e6 + 0.25, 1.5]), expected, rtol=0, atol=0).index == (1,)
 
 
 def test_a_mismatch_is_described_under_the_names_of_its_sides():

@@ -138,11 +138,6 @@ def test_a_graph_that_froze_a_branch_differs_from_plain_python(static, mode, fn)
     assert "case 2 (-1,) differs from plain Python: result: got 2, expected -1" in message
 
 
-def test_coverage_is_counted_in_fn_where_a_reference_is_given(static, fn):
-    message = failure(static, fn, [(1,), (9,)], reference=lambda n: n * 0)
-    assert "never ran zero times" in message
-
-
 def test_constant_bounds_and_scans_need_no_other_case(static, mode):
     mode.control_flow = {"while": 1, "scan": 1}
 
@@ -189,11 +184,6 @@ def test_every_signature_has_a_graph_to_hold_its_places(static, mode):
     assert "the graph for case 2" in failure(static, fn, [(1.0,), (np.ones(2),)])
 
 
-def test_eager_modes_have_no_graph_to_look_into(eager):
-    flag = True
-    eager.check_control_flow(lambda x: eager.cond(flag, lambda x: x, lambda x: -x, x), [(1.0,)], coverage=False)
-
-
 def test_numbers_of_the_cases_become_tensors_by_the_rule_of_tensor(static):
     seen = []
 
@@ -204,14 +194,6 @@ def test_numbers_of_the_cases_become_tensors_by_the_rule_of_tensor(static):
     static.check_control_flow(fn, [(1.5, 2, True, np.ones(2), {"a": 1.0}, "text", None)])
     assert seen == [["float32", "int32", "bool", "float32", "float32", "text", None]] * len(seen)
     assert seen
-
-
-def test_plain_python_gets_arrays_of_its_own(eager):
-    def in_place(x):
-        x += 1
-        return x * 2
-
-    eager.check_control_flow(in_place, [(np.ones(2),), (np.zeros(2),)], reference=lambda x: (x + 1) * 2)
 
 
 @pytest.mark.parametrize(

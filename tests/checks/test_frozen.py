@@ -158,11 +158,6 @@ def test_functions_that_read_nothing_pass(static, mode):
     static.check_not_frozen(lambda: 1.0)
 
 
-def test_eager_modes_freeze_nothing(eager):
-    for fn in RANDOM.values():
-        eager.check_not_frozen(fn, X)
-
-
 def test_operators_are_python_in_the_plain_runs(static, mode):
     mode.frozen = True
     message = failure(static, lambda x: static.fori_loop(0, 2, lambda i, x: x * random.random(), x), X)

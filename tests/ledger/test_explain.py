@@ -64,26 +64,11 @@ def test_a_build_without_arguments_nodes_or_call_site_has_no_stray_spaces():
     assert ledger.explain().splitlines()[1] == "    1              0 nodes"
 
 
-def test_one_node_is_no_plural():
-    ledger = recorded(built((3,), True, 1, 17), BuildReport("tf", "graph", STEP, nodes=1))
-    rows = [line for line in ledger.explain().splitlines() if " node" in line]
-    assert rows[0].endswith("            1 node    called from test_model.py:17")
-    assert rows[1].endswith("            1 node")
-
-
 def test_a_failed_build_is_marked():
     ledger = recorded(built((3,), True, 0, 17, failed=True), built((3,), True, 4, 18))
     lines = ledger.explain().splitlines()
     assert lines[1] == "    1  x: float32[3], training: True             failed   called from test_model.py:17"
     assert lines[2] == "    2  x: float32[3], training: True            4 nodes   called from test_model.py:18"
-
-
-def test_columns_fit_numbers_of_two_digits():
-    ledger = recorded(*(built((size,), True, 4, 17) for size in range(1, 13)))
-    rows = [line for line in ledger.explain().splitlines() if " nodes" in line]
-    assert rows[0].startswith("    1   x: float32[1],")
-    assert rows[-1].startswith("    12  x: float32[12],")
-    assert len({row.index("training") for row in rows}) == 1
 
 
 def test_of_very_many_builds_the_first_and_last_are_shown():

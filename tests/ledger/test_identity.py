@@ -1,4 +1,3 @@
-import decimal
 import functools
 import gc
 import os
@@ -58,16 +57,6 @@ def test_the_name_leaves_out_the_functions_around():
     assert identity.of(Model().step).name == "Model.step"
 
 
-def test_a_function_defined_again_is_the_same():
-    def define():
-        def f(x):
-            return x
-
-        return f
-
-    assert same(define(), define())
-
-
 VALUES = [
     (2, 2),
     (2, 3),
@@ -80,16 +69,10 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("first", "second"), VALUES)
-def test_values_that_are_closed_over_tell_no_functions_apart(first, second):
+def test_values_that_are_closed_over_tell_objects_apart_and_no_functions(first, second):
     assert same(scaled(first), scaled(second))
-
-
-@pytest.mark.parametrize(("first", "second"), VALUES)
-def test_values_that_are_closed_over_tell_objects_apart(first, second):
-    if isinstance(first, np.ndarray):
-        assert not same_object(scaled(first), scaled(second))
-    else:
-        assert same_object(scaled(first), scaled(second)) is (first == second and type(first) is type(second))
+    equal = not isinstance(first, np.ndarray) and first == second and type(first) is type(second)
+    assert same_object(scaled(first), scaled(second)) is equal
 
 
 def test_objects_that_are_closed_over_go_by_their_class():
@@ -129,82 +112,43 @@ def test_an_object_that_raises_when_it_is_looked_at_tells_nothing():
     assert same(scaled([Shy()]), scaled([Shy()]))
 
 
-def test_a_function_that_calls_itself_is_the_same_when_defined_again():
-    def define():
-        def f(x):
-            return f(x - 1) if x else 0
-
-        return f
-
-    assert same(define(), define())
-
-
-def counting_by_nonlocal():
+def by_nonlocal():
     traces = 0
-    found = []
-    for _ in range(3):
 
+    def define():
         def f(x):
             nonlocal traces
             traces += 1
-            return x
 
-        found.append(identity.of(f))
-        f(1)
-    return found
+        return f
+
+    return define
 
 
-def counting_by_list():
+def by_list():
     traces = []
-    found = []
-    for _ in range(3):
-
-        def f(x):
-            traces.append(x)
-            return x
-
-        found.append(identity.of(f))
-        f(1)
-    return found
+    return lambda: lambda x: traces.append(x)
 
 
-def counting_by_dict():
+def by_dict():
     counts = {"n": 0}
-    found = []
-    for _ in range(3):
-
-        def f(x):
-            counts["n"] += 1
-            return x
-
-        found.append(identity.of(f))
-        f(1)
-    return found
+    return lambda: lambda x: counts.update(n=counts["n"] + 1)
 
 
-def counting_by_logger():
-    traces = []
-
-    def log(x):
-        traces.append(x)
-
-    found = []
-    for _ in range(3):
-
-        def f(x):
-            log(x)
-            return x
-
-        found.append(identity.of(f))
-        f(1)
-    return found
+def by_logger():
+    log = [].append
+    return lambda: lambda x: log(x)
 
 
-@pytest.mark.parametrize("counting", [counting_by_nonlocal, counting_by_list, counting_by_dict, counting_by_logger])
+@pytest.mark.parametrize("counting", [by_nonlocal, by_list, by_dict, by_logger])
 def test_a_count_of_traces_does_not_make_a_function_another(counting):
-    first, second, third = counting()
-    assert first.same(second)
-    assert second.same(third)
+    define, found = counting(), []
+    for _ in range(3):
+        function = define()
+        found.append(identity.of(function))
+        function(1)
+    assert found[0].same(found[1])
+    assert found[1].same(found[2])
 
 
 def test_containers_that_a_function_only_reads_tell_objects_apart_at_one_address():
@@ -267,12 +211,6 @@ def test_callable_objects_go_by_their_class():
     assert not same(model, Wider())
     assert not same_object(model, Model())
     assert identity.of(model).name == "Model.__call__"
-
-
-def test_a_callable_object_of_a_library_has_its_class_for_a_name():
-    ordered = functools.cmp_to_key(lambda a, b: 0)
-    assert identity.of(functools.lru_cache(twice)).name == "twice"
-    assert identity.of(ordered).name  # written in C: no code, and no error
 
 
 def test_an_object_is_found_by_the_method_its_user_wrote(monkeypatch):
@@ -338,12 +276,8 @@ def multiplying(factor):
     return decorate
 
 
-def test_wrappers_are_looked_through_to_the_function_they_wrap():
-    found = identity.of(doubling(twice))
-    assert (found.name, found.line) == ("twice", twice.__code__.co_firstlineno)
-
-
 def test_wrappers_go_by_themselves_and_by_what_they_wrap():
+    assert identity.of(doubling(twice)).location == identity.of(twice).location
     assert same(doubling(twice), doubling(twice))
     assert not same(doubling(twice), twice)
     assert not same(doubling(twice), doubling(doubling(twice)))
@@ -398,12 +332,6 @@ def test_the_gradient_of_a_function_is_another_function():
     assert not same(second, gradient)
 
 
-def test_builtin_functions_have_an_identity():
-    assert identity.of(len).same(identity.of(len))
-    assert not identity.of(len).same(identity.of(max))
-    assert identity.of(len).name == "len"
-
-
 def library_function():
     code = twice.__code__.replace(co_filename=f"{os.path.dirname(functools.__file__)}/library.py")
     return types.FunctionType(code, {})
@@ -417,12 +345,6 @@ def test_functions_of_libraries_are_told_apart_like_the_users():
     assert not same(types.MethodType(first, Model()), types.MethodType(second, Wider()))
 
 
-def test_functions_of_the_user_are_the_same_under_another_owner():
-    assert identity.of(twice, owner=Model()).same(identity.of(twice, owner=Model()))
-    model = Model()
-    assert identity.of(scaled(1), owner=model).same_object(identity.of(scaled(2), owner=model))
-
-
 def test_tokens_are_never_used_twice():
     seen = set()
     for _ in range(50):
@@ -432,19 +354,6 @@ def test_tokens_are_never_used_twice():
         assert number not in seen
         seen.add(number)
         del made
-
-
-def test_a_class_that_a_library_calls_gives_its_name():
-    class Square(decimal.Decimal):
-        pass
-
-    class Own:
-        @classmethod
-        def make(cls):
-            return cls()
-
-    assert identity.of(types.MethodType(functools.cached_property.__get__, Square)).name == "Square"
-    assert identity.of(Own.make).name.endswith("Own.make")
 
 
 def test_tokens_forget_objects_that_are_gone():

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_graphmode.ledger.arguments import tensor_argument
 from pytest_graphmode.ledger.identity import Identity
-from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak, GraphLedger
+from pytest_graphmode.ledger.ledger import BuildReport, Cause, GraphBreak, GraphLedger
 from pytest_graphmode.ledger.recorder import Recorder
 
 STEP = Identity("step", "model.py", 42, owner=1)
@@ -36,15 +36,6 @@ def test_counts_of_static_builds():
     ]
 
 
-def test_an_event_has_its_first_cause_and_all():
-    first, second = recorded(built((1,)), built((2,))).events
-    assert (first.cause, first.causes) == (None, ())
-    assert second.cause == second.causes[0]
-    assert second.cause.kind == "shape"
-    assert second.signature == "x: float32[2]"
-    assert second.location == "model.py:42"
-
-
 def test_a_trace_repeated_for_its_variables_is_a_build_and_no_rebuild():
     ledger = recorded(built(), built(causes=(Cause("variable-creation"),)), built((4,)))
     assert (ledger.builds, ledger.rebuilds) == (3, 1)
@@ -61,20 +52,6 @@ def test_the_frameworks_own_builds_are_apart():
     ledger = recorded(built(internal=True), built((2,), internal=True), built((1,), LOSS))
     assert (ledger.builds, ledger.rebuilds, ledger.nodes) == (1, 0, 4)
     assert [event.function for event in ledger.internal] == ["step", "step"]
-
-
-def test_one_function_in_two_modes_is_two():
-    ledger = recorded(built(), built(mode="xla"))
-    assert (ledger.builds, ledger.rebuilds) == (2, 0)
-
-
-def test_events_grow_while_the_ledger_watches_and_are_a_tuple():
-    recorder = Recorder()
-    recorder.build(built())
-    before = recorder.ledger.events
-    recorder.build(built((4,)))
-    assert isinstance(before, tuple)
-    assert (len(before), len(recorder.ledger.events)) == (1, 2)
 
 
 def test_builds_and_causes_are_frozen():
@@ -99,14 +76,6 @@ def test_breaks_are_counted_by_line():
     ledger.add_break(GraphBreak("torch", "compile", "step", "model.py:1", "another reason"))
     assert ledger.breaks == 2
     assert len(ledger.graph_breaks) == 3
-
-
-def test_calls_and_fallbacks_are_counted():
-    recorder = Recorder()
-    recorder.call("tf", "graph")
-    recorder.call("tf", "graph")
-    recorder.fallback(Fallback("torch", "compile", "step", "model.py:1", "limit"))
-    assert (recorder.ledger.calls, recorder.ledger.fallbacks, recorder.ledger.builds) == (2, 1, 0)
 
 
 def eager(recorder, *sizes, identity=STEP, fingerprint=None):

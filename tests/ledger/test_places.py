@@ -37,14 +37,3 @@ def test_without_a_run_places_are_relative_to_the_working_directory(monkeypatch,
         assert places.place(f"{tmp_path}/model.py", 1) == f"{tmp_path}/model.py:1"
     finally:
         undo()
-
-
-def test_a_framework_can_be_added():
-    file = "/venv/lib/python3.11/site-packages/madeup/core.py"
-    assert not places.is_library(file)
-    places.add_framework("madeup")
-    try:
-        assert places.is_library(file)
-    finally:
-        places._FRAMEWORKS.discard("madeup")
-        places.is_library.cache_clear()

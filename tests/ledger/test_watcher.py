@@ -6,7 +6,7 @@ from pytest_graphmode import watch
 from pytest_graphmode.ledger.arguments import tensor_argument
 from pytest_graphmode.ledger.identity import Identity
 from pytest_graphmode.ledger.ledger import BuildReport, Fallback, GraphBreak
-from pytest_graphmode.ledger.watcher import recording, watcher
+from pytest_graphmode.ledger.watcher import watcher
 
 STEP = Identity("step", "/home/me/model.py", 42, owner=1)
 
@@ -65,16 +65,6 @@ def test_structures_are_watched_in_the_block_that_asks_for_them():
             with watch() as innermost:
                 assert call(innermost) == 2
         assert call(outer) == 0
-
-
-def test_a_recorder_inside_another_has_a_history_of_its_own():
-    with watch() as outer:
-        watcher.build(built(1))
-        with recording() as recorder:
-            watcher.build(built(2))
-        watcher.build(built(3))
-    assert (outer.builds, outer.rebuilds) == (3, 2)
-    assert (recorder.ledger.builds, recorder.ledger.rebuilds) == (1, 0)
 
 
 def test_a_block_that_raises_is_closed():

@@ -55,10 +55,6 @@ def test_calls_that_a_framework_does_not_tell_of_are_no_zero() -> None:
     assert " 1? " in table([row("t", None, recorder.ledger, 1.0)])[2]
 
 
-def test_a_row_of_nothing() -> None:
-    assert row("t", None, GraphLedger(), 1.0) == Row("t", "", 0, 0, 0, 0, 0, 0, 0.0, 0.0)
-
-
 def test_rebuilders_leave_out_eager_code_and_keep_different_causes() -> None:
     shapes = [Cause("shape", "x", f"[{size}]", f"[{size + 1}]", "pad it") for size in range(5)]
     flips = [Cause("python-value", "training", "True", "False", type_name="bool")] * 2

@@ -22,24 +22,11 @@ def captured_float32(g):
 
 
 @right
-def cast_to_float32(g):
-    def loss(x):
-        return g.xp.sum(g.xp.astype(x, "float32") ** 2)
-
-    return case(loss, normal(g, 6))
-
-
-@right
 def float32_inside(g):
     def loss(x):
         return g.xp.sum(g.xp.astype(g.xp.sin(g.xp.astype(x, "float32")), "float64")) * 1.0
 
     return case(loss, normal(g, 6))
-
-
-@right
-def complex_magnitude(g):
-    return case(lambda z: g.xp.sum(g.xp.abs(z) ** 3), cnormal(g, 6))
 
 
 @right
@@ -61,14 +48,6 @@ def trees_with_integers(g):
     return case(
         lambda batch, scale: g.xp.sum(g.xp.take(batch.values, batch.index, axis=0) * scale), batch, normal(g, 3)
     )
-
-
-@right
-def trees_of_outputs(g):
-    def both(x):
-        return {"sine": g.xp.sin(x), "sum": (g.xp.sum(x**2), g.xp.argmax(x))}
-
-    return case(both, normal(g, 7))
 
 
 @right
@@ -109,14 +88,6 @@ def custom_gradient(g):
     return case(lambda x: g.xp.sum(operation(x) ** 2), normal(g, 8))
 
 
-@right
-def gradient_inside(g):
-    def penalty(x):
-        return g.xp.sum(g.grad(lambda x: g.xp.sum(g.xp.sin(x) * x))(x) ** 2)
-
-    return case(penalty, normal(g, 5))
-
-
 # Second order.
 
 
@@ -131,12 +102,6 @@ def second_order_network(g):
         return g.xp.mean(g.xp.matmul(g.xp.tanh(g.xp.matmul(p["x"], p["w"])), p["v"]) ** 2)
 
     return case(loss, {"x": normal(g, 5, 3), "w": normal(g, 3, 4), "v": normal(g, 4, 2)}, order=2)
-
-
-@right
-def second_order_of_a_linear_function(g):
-    weight = normal(g, 5)
-    return case(lambda x: g.xp.sum(x * g.tensor(weight)), normal(g, 5), order=2)
 
 
 @right

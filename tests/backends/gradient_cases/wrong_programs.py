@@ -27,14 +27,6 @@ def detached_entirely(g):
 
 
 @wrong
-def detached_in_a_loop(g):
-    def loss(x):
-        return g.xp.sum(g.fori_loop(0, 4, lambda i, t: g.xp.sin(detached(g, t)) + x * t, x))
-
-    return case(loss, normal(g, 5))
-
-
-@wrong
 def detached_state(g):
     def loss(xs, w):
         def step(h, x):
@@ -70,10 +62,3 @@ def conjugate_missing(g):
 def second_derivative_missing(g):
     operation = custom(g, lambda x: x**3, lambda up, x: up * detached(g, 3 * x**2))
     return case(lambda x: g.xp.sum(operation(x)), positive(g, 6), order=2)
-
-
-@wrong
-def second_derivative_with_the_wrong_sign(g):
-    cosine = custom(g, lambda x: g.xp.cos(x), lambda up, x: up * g.xp.sin(x))
-    operation = custom(g, lambda x: g.xp.sin(x), lambda up, x: up * cosine(x))
-    return case(lambda x: g.xp.sum(operation(x)), normal(g, 6), order=2)
