@@ -98,11 +98,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         beside.keep_to_one_thread(filter(collect.counted, items))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
+# First, before xdist tells which tests there are to the process that hands them out.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
     from pytest_graphmode.run import beside
 
-    beside.introduce(node)
+    groups = beside.told(session.config).get("groups")
+    if groups is not None:
+        from pytest_graphmode.run.agreement import collection
+
+        groups.send(collection.groups(session.items))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    from pytest_graphmode.run.workers import controller
+
+    controller.introduce(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from pytest_graphmode.run.workers import controller
+
+    return controller.scheduler(config, log)
 
 
 def watch_calls(config: pytest.Config) -> None:

@@ -5,26 +5,27 @@ Called by `plugin.py`, and by what reports a test's outcome.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import pytest
 
-_EACH: Final = "graphmode_each"
+# What a worker of pytest-xdist was told by the process that started it; see `workers/controller.py`.
+GRAPHMODE: Final = "graphmode"
 _THREADS: Final = (
     "its graphs are counted, and its values recorded, for the whole process, where threads can't be told apart"
 )
 
 
-def introduce(node: Any) -> None:
-    """Tell a worker of pytest-xdist whether others run the same tests (`--dist each`), which it is not told itself."""
-    node.workerinput[_EACH] = node.config.getoption("dist") == "each"
+def told(config: pytest.Config) -> Mapping[str, Any]:
+    """What this worker of pytest-xdist was told; nothing in a process that is none."""
+    said: Mapping[str, Any] = getattr(config, "workerinput", {}).get(GRAPHMODE, {})
+    return said
 
 
 def worker(config: pytest.Config) -> str:
     """`worker gw1: ` in a worker of `--dist each`, to go before what is said of a test; else nothing."""
-    told = getattr(config, "workerinput", {})
-    return f"worker {told['workerid']}: " if told.get(_EACH) else ""
+    return f"worker {config.workerinput['workerid']}: " if told(config).get("each") else ""  # type: ignore[attr-defined]
 
 
 def keep_to_one_thread(items: Iterable[pytest.Item]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import zlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +86,7 @@ def _groups(functions: Iterable[pytest.Function]) -> list[list[pytest.Function]]
 def _agreement(variants: list[pytest.Function], specs: Specs) -> Agreement:
     first = variants[0]
     callspec = _callspec(first)
-    item: Agreement = Agreement.from_parent(
+    made: Agreement = Agreement.from_parent(
         first.parent,
         name=f"{first.originalname}[{callspec.id}]",
         originalname=first.originalname,
@@ -95,8 +94,7 @@ def _agreement(variants: list[pytest.Function], specs: Specs) -> Agreement:
         variants=variants,
         asked=_asked(variants, specs),
     )
-    _share_worker(item)
-    return item
+    return made
 
 
 def _apart(made: list[Agreement]) -> list[Agreement]:
@@ -164,20 +162,25 @@ def _mark(item: pytest.Function, specs: Specs) -> pytest.Mark | None:
         raise pytest.fail.Exception(f"{item.nodeid}: {error}", pytrace=False) from None
 
 
-def _share_worker(agreement: Agreement) -> None:
-    """Under `pytest -n --dist loadgroup` keep variants and item in one process, unless the user groups them."""
-    items = [*agreement.variants, agreement]
-    if not agreement.config.pluginmanager.hasplugin("xdist") or any(
-        item.get_closest_marker("xdist_group") for item in items
-    ):
-        return
-    # xdist takes no group that ends with the bracket of an id.
-    name = f"{agreement.variants[0].originalname}-{zlib.crc32(agreement.nodeid.encode()):08x}"
+# Where items run under pytest-xdist, and in what order.
+
+
+def groups(items: Iterable[pytest.Item]) -> dict[str, str | None]:
+    """By node id the group of items that share a worker under `--dist loadgroup`, None for a variant without one.
+
+    The user's groups, as xdist names them, go before those of an agreement item and its variants.
+    """
+    found: dict[str, str | None] = {
+        item.nodeid: None for item in items if "graphmode" in getattr(item, "fixturenames", ())
+    }
+    together = [item for item in items if isinstance(item, Agreement)]
+    found |= {item.nodeid: made.nodeid for made in together for item in (*made.variants, made)}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(name))
-
-
-# The order of items.
+        marks = list(item.iter_markers("xdist_group"))
+        if marks:
+            names = {str(mark.args[0] if mark.args else mark.kwargs.get("name", "default")) for mark in marks}
+            found[item.nodeid] = "_".join(sorted(names))
+    return found
 
 
 def put_after_variants(items: list[pytest.Item]) -> None:

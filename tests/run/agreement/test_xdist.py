@@ -1,5 +1,7 @@
 """Agreement under pytest-xdist: the same outcomes however the items are spread over processes."""
 
+import textwrap
+
 import pytest
 
 from tests.run.agreement.test_item import NET
@@ -71,22 +73,76 @@ def test_the_outcomes_are_right_however_items_are_spread(project, dist):
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_grouped_by_xdist_no_variant_is_run_twice(project):
-    project.write(
+# A body that leaves a line in a file each time it runs.
+COUNTED = """
+def ran(name):
+    with open(RUNS, "a") as file:
+        file.write(name + "\\n")
+"""
+
+
+@pytest.fixture
+def counted(project):
+    """A project whose tests can call `ran(name)`, and what they called it with, in order, in a run with xdist."""
+    runs = project.pytester.path / "runs.txt"
+
+    def run(text, *args, backends="ref,third"):
+        project.write(f"RUNS = {str(runs)!r}\n{COUNTED}{textwrap.dedent(text)}")
+        result = project.run("-n2", *args, backends=backends, run=project.pytester.runpytest_subprocess)
+        return result, sorted(runs.read_text().split()) if runs.exists() else []
+
+    return run
+
+
+def test_grouped_by_xdist_no_variant_is_run_twice(counted):
+    result, ran = counted(
         """
         @agree
         @pytest.mark.parametrize("x", range(4))
         def test_net(graphmode, x):
-            with open("runs.txt", "a") as file:
-                file.write("once\\n")
+            ran(f"{graphmode.backend}-{x}")
             graphmode.agree(loss=1.0)
-        """
+        """,
+        *("--dist", "loadgroup"),
     )
-    result = project.run("-n2", "--dist", "loadgroup", run=project.pytester.runpytest_subprocess)
     result.assert_outcomes(passed=4 * 3)
-    if "]@test_net-" not in result.stdout.str():
-        pytest.skip("this release of xdist does not group items under this release of pytest")
-    assert (project.pytester.path / "runs.txt").read_text().count("once") == 4 * 2
+    assert ran == sorted(f"{backend}-{x}" for backend in ("ref", "third") for x in range(4))
+    assert not any("@" in line for line in result.outlines)  # ids are those of other runs
+
+
+def workers(result):
+    """The worker that ran each test: `[gw0] [ 10%] PASSED test_net.py::test_net[agreement] `."""
+    lines = [line.split() for line in result.outlines if line.startswith("[gw") and "PASSED" in line]
+    return {words[-1].removeprefix("test_net.py::").split("@")[0]: words[0] for words in lines}
+
+
+def test_groups_that_users_mark_have_effect_and_go_before_those_of_agreement(counted):
+    result, _ = counted(
+        """
+        import time
+        import pytest
+
+        @pytest.mark.xdist_group("mine")
+        @pytest.mark.parametrize("x", range(3))
+        def test_plain(x):
+            time.sleep(0.1)
+
+        @agree
+        @pytest.mark.xdist_group(name="mine")
+        def test_net(graphmode):
+            graphmode.agree(loss=1.0)
+
+        @pytest.mark.parametrize("x", range(6))
+        def test_alone(x):
+            time.sleep(0.1)
+        """,
+        *("--dist", "loadgroup"),
+    )
+    result.assert_outcomes(passed=3 + 3 + 6)
+    found = workers(result)
+    mine = {worker for name, worker in found.items() if "plain" in name or "net" in name}
+    assert len(mine) == 1, found
+    assert len(set(found.values())) == 2
 
 
 def test_last_failed_works_across_processes(project):
@@ -96,43 +152,6 @@ def test_last_failed_works_across_processes(project):
     result.assert_outcomes(failed=1)
 
 
-GROUPS = """
-
-def pytest_collection_finish(session):
-    for item in session.items:
-        print("GROUP", item.name, [mark.args[0] for mark in item.iter_markers("xdist_group")])
-"""
-
-
-def groups(project, text):
-    """The xdist groups of every item."""
-    with (project.pytester.path / "conftest.py").open("a") as conftest:
-        conftest.write(GROUPS)
-    project.write(text)
-    result = project.run("--collect-only", "--strict-markers")
-    lines = (line.split(" ", 2) for line in result.outlines if line.startswith("GROUP"))
-    return {name: group for _, name, group in lines}
-
-
-def test_variants_and_item_share_a_group_and_other_parameters_have_another(project):
-    found = groups(
-        project,
-        NET.replace("@agree", "@agree\n@pytest.mark.parametrize('x', [1, 2])").replace(
-            "graphmode)", "graphmode, x)", 1
-        ),
-    )
-    assert len(found) == 6
-    for x in (1, 2):
-        assert len({group for name, group in found.items() if name.endswith(f"-{x}]")}) == 1
-    assert len(set(found.values())) == 2
-    assert all(group.startswith("['test_net-") and "]" not in group[:-1] for group in found.values())
-
-
-def test_a_group_that_the_user_chose_is_kept(project):
-    found = groups(project, NET.replace("@agree", "@agree\n@pytest.mark.xdist_group('mine')"))
-    assert set(found.values()) == {"['mine']"}
-
-
-def test_without_xdist_there_is_no_group(project):
+def test_without_xdist_nothing_of_it_is_needed(project):
     project.write(NET)
     project.run("-p", "no:xdist", "--strict-markers").assert_outcomes(passed=3)

@@ -1,0 +1,1 @@
+"""What the process that starts the workers of pytest-xdist does for tests with variants. Called by `plugin.py`."""
