@@ -90,6 +90,7 @@ def test_collecting_imports_nothing_heavy(tmp_path: Path) -> None:
     assert imported(tmp_path, "--markers") == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "module"), [("tf", "tensorflow"), ("torch", "torch"), ("jax", "jax")])
 def test_one_framework_is_imported_where_one_is_chosen(tmp_path: Path, backend: str, module: str) -> None:
     if importlib.util.find_spec(module) is None:
@@ -101,6 +102,7 @@ def test_one_framework_is_imported_where_one_is_chosen(tmp_path: Path, backend: 
     assert not found & (set(FRAMEWORKS) - {module} - brought)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "module"), [("tf", "tensorflow"), ("torch", "torch"), ("jax", "jax")])
 def test_a_framework_imported_by_a_test_is_watched_from_then_on(tmp_path: Path, backend: str, module: str) -> None:
     if importlib.util.find_spec(module) is None:

@@ -59,6 +59,7 @@ def normal(line: str) -> str:
     return line.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", shown(), ids=lambda example: example.name)
 def test_output(example: Shown, pytester: pytest.Pytester) -> None:
     clock = ["time_machine"] if "(time-machine)" in "\n".join(example.lines) else []

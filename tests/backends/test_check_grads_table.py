@@ -10,7 +10,7 @@ from pytest_graphmode import PrecisionWarning
 from tests.backends.gradient_cases import RIGHT, WRONG
 from tests.backends.variants import variants
 
-pytestmark = pytest.mark.table
+pytestmark = [pytest.mark.table, pytest.mark.slow]
 
 everywhere = variants("torch:eager", "tf:eager", "tf:graph", "jax:jit")
 

@@ -23,7 +23,7 @@ class TestTensorFlow(BackendContract, spec=SPECS["tf"]):
         return graphmode.lib.random.uniform([4])
 
 
-class TestTorch(BackendContract, spec=SPECS["torch"]):
+class Torch(BackendContract):
     def disturb(self, graphmode):
         graphmode.lib.set_default_dtype(graphmode.lib.float16)
         graphmode.lib.set_grad_enabled(not graphmode.lib.is_grad_enabled())
@@ -33,6 +33,13 @@ class TestTorch(BackendContract, spec=SPECS["torch"]):
 
     def random(self, graphmode):
         return graphmode.lib.rand(4)
+
+
+class TestTorch(Torch, spec=SPECS["torch"], modes=["eager"]): ...
+
+
+@pytest.mark.slow
+class TestTorchCompile(Torch, spec=SPECS["torch"], modes=["compile"]): ...
 
 
 class TestJax(BackendContract, spec=SPECS["jax"]):

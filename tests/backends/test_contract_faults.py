@@ -8,7 +8,7 @@ import pytest
 
 from tests.backends.variants import imported_jax
 
-pytestmark = pytest.mark.table
+pytestmark = [pytest.mark.table, pytest.mark.slow]
 
 CONTRACT = """
 from contextlib import contextmanager, nullcontext

@@ -162,6 +162,7 @@ def chunks(rows: list[Row]) -> list[list[Row]]:
     return [rows[start : start + SIZE] for start in range(0, len(rows), SIZE)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("graphmode", "row"),
     # JAX compiles each operation by itself, so only some of its rows run by themselves.

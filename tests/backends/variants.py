@@ -14,17 +14,22 @@ from pytest_graphmode.select.variants import Variant
 _SPECS = {spec.name: spec for spec in BACKENDS}
 
 
-def variant(name: str) -> ParameterSet:
+def variant(name: str, *marks: pytest.MarkDecorator) -> ParameterSet:
     """`torch:compile` as an argument of tests that use `graphmode`; skipped where the framework is not installed."""
     backend, _, mode = name.partition(":")
     spec = _SPECS[backend]
     skip = [] if spec.installed else [pytest.mark.skip(reason=f"{spec.module} is not installed: {spec.hint}")]
-    return Variant(backend, mode or spec.default_mode).param(skip)
+    return Variant(backend, mode or spec.default_mode).param([*skip, *marks])
 
 
 def variants(*names: str) -> pytest.MarkDecorator:
-    """A mark for tests that use `graphmode`: `variants("jax:jit", "jax:eager")`."""
-    return pytest.mark.parametrize("graphmode", list(map(variant, names)), indirect=True)
+    """A mark for tests that use `graphmode`: `variants("jax:jit", "jax:eager")`.
+
+    Beside others `torch:compile` is slow: it compiles for seconds what they run at once.
+    """
+    slow = {"torch:compile"} if len(names) > 1 else set()
+    params = [variant(name, *([pytest.mark.slow] if name in slow else [])) for name in names]
+    return pytest.mark.parametrize("graphmode", params, indirect=True)
 
 
 def imported_jax() -> Any:

@@ -181,7 +181,7 @@ EXPECTED = [
 ]
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)])
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n2",), marks=pytest.mark.slow)])
 def test_the_report_of_a_run(toy: pytest.Pytester, workers: tuple[str, ...]) -> None:
     if workers:
         pytest.importorskip("xdist")

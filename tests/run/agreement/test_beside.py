@@ -217,6 +217,7 @@ def test_after():
 forks = pytest.mark.skipif("not hasattr(__import__('os'), 'fork')", reason="processes are not forked here")
 
 
+@pytest.mark.slow
 @forks
 def test_in_processes_of_their_own_the_item_runs_the_variants_in_its_own(beside):
     project = beside(FORKING)
@@ -272,6 +273,7 @@ def test_a_limit_of_time_covers_variants_that_are_run_for_it(beside):
 # Workers and threads.
 
 
+@pytest.mark.slow
 def test_each_of_several_workers_says_who_it_is(project):
     pytest.importorskip("xdist")
     project.write(NET + "\n@agree\n@pytest.mark.graphmode('ref')\ndef test_alone(graphmode): graphmode.agree(x=1)\n")

@@ -56,6 +56,7 @@ def installed(*names):
             pytest.skip(f"{name} is not installed")
 
 
+@pytest.mark.slow
 def test_tensorflow_and_torch_agree_on_a_training_loop_and_not_on_a_planted_difference(project):
     installed("tensorflow", "torch", "xdist")
     project.write(MODEL)
@@ -70,6 +71,7 @@ def test_tensorflow_and_torch_agree_on_a_training_loop_and_not_on_a_planted_diff
     result.stdout.fnmatch_lines(["FAILED test_net.py::test_off?agreement?*"])
 
 
+@pytest.mark.slow
 def test_reading_a_symbol_is_explained(project):
     installed("tensorflow")
     project.write(SYMBOLS)

@@ -60,6 +60,7 @@ def outcomes(result):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dist", ["load", "loadscope", "loadfile", "worksteal", "loadgroup"])
 def test_the_outcomes_are_right_however_items_are_spread(project, dist):
     project.write(SUITE)
@@ -94,6 +95,7 @@ def counted(project):
     return run
 
 
+@pytest.mark.slow
 def test_grouped_by_xdist_no_variant_is_run_twice(counted):
     result, ran = counted(
         """
@@ -145,6 +147,7 @@ def test_groups_that_users_mark_have_effect_and_go_before_those_of_agreement(cou
     assert len(set(found.values())) == 2
 
 
+@pytest.mark.slow
 def test_last_failed_works_across_processes(project):
     project.write(NET)
     for arguments in (["-n2"], ["-n2", "--lf"]):
