@@ -15,9 +15,9 @@ import numpy as np
 
 from pytest_graphmode.backends import calls, tensor_rule, trees
 from pytest_graphmode.backends.base import Backend, Mode
-from pytest_graphmode.backends.differentiation import describe, positions_of, require_arguments
+from pytest_graphmode.backends.differentiation import positions_of, require_arguments
 from pytest_graphmode.backends.mode_options import options_for, refused, require_function
-from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger import describe, identity
 
 if TYPE_CHECKING:
     from pytest_graphmode.checks.tolerances import Table
@@ -110,7 +110,7 @@ class Runtime:
         """See `Handle.assign`."""
         if not self.mode.is_variable(variable):
             raise TypeError(
-                f"graphmode.assign sets variables, and it got {describe(variable)}: make a variable with "
+                f"graphmode.assign sets variables, and it got {describe.leaf(variable)}: make a variable with "
                 "graphmode.variable(value), or go on with the new value, since tensors never change"
             )
         tensor_rule.require_integer(value, variable.dtype)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.ledger.ledger import tensor_argument
+from pytest_graphmode.ledger import describe
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -18,21 +18,6 @@ def name_of(fn: Callable[..., Any]) -> str:
     """A function's name as messages give it; partials by the function they wrap."""
     named = getattr(fn, "func", fn)
     return getattr(named, "__name__", type(named).__name__)
-
-
-def dtype_name(tensor: Any) -> str:
-    """`float32` for `torch.float32`, `tf.float32` and NumPy's own."""
-    dtype = tensor.dtype
-    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
-
-
-def describe(value: Any) -> str:
-    """`float32[3, 2]` for a tensor, `the Python float 2.0` for anything else."""
-    if not hasattr(value, "dtype") or not hasattr(value, "shape"):
-        text = repr(value)
-        return f"the Python {type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
-    rank = _rank(value)
-    return tensor_argument("", dtype_name(value), None if rank is None else tuple(value.shape)).text
 
 
 def positions_of(argnums: int | Sequence[int]) -> tuple[int, ...]:
@@ -86,29 +71,35 @@ class Sources:
         """
         self.args = list(args)
         self.tensors: list[Any] = []
-        self._specs: list[Any] = []
-        self._flags: list[list[bool]] = []
+        self._parts: list[tuple[int | None, list[Any], list[bool], Any]] = []
         for position in argnums:
             leaves, spec = trees.flatten(args[position])
             flags = require_differentiable(fn, f"argument {position}", leaves, differentiable)
             leaves = [prepared(leaf) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)]
             self.args[position] = trees.unflatten(spec, leaves)
-            self._add(leaves, flags, spec)
+            self._parts.append((position, leaves, flags, spec))
         if variables:
-            self._add(variables, require_differentiable(fn, "the variables", variables, differentiable), None)
+            flags = require_differentiable(fn, "the variables", variables, differentiable)
+            self._parts.append((None, list(variables), flags, None))
+        for _, leaves, flags, _ in self._parts:
+            self.tensors += [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
 
-    def _add(self, leaves: Sequence[Any], flags: list[bool], spec: Any) -> None:
-        self.tensors += [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
-        self._flags.append(flags)
-        self._specs.append(spec)
+    def with_tensors(self, tensors: Iterable[Any]) -> list[Any]:
+        """The arguments with others in place of `tensors`."""
+        others, args = iter(tensors), list(self.args)
+        for position, leaves, flags, spec in self._parts:
+            if position is not None:
+                given = [next(others) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)]
+                args[position] = trees.unflatten(spec, given)
+        return args
 
     def arranged(self, gradients: Iterable[Any]) -> tuple[list[Any], list[Any]]:
         """Gradients of `tensors` as trees like the arguments, and as a list like the variables; None elsewhere."""
         found = iter(gradients)
         of_args, of_variables = [], []
-        for spec, flags in zip(self._specs, self._flags, strict=True):
+        for position, _, flags, spec in self._parts:
             leaves = [next(found) if flag else None for flag in flags]
-            if spec is None:
+            if position is None:
                 of_variables = leaves
             else:
                 of_args.append(trees.unflatten(spec, leaves))
@@ -122,7 +113,7 @@ def require_differentiable(
     flags = [differentiable(leaf) for leaf in leaves]
     if True in flags:
         return flags
-    found = ", ".join(describe(leaf) for leaf in leaves[:3]) + (", ..." if len(leaves) > 3 else "")
+    found = ", ".join(describe.leaf(leaf) for leaf in leaves[:3]) + (", ..." if len(leaves) > 3 else "")
     raise TypeError(
         f"{name_of(fn)} can't be differentiated by {argument}: a floating or complex tensor is needed, there is only "
         f"{found or 'an empty container'}. Pass a floating array or graphmode.tensor(...), or choose another argument "
@@ -139,19 +130,13 @@ def require_scalar(fn: Callable[..., Any], value: Any, is_tensor: Callable[[obje
 
 def _fault(value: Any, is_tensor: Callable[[object], bool]) -> str | None:
     if not is_tensor(value):
-        found = f"a {type(value).__name__}" if isinstance(value, (tuple, list, dict)) else describe(value)
+        found = f"a {type(value).__name__}" if isinstance(value, (tuple, list, dict)) else describe.leaf(value)
         return f"returned {found}: return a tensor computed from the arguments, and only that"
-    dtype = dtype_name(value)
+    dtype = describe.dtype_name(value)
     if dtype.startswith("complex"):
-        return f"returned {describe(value)}: take its real part or its absolute value"
+        return f"returned {describe.leaf(value)}: take its real part or its absolute value"
     if "float" not in dtype:
-        return f"returned {describe(value)}, which has no gradient: return a floating tensor"
-    if _rank(value):
-        return f"returned {describe(value)}: reduce it, for example with graphmode.xp.sum or graphmode.xp.mean"
+        return f"returned {describe.leaf(value)}, which has no gradient: return a floating tensor"
+    if describe.shape_of(value):
+        return f"returned {describe.leaf(value)}: reduce it, for example with graphmode.xp.sum or graphmode.xp.mean"
     return None
-
-
-def _rank(tensor: Any) -> int | None:
-    """The number of axes, None where a TensorFlow graph does not know it."""
-    rank = getattr(tensor.shape, "rank", -1)
-    return len(tensor.shape) if rank == -1 else rank

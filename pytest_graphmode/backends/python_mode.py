@@ -15,8 +15,8 @@ import numpy as np
 from pytest_graphmode.backends import calls, trees
 from pytest_graphmode.backends.control_flow.carry import same_steps
 from pytest_graphmode.backends.control_flow.layout import Kind
-from pytest_graphmode.backends.differentiation import dtype_name
 from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.ledger.describe import dtype_name
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode

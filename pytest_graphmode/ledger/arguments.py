@@ -5,16 +5,13 @@ Called by the event sources under `backends/`; nothing here keeps an argument al
 
 from __future__ import annotations
 
-import enum
-import re
+import inspect
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any
 
-_PLAIN: Final = (type(None), bool, int, float, complex, str, bytes)
-_LONGEST: Final = 60
-_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+from pytest_graphmode.ledger import closure, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +42,47 @@ class Argument:
 def tensor_argument(name: str, dtype: str, shape: Sequence[int | None] | None, **more: object) -> Argument:
     """The description of a tensor: `float32[32, 3]`, `float32[None, 3]`, `float32[?]` where the rank is unknown."""
     known = None if shape is None else tuple(shape)
-    text = f"{dtype}[{'?' if known is None else ', '.join(map(str, known))}]"
-    found = Argument(sys.intern(name), text, root_of(name), dtype, known)
+    found = Argument(sys.intern(name), dtype + describe.dimensions(known), root_of(name), dtype, known)
     return replace(found, **more) if more else found  # type: ignore[arg-type]
 
 
 def value_argument(name: str, value: object) -> Argument:
-    """The description of a Python value, by a `repr` cut at 60 characters."""
-    full = _repr(value)
-    text = _ADDRESS.sub("", full)
-    short = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-    plain = short == text and isinstance(value, _PLAIN)
-    note = "" if plain else _note(value, full)
-    return Argument(sys.intern(name), short, root_of(name), type_name=type(value).__name__, note=note)
-
-
-def _repr(value: object) -> str:
-    if isinstance(value, enum.Enum):
-        return f"{type(value).__name__}.{value.name}"
-    try:
-        return " ".join(repr(value).split())
-    except Exception:  # the user's own code, met in the middle of a trace that must go on
-        return f"<{type(value).__name__}>"
+    """The description of a Python value, see `describe.in_full`."""
+    text = describe.in_full(value)
+    short = isinstance(value, describe.PLAIN) and not text.endswith("...")
+    note = "" if short else _note(value, text)
+    return Argument(sys.intern(name), text, root_of(name), type_name=describe.type_name(value), note=note)
 
 
 def _note(value: object, text: str) -> str:
     """Equal for what a framework, which keeps graphs in dicts, takes for the same value."""
+    if by_object(value):
+        return str(closure.token(value))  # a hash may be another object's once this one is gone
     try:
         return str(hash(value))
-    except Exception:
+    except Exception:  # a value that has none, or the user's own code
         return str(hash(text))
+
+
+def by_object(value: object) -> bool:
+    """Whether equal-looking objects of a class are different ones to Python, and so to frameworks."""
+    return type(value).__eq__ is object.__eq__
 
 
 def root_of(name: str) -> str:
     """`batch` for `batch['x'].mean`."""
     cut = min((name.find(mark) for mark in "[." if mark in name), default=len(name))
     return sys.intern(name[:cut])
+
+
+def parameters(function: Any) -> tuple[inspect.Parameter, ...]:
+    """The parameters of a callable; none of those written in C that tell of none."""
+    try:
+        return tuple(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return ()
+
+
+def positional(function: Any) -> list[str]:
+    """The names of the parameters that can be given by position."""
+    return [one.name for one in parameters(function) if one.kind <= one.POSITIONAL_OR_KEYWORD]

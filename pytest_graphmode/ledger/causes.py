@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from pytest_graphmode.ledger import closure
+from pytest_graphmode.ledger.describe import dimensions
 from pytest_graphmode.ledger.identity import Content, Identity
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, Condition, root_of
 
@@ -17,7 +18,7 @@ from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, Conditi
 # takes no memory for each.
 RECENT: Final = 64
 _NUMBERS: Final = ("bool", "int", "float", "complex")
-# How `contents.py` begins what is no number and no tensor.
+# How `describe.py` begins what is no number and no tensor.
 _OBJECTS: Final = ("<", "the function", "the class", "'", '"')
 _HINTS: Final[Mapping[str, str]] = {
     "closure": "pass {argument} as an argument, or make and wrap the function once, outside the loop",
@@ -160,7 +161,7 @@ def changes(before: BuildReport, after: BuildReport) -> list[Cause]:
         for cause in _differences(before.arguments, after.arguments)
         if after.considered is None or cause.argument in after.considered
     ]
-    return [*found, *_conditions(before.conditions, after.conditions)]
+    return [*found, *changed_conditions(before.conditions, after.conditions)]
 
 
 def _differences(before: Sequence[Argument], after: Sequence[Argument]) -> Iterator[Cause]:
@@ -232,7 +233,7 @@ def _tensor(before: Argument, after: Argument) -> Iterator[Cause]:
     if before.shape != after.shape:
         ranks = [None if side.shape is None else len(side.shape) for side in (before, after)]
         kind = "shape" if ranks[0] == ranks[1] else "rank"
-        yield Cause(kind, after.name, _shape(before), _shape(after), type_name=after.type_name)
+        yield Cause(kind, after.name, dimensions(before.shape), dimensions(after.shape), type_name=after.type_name)
     if before.device != after.device:
         yield Cause("device", after.name, str(before.device), str(after.device))
     if before.layout != after.layout:
@@ -241,11 +242,7 @@ def _tensor(before: Argument, after: Argument) -> Iterator[Cause]:
         yield Cause("grad-mode", f"{after.name}.requires_grad", str(before.requires_grad), str(after.requires_grad))
 
 
-def _shape(argument: Argument) -> str:
-    return "[?]" if argument.shape is None else f"[{', '.join(map(str, argument.shape))}]"
-
-
-def _conditions(before: Sequence[Condition], after: Sequence[Condition]) -> Iterator[Cause]:
+def changed_conditions(before: Sequence[Condition], after: Sequence[Condition]) -> Iterator[Cause]:
     old = {condition.name: condition.value for condition in before}
     for condition in after:
         was = old.get(condition.name, condition.value)

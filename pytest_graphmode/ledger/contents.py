@@ -13,20 +13,10 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from pytest_graphmode.ledger import closure
+from pytest_graphmode.ledger import closure, describe
 from pytest_graphmode.ledger.places import is_library
 
-_FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
-_PLAIN: Final = (type(None), bool, int, float, complex, str, bytes)
 _MOST_ATTRIBUTES: Final = 60
-_LONGEST: Final = 60
-# Classes that their frameworks' users never name, by the names that they know them by.
-_PUBLIC: Final[Mapping[str, str]] = {
-    "ArrayImpl": "Array",
-    "EagerTensor": "Tensor",
-    "ResourceVariable": "Variable",
-}
-
 _WITHOUT_ATTRIBUTES: Final = (list, tuple, dict, set, frozenset, enum.Enum, types.ModuleType)
 
 
@@ -68,77 +58,24 @@ def described(role: str, name: str, value: Any) -> Content:
 
 def _described(role: str, name: str, value: Any) -> Content:
     name = sys.intern(name)
-    type_name = _type_name(value)
-    if isinstance(value, (*_FUNCTIONS, functools.partial)):
-        return Content(role, name, f"the function {_name(value)}", "function", closure.value(value))
+    if describe.is_function(value):
+        return Content(role, name, describe.in_full(value), "function", closure.value(value))
     if isinstance(value, type):
-        return Content(role, name, f"the class {value.__qualname__}", "class", closure.class_key(value))
-    return Content(role, name, text(value), type_name, closure.value(value), tuple(_attributes(value)))
-
-
-def _type_name(value: Any) -> str:
-    found = type(value).__name__
-    return "Array" if found.endswith("Tracer") and closure.is_data(value) else _PUBLIC.get(found, found)
-
-
-def _name(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    if isinstance(function, types.BuiltinFunctionType):  # of which the class is not what users write: torch.relu
-        return function.__name__
-    return str(getattr(function, "__qualname__", None) or type(function).__name__).rpartition("<locals>.")[2]
-
-
-def text(value: Any) -> str:
-    """A value in one line: numbers and text as they are, tensors by dtype and shape, other objects by their class."""
-    if isinstance(value, enum.Enum):
-        return f"{type(value).__name__}.{value.name}"
-    if isinstance(value, _PLAIN):
-        return _cut(repr(value))
-    if closure.is_data(value):
-        return _tensor(value)
-    if isinstance(value, (list, tuple, dict, set, frozenset)) and len(value) <= 20:
-        return _cut(_container(value))
-    if isinstance(value, _FUNCTIONS):
-        return _name(value)
-    if isinstance(value, type):
-        return value.__qualname__.rpartition("<locals>.")[2]
-    return f"<{type(value).__name__}>"
-
-
-def _cut(line: str) -> str:
-    line = " ".join(line.split())
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
-
-
-def _container(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{text(key)}: {text(part)}" for key, part in value.items()) + "}"
-    left, right = ("[", "]") if isinstance(value, list) else ("(", ")") if isinstance(value, tuple) else ("{", "}")
-    return left + ", ".join(map(text, value)) + right
-
-
-def _tensor(value: Any) -> str:
-    dtype = str(getattr(value.dtype, "name", value.dtype)).removeprefix("torch.")
-    try:
-        return f"{dtype}[{', '.join(map(str, value.shape))}]"
-    except (TypeError, ValueError):  # a TensorFlow shape of unknown rank
-        return f"{dtype}[?]"
+        return Content(role, name, describe.in_full(value), "class", closure.class_key(value))
+    texts = tuple(_attributes(value))
+    return Content(role, name, describe.text(value), describe.type_name(value), closure.value(value), texts)
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, str]]:
     """The attributes of an object that are its own, as far as they can be read without running its code."""
-    if isinstance(value, (*_PLAIN, *_WITHOUT_ATTRIBUTES)) or closure.is_data(value):
+    if isinstance(value, (*describe.PLAIN, *_WITHOUT_ATTRIBUTES)) or closure.is_data(value):
         return
-    try:
-        own = dict(vars(value))
-    except TypeError:
-        own = {name: getattr(value, name, None) for name in getattr(type(value), "__slots__", ())}
+    own = describe.attributes(value)
     for registered in ("_parameters", "_buffers", "_modules"):  # where an nn.Module keeps them
         own.update(own.pop(registered, None) or {})
     names = [name for name in own if isinstance(name, str) and not name.startswith("__")]
     for name in _known_to_the_user(type(value), names)[:_MOST_ATTRIBUTES]:
-        yield sys.intern(name), text(own[name])
+        yield sys.intern(name), describe.text(own[name])
 
 
 def _known_to_the_user(cls: type, names: list[str]) -> list[str]:

@@ -9,7 +9,6 @@ alive.
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pytest_graphmode.ledger import closure, contents
+from pytest_graphmode.ledger.arguments import positional
 from pytest_graphmode.ledger.closure import token
 from pytest_graphmode.ledger.contents import Content
 from pytest_graphmode.ledger.places import call_site, is_library, place
@@ -154,7 +154,7 @@ class _Layers:
             self.outermost = self.function
             self.role = f"{self.role} {role}".strip()
         elif isinstance(current, functools.partial):
-            self.contents += contents.of_partial(current, _positions(current.func))
+            self.contents += contents.of_partial(current, dict(enumerate(positional(current.func))))
             self.kinds += _kinds((*current.args, *current.keywords.values()))
             self.function = current.func
         elif isinstance(current, types.MethodType):
@@ -221,16 +221,6 @@ def _kinds(values: Any) -> Iterator[closure.Key]:
             found = None
         if found is not None:
             yield found
-
-
-def _positions(function: Any) -> dict[int, str]:
-    """The names of a function's positional parameters."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return {}
-    named = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    return dict(enumerate(named))
 
 
 def is_renamed(function: types.FunctionType) -> bool:

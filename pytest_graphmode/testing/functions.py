@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pytest
 
-from pytest_graphmode.backends.differentiation import dtype_name
 from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.ledger.describe import dtype_name
 from pytest_graphmode.testing.contract import (
     Contract,
     backend_of,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 
-from pytest_graphmode.backends.differentiation import dtype_name
+from pytest_graphmode.ledger.describe import dtype_name
 from pytest_graphmode.testing.contract import Contract, expect, mode_of, needs_python, run, supported
 
 if TYPE_CHECKING:

@@ -257,12 +257,11 @@ def _watched_attributes():
     from jax._src.interpreters import partial_eval
     from jax._src.lax.control_flow import common
 
-    step = "_infer_params" if hasattr(pjit, "_create_pjit_jaxpr") else "_trace_for_jit"
     old = hasattr(common, "_initial_style_open_jaxpr")
     construct = (common, "_initial_style_open_jaxpr") if old else (partial_eval, "trace_to_jaxpr")
     dynamic = (partial_eval, "trace_to_jaxpr_dynamic")
     return (
-        (pjit, step),
+        (pjit, "_infer_params"),
         construct,
         (partial_eval.DynamicJaxprTrace, "__init__") if hasattr(core, "trace_ctx") else dynamic,
     )

@@ -276,6 +276,19 @@ def test_values_that_read_the_same_are_told_apart():
     assert only(report(value_argument("s", long + "b")), report(value_argument("s", long + "c"))).kind == "python-value"
 
 
+def test_values_that_are_equal_are_taken_for_one_and_objects_without_an_equality_are_not():
+    @dataclasses.dataclass(frozen=True)
+    class Equal:
+        n: int
+
+    assert only(report(value_argument("config", Equal(1))), report(value_argument("config", Equal(1)))).kind == (
+        "cache-reset"
+    )
+    assert only(report(value_argument("config", Config(1))), report(value_argument("config", Config(1)))).kind == (
+        "python-value"
+    )
+
+
 class Rude:
     def __repr__(self):
         raise RuntimeError("not now")

@@ -6,7 +6,7 @@ body, and by the primitives that stack or merge results.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -121,7 +121,38 @@ def same_kind(operator: str, callback: str, path: str, before: Kind, after: Kind
         )
 
 
-def same_results(operator: str, name: str, first: Any, other_name: str, other: Any) -> None:
+class BranchResults:
+    """What the branches of one operator return, as flat tuples, and the tree that they all have in common.
+
+    `tensor` makes a tensor of a leaf.
+    """
+
+    def __init__(self, operator: str, tensor: Callable[[Any], Any]) -> None:
+        self._operator = operator
+        self._tensor = tensor
+        self._first: tuple[str, Any] | None = None
+        self._layout: Layout | None = None
+
+    def flat(self, name: str, result: Any) -> tuple[Any, ...]:
+        """The tensors of what the branch of this name returned.
+
+        Raises:
+            ValueError: it is a tree of another structure than that of the branches before.
+            TypeError: its tensors have other dtypes.
+        """
+        if self._first is None:
+            self._first = name, result
+        _same_results(self._operator, *self._first, name, result)
+        self._layout, tensors = pack(result, "result", self._tensor)
+        return tensors
+
+    def unpack(self, outputs: Sequence[Any]) -> Any:
+        """The tree of the outputs of the operator; those of branches that return no tensor stand for nothing."""
+        assert self._layout is not None
+        return self._layout.unpack(outputs if self._layout.tensor_paths else [])
+
+
+def _same_results(operator: str, name: str, first: Any, other_name: str, other: Any) -> None:
     """Raise unless two branches returned trees of one structure whose tensors have the same dtypes."""
     (layout, tensors), (other_layout, others) = pack(first, "result"), pack(other, "result")
     if (layout.spec, layout.present) != (other_layout.spec, other_layout.present):

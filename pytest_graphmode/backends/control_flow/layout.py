@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_graphmode.backends import trees
+from pytest_graphmode.ledger import describe
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -64,16 +65,11 @@ class Kind:
 
     @classmethod
     def of(cls, tensor: Any) -> Kind:
-        try:
-            shape = tuple(tensor.shape)
-        except ValueError:  # TensorFlow: the rank is unknown
-            shape = None
-        name = getattr(tensor.dtype, "name", None) or str(tensor.dtype).removeprefix("torch.")
-        return cls(name, shape)
+        return cls(describe.dtype_name(tensor), describe.shape_of(tensor))
 
     @property
     def dimensions(self) -> str:
-        return "[?]" if self.shape is None else f"[{', '.join(map(str, self.shape))}]"
+        return describe.dimensions(self.shape)
 
     def fits(self, other: Kind) -> bool:
         """Whether the shapes can be the same, as far as they are known."""

@@ -6,15 +6,15 @@ through the construct beside the user's own state.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from pytest_graphmode.backends import trees
-from pytest_graphmode.backends.jax.variables import Frame, Signal, Variable, VariableSpace
+from pytest_graphmode.backends.control_flow.carry import BranchResults
+from pytest_graphmode.backends.control_flow.layout import Layout, pack
+from pytest_graphmode.backends.jax.variables import Frame, Signal, Variable, VariableSpace, value_of
 from pytest_graphmode.errors import UnsupportedError
 
 _Variables: TypeAlias = tuple[Variable, ...]
@@ -40,7 +40,7 @@ class LaxOperators:
         def construct(carried: _Variables) -> Any:
             def holds(now: list[Any]) -> Any:
                 going = self._pure(carried, now[split:], lambda: cond(tuple(now[:split])))
-                return jnp.asarray(_array(going), dtype=bool)
+                return jnp.asarray(value_of(going), dtype=bool)
 
             begin = [_strong(leaf, leaf.dtype) for leaf in (*_arrays(state), *self._read(carried))]
 
@@ -57,7 +57,7 @@ class LaxOperators:
     def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
         if isinstance(lower, int) and isinstance(upper, int):
             return self._counted(lower, upper, body, state)
-        lower, upper = _array(lower), _array(upper)
+        lower, upper = value_of(lower), value_of(upper)
 
         def advance(now: tuple[Any, ...]) -> tuple[Any, ...]:
             return (now[0] + 1, *body(now[0], now[1:]))
@@ -79,45 +79,57 @@ class LaxOperators:
         return self._threading(construct)
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
-        outputs = _Outputs()
+        layouts: list[Layout] = []
 
         def construct(carried: _Variables) -> tuple[Any, Any]:
-            def advance(carry: _Carry, x: tuple[Any, ...]) -> tuple[_Carry, list[Any]]:
+            def advance(carry: _Carry, x: tuple[Any, ...]) -> tuple[_Carry, tuple[Any, ...]]:
                 (after, y), values = self._traced(carried, carry[1], lambda: f(carry[0], x))
-                return (_arrays(after), values), outputs.flatten(y)
+                layout, leaves = pack(y, "y", value_of)
+                layouts.append(layout)
+                return (_arrays(after), values), leaves
 
             (final, values), ys = jax.lax.scan(advance, (_arrays(init), self._read(carried)), _arrays(xs))
             self._carry_out(carried, values)
-            return final, outputs.unflatten(ys)
+            return final, layouts[-1].unpack(ys)
 
         carry, ys = self._threading(construct)
         return carry, ys
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
-        return self._branching(functools.partial(_cond, _array(pred)), (true_fn, false_fn), operands)
+        def choose(branches: Sequence[Callable[..., Any]], carry: _Carry) -> Any:
+            return jax.lax.cond(value_of(pred), *branches, carry)
+
+        return self._branching("cond", choose, {"true_fn": true_fn, "false_fn": false_fn}, operands)
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
-        return self._branching(functools.partial(jax.lax.switch, _array(index)), branches, operands)
+        def choose(branches: Sequence[Callable[..., Any]], carry: _Carry) -> Any:
+            return jax.lax.switch(value_of(index), branches, carry)
+
+        named = {f"branches[{number}]": branch for number, branch in enumerate(branches)}
+        return self._branching("switch", choose, named, operands)
 
     def _branching(
         self,
+        operator: str,
         choose: Callable[[Sequence[Callable[..., Any]], _Carry], Any],
-        branches: Sequence[Callable[..., Any]],
+        branches: Mapping[str, Callable[..., Any]],
         operands: Sequence[Any],
     ) -> Any:
-        outputs = _Outputs()
+        results = BranchResults(operator, value_of)
 
         def construct(carried: _Variables) -> Any:
-            def traced(branch: Callable[..., Any]) -> Callable[[_Carry], tuple[list[Any], list[Any]]]:
-                def run(carry: _Carry) -> tuple[list[Any], list[Any]]:
+            def traced(name: str, branch: Callable[..., Any]) -> Callable[[_Carry], tuple[Any, list[Any]]]:
+                def run(carry: _Carry) -> tuple[Any, list[Any]]:
                     result, values = self._traced(carried, carry[1], lambda: branch(*carry[0]))
-                    return outputs.flatten(result), values
+                    return results.flat(name, result), values
 
                 return run
 
-            found, values = choose([traced(branch) for branch in branches], (_arrays(operands), self._read(carried)))
+            found, values = choose(
+                [traced(*named) for named in branches.items()], (_arrays(operands), self._read(carried))
+            )
             self._carry_out(carried, values)
-            return outputs.unflatten(found)
+            return results.unpack(found)
 
         return self._threading(construct)
 
@@ -135,9 +147,7 @@ class LaxOperators:
         self, carried: Sequence[Variable], values: Sequence[Any], body: Callable[[], Any]
     ) -> tuple[Any, list[Any]]:
         """What `body` returns, and the values it leaves in the variables that are passed through."""
-        frame = Frame(dict(zip(carried, values, strict=True)))
-        with self.variables.opened(frame):
-            result = body()
+        result, frame = self._framed(carried, values, body)
         known = set(map(id, carried))
         escaped = [variable for variable in frame.assigned if id(variable) not in known]
         if escaped:
@@ -145,12 +155,16 @@ class LaxOperators:
         return result, [frame.values[variable] for variable in carried]
 
     def _pure(self, carried: Sequence[Variable], values: Sequence[Any], condition: Callable[[], Any]) -> Any:
-        frame = Frame(dict(zip(carried, values, strict=True)))
-        with self.variables.opened(frame):
-            result = condition()
+        result, frame = self._framed(carried, values, condition)
         if frame.assigned:
             raise UnsupportedError("the cond of a while_loop can't assign variables in jax: assign them in its body")
         return result
+
+    def _framed(
+        self, carried: Sequence[Variable], values: Sequence[Any], callback: Callable[[], Any]
+    ) -> tuple[Any, Frame]:
+        with self.variables.opened(Frame(dict(zip(carried, values, strict=True)))) as frame:
+            return callback(), frame
 
     def _read(self, carried: Sequence[Variable]) -> list[Any]:
         return [variable.value for variable in carried]
@@ -159,35 +173,10 @@ class LaxOperators:
         self.variables.carry_out(list(zip(carried, values, strict=True)))
 
 
-class _Outputs:
-    """The tree that all branches, or all steps of a scan, return."""
-
-    def __init__(self) -> None:
-        self._spec: Any = None
-
-    def flatten(self, tree: Any) -> list[Any]:
-        leaves, spec = trees.flatten(tree)
-        if self._spec not in (None, spec):
-            raise TypeError(f"the branches of a cond or switch return different trees: {self._spec} and {spec}")
-        self._spec = spec
-        return [_array(leaf) for leaf in leaves]
-
-    def unflatten(self, leaves: list[Any]) -> Any:
-        return trees.unflatten(self._spec, leaves)
-
-
-def _cond(pred: Any, branches: Sequence[Callable[..., Any]], operand: _Carry) -> Any:
-    return jax.lax.cond(pred, *branches, operand)
-
-
 def _strong(leaf: Any, dtype: Any) -> Any:
     """Without JAX's weak type, which the carry of a loop could lose on the way."""
     return jax.lax.convert_element_type(leaf, dtype)
 
 
-def _array(leaf: Any) -> Any:
-    return leaf.value if isinstance(leaf, Variable) else leaf
-
-
 def _arrays(tensors: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(_array(tensor) for tensor in tensors)
+    return tuple(map(value_of, tensors))

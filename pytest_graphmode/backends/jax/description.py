@@ -1,127 +1,18 @@
-"""What a traced function, its arguments and its graph look like in a ledger. Called by `tracing.py`."""
+"""What a graph of JAX's and the configuration around it look like in a ledger. Called by `tracing.py`."""
 
 from __future__ import annotations
 
 import enum
-import functools
-import inspect
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from types import FunctionType
+from collections.abc import Iterator
 from typing import Any, Final
 
 import jax
 
-from pytest_graphmode.backends.jax.structure import Structure
-from pytest_graphmode.backends.jax.variables import VARIABLES
-from pytest_graphmode.backends.jax.wrappers import JAX, Call, of_jax
-from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.ledger import Condition
 
-_BACKEND: Final = str(Path(__file__).parent)
-# What JAX's functions are called by within JAX, where the name says nothing to its users.
-_TRANSFORMATIONS: Final[Mapping[str, str]] = {"jacfun": "jacobian", "fun_remat": "checkpoint"}
 _CALLS: Final = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
-
-
-def identity_of(call: Call, traced: Callable[..., Any], construct: str = "") -> identity.Identity:
-    """The identity of the function that is called where JAX traces `traced`, for jax.jit or a construct like `scan`.
-
-    JAX's transformations are looked through: `vmap(grad(loss))`.
-    """
-    inner, roles = call.function, [call.maker or construct]
-    while getattr(inner, "__graphmode_subject__", None) is None and of_jax(inner):
-        wrapped = getattr(inner, "__wrapped__", None)
-        if not callable(wrapped):
-            break
-        roles.append(_transformation(inner))
-        inner = wrapped
-    return identity.of(inner, owner=traced, role=" ".join(filter(None, roles)))
-
-
-def is_internal(found: identity.Identity) -> bool:
-    """Whether a function is JAX's own, such as the jitted functions of jax.numpy, or of this backend."""
-    return found.file.startswith((JAX, _BACKEND, "jax.", "jaxlib."))
-
-
-def is_dispatch(function: Callable[..., Any]) -> bool:
-    """Whether a function is what JAX makes of a single operation that runs eagerly: no function of anybody's."""
-    return of_jax(function) and str(getattr(function, "__code__", "")).find("dispatch.py") >= 0
-
-
-def _transformation(wrapper: Callable[..., Any]) -> str:
-    """`grad` for the `grad_f` that jax.grad makes, and wraps to shorten tracebacks; nothing for a jit within a jit."""
-    if not isinstance(wrapper, FunctionType):
-        return ""
-    cells = [cell.cell_contents for cell in wrapper.__closure__ or ()]
-    inner = [part for part in cells if isinstance(part, FunctionType) and part is not wrapper.__wrapped__]  # type: ignore[attr-defined]
-    made = next(filter(of_jax, inner), wrapper)
-    outer, inside, _ = str(getattr(made.__code__, "co_qualname", "")).partition(".<locals>.")  # Python 3.11
-    name = outer.lstrip("_") if inside else str(made.__code__.co_name)
-    return _TRANSFORMATIONS.get(name, name).removesuffix("_f").removesuffix("_fun")
-
-
-def structure_of(call: Call, static: Callable[[int, str], bool]) -> Structure:
-    """The arguments of a call by their names; `static` says of a parameter's number and name whether it is static."""
-    found = Structure()
-    names = positional_names(call.function)
-    passed = list(_named(names, _rest_of(call.function), call.args, call.kwargs))
-    given = {name for _, name, _ in passed}
-    for number, name, value in passed:
-        if name in names:
-            found.form[name] = "by keyword" if number < 0 else "by position"
-        if static(number, name):
-            found.add_static(name, value)
-        else:
-            found.add_tree(name, value)
-    for name, value in _defaults(call.function).items():
-        if name not in given:
-            found.form[name] = "left out"
-            found.add_default(name, value, is_static=static(names.index(name) if name in names else -1, name))
-    return found
-
-
-def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    """The values of parameters that a call may leave out, without those that a partial gave: they are part of it."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return {}
-    inner = inspect.unwrap(function)
-    apart = {VARIABLES, *(inner.keywords if isinstance(inner, functools.partial) else ())}
-    return {one.name: one.default for one in parameters if one.default is not one.empty and one.name not in apart}
-
-
-def _rest_of(function: Callable[..., Any]) -> str:
-    """What a function calls the tuple of its other positional arguments."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return "args"
-    return next((one.name for one in parameters if one.kind is one.VAR_POSITIONAL), "args")
-
-
-def _named(
-    names: Sequence[str], rest: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Iterator[tuple[int, str, Any]]:
-    """Number, name and value of each argument; -1 for those passed by keyword."""
-    for number, value in enumerate(args):
-        yield number, names[number] if number < len(names) else f"{rest}[{number - len(names)}]", value
-    for name, value in kwargs.items():
-        if name != VARIABLES:
-            yield -1, name, value
-
-
-def positional_names(function: Callable[..., Any]) -> list[str]:
-    """The names of the positional parameters of a function, or of what it wraps."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter.name for parameter in parameters if parameter.kind in kinds]
 
 
 def conditions() -> tuple[Condition, ...]:

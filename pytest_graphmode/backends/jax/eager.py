@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pytest_graphmode.backends.jax import gradients
-from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace
+from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace, value_of
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.errors import UnsupportedError
 
@@ -57,7 +57,7 @@ class JaxMode(PythonMode):
         variable.assign(value)
 
     def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
-        value = tensor.value if isinstance(tensor, Variable) else tensor
+        value = value_of(tensor)
         if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
             value = jax.random.key_data(value)
         if value.dtype == jnp.bfloat16:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_graphmode.backends.jax.hints import FORM, HINTS, of_static
 from pytest_graphmode.backends.jax.structure import Structure
-from pytest_graphmode.ledger.causes import RECENT
+from pytest_graphmode.ledger.causes import RECENT, changed_conditions
 from pytest_graphmode.ledger.identity import Identity
 from pytest_graphmode.ledger.ledger import Argument, Cause, Condition
 
@@ -50,7 +50,7 @@ def causes(past: Sequence[Traced], now: Traced) -> Iterator[Cause]:
     before = _nearest(past, now)
     if before is None:
         return
-    yield from _configuration(before.conditions, now.conditions)
+    yield from changed_conditions(before.conditions, now.conditions)  # before what follows from it, such as dtypes
     yield from _forms(before.structure, now.structure)
     yield from _classes(before.structure, now.structure)
     yield from _statics(before.structure, now.structure)
@@ -64,15 +64,6 @@ def _nearest(past: Sequence[Traced], now: Traced) -> Traced | None:
     mine = [traced for traced in past if traced.identity.owner == now.identity.owner] or past
     equal = [traced for traced in mine if traced.arguments == now.arguments]
     return next(reversed(equal or mine), None)
-
-
-def _configuration(before: Sequence[Condition], now: Sequence[Condition]) -> Iterator[Cause]:
-    """What was set otherwise: before what follows from it, such as the dtypes of jax_enable_x64."""
-    old = {condition.name: condition.value for condition in before}
-    for condition in now:
-        was = old.get(condition.name, condition.value)
-        if was != condition.value:
-            yield Cause(condition.kind, condition.name, was, condition.value)
 
 
 def _forms(before: Structure, now: Structure) -> Iterator[Cause]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import jax
 from pytest_graphmode.backends.jax.control_flow import LaxOperators
 from pytest_graphmode.backends.jax.eager import JaxMode
 from pytest_graphmode.backends.jax.packing import Passed, Statics, pack, unpack, untraceable
-from pytest_graphmode.backends.jax.variables import VARIABLES, Frame, Retrace, Variable, VariableSpace
+from pytest_graphmode.backends.jax.variables import VARIABLES, Frame, Retrace, Variable, VariableSpace, value_of
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -92,25 +93,16 @@ def _traceable(space: VariableSpace, fn: Callable[..., Any]) -> Callable[..., An
         frame = Frame(dict(zip(passed.variables, passed.values, strict=True)), sealed=True)
         args, kwargs = unpack(args), unpack(kwargs)
         with space.opened(frame):
-            result = pack(fn(*args, **kwargs), lambda variable: variable.value)
+            result = pack(fn(*args, **kwargs), value_of)
         if frame.missing:
             raise Retrace
         numbers = {id(variable): number for number, variable in enumerate(passed.variables)}
         return result, {numbers[id(variable)]: frame.values[variable] for variable in frame.assigned}
 
-    signature = _signature(fn)
-    if signature is not None:
-        traceable.__signature__ = signature  # type: ignore[attr-defined]
-    return identity.subject(traceable, fn)
-
-
-def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
-    """The signature of `fn` with a parameter for the variables, from which JAX takes the names of arguments."""
-    try:
+    with suppress(TypeError, ValueError):  # a callable without a signature
         signature = inspect.signature(fn)
-    except (TypeError, ValueError):
-        return None
-    added = inspect.Parameter(VARIABLES, inspect.Parameter.KEYWORD_ONLY, default=None)
-    parameters = list(signature.parameters.values())
-    last = len(parameters) - any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
-    return signature.replace(parameters=[*parameters[:last], added, *parameters[last:]])
+        added = inspect.Parameter(VARIABLES, inspect.Parameter.KEYWORD_ONLY, default=None)
+        every = sorted((*signature.parameters.values(), added), key=lambda parameter: parameter.kind)
+        # JAX takes the names of arguments from it.
+        traceable.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]
+    return identity.subject(traceable, fn)

@@ -6,7 +6,6 @@ Called by `jit.py` around every call of a traced function.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,8 +13,9 @@ import jax
 import numpy as np
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.backends.differentiation import describe
 from pytest_graphmode.backends.jax.variables import Variable
+from pytest_graphmode.ledger import describe
+from pytest_graphmode.ledger.arguments import parameters
 
 _PLAIN: Final = (jax.Array, bool, int, float, complex, str, type(None))
 _TRACEABLE: Final = (jax.Array, np.ndarray, np.generic, bool, int, float, complex, type(None), Variable)
@@ -110,7 +110,7 @@ class Statics:
     """The arguments of a function that are Python values to jax.jit, and so part of the signature as they are."""
 
     def __init__(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        self.parameters = _parameters(fn)
+        self.parameters = [one.name for one in parameters(fn)]
         count = len(self.parameters)
         given = {number + count if number < 0 else number for number in _set(options.get("static_argnums"), int)}
         names = _set(options.get("static_argnames"), str)
@@ -138,13 +138,6 @@ def _set(value: Any, kind: type) -> set[Any]:
     return set() if value is None else {value} if isinstance(value, kind) else set(value)
 
 
-def _parameters(fn: Callable[..., Any]) -> list[str]:
-    try:
-        return list(inspect.signature(fn).parameters)
-    except (TypeError, ValueError):
-        return []
-
-
 def untraceable(statics: Statics, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
     """What to do about the first argument that jax.jit can't trace; None where there is none."""
     names = statics.parameters
@@ -155,7 +148,7 @@ def untraceable(statics: Statics, args: Sequence[Any], kwargs: Mapping[str, Any]
         for path, leaf in trees.paths(value, root):
             if not isinstance(leaf, _TRACEABLE) and not hasattr(leaf, "__jax_array__"):
                 return (
-                    f"{describe(leaf)} can't be traced by jax.jit, as {path}: graphmode.function(fn, "
+                    f"{describe.leaf(leaf)} can't be traced by jax.jit, as {path}: graphmode.function(fn, "
                     f"static_argnames={root!r}) makes it part of the signature, with a graph for each value"
                 )
     return None

@@ -6,7 +6,7 @@ within a jit and the bodies of loops.
 
 from __future__ import annotations
 
-import inspect
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,10 +14,12 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import jax
 
+from pytest_graphmode.backends.patching import Replacement, existing, patched
 from pytest_graphmode.errors import UnsupportedError
 
 Function = Callable[..., Any]
 
+SUPPORTED: Final = "JAX 0.4.30 to 0.12"
 # What JAX traces a function for where that makes a graph of its own outside of jit, and what its users call that.
 CONSTRUCTS: Final[Mapping[str, str]] = {
     "scan": "scan",
@@ -68,148 +70,103 @@ def installed(around: Around, begin: Callable[[], None], outermost: Callable[[],
     Raises:
         UnsupportedError: this version of JAX lacks a step, or calls it otherwise.
     """
-    evaluation, pjit, core = _module("interpreters.partial_eval"), _module("pjit"), _module("core")
-    if hasattr(pjit, "_create_pjit_jaxpr"):  # JAX before 0.9 or so
-        step = (pjit, "_infer_params", _jit(_existing(pjit, "_infer_params"), _of_call, around))
-    else:
-        step = (pjit, "_trace_for_jit", _jit(_existing(pjit, "_trace_for_jit", _MISS), _of_miss, around))
-    common = _module("lax.control_flow.common")
-    stackless = hasattr(core, "trace_ctx")  # JAX 0.4.36 and later: each trace is an object of its own
-    if hasattr(common, _OLD_CONSTRUCT) or not stackless:  # JAX before 0.7 or so
-        construct = (common, _OLD_CONSTRUCT, _construct(_existing(common, _OLD_CONSTRUCT), around, outermost))
-    else:
-        traced = _existing(evaluation, "trace_to_jaxpr")
-        construct = (evaluation, "trace_to_jaxpr", _Traced(traced, around, outermost))
+    evaluation, common = _module("interpreters.partial_eval"), _module("lax.control_flow.common")
+    stackless = hasattr(_module("core"), "trace_ctx")  # JAX 0.4.36 and later: each trace is an object of its own
+    of_jit = ("fun", "ji", "args", "kwargs") if stackless else ("jit_info", "args", "kwargs")
+    constructs = _Constructs(around, outermost)
+    construct: Replacement = (evaluation, "trace_to_jaxpr", constructs.cached)
+    if hasattr(common, "_initial_style_open_jaxpr") or not stackless:  # JAX before 0.7 or so
+        construct = (common, "_initial_style_open_jaxpr", constructs.named)
+    beginning = (evaluation, "trace_to_jaxpr_dynamic")
     if stackless:
-        beginning = (_existing(evaluation, "DynamicJaxprTrace"), "__init__", _begun(_constructor(evaluation), begin))
-    else:
-        beginning = (evaluation, _OLD_TRACE, _begun(_existing(evaluation, _OLD_TRACE), begin))
-    replacements: list[tuple[Any, str, Any]] = [step, construct, beginning]
-    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
-    for owner, name, replacement in replacements:
-        setattr(owner, name, replacement)
-
-    def undo() -> None:
-        for (owner, name, original), (_, _, replacement) in zip(originals, replacements, strict=True):
-            if getattr(owner, name) is replacement:
-                setattr(owner, name, original)
-
-    return undo
-
-
-# The parameters of a step by which it is understood.
-_MISS: Final = ("fun", "ji", "args", "kwargs")
-_OLD_CONSTRUCT: Final = "_initial_style_open_jaxpr"
-_OLD_TRACE: Final = "trace_to_jaxpr_dynamic"
+        beginning = (existing(SUPPORTED, evaluation, "DynamicJaxprTrace"), "__init__")
+    return patched(
+        SUPPORTED,
+        (_module("pjit"), "_infer_params", lambda step: _jit(step, around), of_jit),
+        construct,
+        (*beginning, lambda original: _begun(original, begin)),
+    )
 
 
 def _module(name: str) -> Any:
     found = sys.modules.get(f"jax._src.{name}")
     if found is None:
-        raise _unsupported(f"jax._src.{name}")
+        raise UnsupportedError(f"this version has no jax._src.{name}, by which graphs are counted: use {SUPPORTED}")
     return found
 
 
-def _existing(owner: Any, name: str, parameters: tuple[str, ...] = ()) -> Any:
-    found = getattr(owner, name, None)
-    if found is None:
-        raise _unsupported(f"{owner.__name__}.{name}")
-    if parameters and not set(parameters) <= set(inspect.signature(found).parameters):
-        raise UnsupportedError(
-            f"JAX {jax.__version__} calls {owner.__name__}.{name} otherwise than the versions this version of "
-            f"pytest-graphmode knows, which pass it {', '.join(parameters)}: {_ADVICE}"
-        )
-    return found
+def _jit(step: Function, around: Around) -> Function:
+    """The step of jit in which a graph is looked up, and the function traced where there is none."""
 
-
-def _constructor(evaluation: Any) -> Function:
-    constructor: Function = evaluation.DynamicJaxprTrace.__init__
-    return constructor
-
-
-_ADVICE: Final = "use a version of JAX that its README names, or a newer pytest-graphmode"
-
-
-def _unsupported(name: str) -> UnsupportedError:
-    return UnsupportedError(f"JAX {jax.__version__} has no {name}, by which traces are seen: {_ADVICE}")
-
-
-# jax.jit.
-
-
-def _jit(step: Function, understood: Callable[..., Step], around: Around) -> Function:
-    """The step of jit in which a function is traced, or, in older versions, its graph is looked up too."""
-    signature = inspect.signature(step)
-
-    def watched(*inputs: Any, **named: Any) -> Any:
+    def watched(*inputs: Any) -> Any:
         __tracebackhide__ = True
-        return around(understood(signature.bind(*inputs, **named)), lambda: step(*inputs, **named), _graph_of_jit)
+        *head, options, args, kwargs = inputs
+        function = head[0] if head else options.fun  # JAX 0.4 has it in the options
+        numbers, names = tuple(options.static_argnums), tuple(options.static_argnames)
+        return around(
+            Step(function, tuple(args), kwargs, numbers, names), functools.partial(step, *inputs), _graph_of_jit
+        )
 
     return watched
 
 
-def _of_miss(call: inspect.BoundArguments) -> Step:
-    return _step(call.arguments["fun"], call.arguments["ji"], call.arguments["args"], call.arguments["kwargs"])
-
-
-def _of_call(call: inspect.BoundArguments) -> Step:
-    *head, args, kwargs = call.args
-    options = head[-1]
-    return _step(head[0] if len(head) == 2 else options.fun, options, args, kwargs)  # JAX 0.4 has it in the options
-
-
-def _step(function: Function, options: Any, args: Any, kwargs: Mapping[str, Any]) -> Step:
-    return Step(function, tuple(args), kwargs, tuple(options.static_argnums), tuple(options.static_argnames))
-
-
 def _graph_of_jit(found: Any) -> Any:
-    params = getattr(found, "params", None) or getattr(found[0], "params", None) or found[1]
+    params = getattr(found[0], "params", None) or found[1]  # JAX 0.4 returns a tuple with a dict
     return params["jaxpr"]
 
 
-# Loops and branches outside of jit.
+class _Constructs:
+    """Loops and branches outside of jit."""
 
-
-class _Traced:
-    """`trace_to_jaxpr` of JAX 0.10, a cache that is called for jit and for every construct."""
-
-    def __init__(self, original: Any, around: Around, outermost: Callable[[], bool]) -> None:
-        self._original = original
+    def __init__(self, around: Around, outermost: Callable[[], bool]) -> None:
         self._around = around
         self._outermost = outermost
+
+    def cached(self, original: Any) -> Function:
+        """`trace_to_jaxpr` of JAX 0.7 to 0.12, a cache that is called for jit and for every construct."""
+
+        def watched(fun: Function, in_avals: Any, debug_info: Any, *more: Any, **options: Any) -> Any:
+            __tracebackhide__ = True
+            run = functools.partial(original, fun, in_avals, debug_info, *more, **options)
+            return self._run(debug_info, run, lambda: (fun, *in_avals.unflatten()))
+
+        return _Cache(original, watched)
+
+    def named(self, original: Function) -> Function:
+        """`_initial_style_open_jaxpr` of JAX 0.4 to 0.6."""
+
+        def watched(fun: Function, in_tree: Any, in_avals: Any, *more: Any, **named: Any) -> Any:
+            __tracebackhide__ = True
+            run = functools.partial(original, fun, in_tree, in_avals, *more, **named)
+            described = next(iter((*more, *named.values())), None)  # JAX 0.4: a name; later the same object in one call
+            return self._run(described, run, lambda: (fun, jax.tree_util.tree_unflatten(in_tree, in_avals), {}))
+
+        return watched
+
+    def _run(self, described: Any, run: Callable[[], Any], call: Callable[[], tuple[Function, Any, Any]]) -> Any:
+        __tracebackhide__ = True
+        construct = CONSTRUCTS.get(str(getattr(described, "traced_for", described)))
+        if construct is None or not self._outermost():
+            return run()
+        function, args, kwargs = call()
+        origin = None if isinstance(described, str) else described
+        step = Step(function, tuple(args), kwargs, construct=construct, origin=origin)
+        return self._around(step, run, lambda found: found[0])
+
+
+class _Cache:
+    """A function in place of one of JAX's caches, which has more to it than being called."""
+
+    def __init__(self, original: Any, call: Function) -> None:
+        self._original = original
+        self._call = call
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
 
-    def __call__(self, fun: Function, in_avals: Any, debug_info: Any, *more: Any, **options: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        construct = CONSTRUCTS.get(debug_info.traced_for)
-        if construct is None or not self._outermost():
-            return self._original(fun, in_avals, debug_info, *more, **options)
-        args, kwargs = in_avals.unflatten()
-        step = Step(fun, tuple(args), kwargs, construct=construct, origin=debug_info)
-        return self._around(step, lambda: self._original(fun, in_avals, debug_info, *more, **options), _first)
-
-
-def _construct(original: Function, around: Around, outermost: Callable[[], bool]) -> Function:
-    """`_initial_style_open_jaxpr` of JAX 0.4 to 0.6."""
-
-    def watched(fun: Function, in_tree: Any, in_avals: Any, *more: Any, **named: Any) -> Any:
-        __tracebackhide__ = True
-        described = next(iter((*more, *named.values())), None)  # JAX 0.4: a name; later the same object in one call
-        construct = CONSTRUCTS.get(str(getattr(described, "traced_for", described)))
-        if construct is None or not outermost():
-            return original(fun, in_tree, in_avals, *more, **named)
-        args = jax.tree_util.tree_unflatten(in_tree, in_avals)
-        origin = None if isinstance(described, str) else described
-        step = Step(fun, tuple(args), {}, construct=construct, origin=origin)
-        return around(step, lambda: original(fun, in_tree, in_avals, *more, **named), _first)
-
-    return watched
-
-
-def _first(found: Any) -> Any:
-    return found[0]
+        return self._call(*args, **kwargs)
 
 
 def _begun(original: Function, begin: Callable[[], None]) -> Function:

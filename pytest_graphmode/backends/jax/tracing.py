@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.monitoring
 import numpy as np
 
-from pytest_graphmode.backends.jax import description, steps
+from pytest_graphmode.backends.jax import description, steps, wrappers
 from pytest_graphmode.backends.jax.hints import CONSTRUCT_HINTS, HINTS
 from pytest_graphmode.backends.jax.history import History, Traced, causes
 from pytest_graphmode.backends.jax.steps import Step
+from pytest_graphmode.backends.jax.structure import structure_of
 from pytest_graphmode.backends.jax.variables import Signal
 from pytest_graphmode.backends.jax.wrappers import Call, of_user, unwrapped
 from pytest_graphmode.ledger import identity
@@ -131,19 +132,22 @@ class TracingSource:
 
     def _continues(self, step: Step) -> bool:
         """Whether a construct traces the function again for the same graph, its carry having another dtype now."""
-        latest = self._open.latest
-        self._open.latest = mine = _Latest(step) if step.construct else None
-        if latest is None or mine is None or (latest.function, latest.construct) != (mine.function, mine.construct):
+        before, self._open.latest = self._open.latest, None
+        if not step.construct:
             return False
-        if step.origin is not None:
-            return latest.origin is step.origin
-        return steps.differs_by_weak_types(latest.args, step.args)
+        mine = _Latest(identity.token(step.function), step.construct, step.origin, step.args)
+        self._open.latest = mine
+        if before is None or before[:2] != mine[:2]:
+            return False
+        if mine.origin is not None:
+            return before.origin is mine.origin
+        return steps.differs_by_weak_types(before.args, mine.args)
 
     def _described(self, step: Step, graph: Any) -> BuildReport:
         seconds = time.perf_counter() - step.started
         call = unwrapped(step.function, step.args, step.kwargs)
-        found = description.identity_of(call, step.function, step.construct)
-        internal = description.is_internal(found) and found.name != _PROBE
+        found = wrappers.identity_of(call, step.function, step.construct)
+        internal = wrappers.is_internal(found) and found.name != _PROBE
         operations = {} if graph is None else description.operations(graph)
         report = BuildReport(
             backend="jax",
@@ -186,16 +190,12 @@ def _is_detail(step: Step, nested: bool) -> bool:
     """Whether a trace is none of a function that anybody knows: of one operation, or a part of JAX's own functions."""
     if nested or step.construct:
         return not of_user(unwrapped(step.function, step.args, step.kwargs).function)
-    return description.is_dispatch(step.function)
+    return wrappers.is_dispatch(step.function)
 
 
 def _traced(step: Step, found: identity.Identity, call: Call, context: int) -> Traced:
-    static = step.static if call.function is step.function else _none_static
-    return Traced(found, description.structure_of(call, static), (), context)
-
-
-def _none_static(number: int, name: str) -> bool:
-    return False
+    static = step.static if call.function is step.function else lambda number, name: False
+    return Traced(found, structure_of(call, static), (), context)
 
 
 def _held(step: Step, now: Traced) -> list[Traced]:
@@ -208,14 +208,13 @@ def _held(step: Step, now: Traced) -> list[Traced]:
     return [replace(one, conditions=now.conditions) for one in found if one is not mine]
 
 
-class _Latest:
+class _Latest(NamedTuple):
     """The latest trace for a construct in a thread; nothing of the user's is kept alive."""
 
-    def __init__(self, step: Step) -> None:
-        self.function = identity.token(step.function)
-        self.construct = step.construct
-        self.origin = step.origin
-        self.args = step.args  # abstract values
+    function: int
+    construct: str
+    origin: object
+    args: Any  # abstract values
 
 
 class _Open(threading.local):

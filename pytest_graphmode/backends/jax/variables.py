@@ -7,7 +7,6 @@ frame with the tracers of the variables it passes in, and takes from it what was
 from __future__ import annotations
 
 import itertools
-import operator
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -162,14 +161,13 @@ class Variable:
         Raises:
             ValueError: `value` has another shape.
         """
-        array = value if isinstance(value, jax.Array) else jnp.array(value)  # a copy: NumPy's memory may change
-        shape = jnp.shape(array)
-        if shape != self.shape:
+        new = value if isinstance(value, jax.Array) else jnp.array(value)  # a copy: NumPy's memory may change
+        if new.shape != self.shape:
             raise ValueError(
-                f"a variable of shape {list(self.shape)} can't be assigned a value of shape {list(shape)}: "
+                f"a variable of shape {list(self.shape)} can't be assigned a value of shape {list(new.shape)}: "
                 "reshape the value, or make another variable"
             )
-        self.space.assign(self, jax.lax.stop_gradient(array.astype(self.dtype)))
+        self.space.assign(self, jax.lax.stop_gradient(new.astype(self.dtype)))
 
     def __jax_array__(self) -> Any:
         return self.value
@@ -182,35 +180,16 @@ class Variable:
             raise AttributeError(f"Variable has no attribute {name!r}", name=name, obj=self)
         return getattr(self.value, name)
 
-    def __len__(self) -> int:
-        return len(self.value)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.value)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.value[index]
-
-    def __bool__(self) -> bool:
-        return bool(self.value)
-
-    def __int__(self) -> int:
-        return int(self.value)
-
-    def __float__(self) -> float:
-        return float(self.value)
-
-    def __complex__(self) -> complex:
-        return complex(self.value)
-
-    def __index__(self) -> int:
-        return operator.index(self.value)
-
     def __repr__(self) -> str:
         return f"Variable({self.stored!r})"
 
     # Equality is element by element, as for arrays; tables of variables go by the object.
     __hash__ = object.__hash__
+
+
+def value_of(value: Any) -> Any:
+    """What a variable stands for; anything else as it is."""
+    return value.value if isinstance(value, Variable) else value
 
 
 # To JAX's own transformations and to the jitted functions of jax.numpy a variable is the array it stands for.
@@ -219,18 +198,9 @@ jax.tree_util.register_pytree_node(
 )
 
 
-def _binary(name: str) -> Callable[[Variable, Any], Any]:
-    def operation(self: Variable, other: Any) -> Any:
-        other = other.value if isinstance(other, Variable) else other
-        return getattr(self.value, name)(other)
-
-    operation.__name__ = name
-    return operation
-
-
-def _unary(name: str) -> Callable[[Variable], Any]:
-    def operation(self: Variable) -> Any:
-        return getattr(self.value, name)()
+def _forwarded(name: str) -> Callable[..., Any]:
+    def operation(self: Variable, *others: Any) -> Any:
+        return getattr(self.value, name)(*map(value_of, others))
 
     operation.__name__ = name
     return operation
@@ -238,7 +208,7 @@ def _unary(name: str) -> Callable[[Variable], Any]:
 
 _ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor")
 _ORDER = ("eq", "ne", "lt", "le", "gt", "ge")
-for _name in (*_ARITHMETIC, *(f"r{name}" for name in _ARITHMETIC), *_ORDER):
-    setattr(Variable, f"__{_name}__", _binary(f"__{_name}__"))
-for _name in ("neg", "pos", "abs", "invert"):
-    setattr(Variable, f"__{_name}__", _unary(f"__{_name}__"))
+_CONVERSIONS = ("bool", "int", "float", "complex", "index", "len", "iter", "getitem")
+_UNARY = ("neg", "pos", "abs", "invert")
+for _name in (*_ARITHMETIC, *(f"r{name}" for name in _ARITHMETIC), *_ORDER, *_CONVERSIONS, *_UNARY):
+    setattr(Variable, f"__{_name}__", _forwarded(f"__{_name}__"))

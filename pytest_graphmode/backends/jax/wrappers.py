@@ -1,6 +1,6 @@
 """Calls of functions that JAX or equinox puts around its users', told as calls of the user's own function.
 
-Called by `tracing.py` before a trace is described.
+Called by `tracing.py` for every trace.
 """
 
 from __future__ import annotations
@@ -10,18 +10,27 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType
-from typing import Any, Final
+from types import CodeType, FunctionType
+from typing import Any, Final, NamedTuple
 
 import jax
 
-from pytest_graphmode.backends.jax.structure import StaticLeaf
+from pytest_graphmode.ledger import identity
 
 JAX: Final = str(Path(jax.__file__).parent) + "/"
+_BACKEND: Final = str(Path(__file__).parent)
+# What JAX's functions are called by within JAX, where the name says nothing to its users.
+_TRANSFORMATIONS: Final[Mapping[str, str]] = {"jacfun": "jacobian", "fun_remat": "checkpoint"}
 
 
 @dataclass(frozen=True)
-class Call:
+class StaticLeaf:
+    """A leaf of a tree that is no array, for a function that takes such apart before it calls jax.jit."""
+
+    value: Any
+
+
+class Call(NamedTuple):
     """A function and its arguments; `maker` is the construct that made the function of the user's: `fori_loop`."""
 
     function: Callable[..., Any]
@@ -55,6 +64,43 @@ def of_user(function: Any) -> bool:
     while of_jax(function) and callable(getattr(function, "__wrapped__", None)):
         function = function.__wrapped__
     return callable(function) and not isinstance(function, type) and not of_jax(function)
+
+
+def identity_of(call: Call, traced: Callable[..., Any], construct: str = "") -> identity.Identity:
+    """The identity of the function that is called where JAX traces `traced`, for jax.jit or a construct like `scan`.
+
+    JAX's transformations are looked through: `vmap(grad(loss))`.
+    """
+    inner, roles = call.function, [call.maker or construct]
+    while getattr(inner, "__graphmode_subject__", None) is None and of_jax(inner):
+        wrapped = getattr(inner, "__wrapped__", None)
+        if not callable(wrapped):
+            break
+        roles.append(_transformation(inner))
+        inner = wrapped
+    return identity.of(inner, owner=traced, role=" ".join(filter(None, roles)))
+
+
+def is_internal(found: identity.Identity) -> bool:
+    """Whether a function is JAX's own, such as the jitted functions of jax.numpy, or of this backend."""
+    return found.file.startswith((JAX, _BACKEND, "jax.", "jaxlib."))
+
+
+def is_dispatch(function: Callable[..., Any]) -> bool:
+    """Whether a function is what JAX makes of a single operation that runs eagerly: no function of anybody's."""
+    return of_jax(function) and str(getattr(function, "__code__", "")).find("dispatch.py") >= 0
+
+
+def _transformation(wrapper: Callable[..., Any]) -> str:
+    """`grad` for the `grad_f` that jax.grad makes, and wraps to shorten tracebacks; nothing for a jit within a jit."""
+    if not isinstance(wrapper, FunctionType):
+        return ""
+    cells = [cell.cell_contents for cell in wrapper.__closure__ or ()]
+    inner = [part for part in cells if isinstance(part, FunctionType) and part is not wrapper.__wrapped__]  # type: ignore[attr-defined]
+    made = next(filter(of_jax, inner), wrapper)
+    outer, inside, _ = str(getattr(made.__code__, "co_qualname", "")).partition(".<locals>.")  # Python 3.11
+    name = outer.lstrip("_") if inside else str(made.__code__.co_name)
+    return _TRANSFORMATIONS.get(name, name).removesuffix("_f").removesuffix("_fun")
 
 
 # jax.lax makes functions for `scan` and `while_loop` of those given to `fori_loop` and `map`: how it is called, and how

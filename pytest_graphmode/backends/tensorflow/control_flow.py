@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pytest_graphmode.backends.control_flow.carry import same_results
+from pytest_graphmode.backends.control_flow.carry import BranchResults
 from pytest_graphmode.backends.control_flow.layout import Layout, pack
 from pytest_graphmode.backends.tensorflow.autograph import converted
 
@@ -64,39 +64,19 @@ class GraphControlFlow:
         return carry, layout.unpack([column.stack() for column in columns])
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
-        results = _BranchResults("cond")
-        branches = [results.of(*named, operands) for named in (("true_fn", true_fn), ("false_fn", false_fn))]
-        return results.unpack(tf.cond(tf.convert_to_tensor(pred), *branches))
+        results = BranchResults("cond", tf.convert_to_tensor)
+        branches = [_branch(results, *named, operands) for named in (("true_fn", true_fn), ("false_fn", false_fn))]
+        return results.unpack(tf.nest.flatten(tf.cond(tf.convert_to_tensor(pred), *branches)))
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
-        results = _BranchResults("switch")
-        made = [results.of(f"branches[{number}]", branch, operands) for number, branch in enumerate(branches)]
+        results = BranchResults("switch", tf.convert_to_tensor)
+        made = [_branch(results, f"branches[{number}]", one, operands) for number, one in enumerate(branches)]
         clamped = tf.clip_by_value(tf.cast(index, tf.int32), 0, len(branches) - 1)
-        return results.unpack(tf.switch_case(clamped, made))
+        return results.unpack(tf.nest.flatten(tf.switch_case(clamped, made)))
 
 
-class _BranchResults:
-    """What the branches of one operation return, as flat tuples, and the tree that they all have in common."""
-
-    def __init__(self, operator: str) -> None:
-        self._operator = operator
-        self._first: tuple[str, Any] | None = None
-        self._layout: Layout | None = None
-
-    def of(self, name: str, branch: Callable[..., Any], operands: Tensors) -> Callable[[], Tensors]:
-        def run() -> Tensors:
-            result = branch(*operands)
-            if self._first is None:
-                self._first = name, result
-            same_results(self._operator, *self._first, name, result)
-            self._layout, tensors = pack(result, "result", tf.convert_to_tensor)
-            return tensors
-
-        return run
-
-    def unpack(self, outputs: Any) -> Any:
-        assert self._layout is not None
-        return self._layout.unpack(tf.nest.flatten(outputs) if self._layout.tensor_paths else [])
+def _branch(results: BranchResults, name: str, branch: Callable[..., Any], operands: Tensors) -> Callable[[], Tensors]:
+    return lambda: results.flat(name, branch(*operands))
 
 
 def _while(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.backends.differentiation import describe, dtype_name
+from pytest_graphmode.ledger import describe
 
 if TYPE_CHECKING:
     from pytest_graphmode.runtime import Runtime
@@ -96,7 +96,7 @@ class Leaves:
         for path, variable in trees.paths(given, "variables") if given is not None else ():
             if not (mode.is_variable(variable) and is_inexact(variable)):
                 raise TypeError(
-                    f"check_grads: {path} is {describe(variable)}, not a floating variable: pass what is to be "
+                    f"check_grads: {path} is {describe.leaf(variable)}, not a floating variable: pass what is to be "
                     "differentiated by as an argument, or make a variable of it with graphmode.variable(value)"
                 )
             name = known.setdefault(id(variable), path)
@@ -157,7 +157,7 @@ class Leaves:
         """Give the variables the values they have at a point."""
         mode = self._runtime.mode
         for part, variable in zip(self.parts[self.given :], self.variables.values(), strict=True):
-            mode.assign(variable, mode.tensor(part.array(vector), dtype_name(variable)))
+            mode.assign(variable, mode.tensor(part.array(vector), describe.dtype_name(variable)))
 
     def rounded(self, vector: Vector) -> Vector:
         """The point that `tensors(vector)` stands for in the runtime's dtype."""
@@ -196,7 +196,7 @@ class Leaves:
 
 def is_inexact(tensor: Any) -> bool:
     """Whether a tensor or array is floating or complex."""
-    name = dtype_name(tensor)
+    name = describe.dtype_name(tensor)
     return "float" in name or name.startswith("complex")
 
 

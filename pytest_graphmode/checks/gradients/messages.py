@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from pytest_graphmode.backends.differentiation import describe, name_of
+from pytest_graphmode.backends.differentiation import name_of
 from pytest_graphmode.checks.gradients.differences import Differences, Precision
 from pytest_graphmode.checks.gradients.leaves import Leaves, Part
 from pytest_graphmode.checks.gradients.search import Fault
+from pytest_graphmode.ledger import describe
 
 _FACTORS: Final = {
     -1.0: "the sign is flipped",
@@ -81,7 +82,7 @@ class Wording:
         if self.leaves.point.size:
             return None
         values = self.leaves.values
-        found = f"only {', '.join(describe(value) for value in values[:5])}" if values else "none at all"
+        found = f"only {', '.join(describe.leaf(value) for value in values[:5])}" if values else "none at all"
         return self._text(
             f"{self._name} has no argument to differentiate by: a floating or complex tensor is needed, it got {found}",
             "Python numbers stay Python values: pass NumPy arrays or graphmode.tensor(...), and variables=... for "

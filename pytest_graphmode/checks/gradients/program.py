@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.backends.differentiation import describe, dtype_name, name_of
+from pytest_graphmode.backends.differentiation import name_of
 from pytest_graphmode.checks.gradients.differences import signed
 from pytest_graphmode.checks.gradients.leaves import Leaves, Vector, is_inexact, reals
-from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger import describe, identity
 
 if TYPE_CHECKING:
     from pytest_graphmode.runtime import Runtime
@@ -64,7 +64,7 @@ class Projection:
         """Remember what outputs of this kind are."""
         for number, leaf in enumerate(leaves):
             if self._runtime.mode.is_tensor(leaf) and is_inexact(leaf):
-                self._dtypes[number] = dtype_name(leaf)
+                self._dtypes[number] = describe.dtype_name(leaf)
         if not self._dtypes:
             raise NothingToDifferentiateError(f"{name_of(self._fn)} returned {_described(outputs, leaves)}")
         shape = _shape(leaves[0])
@@ -94,7 +94,7 @@ class Projection:
         xp = self._runtime.xp
         places = xp.reshape(xp.cumsum(xp.reshape(xp.real(xp.ones_like(output)), (-1,))), xp.shape(output))
         weights = xp.where(xp.cos(2.4 * places) > 0, 1.0, -1.0) * (1 + xp.sin(13.0 * places) / 2)
-        return xp.astype(weights, dtype_name(output))
+        return xp.astype(weights, describe.dtype_name(output))
 
 
 class Program:
@@ -172,7 +172,7 @@ class Program:
 
     def _inner(self, grad: Any, along: Any) -> Any:
         xp = self._runtime.xp
-        if dtype_name(along) in _COMPLEX:
+        if describe.dtype_name(along) in _COMPLEX:
             return xp.sum(xp.real(grad) * xp.real(along) + xp.imag(grad) * xp.imag(along))
         return xp.sum(grad * along)
 
@@ -193,5 +193,5 @@ def _shape(tensor: Any) -> tuple[int, ...] | None:
 
 def _described(outputs: Any, leaves: Sequence[Any]) -> str:
     if len(leaves) == 1 and leaves[0] is outputs:
-        return describe(outputs)
-    return f"a {type(outputs).__name__} of " + (", ".join(map(describe, leaves[:3])) or "nothing")
+        return describe.leaf(outputs)
+    return f"a {type(outputs).__name__} of " + (", ".join(map(describe.leaf, leaves[:3])) or "nothing")

@@ -22,7 +22,8 @@ from torch import nn
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.torch.dynamo.rests import Rest
-from pytest_graphmode.ledger import contents, identity
+from pytest_graphmode.ledger import describe as wording
+from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.builds import AFTER_BREAK
 from pytest_graphmode.ledger.closure import code_key
 from pytest_graphmode.ledger.identity import Identity, token
@@ -251,7 +252,7 @@ def describe(name: str, value: Any) -> Argument:
         return tensor_argument(name, str(value.dtype), value.shape)
     if isinstance(value, SHOWN) and not isinstance(value, enum.Enum):
         return value_argument(name, value)
-    return Argument(name, contents.text(value), name.partition("[")[0], type_name=type(value).__name__)
+    return Argument(name, wording.text(value), name.partition("[")[0], type_name=type(value).__name__)
 
 
 def _layout(tensor: torch.Tensor) -> str:
