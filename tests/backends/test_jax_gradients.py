@@ -56,12 +56,6 @@ def test_one_variable_named_twice(graphmode):
 
 
 @both
-def test_a_variable_as_an_argument(graphmode):
-    v = graphmode.variable([1.0, 2.0])
-    assert graphmode.grad(lambda w: graphmode.xp.sum(w**2))(v).tolist() == [2, 4]
-
-
-@both
 def test_a_variable_passed_as_two_arguments_has_two_gradients(graphmode):
     w = graphmode.variable([3.0])
     first, second = graphmode.grad(lambda a, b: graphmode.xp.sum(a * a * b), argnums=(0, 1))(w, w)
@@ -123,12 +117,3 @@ def test_a_training_loop_in_a_loop_updates_variables(graphmode):
 
     graphmode.function(descend)(graphmode.tensor(5))
     assert float(v) == pytest.approx(3 * (1 - 0.5**5))
-
-
-@jit
-def test_a_while_loop_is_one_node_of_the_graph(graphmode):
-    graphmode.function(lambda x: graphmode.while_loop(lambda y: y < x, lambda y: (y * 2,), (1.0,)))(
-        graphmode.tensor(9.0)
-    )
-    (event,) = graphmode.ledger.events
-    assert event.control_flow == {"while": 1}

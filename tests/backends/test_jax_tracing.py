@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from functools import partial
 
 import numpy as np
@@ -45,7 +44,7 @@ def test_each_trace_is_a_build(jax, jnp):
         "test_each_trace_is_a_build.<locals>.double"[-6:],
     )
     assert first.signature == "x: float32[3]"
-    assert first.nodes == 1
+    assert (first.nodes, first.operations) == (1, {"mul": 1})
     assert first.seconds > 0
     assert first.location.startswith("tests/backends/test_jax_tracing.py:")
     assert first.call_site.startswith("tests/backends/test_jax_tracing.py:")
@@ -61,28 +60,6 @@ def test_a_function_that_had_a_graph_when_the_block_began_is_built_again(jax, jn
         double(jnp.ones(4))
     assert (ledger.builds, ledger.rebuilds) == (1, 1)
     assert ledger.events[0].cause.kind in ("shape", "guard")  # JAX 0.4 doesn't say what its graphs were made for
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        (np.ones(3, np.float32), np.ones(4, np.float32), ("shape", "x", "[3]", "[4]")),
-        (np.ones(3, np.float32), np.ones((3, 1), np.float32), ("rank", "x", "[3]", "[3, 1]")),
-        (np.ones(3, np.float32), np.ones(3, np.int32), ("dtype", "x", "float32", "int32")),
-        (np.float32(1), 1.0, ("dtype", "x", "float32", "weak float32")),
-        ({"a": 1.0}, {"a": 1.0, "b": 2.0}, ("structure", "x", "", "x['b']")),
-        ([1.0], (1.0,), ("structure", "x", "list", "tuple")),
-        ((1.0, None), (1.0, 2.0), ("structure", "x[1]", "None", "weak float32[]")),
-    ],
-    ids=["shape", "rank", "dtype", "weak", "keys", "container", "none"],
-)
-def test_what_changed_is_the_cause(jax, before, after, expected):
-    function = jax.jit(lambda x: jax.tree_util.tree_map(lambda leaf: leaf * 2, x))
-    with watch() as ledger:
-        function(before)
-        function(after)
-    assert causes(ledger) == [[], [expected]]
-    assert ledger.events[1].cause.hint
 
 
 def test_every_argument_that_changed_is_named_by_its_path(jax, jnp):
@@ -102,26 +79,6 @@ def test_every_argument_that_changed_is_named_by_its_path(jax, jnp):
     ]
 
 
-@pytest.mark.parametrize("how", [{"static_argnums": 1}, {"static_argnames": "mode"}], ids=["numbers", "names"])
-def test_a_static_argument_is_a_python_value(jax, jnp, how):
-    function = jax.jit(lambda x, mode: x * len(mode), **how)
-    with watch() as ledger:
-        for mode in ("one", "three"):
-            function(jnp.ones(3), mode=mode) if "static_argnames" in how else function(jnp.ones(3), mode)
-    (cause,) = ledger.events[1].causes
-    assert (cause.kind, cause.argument, cause.before, cause.after) == ("python-value", "mode", "'one'", "'three'")
-    assert "mode is static (static_argnums, static_argnames)" in str(cause)
-
-
-def test_wrapping_a_function_again_is_a_new_function_object(jax, jnp):
-    with watch() as ledger:
-        for _ in range(3):
-            jax.jit(lambda x: x + 1)(jnp.ones(3))
-    assert (ledger.builds, ledger.rebuilds) == (3, 2)
-    assert [[cause.kind for cause in event.causes] for event in ledger.events] == [[], *[["new-function-object"]] * 2]
-    assert "wrap the function once, outside of the loop" in ledger.explain()
-
-
 def test_the_same_function_jitted_again_is_not_traced_again(jax, jnp):
     def double(x):
         return x * 2
@@ -130,25 +87,6 @@ def test_the_same_function_jitted_again_is_not_traced_again(jax, jnp):
         for _ in range(3):
             jax.jit(double)(jnp.ones(3))
     assert ledger.builds == 1
-
-
-def test_dropped_caches_are_a_cause(jax, jnp):
-    double = jax.jit(lambda x: x * 2)
-    with watch() as ledger:
-        double(jnp.ones(3))
-        double.clear_cache()
-        double(jnp.ones(3))
-    assert [cause.kind for cause in ledger.events[1].causes] == ["cache-reset"]
-    assert "clear_cache()" in ledger.events[1].cause.hint
-
-
-def test_configuration_is_a_cause(jax, jnp):
-    product = jax.jit(lambda x: x @ x)
-    with watch() as ledger:
-        product(jnp.ones(3))
-        with jax.default_matmul_precision("float32"):
-            product(jnp.ones(3))
-    assert causes(ledger)[1] == [("global-state", "jax.config.jax_default_matmul_precision", "None", "'float32'")]
 
 
 def test_transformations_are_told_from_the_function(jax, jnp):
@@ -216,17 +154,6 @@ def test_graphs_within_graphs_are_counted_through(jax, jnp):
     assert event.nodes > 10
 
 
-def test_builds_in_threads(jax, jnp):
-    double = jax.jit(lambda x: x * 2)
-    with watch() as ledger:
-        threads = [threading.Thread(target=double, args=(jnp.ones(size),)) for size in (2, 3, 4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert ledger.builds == 3
-
-
 def test_dataclasses_and_variables_are_described_by_field(jax):
     @dataclasses.dataclass
     class Batch:
@@ -241,14 +168,6 @@ def test_dataclasses_and_variables_are_described_by_field(jax):
         function(Batch(np.ones(2, np.float32)))
         function(Batch(np.ones(1, np.float32)))
     assert [event.signature for event in ledger.events] == ["batch.x: float32[2]", "batch.x: float32[1]"]
-
-
-def test_jaxs_own_functions_are_not_the_users(jax, jnp):
-    with watch() as ledger:
-        jnp.linalg.solve(jnp.eye(7), jnp.ones(7))
-        jax.nn.softmax(jnp.ones(7))
-        jax.random.normal(jax.random.key(0), (7,))
-    assert ledger.builds == 0
 
 
 def _watched_attributes():

@@ -247,24 +247,6 @@ def test_a_call_under_a_device_function_is_a_device():
     assert "the call changed device none -> " in ledger.explain()
 
 
-def test_a_trace_after_one_that_raised_says_so():
-    fail = [True]
-
-    @tf.function
-    def step(x):
-        if fail:
-            fail.clear()
-            raise ValueError("no")
-        return x
-
-    with watch() as ledger:
-        with pytest.raises(ValueError, match="no"):
-            step(ones(3))
-        step(ones(3))
-    assert causes(ledger) == [("cache-reset", "")]
-    assert "(the earlier one raised)" in ledger.explain()
-
-
 # Which function a trace is of.
 
 

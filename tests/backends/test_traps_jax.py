@@ -137,6 +137,7 @@ def test_functions_wrapped_in_a_loop(jax, jnp):
             assert function._cache_size() == 1  # each has been traced once, says JAX
     assert ledger.rebuilds == 2
     assert {cause.kind for event in ledger.events[1:] for cause in event.causes} == {"new-function-object"}
+    assert "wrap the function once, outside of the loop" in ledger.explain()
 
 
 def test_a_trace_that_raises(jax, jnp):

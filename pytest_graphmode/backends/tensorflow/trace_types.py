@@ -17,9 +17,9 @@ import tensorflow as tf
 
 from pytest_graphmode.backends.tensorflow.dataclass_trees import Carrier
 from pytest_graphmode.backends.tensorflow.internals import CustomNestTraceType, VariableSpec, default_types
-from pytest_graphmode.ledger import closure, contents, identity
-from pytest_graphmode.ledger.arguments import root_of
-from pytest_graphmode.ledger.ledger import Argument, Cause, tensor_argument, value_argument
+from pytest_graphmode.ledger import closure, contents, describe, identity
+from pytest_graphmode.ledger.arguments import Argument, root_of, tensor_argument, value_argument
+from pytest_graphmode.ledger.ledger import Cause
 
 
 def arguments(
@@ -35,8 +35,7 @@ def arguments(
     for name, parameter in parameters.items():
         for path, leaf in _leaves(names.get(name, name), parameter.type_constraint):
             if isinstance(leaf, default_types.Weakref):
-                value = leaf._ref()
-                found.append(_gone(path) if value is None else memory.argument(path, value, causes))
+                found.append(memory.argument(path, leaf._ref(), causes))
             else:
                 found.append(_described(path, leaf, variables))
     return tuple(found)
@@ -124,7 +123,6 @@ def _tensor(path: str, spec: Any, cls: str, note: str = "") -> Argument:
     return replace(found, text=text, type_name=cls, note=note)
 
 
-_LONGEST: Final = 60
 _KEPT: Final = 8
 _HINTS: Final = {
     "method": "a method is made anew each time it is read, and TensorFlow knows {argument} by object only: keep one "
@@ -156,13 +154,14 @@ class _Known(NamedTuple):
     def of(cls, path: str, value: Any) -> _Known:
         content = contents.described("argument", path, closure.quiet_attribute(value, "python_function") or value)
         public = {name: text for name, text in content.attributes if not name.startswith("_")}
-        attributes, name = public or dict(content.attributes), content.type_name
+        attributes = public or dict(content.attributes)
+        name, text = content.type_name, content.text
         if isinstance(value, (types.MethodType, enum.Enum)):
             name = "method" if isinstance(value, types.MethodType) else "enum"
-        if name in ("function", "method", "class", "enum"):
-            text = content.text
-        else:
-            text = f"{name} {content.text}" if closure.is_data(value) else _cut(_with(name, attributes))
+        elif closure.is_data(value):
+            text = f"{name} {text}"
+        elif name not in ("function", "class"):
+            text = describe.cut(describe.with_attributes(name, attributes))
         try:
             reference: Any = weakref.ref(value)
         except TypeError:  # as if it were gone
@@ -179,14 +178,31 @@ class _Known(NamedTuple):
 
 
 class Memory:
-    """What the builds of one tf.function were told about objects, by the path of the argument."""
+    """What is known of one tf.function: what its builds were told about objects, by the path of the argument.
+
+    `builds` is how many of them were seen.
+    """
 
     def __init__(self) -> None:
+        self.builds = 0
+        self._apart: set[int] = set()
         self._known: dict[str, list[_Known]] = {}
         self._forms: dict[str, str] = {}
 
+    def built(self, cache: Any, *, apart: bool) -> None:
+        """A graph was built that the function is about to keep; `apart` for one of the plugin's own checks."""
+        self.builds += 1
+        if apart:
+            self._apart.add(len(cache))
+
+    def held(self, cache: Any) -> list[tuple[Any, Any]]:
+        """The context and type of each graph that the function has, but for those of the plugin's own checks."""
+        return [key for number, key in enumerate(cache._primary) if number not in self._apart]
+
     def argument(self, path: str, value: Any, causes: list[Cause]) -> Argument:
-        """An object in words; why it is none of those before is added to `causes`."""
+        """An object in words, None for one that is gone; why it is none of those before is added to `causes`."""
+        if value is None:
+            return Argument(sys.intern(path), "an object that is gone", root_of(path), type_name="object", note="gone")
         known = self._known.setdefault(path, [])
         found = next((one for one in reversed(known) if one.is_of(value)), None)
         if found is None:
@@ -212,27 +228,16 @@ class Memory:
         self._forms.update(forms)
 
 
-def _gone(path: str) -> Argument:
-    """An object that an earlier build was given and that nothing is known of any more."""
-    return Argument(sys.intern(path), "an object that is gone", root_of(path), type_name="object", note="gone")
-
-
-def _with(type_name: str, attributes: dict[str, str]) -> str:
-    """`Settings(rate=0.1)`."""
-    return f"{type_name}({', '.join(f'{name}={text}' for name, text in attributes.items())})"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
 def _cause(path: str, before: _Known, after: _Known) -> Cause:
     """Why `after` is not taken for the object of the build before."""
     was, now, old = before.text, after.text, before.attributes
     differing = [name for name, text in after.attributes.items() if old.get(name, text) != text][:3]
     told = bool(differing) and before.type_name == after.type_name
     if told:
-        was, now = (_with(one.type_name, {name: one.attributes[name] for name in differing}) for one in (before, after))
+        was, now = (
+            describe.with_attributes(one.type_name, {name: one.attributes[name] for name in differing})
+            for one in (before, after)
+        )
     general = _GONE if before.reference() is None and not told else _OTHER
     hint = _HINTS.get(after.type_name, general).replace("{argument}", path)
     return Cause("python-value", path, was, now, hint, after.type_name)

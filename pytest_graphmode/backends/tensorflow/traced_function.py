@@ -19,6 +19,7 @@ import tensorflow as tf
 from pytest_graphmode.backends.patching import Replacement
 from pytest_graphmode.backends.tensorflow.internals import TfMethodTarget, polymorphic_function, tf_decorator
 from pytest_graphmode.ledger import closure, identity
+from pytest_graphmode.ledger.arguments import parameters, positional
 
 # What nobody calls by a function of their own: pipelines of tf.data, what saving wraps variables and signatures in, and
 # the forward gradients of single operations. TensorFlow's other functions (tf.vectorized_map, jacobians) count.
@@ -127,15 +128,14 @@ def _belonging(found: identity.Identity, cls: str, *others: identity.Content) ->
 
 def _names(function: Callable[..., Any]) -> Mapping[str, str]:
     """`{"args_0": "x"}` for a wrapper `lambda *args: ...` around the user's `lambda x: ...`."""
-    positional, variable = _parameters(function)
+    variable = next((one.name for one in parameters(function) if one.kind is one.VAR_POSITIONAL), None)
     inner = function
     while (within := _wrapped(inner)) is not None:
         inner = within
-    if variable is None or positional or inner is function:
+    if variable is None or positional(function) or inner is function:
         return {}
-    names, _ = _parameters(inner)
-    first = 1 if isinstance(function, types.MethodType) else 0
-    return {f"{variable}_{index}": name for index, name in enumerate(names[first:])}
+    names = positional(inner)[isinstance(function, types.MethodType) :]
+    return {f"{variable}_{index}": name for index, name in enumerate(names)}
 
 
 def _wrapped(function: Any) -> Callable[..., Any] | None:
@@ -147,13 +147,3 @@ def _wrapped(function: Any) -> Callable[..., Any] | None:
     contents = closure.visible(function) if inspect.isfunction(function) else ()
     found = [content for _, content in contents if inspect.isfunction(content) and content is not function]
     return found[0] if len(found) == 1 else None
-
-
-def _parameters(function: Callable[..., Any]) -> tuple[list[str], str | None]:
-    """The names of the positional parameters, and of the one that takes all other positional arguments."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # some callables written in C have none
-        return [], None
-    positional = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    return positional, next((one.name for one in parameters if one.kind is one.VAR_POSITIONAL), None)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -53,6 +52,7 @@ class TracingSource:
         self._thread = _Thread()
         self._methods = traced_function.Methods()
         self._counts = PublicCounts()
+        # A trace knows the captures of its function and not the function, so these stand for it.
         self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
@@ -83,6 +83,9 @@ class TracingSource:
     def audit(self, start: object) -> str | None:
         return self._counts.difference(start)
 
+    def _memory(self, captures: Any) -> Memory:
+        return Memory() if captures is None else self._memories.setdefault(captures, Memory())
+
     def _generalizing(self, generalize: Callable[..., Any]) -> Callable[..., Any]:
         """With reduce_retracing the trace is of a generalized type; this call is the last to see the actual one."""
 
@@ -103,7 +106,9 @@ class TracingSource:
             try:
                 concrete = trace(function_type, type_context, func_graph, tracing_options)
                 failed = False
-                self._counts.traced(tracing_options, apart=sink.apart)
+                if tracing_options.function_cache is not None:
+                    memory = self._memory(tracing_options.function_captures)
+                    memory.built(tracing_options.function_cache, apart=sink.apart)
                 return concrete
             finally:
                 seconds = time.perf_counter() - start
@@ -115,13 +120,11 @@ class TracingSource:
 
     def _described(self, function_type: Any, options: Any, sink: Sink) -> BuildReport:
         """What is known when a trace begins: the function may change what it closes over while it is traced."""
-        captures = options.function_captures
-        memory = Memory() if captures is None else self._memories.setdefault(captures, Memory())
         try:
-            return self._report(function_type, options, memory)
+            return self._report(function_type, options, self._memory(options.function_captures))
         except Exception as error:  # of the user's own classes: no concern of the code that is being traced
             sink.note(f"a trace of {options.name} could not be described: {type(error).__name__}: {error}")
-            found = identity.Identity(options.name, "?", 0, owner=identity.token(captures) if captures else 0)
+            found = identity.Identity(options.name, "?", 0, owner=identity.token(options.function_captures or 0))
             return BuildReport("tf", _mode(options.attributes), found, internal=options.function_cache is None)
 
     def _report(self, function_type: Any, options: Any, memory: Memory) -> BuildReport:
@@ -131,7 +134,7 @@ class TracingSource:
         arguments = trace_types.arguments(function_type.parameters, subject.names, memory, causes)
         causes += memory.forms(_forms(function_type.parameters, subject.names))
         context = function_context.make_function_context(options.scope_type).context
-        held = self._counts.held(options)
+        held = [] if options.function_cache is None else memory.held(options.function_cache)
         return BuildReport(
             backend="tf",
             mode=_mode(options.attributes),
@@ -153,7 +156,7 @@ class TracingSource:
 
         def calling(function: Any, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            record = counts.calling(function)
+            record = counts.calling(function, self._memory)
             if executing_eagerly():
                 sink.call("tf", "xla" if function._jit_compile else "graph", function.name)
             try:
@@ -260,10 +263,10 @@ _STATE: Final[Mapping[str, str]] = {
 class Record:
     """A tf.function that was called: its own counter, which outlives it, and how many builds of it were seen."""
 
-    def __init__(self, function: Any, seen: Counter[str]) -> None:
+    def __init__(self, function: Any, memory: Memory) -> None:
         self.function = weakref.ref(function)
         self.name = function.name
-        self._seen = seen
+        self._memory = memory
         self._public = 0
         self.first = self.now()
 
@@ -272,45 +275,23 @@ class Record:
         function = self.function()
         if function is not None:
             self._public = function.experimental_get_tracing_count()
-        return self._public, self._seen["builds"]
+        return self._public, self._memory.builds
 
 
 class PublicCounts:
-    """How many graphs each tf.function had when it was first called, and how many were seen built since.
-
-    A trace knows the captures of its function and not the function, so these stand for it.
-    """
+    """How many graphs each tf.function had when it was first called, and how many were seen built since."""
 
     def __init__(self) -> None:
         self._by_function: weakref.WeakKeyDictionary[Any, Record] = weakref.WeakKeyDictionary()
         self._records: set[Record] = set()
-        self._seen: weakref.WeakKeyDictionary[Any, Counter[str]] = weakref.WeakKeyDictionary()
-        self._apart: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()
 
-    def calling(self, function: Any) -> Record:
+    def calling(self, function: Any, memory: Callable[[Any], Memory]) -> Record:
         """A tf.function is about to be called; `Record.now` is to be asked when the call ended."""
         record = self._by_function.get(function)
         if record is None:
-            record = Record(function, self._seen.setdefault(function._function_captures, Counter()))
-            self._by_function[function] = record
+            record = self._by_function[function] = Record(function, memory(function._function_captures))
             self._records.add(record)
         return record
-
-    def traced(self, options: Any, *, apart: bool) -> None:
-        """A graph was built that its function is about to keep; `apart` for one of the plugin's own checks."""
-        captures, cache = options.function_captures, options.function_cache
-        if captures is not None and cache is not None:
-            self._seen.setdefault(captures, Counter())["builds"] += 1
-            if apart:
-                self._apart.setdefault(captures, set()).add(len(cache))
-
-    def held(self, options: Any) -> list[tuple[Any, Any]]:
-        """The context and type of each graph that a function has, but for those of the plugin's own checks."""
-        captures, cache = options.function_captures, options.function_cache
-        if captures is None or cache is None:
-            return []
-        hidden = self._apart.get(captures, ())
-        return [key for number, key in enumerate(cache._primary) if number not in hidden]
 
     def start(self) -> dict[Record, tuple[int, int]]:
         """Where the counters stand now, for `difference`; functions that are gone are forgotten."""
