@@ -11,31 +11,6 @@ from pytest_graphmode import watch
 tf = pytest.importorskip("tensorflow")
 
 
-class Model(tf.Module):
-    def __init__(self, *, ready):
-        self.weight = tf.Variable(2.0) if ready else None
-
-    @tf.function
-    def __call__(self, x):
-        if self.weight is None:
-            self.weight = tf.Variable(2.0)
-        return x * self.weight
-
-
-def test_variables_created_before_the_first_call_save_the_second_trace():
-    late, early = Model(ready=False), Model(ready=True)
-    with watch() as ledger:
-        late(tf.ones(2))
-    assert (ledger.builds, ledger.rebuilds) == (2, 0)
-    assert (
-        "the first trace created variables, so the function was traced again without creating them: create variables "
-        "before the first call if tracing twice takes too long"
-    ) in ledger.explain()
-    with watch() as ledger:
-        early(tf.ones(2))
-    assert ledger.builds == 1
-
-
 def scopes(strategy):
     return {"graph": lambda: tf.Graph().as_default(), "strategy": strategy.scope}
 

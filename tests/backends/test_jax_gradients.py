@@ -76,21 +76,6 @@ def test_a_variable_passed_once_can_be_assigned(graphmode):
     assert float(w) == 4
 
 
-@both
-def test_python_branches_on_values_in_eager_mode_only(graphmode):
-    def piecewise(x):
-        while x < 10:
-            x = x * 2
-        return x if x > 11 else -x
-
-    grad = graphmode.grad(piecewise)
-    if graphmode.mode == "eager":
-        assert float(grad(graphmode.tensor(3.0))) == 4
-        return
-    with pytest.raises(graphmode.lib.errors.TracerBoolConversionError):
-        grad(graphmode.tensor(3.0))
-
-
 @jit
 def test_while_loops_are_refused_by_name(graphmode):
     """JAX has no reverse mode through them: scan and fori_loop with Python ints as bounds serve."""

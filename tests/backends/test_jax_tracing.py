@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 
 import numpy as np
 import pytest
@@ -87,19 +86,6 @@ def test_the_same_function_jitted_again_is_not_traced_again(jax, jnp):
         for _ in range(3):
             jax.jit(double)(jnp.ones(3))
     assert ledger.builds == 1
-
-
-def test_transformations_are_told_from_the_function(jax, jnp):
-    def loss(x):
-        return jnp.sum(x * x)
-
-    with watch() as ledger:
-        jax.jit(loss)(jnp.ones(3))
-        jax.jit(jax.grad(loss))(jnp.ones(3))
-        jax.jit(jax.vmap(jax.grad(loss)))(jnp.ones((2, 3)))
-        jax.jit(partial(loss))(jnp.ones(4))
-    assert [event.function for event in ledger.events][:3] == ["loss", "grad(loss)", "vmap(grad(loss))"]
-    assert [event.rebuild for event in ledger.events][:3] == [False, False, False]
 
 
 def test_methods_and_callable_objects(jax, jnp):

@@ -169,11 +169,12 @@ def test_shape_under_reduce_retracing_padding_ends_it():
 
 
 def test_objects_that_differ_the_attribute_is_named_and_a_tensor_ends_it():
-    function = tf.function(lambda x, settings: x * settings.rate)
+    function, alike = tf.function(lambda x, settings: x * settings.rate), Settings(0.2)
     with watch() as ledger:
-        for one in PAIR:
+        for one in (*PAIR, alike):
             function(X, one)
     assert "settings is a Python Settings that changed Settings(rate=0.1) -> Settings(rate=0.2)" in ledger.explain()
+    assert "settings is another Settings object, made anew (Settings(rate=0.2)): TensorFlow knows" in ledger.explain()
     assert "give what differs as a tensor, or accept one build per object" in ledger.events[-1].cause.hint
     given = tf.function(scaled)
     with watch() as ledger:

@@ -23,29 +23,10 @@ def test_a_function_is_built_once_per_signature(graphmode):
     assert causes == [None, ("shape", "x"), ("python-value", "times")]
 
 
-def test_a_call_inside_a_function_is_part_of_its_graph(graphmode):
-    inner = graphmode.function(lambda x: x + 1)
-    outer = graphmode.function(lambda x: inner(x) * 2)
-    np.testing.assert_array_equal(outer(np.ones(2)), [4, 4])
-    assert graphmode.ledger.builds == 1
-
-
 def test_symbolic_tensors_of_the_test_are_fed_by_value(graphmode):
     symbolic = graphmode.lib.constant([1.0, 2.0]) * 3
     np.testing.assert_array_equal(graphmode.function(lambda x: x + 1)(symbolic), [4, 7])
     np.testing.assert_array_equal(graphmode.numpy(symbolic), [3, 6])
-
-
-def test_variables_keep_their_values_between_runs(graphmode):
-    count = graphmode.variable(0.0)
-    step = graphmode.function(lambda by: graphmode.assign(count, count + by))
-    assert step(np.float32(2)) is None
-    step(np.float32(3))
-    assert graphmode.numpy(count) == 5
-    graphmode.assign(count, 1.0)
-    assert graphmode.numpy(count) == 1
-    graphmode.assign(count, count + 1)
-    assert graphmode.numpy(count) == 2
 
 
 def test_assign_is_ordered_with_reads(graphmode):
@@ -81,19 +62,6 @@ def test_variables_made_in_every_build_are_refused(graphmode):
     step = graphmode.function(lambda x: graphmode.lib.Variable(5.0) + x)
     with pytest.raises(ValueError, match="creates variables whenever it is built"):
         step(np.float32(1))
-
-
-def test_gradients_by_tf_gradients(graphmode):
-    weight = graphmode.variable([1.0, 2.0])
-    xp = graphmode.xp
-    value, (of_x, of_unused) = graphmode.value_and_grad(lambda x, unused: xp.sum(weight * x["a"] ** 2), argnums=(0, 1))(
-        {"a": np.array([3.0, 4.0])}, np.ones(2)
-    )
-    assert float(value) == 41
-    np.testing.assert_array_equal(of_x["a"], [6, 16])
-    assert of_unused is None
-    (of_weight,) = graphmode.grad(lambda: xp.sum(weight * weight), variables=[weight])()
-    np.testing.assert_array_equal(of_weight, [2, 4])
 
 
 def test_python_control_flow_is_converted(graphmode):
@@ -139,11 +107,6 @@ def test_a_build_that_raises_is_marked_failed(graphmode):
 
 def _planted(x):
     raise ValueError("planted")
-
-
-def test_options_are_refused(graphmode):
-    with pytest.raises(TypeError, match="takes no options, got jit_compile"):
-        graphmode.function(lambda x: x, jit_compile=True)
 
 
 def test_native_code_runs_in_the_session_of_the_test(graphmode):
@@ -216,17 +179,6 @@ def test_a_new_session_of_the_same_graph_is_a_rebuild(graphmode):
                 assert session.run(y, {x: value}) == 2 * value
     assert (ledger.builds, ledger.rebuilds) == (2, 1)
     assert "the same graph was given to a new session: make the graph and its session once" in ledger.explain()
-
-
-def test_one_session_fed_through_placeholders_is_no_rebuild(graphmode):
-    """What the hint says."""
-    tf1 = graphmode.lib.compat.v1
-    with graphmode.watch() as ledger, graphmode.lib.Graph().as_default(), tf1.Session() as session:
-        x = tf1.placeholder("int32", [])
-        y = x + 1
-        for value in range(3):
-            assert session.run(y, {x: value}) == value + 1
-    assert (ledger.builds, ledger.rebuilds) == (1, 0)
 
 
 @pytest.mark.graphmode(backends="tf:graph")

@@ -52,15 +52,6 @@ def test_keras_variables_are_arguments(graphmode, layer):
 
 
 @NOT_SESSION
-def test_gradients_by_keras_variables(graphmode, layer):
-    graphmode.assign(layer.kernel, np.ones((3, 2), "float32"))
-    loss = lambda: graphmode.xp.sum(layer(np.ones((1, 3), "float32")))  # noqa: E731
-    by_all = graphmode.grad(loss, variables=layer.trainable_variables)()
-    assert [graphmode.numpy(one).tolist() for one in by_all] == [[[1.0, 1.0]] * 3, [1.0, 1.0]]
-    assert graphmode.numpy(graphmode.grad(loss, variables=layer.kernel)()).tolist() == [[1.0, 1.0]] * 3
-
-
-@NOT_SESSION
 def test_keras_variables_are_loop_variables(graphmode, layer):
     graphmode.assign(layer.bias, np.ones(2, "float32"))
     (result,) = graphmode.while_loop(lambda b: graphmode.xp.sum(b) < 10.0, lambda b: (b + 1.0,), (layer.bias,))

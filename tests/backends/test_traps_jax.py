@@ -43,59 +43,6 @@ def run(pytester, source, *options):
     return pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
 
 
-def test_a_graph_that_an_earlier_test_built(pytester):
-    """Caches outlive tests: the second would see no trace, and its verdict would hang on the order."""
-    result = run(
-        pytester,
-        """
-        import jax, jax.numpy as jnp, pytest
-
-        counted = []
-
-        @jax.jit
-        def double(x):
-            counted.append(x.shape)
-            return x * 2
-
-        def test_first():
-            double(jnp.ones(3)), double(jnp.ones(4))
-            assert len(counted) == 2
-
-        def test_naive():
-            double(jnp.ones(3)), double(jnp.ones(4))
-            assert len(counted) == 2  # nothing was traced: a counter sees no rebuild here
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_rebuilds():
-            double(jnp.ones(3)), double(jnp.ones(4))
-
-        @pytest.mark.graph_rebuilds(1)
-        def test_one_rebuild():
-            double(jnp.ones(3)), double(jnp.ones(4))
-        """,
-    )
-    result.assert_outcomes(passed=3, failed=1)
-    result.stdout.fnmatch_lines(
-        ["*1 rebuild, at most 0 allowed*", "*double (*.py:5) built 2 times*", "*x changed shape ?3? -> ?4?: jax.jit*"]
-    )
-
-
-def test_caches_cleared_in_the_test(jax, jnp):
-    counted = []
-
-    @jax.jit
-    def double(x):
-        counted.append(1)
-        return x * 2
-
-    with watch() as ledger:
-        double(jnp.ones(3))
-        jax.clear_caches()
-        double(jnp.ones(3))
-    assert len(counted) == 2  # counted, but not why
-    assert [cause.kind for cause in ledger.events[1].causes] == ["cache-reset"]
-
-
 def test_a_jit_within_a_jit(jax, jnp, listened):
     inner = jax.jit(lambda x: x * 2)
     outer = jax.jit(lambda x: inner(x) + 1)
@@ -219,21 +166,3 @@ def test_jit_that_the_environment_switches_off(pytester, monkeypatch):
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--graph-backends=jax")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*"])
-
-
-def test_cached_calls_of_a_function_of_the_handle_are_calls(pytester):
-    result = run(
-        pytester,
-        """
-        import numpy as np, pytest
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_it(graphmode):
-            double = graphmode.function(lambda x: x * 2)
-            for _ in range(5):
-                double(np.ones(3))
-            assert (graphmode.ledger.builds, graphmode.ledger.calls) == (1, 5)
-        """,
-        "--graph-backends=jax",
-    )
-    result.assert_outcomes(passed=1)

@@ -6,7 +6,6 @@
 import random
 import threading
 
-import numpy as np
 import pytest
 
 from pytest_graphmode import watch
@@ -71,29 +70,6 @@ def test_a_test_whose_functions_run_eagerly_fails_as_vacuous(pytester):
     result = pytester.runpytest_inprocess("--graph-backends=tf")
     result.assert_outcomes(failed=3, passed=1)
     result.stdout.fnmatch_lines([VACUOUS] * 3)
-
-
-def test_a_function_that_was_built_before_is_no_vacuous_test(pytester):
-    pytester.makepyfile(
-        """
-        import pytest, tensorflow as tf
-
-        step = tf.function(lambda x: x + 1.0)
-        step(tf.ones(3))
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_called(graph_ledger):
-            step(tf.ones(3))
-            assert (graph_ledger.builds, graph_ledger.calls) == (0, 1)
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_not_called():
-            pass
-        """
-    )
-    result = pytester.runpytest_inprocess()
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines([VACUOUS])
 
 
 # Built, and counted wrongly by others.
@@ -185,25 +161,6 @@ def test_concrete_functions_are_builds():
     assert (ledger.builds, ledger.rebuilds, ledger.calls) == (1, 0, 2)
 
 
-def test_modules_of_one_class_are_built_again():
-    class Model(tf.Module):
-        @tf.function
-        def __call__(self, x):
-            return x
-
-    with watch() as ledger:
-        models = [Model() for _ in range(3)]
-        for model in models:
-            model(ones(3))
-            model(ones(3))
-    assert (ledger.builds, ledger.rebuilds, ledger.calls) == (3, 2, 6)
-    assert str(ledger.events[-1].cause).startswith("the function belongs to another Model object")
-    with watch() as ledger:
-        models[0](ones(4))
-        models[0](ones(5))
-    assert (ledger.builds, ledger.rebuilds) == (2, 2)  # it had a graph before
-
-
 def test_modules_of_different_classes_are_different_functions():
     def step(self, x):
         return x
@@ -219,59 +176,6 @@ def test_modules_of_different_classes_are_different_functions():
 
 
 # Keras and tf.data.
-
-
-@pytest.fixture
-def model():
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
-    model.compile(optimizer="sgd", loss="mse", jit_compile=False)
-    return model
-
-
-def data(size=8, width=3):
-    return np.ones((size, width), "float32"), np.ones((size, 1), "float32")
-
-
-def functions(ledger):
-    return {event.function for event in ledger.events}
-
-
-def test_keras_training_is_seen_and_built_once(model):
-    x, y = data()
-    with watch() as ledger:
-        model.fit(x, y, batch_size=4, epochs=2, verbose=0)
-        assert ledger.builds >= 1
-        assert ledger.rebuilds == 0
-        built = ledger.builds
-        model.fit(x, y, batch_size=4, epochs=2, verbose=0)
-    assert ledger.builds == built
-    assert "one_step_on_data" in functions(ledger) | {name.rpartition(".")[2] for name in functions(ledger)}
-    assert ledger.calls >= 2
-
-
-def test_a_retrace_in_keras_is_a_rebuild_with_the_shapes(model):
-    with watch() as ledger:
-        for size in (4, 6):
-            model.train_on_batch(*data(size))
-        for size in (4, 6):
-            model.predict_on_batch(data(size)[0])
-    rebuilt = [event for event in ledger.events if event.rebuild]
-    assert rebuilt
-    assert {event.cause.kind for event in rebuilt} == {"shape"}
-    assert "[4, 3] -> [6, 3]" in ledger.explain()
-
-
-def test_machinery_of_keras_and_datasets_is_apart(model):
-    x, y = data()
-    dataset = tf.data.Dataset.from_tensor_slices((x, y)).map(lambda x, y: (x * 2.0, y)).shuffle(8).batch(4)
-    with watch() as ledger:
-        model.fit(dataset, epochs=2, verbose=0, shuffle=False)
-        ours = ledger.builds
-        for batch in dataset.map(lambda x, y: x):
-            assert batch.shape[1] == 3
-    assert ledger.builds == ours
-    assert ledger.internal
-    assert not any("map" in event.function.lower() for event in ledger.events)
 
 
 # Generated calls: the ledger agrees with TensorFlow's counter wherever that is not fooled.
