@@ -7,7 +7,7 @@ import pytest
 
 from pytest_graphmode.errors import PrecisionWarning, UnsupportedError
 from tests.backends.gradient_cases import WRONG, custom
-from tests.backends.variants import variants
+from tests.backends.variants import failure, variants
 
 everywhere = variants("torch:eager", "tf:eager", "tf:graph")
 eager = variants("torch:eager", "tf:eager")
@@ -17,12 +17,6 @@ graph = variants("tf:graph")
 static = variants("tf:graph", "tf:session", "tf:xla", "jax:jit")
 
 X = np.array([[0.5, -1.0], [2.0, 0.25]])
-
-
-def failure(graphmode, fn, *args, **options) -> str:
-    with pytest.raises(AssertionError) as caught:
-        graphmode.check_grads(fn, *args, **options)
-    return str(caught.value)
 
 
 def counted(fn):
@@ -65,7 +59,7 @@ def test_one_compilation_serves_the_whole_check(graphmode, order):
 @graph
 def test_one_graph_serves_a_check_that_fails(graphmode):
     loss = counted(WRONG["one_percent"](graphmode).fn)
-    failure(graphmode, loss, X)
+    failure(graphmode.check_grads, loss, X)
     assert loss.times == 1
 
 
@@ -140,9 +134,9 @@ def test_captured_float32_tensors_are_checked_in_float32_and_that_is_said(graphm
     with pytest.warns(PrecisionWarning, match=r"check_grads of loss .* ran in float32, .*: in float64 it raised"):
         graphmode.check_grads(loss, X)
     assert "the gradient of loss can't be checked in float64: in float64 it" in failure(
-        graphmode, loss, X, float64=True
+        graphmode.check_grads, loss, X, float64=True
     )
-    text = failure(graphmode, lambda x: wrong(loss(x)), X)
+    text = failure(graphmode.check_grads, lambda x: wrong(loss(x)), X)
     assert "(rtol=0.001)" in text
     assert "checked in float32 (in float64 it raised" in text
     assert "in user code" not in text
@@ -168,7 +162,7 @@ def test_a_relu_network_with_captured_float32_weights_raises_no_false_alarm(grap
 def test_a_second_derivative_that_is_wrong_is_named_as_one(graphmode):
     case = WRONG["second_derivative_missing"](graphmode)
     graphmode.check_grads(case.fn, *case.args)
-    text = failure(graphmode, case.fn, *case.args, order=2)
+    text = failure(graphmode.check_grads, case.fn, *case.args, order=2)
     assert text.startswith("the second derivative of <lambda> is wrong at x[")
     assert "compared is the derivative of the gradient's slope along a fixed random direction" in text
 

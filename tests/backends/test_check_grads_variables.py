@@ -10,18 +10,12 @@ import pytest
 
 from pytest_graphmode import PrecisionWarning
 from tests.backends.gradient_cases import custom
-from tests.backends.variants import variants
+from tests.backends.variants import failure, variants
 
 torch_modes = variants("torch:eager", "torch:compile")
 tf_modes = variants("tf:eager", "tf:graph")
 every_mode = variants("torch:eager", "torch:compile", "tf:eager", "tf:graph", "tf:session", "jax:jit", "jax:eager")
 X = np.array([[0.5, -1.0], [2.0, 0.25]])
-
-
-def failure(graphmode, fn, *args, **options) -> str:
-    with pytest.raises(AssertionError) as caught:
-        graphmode.check_grads(fn, *args, **options)
-    return str(caught.value)
 
 
 def net(graphmode, wrong=False):
@@ -65,7 +59,7 @@ def test_parameters_of_a_module_are_checked_in_float64_and_left_as_they_were(gra
 def test_a_failure_names_the_parameter(graphmode):
     module = net(graphmode, wrong=True)
     for fn in (module, module.loss):
-        text = failure(graphmode, fn, X)
+        text = failure(graphmode.check_grads, fn, X)
         assert "is wrong at dense.weight[" in text
         assert ", in a variable of the function [torch-eager-cpu]" in text
         assert "checked in float64" in text
@@ -79,7 +73,9 @@ def test_a_path_that_is_cut_is_named(graphmode):
         def forward(self, x):
             return x @ self.weight.T + self.bias.detach()
 
-    assert "by bias, a variable of the function, is None, yet its value changes" in failure(graphmode, Cut(2, 3), X)
+    assert "by bias, a variable of the function, is None, yet its value changes" in failure(
+        graphmode.check_grads, Cut(2, 3), X
+    )
     graphmode.check_grads(torch.nn.Linear(2, 3), X)
 
 
@@ -118,10 +114,10 @@ def test_variables_of_a_keras_layer(graphmode, built):
     with pytest.warns(PrecisionWarning, match=r"its variable net/kernel is float32 and stays so"):
         graphmode.check_grads(right, X)
     kept = right.get_weights()
-    text = failure(graphmode, wrong, X)
+    text = failure(graphmode.check_grads, wrong, X)
     assert "is wrong at net/kernel[" in text
     assert ", in a variable of the function" in text
-    text = failure(graphmode, right, X, float64=True)
+    text = failure(graphmode.check_grads, right, X, float64=True)
     assert "can't be checked in float64: its variable net/kernel is float32 and stays so" in text
     for before, after in zip(kept, right.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
@@ -171,9 +167,9 @@ def test_a_named_variable_that_is_wrong_or_not_used(graphmode):
         return graphmode.xp.sum((x @ wrong(weight + 0.0)) ** 2)
 
     graphmode.check_grads(loss, X)  # by x alone it is right
-    text = failure(graphmode, loss, X, variables={"w": weight})
+    text = failure(graphmode.check_grads, loss, X, variables={"w": weight})
     assert "is wrong at variables['w'][" in text
-    text = failure(graphmode, lambda x: graphmode.xp.sum(x), X, variables=[weight, other])
+    text = failure(graphmode.check_grads, lambda x: graphmode.xp.sum(x), X, variables=[weight, other])
     assert "no path leads from variables[0], a variable of the function, to the value of <lambda>" in text
     with pytest.raises(TypeError, match=r"check_grads: variables\[0\] is .*, not a floating variable: pass what is to"):
         graphmode.check_grads(lambda x: graphmode.xp.sum(x), X, variables=[graphmode.tensor(X)])

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 
 import numpy as np
 import pytest
 
-from tests.backends.variants import variants
+from tests.backends.variants import failure, variants
 
 every_mode = variants("tf:graph", "tf:eager", "tf:session", "torch:eager", "torch:compile", "jax:jit", "jax:eager")
 static_modes = variants("tf:graph", "jax:jit")
-
-
-def failure(check, *args, **options):
-    with pytest.raises(AssertionError) as caught:
-        check(*args, **options)
-    return str(caught.value)
 
 
 def collatz_steps(graphmode, n):
@@ -158,3 +153,129 @@ def test_checks_are_not_counted_against_the_test(graphmode):
     graphmode.check_control_flow(fn, [(1,), (2,), (3,)])
     graphmode.check_not_frozen(fn, np.int32(3))
     assert graphmode.ledger.builds == (graphmode.mode in ("graph", "jit", "compile"))
+
+
+# Functions that are decorated already: plain Python is what the decorator was put on.
+
+forms = pytest.mark.parametrize("form", ["itself", "in a lambda", "partial", "method"])
+
+
+def decorate(graphmode, fn):
+    lib = graphmode.lib
+    return graphmode.pick(
+        tf=lambda fn: lib.function(fn), torch=lambda fn: lib.compile(fn, backend="eager"), jax=lambda fn: lib.jit(fn)
+    )(fn)
+
+
+def decorated(graphmode, fn, form):
+    made = decorate(graphmode, fn)
+    if form == "method":
+
+        class Model:
+            def step(self, x):
+                return made(x)
+
+        return Model().step
+    return {"itself": made, "in a lambda": lambda x: made(x), "partial": functools.partial(made)}[form]
+
+
+@variants("tf:graph", "torch:eager", "jax:jit")
+@forms
+def test_what_a_decorated_function_froze(graphmode, form):
+    box = [1.0]
+
+    def scaled(x):
+        return x * box[0]
+
+    def bump():
+        box[0] += 1.0
+
+    made = decorated(graphmode, scaled, form)
+    if graphmode.backend == "torch":  # Dynamo looks at the list before each call
+        graphmode.check_not_frozen(made, np.ones(2), vary=bump)
+        return
+    message = failure(graphmode.check_not_frozen, made, np.ones(2), vary=bump)
+    assert "was called; the graph's did not" in message
+    assert "Python: result at [0] " in message
+
+
+@variants("tf:graph", "torch:compile", "jax:jit")
+@forms
+def test_control_flow_of_a_decorated_function(graphmode, form):
+    def fn(n):
+        return graphmode.while_loop(lambda n: n < 10, lambda n: n * 2, (n,))[0]
+
+    made = decorated(graphmode, fn, form)
+    graphmode.check_control_flow(made, [(1,), (20,), (5,)])
+    assert "never ran zero times" in failure(graphmode.check_control_flow, made, [(1,)])
+
+
+@variants("tf:graph", "tf:eager", "torch:eager", "torch:compile", "jax:jit", "jax:eager")
+def test_the_framework_compiles_again_after_a_check(graphmode):
+    calls = []
+
+    def fn(x):
+        calls.append(1)
+        return x * 2
+
+    graphmode.check_not_frozen(decorate(graphmode, lambda x: x * 2), np.ones(2))
+    made = decorate(graphmode, fn)
+    for _ in range(3):
+        made(graphmode.tensor(np.ones(2)))
+    assert len(calls) in ((1, 2, 3) if graphmode.backend == "torch" else (1,))
+
+
+# A graph that breaks is not one graph: the check names the line, and what to write there instead.
+
+HERE = "tests/backends/test_controlflow_check.py"
+compiled = variants("torch:compile")
+
+
+def branch(x):
+    if x > 0:
+        return x * 2
+    return x - 1
+
+
+@compiled
+def test_a_python_if_on_a_tensor(graphmode):
+    message = failure(graphmode.check_control_flow, branch, [(1.0,), (-1.0,)])
+    assert (
+        "check_control_flow(branch) in torch-compile-cpu: it is not all in one graph, which breaks\n"
+        f"  at Python's `if x > 0` at {HERE}:{branch.__code__.co_firstlineno + 1}, which needs the value of a tensor: "
+        "use graphmode.cond(pred, true_fn, false_fn, *operands)\n"
+        "or pass in_graph=False"
+    ) in message
+    graphmode.check_control_flow(branch, [(1.0,), (-1.0,)], in_graph=False)
+    graphmode.check_control_flow(
+        lambda x: graphmode.cond(x > 0, lambda x: x * 2, lambda x: x - 1, x), [(1.0,), (-1.0,)]
+    )
+
+
+@compiled
+def test_a_break_that_the_test_met_before(graphmode):
+    """Dynamo keeps the graphs of a code, broken ones too, so the check itself may see no break."""
+    graphmode.function(branch)(graphmode.tensor(1.0))
+    graphmode.function(branch)(graphmode.tensor(-1.0))
+    assert "at Python's `if x > 0` at" in failure(graphmode.check_control_flow, branch, [(1.0,), (-1.0,)])
+
+
+@compiled
+def test_any_other_break_is_told_in_the_words_of_torch(graphmode):
+    def fn(x):
+        x = x * 2
+        print(end="")
+        return x + 1
+
+    message = failure(graphmode.check_control_flow, fn, [(1.0,)])
+    assert f"test_controlflow_check.py:{fn.__code__.co_firstlineno + 2}: " in message
+    graphmode.check_control_flow(fn, [(1.0,)], in_graph=False)
+
+
+@variants("tf:graph", "torch:eager", "tf:eager")
+def test_where_python_s_statements_are_fine(graphmode):
+    graphmode.check_control_flow(branch, [(1.0,), (-1.0,)])
+    message = failure(graphmode.check_control_flow, branch, [(1.0,)])
+    assert (
+        f"the false side of `if x > 0` at {HERE}:{branch.__code__.co_firstlineno + 1} was taken by no case" in message
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,6 +31,13 @@ def variants(*names: str) -> pytest.MarkDecorator:
     slow = {"torch:compile"} if len(names) > 1 else set()
     params = [variant(name, *([pytest.mark.slow] if name in slow else [])) for name in names]
     return pytest.mark.parametrize("graphmode", params, indirect=True)
+
+
+def failure(check: Callable[..., object], *args: Any, **options: Any) -> str:
+    """What a check that must fail says."""
+    with pytest.raises(AssertionError) as caught:
+        check(*args, **options)
+    return str(caught.value)
 
 
 def imported_jax() -> Any:
