@@ -73,6 +73,7 @@ def test_a_branch_decided_by_a_python_bool(graphmode):
     graphmode.check_control_flow(fn, [(1.0,)], coverage=False, in_graph=False)
 
 
+@pytest.mark.slow
 @variants("torch:compile")
 def test_a_recompile_for_cases_of_one_signature(graphmode):
     calls = []
@@ -237,6 +238,7 @@ def branch(x):
     return x - 1
 
 
+@pytest.mark.slow
 @compiled
 def test_a_python_if_on_a_tensor(graphmode):
     message = failure(graphmode.check_control_flow, branch, [(1.0,), (-1.0,)])

@@ -108,6 +108,7 @@ VERBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_verbs_are_operators_in_one_graph(graphmode, verb):
     function = graphmode.function(lambda x: VERBS[verb](graphmode, x))
@@ -130,6 +131,7 @@ def test_one_tensor_may_stand_twice_and_come_back_unchanged(graphmode):
     assert [leaf.item() for leaf in kept(x)] == [2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trips", [0, 3])
 def test_an_assignment_in_a_loop_makes_it_a_loop_of_python(graphmode, trips):
     """torch's operators allow no assignment; the loop runs outside of the graphs then, and every trip assigns."""

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_graphmode import UnsupportedError
 
-pytestmark = pytest.mark.graphmode(backends="torch:compile")
+pytestmark = [pytest.mark.graphmode(backends="torch:compile"), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
