@@ -42,9 +42,9 @@ def value_and_grad(
 ) -> tuple[Any, list[Any], list[Any]]:
     """The value of `fn(*args)`, gradients of the arguments at `argnums`, and of `variables`; see `Mode`."""
     with torch.inference_mode(False), torch.enable_grad(), _unfrozen(variables):
-        track = _Tracking()
-        sources = Sources(fn, args, argnums, variables, differentiable, track)
-        outer = nesting.depth > 0 or track.computed or any(map(_computed, variables))
+        sources = Sources(fn, args, argnums, variables, differentiable, _tracked)
+        given = trees.leaves([args[position] for position in argnums])
+        outer = nesting.depth > 0 or any(map(_computed, (*given, *variables)))
         with nesting.entered():
             value = fn(*sources.args)
             require_scalar(fn, value, is_tensor)
@@ -92,19 +92,11 @@ def _unfrozen(variables: Sequence[Any]) -> Iterator[None]:
             leaf.requires_grad_(False)
 
 
-class _Tracking:
-    """Makes leaves that gradients reach, and remembers whether one was computed in a graph of someone else's.
-
-    One tensor passed as two arguments becomes two: nodes of its own graph, or new leaves.
-    """
-
-    computed = False
-
-    def __call__(self, leaf: Any) -> Any:
-        if leaf.requires_grad:
-            self.computed = self.computed or _computed(leaf)
-            return leaf.view_as(leaf)
-        return (leaf.clone() if leaf.is_inference() else leaf.detach()).requires_grad_()
+def _tracked(leaf: Any) -> Any:
+    """A tensor that gradients reach. One passed as two arguments becomes two: nodes of its own graph, or new leaves."""
+    if leaf.requires_grad:
+        return leaf.view_as(leaf)
+    return (leaf.clone() if leaf.is_inference() else leaf.detach()).requires_grad_()
 
 
 def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> Sequence[Any]:

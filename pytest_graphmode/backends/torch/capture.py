@@ -26,7 +26,7 @@ def value_and_grad(
 
     Where torch has no setting for it (2.4), Dynamo breaks the graph at the gradient.
     """
-    tracing.trace_autograd()
+    tracing.require("trace_autograd_ops", "capture_scalar_outputs")
     again = tracing.enter_gradient(within)
     given = [leaf for position in argnums for leaf in trees.leaves(args[position])]
     again = again or any(differentiable(leaf) and not leaf.is_leaf for leaf in given)
@@ -78,7 +78,7 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], state: An
     def run(carry: tuple[Any, ...]) -> tuple[Any, Any]:
         found = tuple(operator(holds, advance, carry))
         if any(leaf.requires_grad for leaf in found):
-            tracing.trace_scalars()  # the gradient reads the number of iterations
+            tracing.require("capture_scalar_outputs")  # the gradient reads the number of iterations
             # torch 2.13 differentiates a loop that never runs as if it ran once.
             ran = holds(*carry)
             found = tuple(torch.where(ran, after, before) for after, before in zip(found, carry, strict=True))
@@ -104,7 +104,13 @@ def fori_loop(
 
 
 def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
-    operator = _scan_operator()
+    try:
+        from torch._higher_order_ops.scan import scan as operator
+    except ImportError:
+        raise UnsupportedError(
+            f"torch {torch.__version__} has no scan operator for torch.compile: use a newer torch, or fori_loop, "
+            "or mark the test @pytest.mark.graph_skip('torch:compile', reason=...)"
+        ) from None
     tracing.import_quietly()
 
     def combine(carry: Any, row: Any) -> Any:
@@ -117,18 +123,6 @@ def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[
 
     carry, ys = _reached_by_gradients(run, _clones(init))
     return carry, _with_none(ys)
-
-
-def _scan_operator() -> Callable[..., Any]:
-    try:
-        from torch._higher_order_ops.scan import scan as operator
-    except ImportError:
-        raise UnsupportedError(
-            f"torch {torch.__version__} has no scan operator for torch.compile: use a newer torch, or fori_loop, "
-            "or mark the test @pytest.mark.graph_skip('torch:compile', reason=...)"
-        ) from None
-    found: Callable[..., Any] = operator
-    return found
 
 
 def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: tuple[Any, ...]) -> Any:

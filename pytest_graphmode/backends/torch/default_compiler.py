@@ -45,7 +45,9 @@ def _set(name: str) -> Callable[[], None] | None:
     """Set the default; None where torch will only have one once Dynamo is imported."""
     keywords: dict[str, Any] = torch.compile.__kwdefaults__ or {}
     if keywords.get("backend") is not None:  # torch 2.4 to 2.11: a keyword's default, and no function sets another
-        return _in_signature(keywords, name)
+        named = keywords["backend"]
+        keywords["backend"] = name
+        return lambda: keywords.update(backend=named)
     if not hasattr(torch.compiler, "set_default_backend"):
         raise UnsupportedError(f"torch {torch.__version__} has no default compiler backend that can be set")
     if "torch._dynamo.backends.registry" not in sys.modules:
@@ -53,16 +55,6 @@ def _set(name: str) -> Callable[[], None] | None:
     before = torch.compiler.get_default_backend()
     torch.compiler.set_default_backend(name)
     return lambda: torch.compiler.set_default_backend(before)
-
-
-def _in_signature(keywords: dict[str, Any], name: str) -> Callable[[], None]:
-    before = keywords["backend"]
-    torch.compile.__kwdefaults__ = {**keywords, "backend": name}
-
-    def undo() -> None:
-        torch.compile.__kwdefaults__ = {**torch.compile.__kwdefaults__, "backend": before}
-
-    return undo
 
 
 def unknown(name: str) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import types
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from pytest_graphmode.ledger.identity import Identity
 from pytest_graphmode.ledger.watcher import Sink
 
 _ORIGINAL: Final = "__graphmode_original__"
+_OWN: Final = "unpatched_nn_module_call"
 
 
 class ModuleSource:
@@ -105,18 +105,15 @@ def as_torchs_own() -> Iterator[None]:
     guarded by the function found there, and that guard would fail as soon as the trace is over, in every call.
     """
     calling = nn.Module.__call__
-    if not hasattr(calling, _ORIGINAL):
-        yield
-        return
-    homes = [vars(module) for module in _dynamo_modules() if "unpatched_nn_module_call" in vars(module)]
-    kept = [home["unpatched_nn_module_call"] for home in homes]
+    homes = _homes() if hasattr(calling, _ORIGINAL) else []
+    kept = [home[_OWN] for home in homes]
     for home in homes:
-        home["unpatched_nn_module_call"] = calling
+        home[_OWN] = calling
     try:
         yield
     finally:
         for home, own in zip(homes, kept, strict=True):
-            home["unpatched_nn_module_call"] = own
+            home[_OWN] = own
 
 
 def hide_from_dynamo() -> None:
@@ -130,14 +127,11 @@ def hide_from_dynamo() -> None:
     if not hasattr(calling, _ORIGINAL) or dynamo is None:
         return
     dynamo.skip_code(calling.__code__)
-    for module in _dynamo_modules():
-        original = getattr(getattr(module, "unpatched_nn_module_call", None), _ORIGINAL, None)
-        if original is not None:
-            vars(module)["unpatched_nn_module_call"] = original
+    for home in _homes():
+        home[_OWN] = getattr(home[_OWN], _ORIGINAL, home[_OWN])
 
 
-def _dynamo_modules() -> Iterator[types.ModuleType]:
-    """Those that keep torch's own `Module.__call__`, to know whether it was replaced; torch 2.4 has none."""
-    for name in ("torch._dynamo.utils", "torch._dynamo.variables.nn_module"):
-        if name in sys.modules:
-            yield sys.modules[name]
+def _homes() -> list[dict[str, Any]]:
+    """Where Dynamo keeps torch's own `Module.__call__`, to know whether it was replaced; nowhere in torch 2.4."""
+    names = ("torch._dynamo.utils", "torch._dynamo.variables.nn_module")
+    return [vars(sys.modules[name]) for name in names if _OWN in vars(sys.modules.get(name, object))]

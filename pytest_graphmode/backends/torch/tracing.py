@@ -100,13 +100,8 @@ def _begin_again(reason: str) -> NoReturn:
 
 
 @for_real
-def trace_autograd() -> None:
-    settings.require("trace_autograd_ops", "capture_scalar_outputs")
-
-
-@for_real
-def trace_scalars() -> None:
-    settings.require("capture_scalar_outputs")
+def require(*names: str) -> None:
+    settings.require(*names)
 
 
 @for_real

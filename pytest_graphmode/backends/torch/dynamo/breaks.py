@@ -36,18 +36,11 @@ _PLAIN: Final = {
 }
 
 
-class Trail:
-    """What torch remembered of earlier compilations when this one began."""
-
-    def __init__(self) -> None:
-        self._reasons = len(graph_break_reasons)
-
-    def breaks(self) -> Iterator[GraphBreak]:
-        """The breaks since then at which a graph ended and the function went on."""
-        since = self._reasons if self._reasons <= len(graph_break_reasons) else 0  # it was reset in between
-        for reason in graph_break_reasons[since:]:
-            if getattr(reason, "graph_break", True):
-                yield _graph_break(reason.user_stack, reason.reason)
+def since(known: int) -> Iterator[GraphBreak]:
+    """The breaks at which a graph ended and the function went on, since torch knew of so many."""
+    for reason in graph_break_reasons[known if known <= len(graph_break_reasons) else 0 :]:  # it may be reset meanwhile
+        if getattr(reason, "graph_break", True):
+            yield _graph_break(reason.user_stack, reason.reason)
 
 
 def skipped(error: BaseException) -> GraphBreak:

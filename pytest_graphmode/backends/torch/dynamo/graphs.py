@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -50,11 +49,12 @@ class GraphContents:
             self.nodes += 1
             self.operations[_operation(node)] += 1
             if isinstance(node.target, HigherOrderOperator):
-                name = _name(node)
-                if name is not None:
+                if (name := _name(node)) is not None:
                     self.control_flow[name] += 1
-                for inner in _inner(module, node):
-                    self._add(inner)
+                for used in node.all_input_nodes:
+                    inner = getattr(module, str(used.target), None) if used.op == "get_attr" else None
+                    if isinstance(inner, GraphModule):
+                        self._add(inner)
 
 
 def _operation(node: Node) -> str:
@@ -70,14 +70,6 @@ def _operation(node: Node) -> str:
 def _abandoned(node: Node) -> bool:
     """Whether this is a loop whose results nobody takes: `capture.while_loop` builds some loops twice."""
     return isinstance(node.target, HigherOrderOperator) and not any(user.users for user in node.users)
-
-
-def _inner(module: GraphModule, node: Node) -> Iterator[GraphModule]:
-    for argument in (*node.args, *node.kwargs.values()):
-        if isinstance(argument, Node) and argument.op == "get_attr":
-            graph = getattr(module, str(argument.target), None)
-            if isinstance(graph, GraphModule):
-                yield graph
 
 
 def _name(node: Node) -> str | None:

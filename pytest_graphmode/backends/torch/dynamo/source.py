@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import torch
 from torch._dynamo import convert_frame, output_graph
+from torch._dynamo.utils import graph_break_reasons
 
 from pytest_graphmode.backends.patching import patched
 from pytest_graphmode.backends.torch import modules, state
@@ -157,7 +158,7 @@ class _Compilation:
             self._describe(given)
         except Exception as error:
             self._failure = error
-        self._trail = breaks.Trail()
+        self._breaks_before = len(graph_break_reasons)
         self._start = time.perf_counter()
 
     def _describe(self, given: Mapping[str, Any]) -> None:
@@ -217,7 +218,7 @@ class _Compilation:
             sink.build(self._built(seconds, failed))
 
     def _breaks(self, error: BaseException | None) -> Iterator[GraphBreak]:
-        yield from self._trail.breaks()
+        yield from breaks.since(self._breaks_before)
         if error is None or breaks.is_limit(error) or breaks.raised(error):
             return
         if breaks.is_silent(error, self._one_graph):

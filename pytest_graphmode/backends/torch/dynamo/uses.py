@@ -86,10 +86,8 @@ def _taken(packet: Any, position: int, keyword: str | None) -> Iterator[str]:
                 kind = kind.getElementType()
             name = str(kind.kind()).removesuffix("Type")
             sizes = listed and name == "SymInt" and index <= position  # given one by one: x.reshape(2, n)
-            is_self = index == 0 and argument.name in ("self", "input")
-            if argument.name == keyword or (
-                keyword is None and not is_self and (sizes or index in (position, position + 1))
-            ):
+            here = (sizes or index in (position, position + 1)) and (index or argument.name not in ("self", "input"))
+            if argument.name == keyword or (keyword is None and here):
                 yield name
 
 
@@ -103,12 +101,8 @@ def _parsed(text: str) -> ast.Module | None:
 
 def _function_at(file: str, line: int) -> ast.AST | None:
     """The innermost function or lambda that has a line of a file."""
-    module = _parsed("".join(linecache.getlines(file)))
-    if module is None or not line:
-        return None
-    functions = [
-        one for one in ast.walk(module) if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-    ]
+    module = _parsed("".join(linecache.getlines(file))) if line else None
+    functions = [] if module is None else [one for one in ast.walk(module) if isinstance(one, _FUNCTIONS)]
     around = [one for one in functions if _first_line(one) <= line <= (one.end_lineno or one.lineno)]
     return max(around, key=lambda one: (_first_line(one), one.col_offset), default=None)
 
