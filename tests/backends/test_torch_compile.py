@@ -245,28 +245,21 @@ STEP = """
 """
 
 
-def _run(pytester, **parts):
-    pytester.makepyfile(STEP.format(**parts))
-    return pytester.runpytest_inprocess("--graph-backends=torch:compile")
+REBUILD = [
+    "*1 rebuild, at most 0 allowed*",
+    "*step (test_*.py:*) built 2 times in *",
+    "*training is a Python bool that changed True -> False: pass a tensor, or accept one build per value*",
+]
+BREAK = ["*1 break, at most 0 allowed*", "*graph break at test_*.py:*: *print*"]
 
 
-def test_a_test_that_keeps_to_its_budget_passes(pytester):
-    _run(pytester, line="pass", training="True").assert_outcomes(passed=1)
-
-
-def test_a_rebuild_fails_with_its_cause_and_hint(pytester):
-    result = _run(pytester, line="pass", training="False")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*1 rebuild, at most 0 allowed*",
-            "*step (test_a_rebuild_fails_with_its_cause_and_hint.py:*) built 2 times in *",
-            "*training is a Python bool that changed True -> False: pass a tensor, or accept one build per value*",
-        ]
-    )
-
-
-def test_a_graph_break_fails_a_budget_of_none_with_its_line(pytester):
-    result = _run(pytester, line="print(end='')", training="True")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*1 break, at most 0 allowed*", "*graph break at test_a_graph_break*.py:*: *print*"])
+@pytest.mark.parametrize(
+    ("line", "training", "said"),
+    [("pass", True, ()), ("pass", False, REBUILD), ("print(end='')", True, BREAK)],
+    ids=["kept", "rebuild", "break"],
+)
+def test_a_test_keeps_to_its_budget_or_fails_with_cause_and_line(pytester, line, training, said):
+    pytester.makepyfile(STEP.format(line=line, training=training))
+    result = pytester.runpytest_inprocess("--graph-backends=torch:compile")
+    result.assert_outcomes(passed=int(not said), failed=int(bool(said)))
+    result.stdout.fnmatch_lines(said)

@@ -192,9 +192,58 @@ def structure(torch):
     return text, calls(torch, masked, (x,), (x, x)), calls(torch, masked, (x, x + 1), (x, x + 1))
 
 
+def gradient_gone(torch):
+    def updates(set_to_none):
+        weights = [torch.nn.Parameter(torch.ones(size)) for size in (2, 3)]
+        for one in weights:
+            one.grad = torch.ones_like(one)
+        optimizer = torch.optim.SGD(weights, lr=0.1)
+
+        def gone():
+            optimizer.zero_grad(set_to_none=set_to_none)
+            weights[0].grad = torch.ones(2)
+            return ()
+
+        return calls(torch, optimizer.step, (), gone)
+
+    return ".grad changed structure float32[3] -> None: zero_grad(set_to_none=False)", updates(True), updates(False)
+
+
+def state_of_first_step(torch):
+    def updates(*, first):
+        weight = torch.nn.Parameter(torch.ones(2))
+        weight.grad = torch.ones(2)
+        optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+        if first:
+            optimizer.step()
+        return calls(torch, optimizer.step, (), ())
+
+    return "take a first step before, which makes the optimizer's state", updates(first=False), updates(first=True)
+
+
+def branch(torch):
+    pairs = [(torch.ones(2), epoch) for epoch in (2, 3, 4)]
+    tensors = [(x, torch.tensor(epoch)) for x, epoch in pairs]
+    text = "pass a tensor, or accept one build per value; an if on a tensor breaks the graph: choose by torch.where"
+    fault = calls(torch, lambda x, epoch: x * 2 if epoch > 2 else x * 3, *pairs)
+    return text, fault, calls(torch, lambda x, epoch: torch.where(epoch > 2, x * 2, x * 3), *tensors)
+
+
+def written_at(torch):
+    def store(cache, n, value):
+        cache[n] = value
+        return cache.sum()
+
+    cache, value = torch.zeros(9), torch.tensor(1.0)
+    tensors = [(cache, torch.tensor([n]), value.reshape(1)) for n in range(3)]
+    followed = calls(torch, lambda cache, n, value: cache.index_copy_(0, n, value).sum(), *tensors)
+    text = "write by index_copy_ with a tensor n of one element"
+    return text, calls(torch, store, *((cache, n, value) for n in range(3))), followed
+
+
 CASES = (
     *(shape, shape_marked, size_one, number, loop_bound, list_index, gradients, frozen, parameters, read_value),
-    *(counter, rate, rate_replaced, setting, structure),
+    *(counter, rate, rate_replaced, setting, structure, gradient_gone, state_of_first_step, branch, written_at),
 )
 
 

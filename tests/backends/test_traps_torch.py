@@ -1,7 +1,7 @@
 """What fooled every other way to count torch's compilations must not fool the ledger.
 
-Each test shows first how a naive counter is fooled, where it is: `CompileCounter` (a compiler backend that counts its
-calls), the counters and metrics of `torch._dynamo.utils`, callbacks at the start of a compilation.
+Where a naive counter is fooled, a test shows it first: `CompileCounter` (a compiler backend that counts its calls),
+callbacks at the start of a compilation.
 """
 
 from __future__ import annotations
@@ -13,17 +13,13 @@ from pytest_graphmode import watch
 pytestmark = pytest.mark.usefixtures("torch")
 
 
-@pytest.fixture
-def naive(torch):
-    from torch._dynamo.testing import CompileCounter
-
-    return CompileCounter()
-
-
 # The recompile limit.
 
 
-def test_past_the_recompile_limit_counters_freeze(torch, naive):
+def test_past_the_recompile_limit_counters_freeze(torch):
+    from torch._dynamo.testing import CompileCounter
+
+    naive = CompileCounter()
     f = torch.compile(lambda x, text: x * len(text), backend=naive)
     with watch() as ledger:
         for length in range(12):
@@ -108,13 +104,6 @@ DISABLED = """
         if hasattr(torch.compiler, "set_stance"):
             torch.compiler.set_stance("default")
 
-    def test_naive():
-        from torch._dynamo.testing import CompileCounter
-
-        counter = CompileCounter()
-        torch.compile(lambda x: x * 2, backend=counter)(torch.ones(2))
-        assert counter.frame_count <= 1  # "no recompilation"
-
     @pytest.mark.graph_rebuilds(0)
     def test_ours():
         torch.compile(lambda x: x * 2, backend="eager")(torch.ones(2))
@@ -128,7 +117,7 @@ def test_switched_off_compilation_fails_as_vacuous(torch, pytester, switch):
     pytester.makepyfile(DISABLED.format(switch=SWITCHED_OFF[switch]))
     result = pytester.runpytest_inprocess()
     on = switch == "nothing"
-    result.assert_outcomes(passed=1 + on, failed=1 - on)
+    result.assert_outcomes(passed=int(on), failed=1 - on)
     if not on:
         result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*TORCHDYNAMO_DISABLE*"])
 
@@ -138,7 +127,7 @@ def test_the_environment_switches_compilation_off_too(pytester, monkeypatch):
     pytester.makepyfile(DISABLED.format(switch="pass"))
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
     result = pytester.runpytest_subprocess()
-    result.assert_outcomes(passed=1, failed=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*TORCHDYNAMO_DISABLE*"])
 
 
