@@ -40,20 +40,6 @@ def test_a_build_tells_arguments_nodes_call_site_and_control_flow(torch):
     assert (build.failed, build.internal, build.causes) == (False, False, ())
 
 
-def test_modules_of_one_class_are_one_function(torch, compiled):
-    """torch keeps their graphs in one place, and logs a recompilation for each of another width."""
-    with watch() as ledger:
-        for width in range(1, 5):
-            compiled(torch.nn.Linear(3, width))(torch.ones(2, 3))
-    assert (ledger.builds, ledger.rebuilds) == (4, 3)
-    assert {build.function for build in ledger.events} == {"Linear.forward"}
-    assert {build.signature for build in ledger.events} == {"input: float32[2, 3]"}
-    if hasattr(torch._dynamo.config, "recompile_limit"):
-        assert "Linear.weight changed shape [1, 3] -> [2, 3]: accept one build per shape" in ledger.explain()
-    else:  # torch 2.4 has graphs for each module
-        assert "the function belongs to another Linear object" in ledger.explain()
-
-
 def test_torchs_own_modules_compiled_in_place_are_not_compiled_at_all(torch):
     """Neither by torch 2.13 alone nor while somebody watches: Dynamo runs the frames of torch.nn as they are."""
     net = torch.nn.Linear(3, 3)

@@ -186,7 +186,11 @@ def test_modules_of_one_class(torch, compiled, agreed):
         for width in (2, 3, 3, 4):
             call(compiled(torch.nn.Linear(2, width)), torch.ones(1, 2))
 
-    assert agreed(scenario).rebuilds == 2
+    ledger = agreed(scenario)
+    assert ledger.rebuilds == 2
+    assert {build.function for build in ledger.events} == {"Linear.forward"}
+    assert {build.signature for build in ledger.events} == {"input: float32[1, 2]"}
+    assert "Linear.weight changed shape [2, 2] -> [3, 2]: accept one build per shape" in ledger.explain()
 
 
 def test_modules_of_one_class_compiled_in_place(torch, agreed):

@@ -75,15 +75,6 @@ class Settings(threading.local):
         self.before: dict[str, Any] = {}
         self.operators_as_python = False
 
-    def require(self, *names: str) -> None:
-        """Set what is not set yet and begin the trace under way again, as Dynamo does when it learns something late."""
-        missing = [name for name in names if getattr(config, name, True) is False]
-        for name in missing:
-            self.before.setdefault(name, False)
-            setattr(config, name, True)
-        if missing:
-            _begin_again(f"{', '.join(missing)} was set")
-
     def restore(self) -> None:
         """Give the settings their old values, when the call that was traced is over."""
         self.operators_as_python = False
@@ -101,7 +92,13 @@ def _begin_again(reason: str) -> NoReturn:
 
 @for_real
 def require(*names: str) -> None:
-    settings.require(*names)
+    """Set what is not set yet and begin the trace under way again, as Dynamo does when it learns something late."""
+    missing = [name for name in names if getattr(config, name, True) is False]
+    for name in missing:
+        settings.before.setdefault(name, False)
+        setattr(config, name, True)
+    if missing:
+        _begin_again(f"{', '.join(missing)} was set")
 
 
 @for_real
