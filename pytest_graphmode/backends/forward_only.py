@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, NoReturn
 
 import numpy as np
 
+from pytest_graphmode.backends.control_flow.layout import Kind
 from pytest_graphmode.backends.numpy import NumPy, NumPyEager
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger import identity
@@ -188,12 +189,6 @@ def _array(program: Program, argument: Argument, value: Any) -> Array:
     if value.dtype != argument.dtype:
         hint = f"run with --graph-dtypes={argument.dtype}" if value.dtype.kind == "f" else f"cast to {argument.dtype}"
         raise TypeError(f"{where}: {hint}, or declare {value.dtype} in the model")
-    if argument.shape is not None and not _fits(argument.shape, value.shape):
+    if not Kind(argument.text, argument.shape).fits(Kind.of(value)):
         raise ValueError(f"{where}: pass that shape, or leave the dimension free in the model")
     return value
-
-
-def _fits(declared: Sequence[int | None], shape: Sequence[int]) -> bool:
-    return len(declared) == len(shape) and all(
-        wanted in (None, size) for wanted, size in zip(declared, shape, strict=True)
-    )

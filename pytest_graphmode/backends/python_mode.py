@@ -6,8 +6,8 @@ Base class of the eager modes of every backend.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,17 @@ __tracebackhide__ = True
 
 
 _COMPLEX = {"float64": "complex128", "float32": "complex64"}
+
+
+@contextmanager
+def random_kept() -> Iterator[None]:
+    """Python's and NumPy's global random numbers go on after the block as if nothing had been drawn in it."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 class PythonMode:
@@ -114,14 +125,11 @@ class PythonMode:
         """
         carry = trees.map(lambda leaf: self.tensor(self.numpy(leaf), Kind.of(leaf).dtype), init)
         kept, self.assigns = self.assigns, False
-        python, numpy = random.getstate(), np.random.get_state()
         try:
-            with np.errstate(all="ignore"):
+            with random_kept(), np.errstate(all="ignore"):
                 return f(carry, trees.map(self._row_of_zeros, xs))[1]
         finally:
             self.assigns = kept
-            random.setstate(python)
-            np.random.set_state(numpy)
 
     def rows_of_nothing(self, leaf: Any) -> Any:
         """An empty tensor whose rows would be like `leaf`."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from pytest_graphmode.backends import calls, trees
+from pytest_graphmode.backends.python_mode import random_kept
 from pytest_graphmode.checks.compare import Mismatch, first_leaf_mismatch
 from pytest_graphmode.checks.plain import native_worlds, run_plainly, uses
 from pytest_graphmode.errors import GraphmodeWarning
@@ -200,14 +201,3 @@ def _is_clock(value: object) -> bool:
 def _random_state() -> tuple[object, ...]:
     kind, keys, *rest = np.random.get_state(legacy=True)
     return random.getstate(), kind, np.asarray(keys).tobytes(), *rest
-
-
-@contextmanager
-def random_kept() -> Iterator[None]:
-    """Python's and NumPy's global random numbers go on after the block as if nothing had been drawn in it."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

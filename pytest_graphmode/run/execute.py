@@ -58,7 +58,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of one variant of a test; what the test does to global state ends with it."""
     import numpy as np
 
-    from pytest_graphmode.checks.frozen import random_kept
+    from pytest_graphmode.backends.python_mode import random_kept
     from pytest_graphmode.errors import UnsupportedError
     from pytest_graphmode.run.untouched import UntouchedHandle
     from pytest_graphmode.runtime import Runtime
