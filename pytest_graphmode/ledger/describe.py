@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import enum
 import functools
+import itertools
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from pytest_graphmode.ledger import closure
@@ -20,6 +22,9 @@ _CONTAINERS: Final = (list, tuple, dict, set, frozenset)
 _FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 _LONGEST: Final = 60
 _DEEPEST: Final = 4
+# Of objects less is said: a trainer or a model may hold all there is.
+_DEEPEST_OBJECT: Final = 1
+_MOST_ATTRIBUTES: Final = 6
 _MOST: Final = 20
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 # Classes that their frameworks' users never name, by the names that they know them by.
@@ -108,7 +113,10 @@ def _in_full(value: Any, depth: int) -> str:
     written: Callable[..., str] = type(value).__repr__
     if written is not object.__repr__:
         return _ADDRESS.sub("", repr(value))
-    return with_attributes(class_name(type(value)), {name: part(one) for name, one in attributes(value).items()})
+    if depth > _DEEPEST_OBJECT:
+        return f"<{type(value).__name__}>"
+    first = itertools.islice(attributes(value).items(), _MOST_ATTRIBUTES)
+    return with_attributes(class_name(type(value)), {name: part(one) for name, one in first})
 
 
 def with_attributes(cls: str, texts: Mapping[str, str]) -> str:
@@ -151,16 +159,9 @@ def _container(value: Any, part: Callable[[Any], str]) -> str:
 def attributes(value: Any) -> dict[str, Any]:
     """The attributes that an object has itself, read without running its code."""
     slots = [cls.__dict__.get("__slots__", ()) for cls in type(value).__mro__]
-    names = [name for some in slots for name in ([some] if isinstance(some, str) else some)]
-    found = {name: part for name in names if (part := _of_slot(value, name)) is not _UNSET}
+    found = {}
+    for name in (name for some in slots for name in ([some] if isinstance(some, str) else some)):
+        if not name.startswith("__"):
+            with suppress(AttributeError):  # it is not set
+                found[name] = object.__getattribute__(value, name)
     return found | getattr(value, "__dict__", {})
-
-
-_UNSET: Final = object()
-
-
-def _of_slot(value: Any, name: str) -> Any:
-    try:
-        return object.__getattribute__(value, name)
-    except AttributeError:
-        return _UNSET
