@@ -13,6 +13,7 @@ import numpy as np
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.jax.eager import Eager, native_device
 from pytest_graphmode.backends.jax.jit import Jit
+from pytest_graphmode.backends.names import parse_device
 
 # It warns of a GPU that the installed JAX can't use; `devices` says what there is.
 logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
@@ -29,8 +30,7 @@ class Jax:
 
     def devices(self) -> Sequence[str]:
         found = [device for device in (*jax.devices("cpu"), *jax.devices()) if device.platform in _PLATFORMS]
-        names = [f"{_PLATFORMS[device.platform]}:{device.id}" for device in found]
-        return list(dict.fromkeys("cpu" if name == "cpu:0" else name for name in names))
+        return list(dict.fromkeys(parse_device(f"{_PLATFORMS[device.platform]}:{device.id}") for device in found))
 
     def native_device(self, device: str) -> jax.Device:
         return native_device(device)

@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: its C++
 import tensorflow as tf
 
 from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.names import DEVICE_KINDS, parse_device
 from pytest_graphmode.backends.tensorflow import autograph
 from pytest_graphmode.backends.tensorflow.eager import Eager, native_device
 from pytest_graphmode.backends.tensorflow.graph import Graph, Xla
@@ -31,14 +32,8 @@ class TensorFlow:
         autograph.install()
 
     def devices(self) -> Sequence[str]:
-        kinds = {"CPU": "cpu", "GPU": "gpu", "TPU": "tpu"}
-        found = []
-        for device in tf.config.list_logical_devices():
-            kind = kinds.get(device.device_type)
-            index = device.name.rpartition(":")[2]
-            if kind is not None:
-                found.append("cpu" if (kind, index) == ("cpu", "0") else f"{kind}:{index}")
-        return found
+        found = [device.name.rpartition("device:")[2].lower() for device in tf.config.list_logical_devices()]
+        return [parse_device(name) for name in found if name.partition(":")[0] in DEVICE_KINDS]
 
     def native_device(self, device: str) -> str:
         return native_device(device)

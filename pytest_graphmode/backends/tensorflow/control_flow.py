@@ -25,8 +25,15 @@ class GraphControlFlow:
     def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         return converted(fn)
 
-    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
-        return _while(cond, body, state)
+    def while_loop(
+        self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int | None = None
+    ) -> Any:
+        return tf.while_loop(
+            lambda *state: cond(state),
+            lambda *before: tuple(map(_fixed, body(before), before)),
+            tuple(map(tf.convert_to_tensor, state)),
+            maximum_iterations=most,
+        )
 
     def fori_loop(self, lower: Any, upper: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
         # XLA can differentiate a loop only where it knows how often the loop runs at most.
@@ -37,7 +44,7 @@ class GraphControlFlow:
             index, *rest = state
             return (index + 1, *body(tf.cast(index, tf.int32), tuple(rest)))
 
-        return _while(lambda state: state[0] < end, advance, (start, *state), most)[1:]
+        return self.while_loop(lambda state: state[0] < end, advance, (start, *state), most)[1:]
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
         init, xs = tuple(map(tf.convert_to_tensor, init)), tuple(map(tf.convert_to_tensor, xs))
@@ -77,19 +84,6 @@ class GraphControlFlow:
 
 def _branch(results: BranchResults, name: str, branch: Callable[..., Any], operands: Tensors) -> Callable[[], Tensors]:
     return lambda: results.flat(name, branch(*operands))
-
-
-def _while(
-    cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Tensors, maximum_iterations: int | None = None
-) -> Tensors:
-    state = tuple(map(tf.convert_to_tensor, state))
-    final: Tensors = tf.while_loop(
-        lambda *state: cond(state),
-        lambda *before: tuple(map(_fixed, body(before), before)),
-        state,
-        maximum_iterations=maximum_iterations,
-    )
-    return final
 
 
 def _fixed(after: Any, before: Any) -> Any:

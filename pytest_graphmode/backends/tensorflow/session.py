@@ -28,7 +28,7 @@ from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
 from pytest_graphmode.backends.tensorflow.internals import AutomaticControlDependencies, ag_ctx
 from pytest_graphmode.backends.tensorflow.variables import native
-from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger import describe, identity
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -305,9 +305,9 @@ def _arguments(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     except (TypeError, ValueError):  # the call itself says what is wrong with it; some callables have no signature
         named = {**{f"args[{index}]": value for index, value in enumerate(args)}, **kwargs}
     for path, leaf in [pair for name, value in named.items() for pair in trees.paths(value, name)]:
-        if _is_fed(leaf):
-            yield tensor_argument(path, leaf.dtype.name, leaf.shape)
-        elif isinstance(leaf, tf.Variable):
-            yield tensor_argument(path, leaf.dtype.name, leaf.shape.as_list(), type_name="Variable")
+        is_variable = isinstance(leaf, tf.Variable)
+        if is_variable or _is_fed(leaf):
+            kind = "Variable" if is_variable else ""
+            yield tensor_argument(path, describe.dtype_name(leaf), describe.shape_of(leaf), type_name=kind)
         else:
             yield value_argument(path, leaf)
