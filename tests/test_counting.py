@@ -130,45 +130,6 @@ def test_markers_hold_variants_to_their_limits(pytester, marker, sizes, failed):
     assert {variant for variant, outcome in found.items() if outcome == "FAILED"} == set(failed)
 
 
-def test_plain_tests_are_held_to_limits_by_backend(pytester):
-    pytester.makepyfile(
-        """
-        import pytest, tensorflow as tf
-
-        def twice():
-            graph = tf.function(lambda x: x + 1.0)
-            xla = tf.function(lambda x: x + 1.0, jit_compile=True)
-            for size in (1, 2, 3):
-                graph(tf.ones(size))
-            xla(tf.ones(1)), xla(tf.ones(2))
-
-        @pytest.mark.graph_rebuilds(2, tf_xla=1)
-        def test_the_rest():
-            twice()
-
-        @pytest.mark.graph_rebuilds(tf=2, tf_xla=1)
-        def test_the_rest_of_a_backend():
-            twice()
-
-        @pytest.mark.graph_rebuilds(tf=3, tf_xla=1)
-        def test_too_few():
-            twice()
-
-        @pytest.mark.graph_budget(builds={"tf_xla": 1, "tf": 3})
-        def test_too_many():
-            twice()
-        """
-    )
-    result = pytester.runpytest_inprocess()
-    result.assert_outcomes(passed=2, failed=2)
-    result.stdout.fnmatch_lines(
-        [
-            "2 rebuilds, exactly 3 expected (tf): fewer than expected, write graph_rebuilds(2), or at_most=3",
-            "2 builds, at most 1 allowed (tf_xla)",
-        ]
-    )
-
-
 def test_what_was_built_before_the_test_does_not_count_and_another_build_of_it_is_a_rebuild(pytester):
     pytester.makepyfile(
         """

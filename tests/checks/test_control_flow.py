@@ -216,3 +216,10 @@ def test_wrong_cases(static, cases, error, message):
 def test_the_check_builds_nothing_of_the_tests(static, fn):
     static.check_control_flow(fn, CASES)
     assert (static.ledger.builds, static.ledger.calls) == (0, 3)
+
+
+def test_python_values_decide_while_a_graph_is_built_and_tensors_in_it(static, mode):
+    function = static.function(lambda x: static.cond(True, lambda x: x + 1, pytest.fail, x))
+    assert function(np.float32(1)) == 2
+    function = static.function(lambda x: static.switch(7, [pytest.fail, lambda x: x + 2], x))
+    assert function(np.float32(1)) == 3

@@ -158,14 +158,11 @@ def test_an_error_of_the_block_is_not_replaced():
     [
         ({}, r"expect\(\) needs a count: one of builds, rebuilds, breaks, fallbacks, nodes, seconds"),
         ({"builds": -1}, r"expect\(\): builds must be a whole number from 0, not -1"),
-        ({"builds": 1.5}, "builds must be a whole number from 0, not 1.5"),
-        ({"builds": (2, 1)}, "builds must be a pair .least, most., not .2, 1.: 2 is more than 1"),
         ({"builds": (1, 2, 3)}, "builds must be a number or a pair"),
-        ({"builds": {"keras": 1}}, "builds has no key 'keras': the keys are tf, tf_graph, .*torch_compile"),
-        ({"builds": {}}, "builds is an empty dict: its keys may be tf"),
-        ({"builds": 1, "internal": 1}, "internal must be True"),
         ({"builds": 1, "within": 3}, "within must be the name of a package"),
         ({"builds": 1, "function": ""}, "function must be like 'step'"),
+        ({"builds": (2, 1)}, "builds must be a pair .least, most., not .2, 1.: 2 is more than 1"),
+        ({"builds": {"keras": 1}}, "builds has no key 'keras': the keys are tf, tf_graph, .*torch_compile"),
         (
             {"build": 1},
             "no argument build: did you mean builds. It takes builds, rebuilds, .*within, function, .*at_once",
