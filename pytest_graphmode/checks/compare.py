@@ -21,6 +21,7 @@ Array = np.ndarray[Any, Any]
 _HALF: Final = frozenset(["float16", "bfloat16"])
 _KINDS: Final = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "c": "complex"}
 _TINY: Final = 1e-290
+_BLOCK: Final = 1 << 18
 _NOTHING: Final = "nothing there"
 _REASONS: Final = {
     "structure": "the structures differ",
@@ -160,13 +161,34 @@ def _exact(path: str, a: Array, b: Array) -> Mismatch | None:
     if not differ.any():
         return None
     distance = np.abs(a.astype(np.float64) - b.astype(np.float64))
-    index = _position(np.where(differ, distance, -1.0))
+    index = _unraveled(int(np.argmax(np.where(differ, distance, -1.0))), a)
     # In Python's integers, since neighbours beyond 2**53 are the same float64.
     difference = abs(int(a[index]) - int(b[index]))
-    return _value_mismatch(path, a, b, index, float(difference), differ, 0.0, 0.0)
+    return _value_mismatch(path, a, b, index, float(difference), int(differ.sum()), 0.0, 0.0)
 
 
 def _close(path: str, a: Array, b: Array, rtol: float, atol: float) -> Mismatch | None:
+    """In blocks, since the float64 of two large arrays, and what is computed from it, takes many times their memory."""
+    x, y = a.reshape(-1), b.reshape(-1)
+    count, worst, at, difference = 0, -1.0, 0, math.nan
+    for start in range(0, a.size, _BLOCK):
+        differ, distance, allowed = _apart(x[start : start + _BLOCK], y[start : start + _BLOCK], rtol, atol)
+        if not differ.any():
+            continue
+        count += int(differ.sum())
+        with np.errstate(all="ignore"):
+            excess = np.nan_to_num(distance / np.maximum(allowed, _TINY), nan=np.inf, posinf=np.inf)
+        score = np.where(differ, excess, -1.0)
+        position = int(np.argmax(score))
+        if score[position] > worst:
+            worst, at, difference = float(score[position]), start + position, float(distance[position])
+    if not count:
+        return None
+    return _value_mismatch(path, a, b, _unraveled(at, a), difference, count, rtol, atol)
+
+
+def _apart(a: Array, b: Array, rtol: float, atol: float) -> tuple[Array, Array, Array]:
+    """Which elements differ, by how much, and what is allowed."""
     wide = np.result_type(np.complex128 if a.dtype.kind == "c" or b.dtype.kind == "c" else np.float64)
     x, y = (side if side.dtype.itemsize > wide.itemsize else side.astype(wide) for side in (a, b))
     with np.errstate(all="ignore"):
@@ -174,26 +196,21 @@ def _close(path: str, a: Array, b: Array, rtol: float, atol: float) -> Mismatch 
         allowed = atol + rtol * np.abs(y)
         equal = (x == y) | (np.isnan(x) & np.isnan(y))
         differ = np.asarray(~(equal | (np.isfinite(y) & (distance <= allowed))))
-        if not differ.any():
-            return None
-        excess = np.nan_to_num(distance / np.maximum(allowed, _TINY), nan=np.inf, posinf=np.inf)
-        index = _position(np.where(differ, excess, -1.0))
-        return _value_mismatch(path, a, b, index, float(distance[index]), differ, rtol, atol)
+    return differ, distance, allowed
 
 
-def _position(score: Array) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(score)), score.shape))
+def _unraveled(position: int, array: Array) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(position, array.shape))
 
 
 def _value_mismatch(
-    path: str, a: Array, b: Array, index: tuple[int, ...], difference: float, differ: Array, rtol: float, atol: float
+    path: str, a: Array, b: Array, index: tuple[int, ...], difference: float, count: int, rtol: float, atol: float
 ) -> Mismatch:
     size = float(abs(b[index]))
     finite = np.isfinite(difference) and np.isfinite(size)
     absolute = difference if finite else math.nan
     relative = difference / size if finite and size else math.nan
-    count, total = int(differ.sum()), differ.size
-    return Mismatch(path, "value", a[index], b[index], index, absolute, relative, rtol, atol, count, total)
+    return Mismatch(path, "value", a[index], b[index], index, absolute, relative, rtol, atol, count, a.size)
 
 
 def _spelled(leaf: Any) -> str:

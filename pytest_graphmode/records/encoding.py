@@ -71,7 +71,7 @@ class Stack:
                 if wide is not None:
                     values = np.ascontiguousarray(block).view(dtype).astype(wide)
                     count, total = count + values.size, total + values.sum()
-                    squares += float(np.square(np.abs(values)).sum())
+                    squares += float(np.square(values.view(np.float64)).sum())
         known = wide is not None and count > 0
         mean = _rounded(total / count) if known else None
         rms = _rounded(math.sqrt(squares / count)) if known else None

@@ -1,5 +1,6 @@
 """What `compare` lets pass and what it finds, on either side of each tolerance."""
 
+import tracemalloc
 from collections import namedtuple
 from dataclasses import dataclass
 
@@ -154,3 +155,20 @@ def test_leaves_that_are_no_numbers_have_to_be_equal(value):
     mismatch = found([value], [np.float32(1)])
     assert mismatch.kind == "value"
     assert "expected float32[]; they must be equal" in str(mismatch)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_large_arrays_are_compared_in_less_memory_than_they_take(order):
+    expected = np.zeros((2, 4_000_000), np.float32, order)
+    actual = expected.copy(order)
+    tracemalloc.start()
+    try:
+        assert first_mismatch(actual, expected) is None
+        actual[0, 5], actual[1, 3_999_999], actual[1, 7] = 1.0, 3.0, 2.0
+        mismatch = found(actual, expected)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (mismatch.index, mismatch.actual, mismatch.difference) == ((1, 3_999_999), 3.0, 3.0)
+    assert (mismatch.mismatched, mismatch.total) == (3, 8_000_000)
+    assert peak < (1 if order == "C" else 3) * expected.nbytes
