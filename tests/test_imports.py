@@ -85,7 +85,7 @@ def test_collecting_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "test_net.py").write_text(
         "import pytest\n@pytest.mark.graph_rebuilds(0)\n@pytest.mark.graph_agree\ndef test_net(graphmode): pass\n"
     )
-    assert imported(tmp_path, "--collect-only", "--graph-backends=all") == set()
+    assert imported(tmp_path, "--collect-only", "--graph-backends=all", "--graph-records=kept") == set()
     assert imported(tmp_path, "--help") == set()
     assert imported(tmp_path, "--markers") == set()
 

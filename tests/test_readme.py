@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,8 @@ README = Path(__file__).parents[1] / "README.md"
 _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARYING = (
     (re.compile(r"in \d+\.\d\d s"), "in N s"),
+    (re.compile(r"@(tensorflow|torch)-[\w.+]+"), r"@\1-N"),
+    (re.compile(r"\(Python .*\)"), "(...)"),
     (re.compile(r"\s+"), " "),
 )
 FRAMEWORKS = {"tf": "tensorflow", "torch": "torch"}
@@ -22,18 +25,17 @@ FRAMEWORKS = {"tf": "tensorflow", "torch": "torch"}
 
 @dataclass(frozen=True)
 class Shown:
-    """A test of the README, the arguments it is run with, and the lines it prints."""
+    """A test of the README, and what it is run with: each command's words, and the lines it prints."""
 
     name: str
     code: str
-    arguments: list[str]
-    lines: list[str]
+    commands: list[tuple[list[str], list[str]]]
 
     @property
     def frameworks(self) -> list[str]:
         imported = [module for module in FRAMEWORKS.values() if f"import {module}" in self.code]
-        selected = [part for argument in self.arguments if "backends=" in argument for part in _backends(argument)]
-        return imported + [FRAMEWORKS[name] for name in selected]
+        arguments = [word for words, _ in self.commands for word in words if "backends=" in word]
+        return imported + [FRAMEWORKS[name] for argument in arguments for name in _backends(argument)]
 
 
 def _backends(argument: str) -> list[str]:
@@ -46,10 +48,10 @@ def shown() -> list[Shown]:
         if kind == "python":
             code = text
             continue
-        command, *lines = text.splitlines()
-        *arguments, file = command.removeprefix("$ pytest").split()
-        assert code.startswith(f"# {file}\n"), f"the block before `{command}` is not {file}"
-        found.append(Shown(file.removesuffix(".py"), code, [*arguments, file], lines))
+        commands = [(line.split(), lines) for line, *lines in map(str.splitlines, text.split("$ ")[1:])]
+        file = commands[0][0][-1]
+        assert code.startswith(f"# {file}\n"), f"the block before `{text}` is not {file}"
+        found.append(Shown(file.removesuffix(".py"), code, commands))
     return found
 
 
@@ -62,16 +64,21 @@ def normal(line: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("example", shown(), ids=lambda example: example.name)
 def test_output(example: Shown, pytester: pytest.Pytester) -> None:
-    clock = ["time_machine"] if "(time-machine)" in "\n".join(example.lines) else []
+    lines = [line for _, printed in example.commands for line in printed]
+    clock = ["time_machine"] if "(time-machine)" in "\n".join(lines) else []
     for module in [*example.frameworks, *clock]:
         if find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
     pytester.makepyfile(**{example.name: example.code})
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--show-capture=no", *example.arguments)
-    printed = iter([normal(line) for line in result.outlines])
-    assert example.lines, "the README shows no output"
-    for line in example.lines:
-        assert any(normal(line) in found for found in printed), f"not printed, or not in this order: {line}"
+    for (program, *arguments), lines in example.commands:
+        if program == "pytest":
+            result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--show-capture=no", *arguments)
+        else:
+            result = pytester.run(sys.executable, *arguments)
+        printed = iter([normal(line) for line in result.outlines])
+        assert lines, "the README shows no output"
+        for line in lines:
+            assert any(normal(line) in found for found in printed), f"not printed, or not in this order: {line}"
 
 
 def test_all_are_found() -> None:

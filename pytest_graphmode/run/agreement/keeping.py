@@ -134,7 +134,8 @@ def _origin(item: pytest.Function, variant: Variant) -> Origin:
 
 def _command(settings: Settings, now: Origin, record: Origin | None = None) -> str:
     """What makes the record of a test, or this very one again."""
-    given = {"records": settings.written["graph_records"]}
+    by_ini = not settings.origin("graph_records").startswith("--")
+    given = {} if by_ini else {"records": settings.written["graph_records"]}
     if record is not None:
         own = record.framework.replace(" ", "-")
         given |= {"label": record.label} if record.label != own else {}
