@@ -119,6 +119,7 @@ def write_often(root: str, value: float) -> None:
         Folder(Path(root)).write(origin(), recorded(x=np.full(2000, value)))
 
 
+@pytest.mark.slow
 def test_two_that_write_at_once_both_succeed_and_a_reader_sees_one_of_them(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_often, args=(str(tmp_path), value)) for value in (1.0, 2.0)]

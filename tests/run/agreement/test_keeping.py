@@ -315,6 +315,7 @@ def test_what_the_system_refuses_is_the_reason(project, monkeypatch):
 # Several processes.
 
 
+@pytest.mark.slow
 def test_each_worker_of_xdist_keeps_what_it_ran(project):
     pytest.importorskip("xdist")
     project.write(NET)
@@ -325,12 +326,14 @@ def test_each_worker_of_xdist_keeps_what_it_ran(project):
     result.stdout.fnmatch_lines([f"off-eager-cpu@{label()} does not agree with the reference, ref-eager-cpu:"])
 
 
+@pytest.mark.slow
 def test_workers_tell_of_stale_records_too(kept):
     pytest.importorskip("xdist")
     result = kept.run(KEPT, "-n1", "--graph-seed=1", backends="third", run=kept.pytester.runpytest_subprocess)
     result.stdout.fnmatch_lines(["*= graphmode records left out =*", "*made with seed 0, not 1; renew it under *"])
 
 
+@pytest.mark.slow
 def test_two_runs_that_write_at_once_both_pass(project):
     project.write(
         """
