@@ -118,6 +118,21 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    from pytest_graphmode.run.workers import controller
+
+    if error:
+        controller.lost(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, report: Any) -> None:
+    from pytest_graphmode.run.workers import controller
+
+    controller.explain_crash(crashitem, report)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from pytest_graphmode.run.workers import controller
 
@@ -259,10 +274,12 @@ class Agreements:
     # Around all others, so that capturing and the like are set up for a variant or for the item, not for both.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
-        from pytest_graphmode.run.agreement.item import Agreement
+        from pytest_graphmode.run.agreement.item import Agreement, note_beginning
 
         if isinstance(item, Agreement):
             item.prepare()
+        else:
+            note_beginning(item)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

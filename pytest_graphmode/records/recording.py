@@ -48,12 +48,12 @@ class Run:
 
     Attributes:
         outcome: of all phases together; an expected failure counts as skipped.
-        reason: why it was skipped, or the report of its failure.
+        reason: why it was skipped, the report of its failure, or the worker of pytest-xdist that crashed in it.
         sections: what pytest captured while it failed, by title.
     """
 
     variant: Variant
-    outcome: Literal["passed", "skipped", "failed"]
+    outcome: Literal["passed", "skipped", "failed", "crashed"]
     reason: str = ""
     recording: Recording = field(default_factory=Recording)
     sections: tuple[tuple[str, str], ...] = ()

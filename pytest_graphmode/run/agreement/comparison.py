@@ -30,9 +30,10 @@ def incomparable(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None =
     Args:
         kept: the records of other runs; None where none are kept.
     """
-    failed = [run for run in runs if run.outcome == "failed"]
-    if failed:
-        return f"{_listed(failed)} failed, so the variants can't be compared: mend that first"
+    broken = [f"{_listed(failed)} failed"] if (failed := [run for run in runs if run.outcome == "failed"]) else []
+    broken += [f"{run.variant} crashed worker {run.reason}" for run in runs if run.outcome == "crashed"]
+    if broken:
+        return f"{', '.join(broken)}, so the variants can't be compared: mend that first"
     ran = [run for run in runs if run.outcome == "passed"]
     records = kept.records if kept is not None else ()
     golden = kept is not None and kept.frozen

@@ -16,7 +16,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from pytest_graphmode.run import beside, verdict
-from pytest_graphmode.run.agreement import keeping
+from pytest_graphmode.run.agreement import keeping, travelling
 from pytest_graphmode.run.items import RECORDING, variant_of
 from pytest_graphmode.select.registry import registry_of
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.select.markers import AgreeRequest
     from pytest_graphmode.select.variants import Variant
 
-# On the items of variants: how this run of it ended (None: not run in this process).
+# On the items of variants: how this run of it ended (None: not yet, as far as this process knows).
 RUN: Final = pytest.StashKey["Run | None"]()
 # On a variant that is being run for an agreement item, which alone is reported.
 _UNREPORTED: Final = pytest.StashKey[bool]()
@@ -73,7 +73,8 @@ class Agreement(pytest.Function):
         self._failed_here = None
         if self._skip is not None:  # of an earlier attempt
             self.own_markers.remove(self._skip.mark)
-        if not any(run is not None and run.outcome == "failed" for run in map(_run, self.variants)):
+        self._fetch_missing()
+        if not self._broken:
             self._run_missing()
         self._look_for_records()
         wrong = self._failed_here or self._trouble
@@ -96,6 +97,19 @@ class Agreement(pytest.Function):
             self._trouble = keeping.trouble(self.variants)
         except RecordError as error:
             self._trouble = str(error)
+
+    @property
+    def _broken(self) -> bool:
+        return any(run is not None and run.outcome in ("failed", "crashed") for run in map(_run, self.variants))
+
+    def _fetch_missing(self) -> None:
+        """Take over how variants ran in other workers of pytest-xdist; one that fails is not run once more."""
+        travel = travelling.of(self.config)
+        if travel is None:
+            return
+        for item in self.variants:
+            if _run(item) is None and item not in self._left_out:
+                item.stash[RUN] = travel.elsewhere(item, _variant(item), wait=not self._broken)
 
     def _run_missing(self) -> None:
         for item in self.variants:
@@ -151,11 +165,14 @@ class Agreement(pytest.Function):
 
     def forget(self) -> None:
         """When this item is torn down, drop the records: they may be large, and another attempt makes its own."""
+        travel = travelling.of(self.config)
         for item in self.variants:
             run = _run(item)
             if run is not None:
                 run.recording.clear()
             item.stash[RUN] = None
+            if travel is not None:
+                travel.forget(item)
         self._kept = None
 
 
@@ -196,6 +213,13 @@ def _has(item: pytest.Item, mark: pytest.Mark) -> bool:
     return any(own is mark for own in item.own_markers)
 
 
+def note_beginning(item: pytest.Item) -> None:
+    """Let other workers of pytest-xdist know that a variant runs, which has an agreement item that may be theirs."""
+    travel = travelling.of(item.config) if RUN in item.stash else None
+    if travel is not None:
+        travel.began(item)
+
+
 def note(item: pytest.Item, report: pytest.TestReport) -> None:
     """Keep how a variant ran, phase by phase, for its agreement item; without one its records go with it."""
     if isinstance(item, Agreement):
@@ -207,6 +231,9 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
         before = None if report.when == "setup" else item.stash[RUN]
         if before is None or before.outcome == "passed":
             item.stash[RUN] = _noted(item, report)
+        run, travel = item.stash[RUN], travelling.of(item.config)
+        if report.when == "teardown" and run is not None and travel is not None:
+            travel.ended(item, run)
     elif report.when == "teardown" and RECORDING in item.stash:
         item.stash[RECORDING].clear()
 

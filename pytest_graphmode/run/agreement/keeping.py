@@ -64,7 +64,7 @@ def keep(item: pytest.Function, variant: Variant) -> str | None:
     from pytest_graphmode.records.archive import RecordError
 
     try:
-        _folder(settings).write(_origin(item, variant), recording)
+        _folder(settings).write(origin(item, variant), recording)
     except RecordError as error:
         return str(error)
     return None
@@ -84,9 +84,9 @@ def beside(variants: dict[Variant, pytest.Function], runs: Iterable[Run]) -> Kep
     item = variants[ran[0].variant]
     settings = registry_of(item.config).settings
     folder = _folder(settings)
-    own = {run.variant: _origin(variants[run.variant], run.variant) for run in ran}
+    own = {run.variant: origin(variants[run.variant], run.variant) for run in ran}
     now, names = own[ran[0].variant], ran[0].recording.values or ran[0].recording.taps
-    written = set() if settings.frozen else {folder.file(origin) for origin in own.values()}
+    written = set() if settings.frozen else {folder.file(one) for one in own.values()}
     records, left_out = [], []
     for record in folder.records(now.test, written):
         reason = stale(record, now, names)
@@ -111,7 +111,8 @@ def _folder(settings: Settings) -> Folder:
     return Folder(settings.records)
 
 
-def _origin(item: pytest.Function, variant: Variant) -> Origin:
+def origin(item: pytest.Function, variant: Variant) -> Origin:
+    """Where what a variant records comes from."""
     from pytest_graphmode.records.origin import Origin, environment, source_hash
 
     registry = registry_of(item.config)

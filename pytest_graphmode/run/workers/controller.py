@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_graphmode.run.beside import GRAPHMODE
+from pytest_graphmode.select import options
+
+if TYPE_CHECKING:
+    from pytest_graphmode.run.agreement.travelling import Travel
 
 # What the workers told: by node id the group of tests that one stays with, None where it may go anywhere.
 _GROUPS: Final = pytest.StashKey[dict[str, "str | None"]]()
+# The folder of this run: made for the first worker that can see it.
+_FOLDER: Final = pytest.StashKey["Path | None"]()
 # The kinds of `--dist` whose schedulers are told of groups.
 _TOGETHER: Final = ("loadgroup", "loadscope", "loadfile")
 
@@ -17,10 +26,15 @@ _TOGETHER: Final = ("loadgroup", "loadscope", "loadfile")
 def introduce(node: Any) -> None:
     """Tell a worker what it can't find out itself."""
     kind = node.config.getoption("dist")
+    folder = _folder_of(node)
     node.workerinput[GRAPHMODE] = {
         "each": kind == "each",
         "groups": _channel(node) if kind in _TOGETHER else None,
+        "folder": None if folder is None else str(folder),
     }
+
+
+# Which tests stay together.
 
 
 def _channel(node: Any) -> Any:
@@ -44,3 +58,73 @@ def scheduler(config: pytest.Config, log: Any) -> Any:
     made = SCHEDULERS[kind](config, log)
     made.groups = _groups(config)
     return made
+
+
+# What travels between workers.
+
+
+def _folder_of(node: Any) -> Path | None:
+    """The folder of this run, where a worker can see it; under `--dist each` one for it and those that replace it."""
+    specs = node.nodemanager.specs
+    hosts = not all(spec.popen for spec in specs)
+    folder = _folder(node.config, hosts)
+    if folder is None or (not node.gateway.spec.popen and not _kept(node.config)):
+        return None
+    if node.config.getoption("dist") != "each":
+        return folder
+    own = folder / next(
+        (str(number) for number, spec in enumerate(specs) if spec is node.gateway.spec), node.gateway.id
+    )
+    own.mkdir(exist_ok=True)
+    return own
+
+
+def _folder(config: pytest.Config, hosts: bool) -> Path | None:
+    """A temporary one, or one beside the records, which other hosts can see; removed at the end of the run."""
+    if _FOLDER not in config.stash:
+        kept = _kept(config) if hosts else None
+        try:
+            if kept is not None:
+                kept.mkdir(parents=True, exist_ok=True)
+            made = tempfile.mkdtemp(prefix=".run-" if kept else "pytest-graphmode-", dir=kept)
+        except OSError:  # without it what another worker holds is run again
+            config.stash[_FOLDER] = None
+        else:
+            config.stash[_FOLDER] = Path(made)
+            config.add_cleanup(lambda: shutil.rmtree(made, ignore_errors=True))
+    return config.stash[_FOLDER]
+
+
+def _kept(config: pytest.Config) -> Path | None:
+    """The folder of `--graph-records`, where this run may write into it."""
+    if not options.given(config):
+        return None
+    from pytest_graphmode.select.registry import registry_of
+
+    settings = registry_of(config).settings
+    return None if settings.frozen else settings.records
+
+
+# Crashes.
+
+
+def lost(node: Any) -> None:
+    """Note that a worker went down, before its tests are given to others."""
+    travel = _travel(node)
+    if travel is not None:
+        travel.lost()
+
+
+def explain_crash(crashed: str, report: Any) -> None:
+    """Say which variant a worker crashed in that ran it for an agreement item."""
+    travel = _travel(report.node)
+    variants = [] if travel is None else [test for test in travel.unfinished() if test != crashed]
+    if variants:
+        report.longrepr = f"{report.longrepr}, which ran {', '.join(variants)} for it"
+
+
+def _travel(node: Any) -> Travel | None:
+    from pytest_graphmode.run.agreement.travelling import Travel
+
+    folder = node.workerinput[GRAPHMODE]["folder"]
+    return None if folder is None else Travel(Path(folder), node.gateway.id)
