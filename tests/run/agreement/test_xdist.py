@@ -158,3 +158,96 @@ def test_last_failed_works_across_processes(project):
 def test_without_xdist_nothing_of_it_is_needed(project):
     project.write(NET)
     project.run("-p", "no:xdist", "--strict-markers").assert_outcomes(passed=3)
+
+
+# Between workers. `ref` waits until `third` has begun, in the other worker; so its item comes while that still runs.
+APART = """
+import os
+import time
+
+def until(name):
+    for _ in range(600):
+        if name in open(RUNS).read():
+            return
+        time.sleep(0.05)
+
+@agree
+def test_net(graphmode):
+    ran(graphmode.backend)
+    if graphmode.backend == "ref":
+        until("third")
+    else:
+        until("ref")
+        time.sleep(0.5)
+        {third}
+    graphmode.agree(loss=graphmode.tensor(2.0))
+"""
+
+
+@pytest.fixture
+def temporary(project, monkeypatch):
+    """The folder for temporary files of the runs."""
+    folder = project.pytester.mkdir("temporary")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("third", "outcome"),
+    [
+        ("assert os.listdir(os.environ['TMPDIR'])", "PASSED"),
+        ("assert False", "SKIPPED ?1? test_net.py:*: third-eager-cpu failed, so the variants can't be compared: *"),
+        ("pytest.skip('not here')", "SKIPPED ?1? test_net.py:*: fewer than two variants*third*(not here)*"),
+        ("os._exit(3)", "SKIPPED ?1? test_net.py:*: third-eager-cpu crashed worker gw?, so the variants can't *"),
+    ],
+)
+def test_what_happened_in_another_worker_is_read_and_not_run_again(counted, temporary, third, outcome):
+    result, ran = counted(APART.format(third=third))
+    assert ran == ["ref", "third"]
+    result.stdout.fnmatch_lines([outcome + ("*agreement?" if outcome == "PASSED" else "")])
+    assert not list(temporary.glob("pytest-graphmode-*"))  # the run's own folder was removed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dist", ["loadscope", "loadgroup"])
+def test_a_crash_costs_one_variant(counted, dist):
+    result, ran = counted(
+        """
+        import faulthandler
+
+        @agree
+        def test_net(graphmode):
+            ran(graphmode.backend)
+            if graphmode.backend == "third":
+                faulthandler._sigsegv()
+            graphmode.agree(loss=1.0)
+
+        @agree
+        def test_after(graphmode):
+            graphmode.agree(loss=1.0)
+        """,
+        *("--dist", dist),
+        backends="ref,third,off",
+    )
+    result.assert_outcomes(passed=2 + 4, failed=1, skipped=1)
+    assert ran == ["off", "ref", "third"]
+    result.stdout.fnmatch_lines(["SKIPPED*: third-eager-cpu crashed worker gw?, so the variants can't be compared: *"])
+
+
+@pytest.mark.slow
+def test_a_crash_in_what_ran_for_an_item_is_named(counted):
+    result, ran = counted(
+        """
+        import os
+
+        @agree
+        def test_net(graphmode):
+            ran(graphmode.backend)
+            os._exit(3)
+        """,
+        *("-k", "agreement"),
+    )
+    result.assert_outcomes(failed=1)
+    assert ran == ["ref"]
+    result.stdout.fnmatch_lines(["*crashed while running '*agreement?', which ran test_net.py::*ref-eager-cpu? for it"])
