@@ -77,32 +77,27 @@ def explanations(torch):
     return text, (plain, lambda f: torch._dynamo.explain(doubled)(torch.ones(2)), plain), followed
 
 
-def settings(torch):
+def set_around(torch, text, put, value, usual):
+    """A call with the usual value of a setting, then one with another."""
     x = torch.ones(2)
-    text = "the default dtype changed float32 -> float64: set it before the first call, and leave it"
 
-    def wide(f):
-        torch.set_default_dtype(torch.float64)
+    def changed(f):
+        put(value)
         try:
             f(x)
         finally:
-            torch.set_default_dtype(torch.float32)
+            put(usual)
 
-    return text, (lambda f: f(x), wide), (wide, wide)
+    return f"{text}: set it before the first call, and leave it", (lambda f: f(x), changed), (changed, changed)
+
+
+def settings(torch):
+    text = "the default dtype changed float32 -> float64"
+    return set_around(torch, text, torch.set_default_dtype, torch.float64, torch.float32)
 
 
 def unnamed_settings(torch):
-    x = torch.ones(2)
-
-    def strict(f):
-        torch.use_deterministic_algorithms(True)
-        try:
-            f(x)
-        finally:
-            torch.use_deterministic_algorithms(False)
-
-    text = "deterministic algorithms: set it before the first call, and leave it"
-    return text, (lambda f: f(x), strict), (strict, strict)
+    return set_around(torch, "deterministic algorithms", torch.use_deterministic_algorithms, True, False)
 
 
 AROUND = "call the function only inside or only outside of it, or accept one build for each"

@@ -65,7 +65,7 @@ class EarlierGraph:
         self._known = known
         self._manager = GuardManager(entry, frame)
         self._shapes: dict[str, Argument] = {}
-        self._failed: dict[str, None] = {}
+        self._failed: dict[str, str] = {}  # guards by what they are on
 
     def causes(self) -> Iterator[Cause]:
         """What its guards that fail say, each once, and what torch names where that is not among them."""
@@ -89,7 +89,7 @@ class EarlierGraph:
             if self._follows_from_others(guard) or guard.kind in ("GLOBAL_STATE", "DEFAULT_DEVICE"):
                 continue
             for cause in self._tried(guard):
-                self._failed.setdefault(guard.source)
+                self._failed.setdefault(guard.source, guard.text)
                 yield hinted(cause, guard, self._manager)
 
     # What torch itself says.
@@ -98,6 +98,8 @@ class EarlierGraph:
         named = self._manager.named(told)[:1]
         if "dispatch key set mismatch" in told and "FuncTorch" not in told:
             return True  # inference mode or autocast, which are compared by themselves
+        if told.startswith(tuple(self._failed.values())):
+            return True
         if tensor := _TOLD_OF_TENSOR.match(told):  # in which L['x'] is x
             named = [f"L['{tensor[1]}'", tensor[1]]
         short = [re.sub(r"^[LG]\['(\w+)'\]", r"\1", source) for source in self._failed]
