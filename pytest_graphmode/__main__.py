@@ -78,9 +78,9 @@ def _lines(given: argparse.Namespace) -> Iterable[str]:
 def _tell(lines: Iterable[str]) -> int:
     from pytest_graphmode.records.commands import Complaint
 
-    code = 0
+    code, encoding = 0, sys.stdout.encoding or "utf-8"  # which may lack what is in a test's id
     for line in lines:
-        print(line)
+        print(line.encode(encoding, "backslashreplace").decode(encoding))
         code |= isinstance(line, Complaint)
     return code
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from pytest_graphmode.__main__ import main
+from pytest_graphmode.records.folder import Folder
+from tests.records.conftest import origin, recorded
 
 TEST = """
 import numpy as np
@@ -199,3 +201,9 @@ def test_it_is_a_command(kept: Path) -> None:
     command = [sys.executable, "-m", "pytest_graphmode", "records", "kept"]
     told = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
     assert VARIANT in told
+
+
+def test_an_id_that_the_terminal_has_no_letters_for_is_escaped(tmp_path: Path, said: Said) -> None:
+    Folder(tmp_path).write(origin(test="test_net.py::test_net[\ud800]"), recorded(x=1.0))
+    assert main(["records", str(tmp_path)]) == 0
+    assert said().splitlines()[0] == r"test_net.py::test_net[\ud800]"

@@ -38,11 +38,13 @@ def incomparable(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None =
     records = kept.records if kept is not None else ()
     golden = kept is not None and kept.frozen
     if not ran or (len(ran) + len(records) < 2 and not golden):
-        also = "" if kept is None else " and there is no record of another"
+        also, elsewhere = "", ""
+        if kept is not None:
+            also, elsewhere = " and there is no record of another", "run the test in another environment too, or "
         stale = f"; {'; '.join(kept.stale)}" if kept is not None and kept.stale else ""
         return (
             f"fewer than two variants ran ({_listed(ran) or 'none'}){also}, so there is nothing to compare"
-            f"{_left_out(runs)}{stale}: select more with --graph-backends, --graph-devices or --graph-dtypes"
+            f"{_left_out(runs)}{stale}: {elsewhere}select more with --graph-backends, --graph-devices or --graph-dtypes"
         )
     if request.reference is None or golden or _first(ran, records, request) is not None:
         return None
