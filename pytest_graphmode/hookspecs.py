@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_graphmode.backends.specs import BackendSpec
     from pytest_graphmode.ledger.ledger import GraphBuild
 

@@ -1,4 +1,7 @@
-"""What a backend and its event sources are listed by: plain data, read in every run of pytest; it imports nothing."""
+"""What a backend and its event sources are listed by, and the backends that come with the plugin.
+
+Plain data, read in every run of pytest, so it imports nothing and generates little.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ class SourceSpec(NamedTuple):
         return factory()
 
 
-# Of what dataclasses can generate only __init__: each further method costs every run of pytest half a millisecond.
-@dataclass(eq=False, repr=False)
+# Of what dataclasses can generate nothing: each method would be compiled anew in every run of pytest.
+@dataclass(init=False, eq=False, repr=False, match_args=False)
 class BackendSpec:
     """A backend as plain data, so that listing backends imports nothing.
 
@@ -62,7 +65,30 @@ class BackendSpec:
     sources: tuple[SourceSpec, ...] = ()
     tested: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        name: str,
+        modes: tuple[str, ...],
+        default_mode: str,
+        module: str,
+        distributions: tuple[str, ...],
+        target: str,
+        requires: str = "",
+        sources: tuple[SourceSpec, ...] = (),
+        tested: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.modes = modes
+        self.default_mode = default_mode
+        self.module = module
+        self.distributions = distributions
+        self.target = target
+        self.requires = requires
+        self.sources = sources
+        self.tested = tested
+        self._check()
+
+    def _check(self) -> None:
         """Raise ValueError or TypeError for what could not be selected, listed or loaded later."""
         where = f"BackendSpec({self.name!r})"
         if not _is_name(self.name) or "_" in self.name or self.name == "all":
@@ -157,3 +183,60 @@ def _named(target: str) -> Any:
     """The object that `"package.module:name"` names."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+BACKENDS = (
+    BackendSpec(
+        name="tf",
+        modes=("graph", "session", "eager", "xla"),
+        default_mode="graph",
+        module="tensorflow",
+        distributions=("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly"),
+        target="pytest_graphmode.backends.tensorflow:TensorFlow",
+        requires="pytest-graphmode[tf]",
+        tested=("2.16", "2.21"),
+        sources=(
+            SourceSpec(
+                ("tensorflow.python.eager.polymorphic_function.tracing_compilation",),
+                "pytest_graphmode.backends.tensorflow.tracing:TracingSource",
+            ),
+            SourceSpec(
+                ("tensorflow.python.client.session",), "pytest_graphmode.backends.tensorflow.growth:GrowthSource"
+            ),
+        ),
+    ),
+    BackendSpec(
+        name="torch",
+        modes=("eager", "compile"),
+        default_mode="eager",
+        module="torch",
+        distributions=("torch",),
+        target="pytest_graphmode.backends.torch:Torch",
+        requires="pytest-graphmode[torch]",
+        tested=("2.4", "2.15"),
+        sources=(
+            SourceSpec(("torch._dynamo.convert_frame",), "pytest_graphmode.backends.torch.dynamo.source:DynamoSource"),
+            SourceSpec(("torch.nn.modules.module",), "pytest_graphmode.backends.torch.modules:ModuleSource"),
+            SourceSpec(("torch.export._trace",), "pytest_graphmode.backends.torch.export:ExportSource"),
+        ),
+    ),
+    BackendSpec(
+        name="jax",
+        modes=("jit", "eager"),
+        default_mode="jit",
+        module="jax",
+        distributions=("jax",),
+        target="pytest_graphmode.backends.jax:Jax",
+        requires="pytest-graphmode[jax]",
+        tested=("0.4.30", "0.12"),
+        sources=(SourceSpec(("jax._src.pjit",), "pytest_graphmode.backends.jax.tracing:TracingSource"),),
+    ),
+    BackendSpec(
+        name="numpy",
+        modes=("eager",),
+        default_mode="eager",
+        module="numpy",
+        distributions=("numpy",),
+        target="pytest_graphmode.backends.numpy:NumPy",
+    ),
+)

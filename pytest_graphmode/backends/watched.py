@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_graphmode.backends.builtin import BACKENDS
+from pytest_graphmode.backends.specs import BACKENDS
 from pytest_graphmode.ledger.watcher import watcher
 
 for _spec in BACKENDS:

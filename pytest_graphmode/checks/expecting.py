@@ -9,8 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_graphmode.backends.builtin import BACKENDS
-from pytest_graphmode.backends.specs import keys
+from pytest_graphmode.backends.specs import BACKENDS, keys
 from pytest_graphmode.ledger.places import call_site, is_library
 from pytest_graphmode.ledger.watcher import watch, watcher
 

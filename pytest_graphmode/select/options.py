@@ -1,7 +1,12 @@
-"""What the plugin adds to pytest's --help and --markers. Called by `plugin.py` in every run, so it imports nothing."""
+"""What the plugin adds to pytest's --help, --markers and header.
+
+Called by `plugin.py` in every run of pytest, so it imports nothing but what the header lists.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -9,9 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_graphmode.select.registry import Registry
 
-if TYPE_CHECKING:
-    pass
-
+DEFAULT_BACKENDS: Final = ("tf", "torch")
 REGISTRY: pytest.StashKey[Registry] = pytest.StashKey()
 _VALUES: Final = {
     "graph_backends": (
@@ -118,3 +121,31 @@ def given(config: pytest.Config) -> bool:
         return any(map(config.getini, (*_VALUES, *_SWITCHES, *_INI_ONLY)))
     except (TypeError, ValueError, pytest.UsageError):  # one that can't be read, which `settings.py` words
         return True
+
+
+def header(config: pytest.Config) -> str:
+    """The line of `pytest_report_header`; it imports nothing, so devices that only a framework can tell are `all`."""
+    from pytest_graphmode.backends.specs import BACKENDS  # here, since a quiet run has no header
+
+    registry = config.stash.get(REGISTRY, None)
+    specs = {spec.name: spec for spec in BACKENDS} if registry is None else registry.specs
+    hints = " or ".join(specs[name].hint for name in DEFAULT_BACKENDS if name in specs)
+    seed, named, chosen = 0, None, {name: name for name in DEFAULT_BACKENDS if specs[name].installed}
+    if registry is not None:
+        seed, named = registry.settings.seed, registry.settings.devices
+        chosen = {choice.name: str(choice) for choice in registry.settings.backends}
+    backends = ", ".join(f"{text} {specs[name].version_shown}" for name, text in chosen.items())
+    devices = ", ".join(named or (["all"] if accelerator_present() else ["cpu"]))
+    return f"graphmode: {backends or f'no framework installed ({hints})'}; devices: {devices}; seed: {seed}"
+
+
+def accelerator_present() -> bool:
+    """Whether this machine can have a GPU: a device node of a driver, or macOS on arm64."""
+    if sys.platform == "darwin":
+        import platform
+
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return True
+    nodes = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/accel0")
+    return any(map(os.path.exists, nodes))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_graphmode.backends.specs import BackendSpec
-from pytest_graphmode.select.header import accelerator_present
-from pytest_graphmode.select.options import REGISTRY
+from pytest_graphmode.select.options import REGISTRY, accelerator_present
 from pytest_graphmode.select.settings import Settings, resolve
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ import pytest
 
 from pytest_graphmode.backends.names import DEFAULT_DTYPE, DTYPES, parse_device, parse_dtype, split
 from pytest_graphmode.backends.specs import BackendSpec
-from pytest_graphmode.select.header import DEFAULT_BACKENDS
-from pytest_graphmode.select.options import flag
+from pytest_graphmode.select.options import DEFAULT_BACKENDS, flag
 
 T = TypeVar("T")
 Specs = Mapping[str, BackendSpec]

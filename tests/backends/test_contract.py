@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_graphmode.backends.builtin import BACKENDS
+from pytest_graphmode.backends.specs import BACKENDS
 from pytest_graphmode.testing import BackendContract
 
 SPECS = {spec.name: spec for spec in BACKENDS}

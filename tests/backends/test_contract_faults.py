@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from pytest_graphmode import UnsupportedError
-from pytest_graphmode.backends.builtin import BACKENDS
+from pytest_graphmode.backends.specs import BACKENDS
 from pytest_graphmode.testing import BackendContract
 
 SPEC = {{spec.name: spec for spec in BACKENDS}}["{backend}"]

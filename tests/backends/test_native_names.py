@@ -54,7 +54,7 @@ def test_the_dtype_is_the_one_in_use(graphmode):
 @pytest.mark.parametrize("backend", ["tf", "torch", "jax"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_every_dtype_of_the_plugin_has_one(backend: str, dtype: str) -> None:
-    from pytest_graphmode.backends.builtin import BACKENDS
+    from pytest_graphmode.backends.specs import BACKENDS
 
     spec = next(spec for spec in BACKENDS if spec.name == backend)
     if not spec.installed:

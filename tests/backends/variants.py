@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from _pytest.mark import ParameterSet
 
-from pytest_graphmode.backends.builtin import BACKENDS
+from pytest_graphmode.backends.specs import BACKENDS
 from pytest_graphmode.select.variants import Variant
 
 _SPECS = {spec.name: spec for spec in BACKENDS}

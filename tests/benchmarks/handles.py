@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from pytest_graphmode.backends.builtin import BACKENDS
+from pytest_graphmode.backends.specs import BACKENDS
 from pytest_graphmode.handle import Handle
 from pytest_graphmode.ledger.watcher import recording
 from pytest_graphmode.runtime import Runtime

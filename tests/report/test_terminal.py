@@ -145,7 +145,7 @@ def test_seconds_are_read_at_a_glance(seconds: float, text: str) -> None:
 
 
 def test_the_table_fits_eighty_columns_for_every_builtin_variant() -> None:
-    from pytest_graphmode.backends.builtin import BACKENDS
+    from pytest_graphmode.backends.specs import BACKENDS
 
     rows = [replace(ROW, variant=f"{spec.name}-{mode}-gpu:0") for spec in BACKENDS for mode in spec.modes]
     assert max(map(len, table(rows)[:-1])) <= 80

@@ -156,7 +156,7 @@ def test_nothing_is_imported_for_it() -> None:
     for framework in ("tensorflow", "torch", "jax"):
         if framework in sys.modules:
             pytest.skip(f"{framework} is imported already")
-    from pytest_graphmode.backends.builtin import BACKENDS
+    from pytest_graphmode.backends.specs import BACKENDS
 
     when_holds("torch<2.9,tf<3,jax<1", {spec.name: spec for spec in BACKENDS}, None)
     assert not {"tensorflow", "torch", "jax"} & sys.modules.keys()

@@ -308,7 +308,7 @@ def test_the_header_names_backends_versions_devices_and_seed(
     import numpy
 
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
-    monkeypatch.setattr("pytest_graphmode.select.header.accelerator_present", lambda: False)
+    monkeypatch.setattr("pytest_graphmode.select.options.accelerator_present", lambda: False)
     result = toy.runpytest_inprocess("--graph-backends=numpy,toy:eager", "--graph-seed=7")
     result.stdout.fnmatch_lines([f"graphmode: numpy {numpy.__version__}, toy:eager unknown; devices: cpu; seed: 7"])
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
@@ -333,7 +333,7 @@ def test_the_header_warns_of_a_version_that_was_not_tested(
 def test_the_header_says_that_no_framework_is_installed(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_graphmode.select.header.accelerator_present", lambda: True)
+    monkeypatch.setattr("pytest_graphmode.select.options.accelerator_present", lambda: True)
     for framework in ("tensorflow", "torch"):
         monkeypatch.setitem(__import__("sys").modules, framework, None)
     result = pytester.runpytest_inprocess()

@@ -1,0 +1,148 @@
+"""The hooks of runs that use the plugin: registered by `plugin.py` once an option or a test needs them.
+
+So other runs do not pay for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from pytest_graphmode.report import Row, read
+from pytest_graphmode.report.terminal import table
+from pytest_graphmode.run import execute, verdict
+from pytest_graphmode.run.agreement import collection
+from pytest_graphmode.run.agreement.item import (
+    Agreement,
+    keep_record,
+    note,
+    note_beginning,
+    note_from_outside,
+    run_unreported,
+)
+from pytest_graphmode.run.compiler import Compiler
+from pytest_graphmode.select.registry import registry_of
+
+
+def register(config: pytest.Config) -> None:
+    """Register what the options of a run ask for.
+
+    Raises:
+        pytest.UsageError: an option, an ini value or a backend can't be used.
+    """
+    chosen = registry_of(config).settings
+    if chosen.report:
+        config.pluginmanager.register(Reporter(), "graphmode-report")
+    if chosen.watch:
+        watch_calls(config)
+    if chosen.compiler is not None:
+        Compiler.use(config)
+
+
+def watch_calls(config: pytest.Config) -> None:
+    """Count in the calls of tests, from the first test on that needs it."""
+    if not config.pluginmanager.hasplugin("graphmode-calls"):
+        registry_of(config)  # which has the watcher know all backends
+        config.pluginmanager.register(CountedCalls(), "graphmode-calls")
+
+
+def run_agreements(config: pytest.Config) -> None:
+    """Run agreement items, from the first that is collected on."""
+    if not config.pluginmanager.hasplugin("graphmode-agreement"):
+        config.pluginmanager.register(Agreements(), "graphmode-agreement")
+
+
+class CountedCalls:
+    """Counts in the calls of tests."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        execute.before_fixtures(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        if not execute.concerned(item):
+            return (yield)
+        with execute.body(item):
+            return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> None:
+        execute.seed_call(pyfuncitem)
+
+    # Around all others, which may run the test again and report that.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.failed:
+            verdict.shorten(item, report)
+        return report
+
+
+class Reporter:
+    """Prints the table of `--graph-report`."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        row = read(report.user_properties) if report.when == "call" else None
+        if row is not None:
+            self._rows.append(row)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.write_sep("=", "graph report")
+        for line in table(self._rows):
+            terminalreporter.write_line(line)
+
+
+class Agreements:
+    """Runs agreement items."""
+
+    def __init__(self) -> None:
+        self._variants: dict[str, pytest.Function] = {}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        collection.put_after_variants(items)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._variants = collection.select(session.items)
+
+    # Before all others, which may fork or repeat an item: a variant run for an agreement is part of one they run.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        return run_unreported(item, nextitem)
+
+    # Around all others, so that capturing and the like are set up for a variant or for the item, not for both.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        if isinstance(item, Agreement):
+            item.prepare()
+        else:
+            note_beginning(item)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        try:
+            done = yield
+        finally:
+            if isinstance(item, Agreement):
+                item.forget()
+        keep_record(item)
+        return done
+
+    # Around all others, which may turn a failure into an expected one.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        note(item, report)
+        verdict.shorten(item, report)
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        variant = self._variants.get(report.nodeid)
+        if variant is not None:
+            note_from_outside(variant, report)
