@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -24,8 +25,11 @@ def _import_the_plugin() -> None:
     Extension modules load only once, and a module of the plugin's that is there twice has two of each class. What is
     under `backends` needs a framework; tests that use one in process import it before `pytester` begins.
     """
+    later = ["pytest_graphmode.backends", "pytest_graphmode.testing"]
+    if importlib.util.find_spec("xdist") is None:
+        later.append("pytest_graphmode.run.workers.scheduling")
     for name in _modules(_PACKAGE):
-        if not name.startswith(("pytest_graphmode.backends", "pytest_graphmode.testing")):
+        if not name.startswith(tuple(later)):
             importlib.import_module(name)
 
 
