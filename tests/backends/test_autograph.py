@@ -93,6 +93,7 @@ def _far_from_7(n):
     return n != 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", CALLBACKS)
 @pytest.mark.parametrize("place", ["in a function", "at top level"])
 def test_callbacks(graphmode, operator, place):

@@ -46,6 +46,7 @@ def test_one_graph_serves_the_whole_check(graphmode, order):
     assert loss.times == order
 
 
+@pytest.mark.slow
 @variants("torch:compile")
 @pytest.mark.parametrize("order", [1, 2])
 def test_one_compilation_serves_the_whole_check(graphmode, order):
@@ -176,6 +177,7 @@ def test_numpy_has_no_gradients(graphmode):
     assert "numpy has no reverse-mode gradients: run this test under tf, torch or jax" in str(caught.value)
 
 
+@pytest.mark.slow
 @variants("torch:compile")
 def test_second_derivatives_of_compiled_control_flow_are_unsupported(graphmode):
     def loss(x):

@@ -218,6 +218,7 @@ def powers(graphmode):
     return {"while": by_while, "scan": by_scan, "cond": by_cond}
 
 
+@pytest.mark.slow
 @mutable_modes
 @pytest.mark.parametrize("operator", ["while", "scan", "cond"])
 def test_second_derivatives(graphmode, operator):

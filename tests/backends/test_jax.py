@@ -278,6 +278,7 @@ def test_a_float64_variant_and_a_float32_one_in_one_run(pytester):
     result.assert_outcomes(passed=12)
 
 
+@pytest.mark.slow
 def test_a_second_device_gets_what_is_made_and_computed(pytester, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
     pytester.makepyfile(

@@ -125,6 +125,7 @@ def test_a_fori_loop_is_a_while_operator(graphmode):
     assert dict(build.control_flow) == {"while": 1}
 
 
+@pytest.mark.slow
 def test_one_tensor_may_stand_twice_and_come_back_unchanged(graphmode):
     x = graphmode.tensor(2.0)
     kept = graphmode.function(lambda x: graphmode.while_loop(lambda a, b: a < 0, lambda a, b: (b, a), (x, x)))

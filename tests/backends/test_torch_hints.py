@@ -247,6 +247,7 @@ CASES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_a_hint_that_is_followed_ends_the_rebuilds(torch, case):
     recent = hasattr(torch._dynamo.config, "recompile_limit")

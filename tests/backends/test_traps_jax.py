@@ -151,6 +151,7 @@ def test_jit_that_is_switched_off(pytester, how):
     result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*jax.disable_jit*"])
 
 
+@pytest.mark.slow
 def test_jit_that_the_environment_switches_off(pytester, monkeypatch):
     monkeypatch.setenv("JAX_DISABLE_JIT", "1")
     pytester.makepyfile(
