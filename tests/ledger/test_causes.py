@@ -106,6 +106,8 @@ def test_another_structure_names_what_came_and_went():
 def test_an_argument_that_is_gone_is_named():
     cause = only(report(tensor("x"), tensor("y")), report(tensor("x")))
     assert str(cause) == "y was given before, and is not any more"
+    cause = only(report(tensor("xs[0]"), tensor("xs[1]")), report(tensor("xs[0]")))
+    assert str(cause) == "xs has an element less: xs[1]"
 
 
 def test_a_structure_of_many_leaves_is_cut():

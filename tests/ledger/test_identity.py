@@ -179,6 +179,18 @@ def test_a_function_object_is_known_again_whatever_it_closes_over_by_now():
     assert before.same_object(identity.of(f))
 
 
+def test_a_name_that_is_not_bound_yet_tells_nothing():
+    def define():
+        def f(x):
+            return later(x)
+
+        found = identity.of(f)
+        later = f
+        return found
+
+    assert define().same(define())
+
+
 def test_two_lambdas_on_one_line_are_two_functions():
     first, second = lambda x: x + 1, lambda x: x + 2
     assert not same(first, second)

@@ -182,6 +182,20 @@ def test_a_source_that_fails_leaves_the_import_alone_and_its_backend_uncounted(m
     watcher.close(recorder)
 
 
+def test_a_source_whose_caches_can_not_be_cleared_is_not_trusted(madeup: Path, watcher: Watcher) -> None:
+    (madeup.parent / "madeup_source.py").write_text(
+        "class Source:\n"
+        "    attach = lambda self, sink: lambda: None\n"
+        "    def reset(self): raise RuntimeError('locked')\n"
+    )
+    importlib.import_module("madeup")
+    recorder = Recorder()
+    watcher.open(recorder)
+    watcher.reset()
+    assert watcher.trust().broken() == {"madeup": "madeup: its caches of graphs can't be cleared: RuntimeError: locked"}
+    watcher.close(recorder)
+
+
 PROVED = """
 class Source:
     def attach(self, sink):
