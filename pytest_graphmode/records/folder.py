@@ -123,15 +123,10 @@ def stale(record: Record, now: Origin, names: Iterable[str]) -> str | None:
 
 
 def nearest(records: Sequence[Record], origin: Origin) -> Record:
-    """The one of the same label, then of the same variant, then of the same backend, then any."""
+    """The one of the same label, then the same variant, then the same backend, then the same dtype, then any."""
+    kinds = ("label", "variant", "backend", "dtype", "device")
 
-    def distance(record: Record) -> tuple[bool, bool, bool, str]:
-        other = record.origin
-        return (
-            other.label != origin.label,
-            other.variant != origin.variant,
-            other.backend != origin.backend,
-            other.name,
-        )
+    def distance(record: Record) -> tuple[list[bool], str]:
+        return [getattr(record.origin, kind) != getattr(origin, kind) for kind in kinds], record.origin.name
 
     return min(records, key=distance)

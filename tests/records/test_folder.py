@@ -186,6 +186,8 @@ def records(tmp_path: Path) -> dict[str, archive.Record]:
     for backend, mode, label in others:
         variant = f"{backend}-{mode}-cpu"
         folder.write(origin(backend=backend, mode=mode, variant=variant, label=label), recorded(x=1.0))
+    wide = origin(backend="torch", variant="torch-eager-cpu-float64", dtype="float64", label="ci")
+    folder.write(wide, recorded(x=1.0))
     return {record.origin.name: record for record in folder.records(origin().test)}
 
 
@@ -198,12 +200,14 @@ def records(tmp_path: Path) -> dict[str, archive.Record]:
         ("tf-eager-cpu", "mine", "tf-graph-cpu@golden"),
         ("jax-jit-cpu", "golden", "tf-graph-cpu@golden"),
         ("jax-jit-cpu", "mine", "tf-graph-cpu@golden"),
+        ("jax-jit-cpu-float64", "mine", "torch-eager-cpu-float64@ci"),
     ],
 )
 def test_the_nearest_has_the_label_then_the_variant_then_the_backend(
     records: dict[str, archive.Record], variant: str, label: str, expected: str
 ) -> None:
-    now = origin(variant=variant, backend=variant.partition("-")[0], label=label)
+    backend, _, _, *dtype = variant.split("-")
+    now = origin(variant=variant, backend=backend, label=label, dtype=next(iter(dtype), "float32"))
     assert nearest(list(records.values()), now).origin.name == expected
 
 
