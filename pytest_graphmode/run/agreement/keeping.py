@@ -76,13 +76,12 @@ def beside(variants: dict[Variant, pytest.Function], runs: Iterable[Run]) -> Kep
     Raises:
         RecordError: there is a damaged one, or the folder can't be read.
     """
-    ran = [run for run in runs if run.outcome == "passed" and run.recording]
-    if not ran:
-        return Kept()
     from pytest_graphmode.records.folder import stale
 
-    item = variants[ran[0].variant]
-    settings = registry_of(item.config).settings
+    settings = registry_of(next(iter(variants.values())).config).settings
+    ran = [run for run in runs if run.outcome == "passed" and run.recording]
+    if not ran:
+        return Kept(frozen=settings.frozen)
     folder = _folder(settings)
     own = {run.variant: origin(variants[run.variant], run.variant) for run in ran}
     now, names = own[ran[0].variant], ran[0].recording.values or ran[0].recording.taps

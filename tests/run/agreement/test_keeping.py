@@ -212,6 +212,18 @@ def test_without_a_record_a_frozen_run_fails_with_the_command_that_makes_one(pro
     assert not (project.pytester.path / "kept").exists()
 
 
+def test_a_frozen_run_fails_a_test_that_records_nothing(project):
+    project.write(NET.replace("graphmode.agree(loss=graphmode.tensor([2.0, 3.0]))", "graphmode.tensor(1.0)"))
+    result = project.run(KEPT, "--graph-records-frozen", backends="ref")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["no variant recorded a value: *"])
+
+
+def test_a_frozen_run_in_which_no_variant_runs_skips(project):
+    project.write(NET.replace("@pytest", "@pytest.mark.graph_skip('ref', reason='not here')\n@pytest", 1))
+    project.run(KEPT, "--graph-records-frozen", backends="ref").assert_outcomes(skipped=2)
+
+
 def test_a_frozen_run_needs_a_folder(project):
     project.write(NET)
     result = project.run("--graph-records-frozen")
