@@ -105,6 +105,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
+    from pytest_graphmode.run.workers import controller
+
+    controller.hand_out_accelerators(config, specs)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     from pytest_graphmode.run.workers import controller
 

@@ -23,6 +23,9 @@ __all__ = ["Backend", "BackendSpec", "Mode", "SourceSpec", "native"]
 class Backend(Protocol):
     """A framework: what is the same in all of its modes. Made once per process, with no arguments.
 
+    It may have a method `limit_memory(share: float)` too: in a worker of pytest-xdist that shares accelerators with
+    others it is called once, before all others, and is to take no more than this part of each one's memory.
+
     Attributes:
         name: as in `--graph-backends`.
         gradients: whether `Mode.value_and_grad` works; False for forward-only runtimes.

@@ -22,17 +22,21 @@ class Registry:
     """The one registered object of a pytest session: its settings, the backends there are and those loaded.
 
     `params` keeps the parameters of tests that carry no marker of the plugin, which are the same for all of them.
+    `share` is the part of an accelerator's memory that backends may take, None for all of it.
     """
 
-    def __init__(self, settings: Settings, specs: Mapping[str, BackendSpec]) -> None:
+    def __init__(self, settings: Settings, specs: Mapping[str, BackendSpec], share: float | None = None) -> None:
         self.settings = settings
         self.specs = specs
+        self._share = share
         self.params: list[Any] | None = None
         self._loaded: dict[str, Backend] = {}
 
     def backend(self, name: str) -> Backend:
         if name not in self._loaded:
-            self._loaded[name] = self.specs[name].load()
+            self._loaded[name] = backend = self.specs[name].load()
+            if self._share is not None and hasattr(backend, "limit_memory"):
+                backend.limit_memory(self._share)
         return self._loaded[name]
 
     def devices(self, name: str) -> tuple[str, ...]:
@@ -80,7 +84,8 @@ def _make(config: pytest.Config) -> Registry:
         specs = gather(config.hook.pytest_graphmode_backends(config=config))
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(f"the hook pytest_graphmode_backends: {error}") from error
-    registry = config.stash[REGISTRY] = Registry(resolve(config, specs), specs)
+    share = getattr(config, "workerinput", {}).get("graphmode", {}).get("share")
+    registry = config.stash[REGISTRY] = Registry(resolve(config, specs), specs, share)
     try:
         registry.check_devices()
     except ValueError as error:

@@ -78,3 +78,14 @@ def test_numpy_has_no_bfloat16() -> None:
 
 
 # Devices.
+
+
+def test_torch_takes_its_share_of_each_gpu(monkeypatch):
+    cuda = pytest.importorskip("torch").cuda
+    from pytest_graphmode.backends.torch.backend import Torch
+
+    taken = []
+    monkeypatch.setattr(cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(cuda, "set_per_process_memory_fraction", lambda *arguments: taken.append(arguments))
+    Torch().limit_memory(0.25)
+    assert taken == [(0.25, 0), (0.25, 1)]

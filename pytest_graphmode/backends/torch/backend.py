@@ -31,6 +31,10 @@ class Torch:
         found += [f"xpu:{index}" for index in range(torch.xpu.device_count())]
         return found
 
+    def limit_memory(self, share: float) -> None:
+        for index in range(torch.cuda.device_count()):
+            torch.cuda.set_per_process_memory_fraction(share, index)
+
     def native_device(self, device: str) -> torch.device:
         return eager.native_device(device)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from pytest_graphmode.select import options
 
 if TYPE_CHECKING:
     from pytest_graphmode.run.agreement.travelling import Travel
+    from pytest_graphmode.select.settings import Settings
 
 # What the workers told: by node id the group of tests that one stays with, None where it may go anywhere.
 _GROUPS: Final = pytest.StashKey[dict[str, "str | None"]]()
@@ -31,7 +33,39 @@ def introduce(node: Any) -> None:
         "each": kind == "each",
         "groups": _channel(node) if kind in _TOGETHER else None,
         "folder": None if folder is None else str(folder),
+        "share": _share(node),
     }
+
+
+# Accelerators.
+
+
+def hand_out_accelerators(config: pytest.Config, specs: Sequence[Any]) -> None:
+    """Before workers start, say which accelerator each of them sees."""
+    settings = _settings(config)
+    if settings is not None:
+        from pytest_graphmode.run.workers import accelerators
+
+        accelerators.hand_out(specs, settings, each=config.getoption("dist") == "each")
+
+
+def _share(node: Any) -> float | None:
+    """The part of an accelerator's memory that a worker may take; None where it is not limited."""
+    settings = _settings(node.config)
+    if settings is None:
+        return None
+    from pytest_graphmode.run.workers import accelerators
+
+    return accelerators.share(node.nodemanager.specs, node.gateway.spec, settings)
+
+
+def _settings(config: pytest.Config) -> Settings | None:
+    """Those of the run; None where nobody gave any."""
+    if not options.given(config):
+        return None
+    from pytest_graphmode.select.registry import registry_of
+
+    return registry_of(config).settings
 
 
 # Which tests stay together.
@@ -97,12 +131,8 @@ def _folder(config: pytest.Config, hosts: bool) -> Path | None:
 
 def _kept(config: pytest.Config) -> Path | None:
     """The folder of `--graph-records`, where this run may write into it."""
-    if not options.given(config):
-        return None
-    from pytest_graphmode.select.registry import registry_of
-
-    settings = registry_of(config).settings
-    return None if settings.frozen else settings.records
+    settings = _settings(config)
+    return None if settings is None or settings.frozen else settings.records
 
 
 # Crashes.

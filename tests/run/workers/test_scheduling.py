@@ -40,18 +40,21 @@ def scheduled(kind, groups, tests=(*VARIANTS, *OTHERS)):
 
 
 def scopes(kind, groups, tests):
-    made, _ = scheduled(kind, groups, ["a.py::first", "b.py::second", "c.py::third", "d.py::fourth", *tests])
-    return [scope for scope in made.workqueue if not scope.startswith(("a.py", "b.py", "c.py", "d.py"))]
+    """The scope of each test."""
+    made, workers = scheduled(kind, groups, tests)
+    units = [*made.workqueue.items(), *(pair for worker in workers for pair in made.assigned_work[worker].items())]
+    found = {test: scope for scope, unit in units for test in unit}
+    return [found[test] for test in tests]
 
 
 def test_items_of_a_group_stay_together():
     groups = {**dict.fromkeys(VARIANTS, VARIANTS[-1]), OTHERS[1]: "mine", OTHERS[2]: "mine"}
-    assert scopes("loadgroup", groups, [*VARIANTS, *OTHERS]) == [VARIANTS[-1], OTHERS[0], "mine"]
+    assert scopes("loadgroup", groups, [*VARIANTS, *OTHERS]) == [VARIANTS[-1]] * 3 + [OTHERS[0], "mine", "mine"]
 
 
 def test_a_group_in_a_node_id_is_xdists_own_and_goes_before():
-    tests = [f"{test}@mine" for test in VARIANTS]
-    assert scopes("loadgroup", dict.fromkeys(tests, "other"), tests) == ["mine"]
+    tests = [*(f"{test}@mine" for test in VARIANTS), *OTHERS]
+    assert scopes("loadgroup", dict.fromkeys(tests[:3], "other"), tests) == ["mine"] * 3 + OTHERS
 
 
 def test_variants_without_a_group_go_anywhere():
@@ -60,8 +63,8 @@ def test_variants_without_a_group_go_anywhere():
 
 @pytest.mark.parametrize("kind", ["loadscope", "loadfile"])
 def test_other_kinds_have_their_own_groups(kind):
-    groups = dict.fromkeys(VARIANTS, "mine")
-    assert scopes(kind, groups, VARIANTS) == ["test_a.py"]
+    files = ["test_a.py"] * 3 + ["test_b.py"] * 2 + ["test_c.py"]
+    assert scopes(kind, dict.fromkeys(VARIANTS, "mine"), [*VARIANTS, *OTHERS]) == files
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
