@@ -12,7 +12,7 @@ import pytest
 from pytest_graphmode.report import Row, read
 from pytest_graphmode.report.terminal import table
 from pytest_graphmode.run import execute, verdict
-from pytest_graphmode.run.agreement import collection
+from pytest_graphmode.run.agreement import collection, keeping
 from pytest_graphmode.run.agreement.item import (
     Agreement,
     keep_record,
@@ -36,6 +36,8 @@ def register(config: pytest.Config) -> None:
         config.pluginmanager.register(Reporter(), "graphmode-report")
     if chosen.watch:
         watch_calls(config)
+    if chosen.records is not None:
+        config.pluginmanager.register(LeftOut(), "graphmode-records")
     if chosen.compiler is not None:
         Compiler.use(config)
 
@@ -94,6 +96,22 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_sep("=", "graph report")
         for line in table(self._rows):
+            terminalreporter.write_line(line)
+
+
+class LeftOut:
+    """Says at the end of a run with `--graph-records` which records were left out."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._lines += [text for title, text in report.sections if title == keeping.LEFT_OUT]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._lines:
+            terminalreporter.write_sep("=", keeping.LEFT_OUT)
+        for line in self._lines:
             terminalreporter.write_line(line)
 
 

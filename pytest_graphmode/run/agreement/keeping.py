@@ -150,22 +150,6 @@ def _command(settings: Settings, now: Origin, record: Origin | None = None) -> s
     return shlex.join(["pytest", *(f"--graph-{name}={value}" for name, value in given.items()), node])
 
 
-class Remarks:
-    """Says at the end of a run which records were left out; registered where there is a folder of them."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._lines += [text for title, text in report.sections if title == LEFT_OUT]
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._lines:
-            terminalreporter.write_sep("=", LEFT_OUT)
-        for line in self._lines:
-            terminalreporter.write_line(line)
-
-
 def remark(report: pytest.TestReport, stale: Sequence[str]) -> None:
     """Add to an item's report what it says of stale records."""
     if stale:
