@@ -12,7 +12,6 @@ import json
 import math
 import os
 import stat
-import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,11 +32,6 @@ _CHUNK: Final = 1 << 20
 _SEAL: Final = b"sha256:"
 UNFINISHED: Final = ".part"
 _DIGITS: Final = 64
-# What zipfile, json and NumPy raise for files that are damaged or somebody else's.
-_WRONG: Final = (
-    *(zipfile.BadZipFile, struct.error, EOFError, SyntaxError, Warning, MemoryError),
-    *(AttributeError, LookupError, TypeError, ValueError, OverflowError, RuntimeError),
-)
 
 
 class RecordError(Exception):
@@ -185,7 +179,7 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
         raise RecordError(f"{file}: the record can't be read: {error.strerror or error}") from error
     except ImportError as error:
         raise RecordError(f"{file}: the record can't be read: {error}") from error
-    except _WRONG as error:
+    except Exception as error:  # zipfile, json, tokenize and NumPy have many for what they can't read
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise RecordError(f"{file}: the record is damaged, or is none of this plugin's: {reason}") from error
 

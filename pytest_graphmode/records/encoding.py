@@ -190,9 +190,17 @@ _PYTHON: Final[Mapping[str, tuple[type[Any], Callable[[Any], Any], Callable[[Any
 
 
 def leaves(description: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The leaves that are arrays, each with its number of steps."""
+    """The leaves that are arrays, each with its number of steps.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no description of a series.
+    """
     for entry in description:
+        if not isinstance(entry["name"], str):
+            raise TypeError(f"the name of a value is {entry['name']!r}")
         for run in entry["runs"]:
+            if type(run["steps"]) is not int or run["steps"] < 1:
+                raise ValueError(f"a value has {run['steps']!r} steps")
             yield from ((run["steps"], leaf) for leaf in run["leaves"] if "member" in leaf)
 
 

@@ -305,3 +305,45 @@ def test_a_run_killed_in_the_middle_leaves_the_old_record(file, monkeypatch):
         archive.write(file, origin(), recorded(x=np.ones(3)))
     assert [found.name for found in file.parent.iterdir()] == [file.name]
     assert file.read_bytes() == before
+
+
+ANYTHING = (None, True, -1, 0, 10**30, 1.5, "x", "nan", "", [], {}, [1], {"a": 1}, [[[]]])
+
+
+def changed(tree, draw):
+    """A tree of JSON in which one entry is another value, or missing."""
+    entries = []
+
+    def walk(node):
+        for key in node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+            entries.append((node, key))
+            walk(node[key])
+
+    walk(tree)
+    node, key = draw.choice(entries)
+    if draw.random() < 0.2:
+        del node[key]
+    else:
+        node[key] = draw.choice(ANYTHING)
+    return tree
+
+
+def test_nothing_that_a_file_says_of_itself_ends_in_a_traceback(file):
+    whole, draw, refusals = file.read_bytes(), random.Random(0), 0
+    for number in range(300):
+        file.write_bytes(whole)
+        with zipfile.ZipFile(file) as found:
+            contents = {name: bytearray(found.read(name)) for name in found.namelist()}
+        if number % 3:
+            contents["record.json"] = json.dumps(changed(json.loads(contents["record.json"]), draw)).encode()
+        else:
+            header = contents["0000_w_a.npy"]
+            header[draw.randrange(128)] = draw.randrange(256)
+        forged(file, members=contents)
+        try:
+            record = archive.read(file)
+            record.recording()
+            assert all(isinstance(name, str) for name in record.names)
+        except RecordError:
+            refusals += 1
+    assert 150 < refusals < 300
