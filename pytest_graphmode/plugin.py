@@ -40,6 +40,10 @@ def pytest_graphmode_backends() -> Sequence[BackendSpec]:
 
 def pytest_configure(config: pytest.Config) -> None:
     options.register_markers(config)
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") != "no":
+        from pytest_graphmode.run import hooks
+
+        hooks.distribute(config)
     # What can't be used must be said before tests are collected; the rest is resolved when a test needs it.
     if not options.given(config) and len(config.hook.pytest_graphmode_backends.get_hookimpls()) == 1:
         return
@@ -88,56 +92,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from pytest_graphmode.run import beside
 
         beside.keep_to_one_thread(filter(collect.counted, items))
-
-
-# First, before xdist tells which tests there are to the process that hands them out.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if not hasattr(session.config, "workerinput"):
-        return
-    from pytest_graphmode.run import beside
-
-    groups = beside.told(session.config).get("groups")
-    if groups is not None:
-        from pytest_graphmode.run.agreement import collection
-
-        groups.send(collection.groups(session.items))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
-    from pytest_graphmode.run.workers import controller
-
-    controller.hand_out_accelerators(config, specs)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    from pytest_graphmode.run.workers import controller
-
-    controller.introduce(node)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any, error: object) -> None:
-    from pytest_graphmode.run.workers import controller
-
-    if error:
-        controller.lost(node)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_handlecrashitem(crashitem: str, report: Any) -> None:
-    from pytest_graphmode.run.workers import controller
-
-    controller.explain_crash(crashitem, report)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    from pytest_graphmode.run.workers import controller
-
-    return controller.scheduler(config, log)
 
 
 # Around all others, which may replace what was collected.

@@ -5,13 +5,14 @@ So other runs do not pay for them.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import pytest
 
 from pytest_graphmode.report import Row, read
 from pytest_graphmode.report.terminal import table
-from pytest_graphmode.run import execute, verdict
+from pytest_graphmode.run import beside, execute, verdict
 from pytest_graphmode.run.agreement import collection, keeping
 from pytest_graphmode.run.agreement.item import (
     Agreement,
@@ -22,6 +23,7 @@ from pytest_graphmode.run.agreement.item import (
     run_unreported,
 )
 from pytest_graphmode.run.compiler import Compiler
+from pytest_graphmode.run.workers import controller
 from pytest_graphmode.select.registry import registry_of
 
 
@@ -40,6 +42,11 @@ def register(config: pytest.Config) -> None:
         config.pluginmanager.register(LeftOut(), "graphmode-records")
     if chosen.compiler is not None:
         Compiler.use(config)
+
+
+def distribute(config: pytest.Config) -> None:
+    """Have the processes of pytest-xdist tell each other what it does not tell them."""
+    config.pluginmanager.register(Worker() if hasattr(config, "workerinput") else Controller(), "graphmode-xdist")
 
 
 def watch_calls(config: pytest.Config) -> None:
@@ -164,3 +171,39 @@ class Agreements:
         variant = self._variants.get(report.nodeid)
         if variant is not None:
             note_from_outside(variant, report)
+
+
+class Worker:
+    """Tells which tests stay together; in a worker of pytest-xdist."""
+
+    # First, before xdist tells which tests there are to the process that hands them out.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        groups = beside.told(session.config).get("groups")
+        if groups is not None:
+            groups.send(collection.groups(session.items))
+
+
+class Controller:
+    """Tells workers what they can't find out, and is told of their tests; in the process that starts them."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_setupnodes(self, config: pytest.Config, specs: Sequence[Any]) -> None:
+        controller.hand_out_accelerators(config, specs)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        controller.introduce(node)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        if error:
+            controller.lost(node)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
+        controller.explain_crash(crashitem, report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        return controller.scheduler(config, log)
