@@ -225,8 +225,8 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
     if isinstance(item, Agreement):
         item.add_captured(report)
         return
-    if report.when == "call":
-        item.stash[keeping.CALL_PASSED] = report.passed
+    if report.when != "teardown":
+        item.stash[keeping.CALL_PASSED] = report.when == "call" and report.passed
     if RUN in item.stash and isinstance(item, pytest.Function):
         before = None if report.when == "setup" else item.stash[RUN]
         if before is None or before.outcome == "passed":
