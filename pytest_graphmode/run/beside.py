@@ -23,6 +23,11 @@ def told(config: pytest.Config) -> Mapping[str, Any]:
     return said
 
 
+def on_this_host(spec: Any) -> bool:
+    """Whether the specification of a worker is of one that this process starts itself, not `via` another host."""
+    return bool(spec.popen) and not spec.via
+
+
 def worker(config: pytest.Config) -> str:
     """`worker gw1: ` in a worker of `--dist each`, to go before what is said of a test; else nothing."""
     return f"worker {config.workerinput['workerid']}: " if told(config).get("each") else ""  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pytest_graphmode.run.beside import on_this_host
 from pytest_graphmode.select.settings import Settings
 
 _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
@@ -29,7 +30,7 @@ def hand_out(specs: Sequence[Any], settings: Settings, *, each: bool) -> None:
     there = accelerators()
     if not there or not concerned(settings):
         return
-    for number, spec in enumerate(filter(_local, specs)):
+    for number, spec in enumerate(filter(on_this_host, specs)):
         for name, value in _SPARING.items():
             spec.env.setdefault(name, os.environ.get(name, value))
         if len(there) > 1 and settings.devices is None and not each:
@@ -41,9 +42,9 @@ def share(specs: Sequence[Any], own: Any, settings: Settings) -> float | None:
 
     None where no other does, on other hosts, and where no accelerator was asked for.
     """
-    if not _local(own) or not concerned(settings) or not accelerators():
+    if not on_this_host(own) or not concerned(settings) or not accelerators():
         return None
-    same = [spec for spec in specs if _local(spec) and spec.env.get(_VISIBLE) == own.env.get(_VISIBLE)]
+    same = [spec for spec in specs if on_this_host(spec) and spec.env.get(_VISIBLE) == own.env.get(_VISIBLE)]
     return 1 / len(same) if len(same) > 1 else None
 
 
@@ -61,7 +62,3 @@ def accelerators() -> list[str]:
         return [entry for entry in entries if entry not in ("", "-1", "NoDevFiles")]
     nodes = [node for node in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", node.name)]
     return [str(index) for index in range(len(nodes))]
-
-
-def _local(spec: Any) -> bool:
-    return bool(spec.popen)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_graphmode.run.beside import GRAPHMODE
+from pytest_graphmode.run.beside import GRAPHMODE, on_this_host
 from pytest_graphmode.select import options
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def scheduler(config: pytest.Config, log: Any) -> Any:
 def _folder_of(node: Any) -> Path | None:
     """The folder of this run, where a worker can see it; under `--dist each` one for it and those that replace it."""
     specs = node.nodemanager.specs
-    hosts = not all(spec.popen for spec in specs)
+    hosts = not all(map(on_this_host, specs))
     folder = _folder(node.config, hosts)
-    if folder is None or (not node.gateway.spec.popen and not _kept(node.config)):
+    if folder is None or (not on_this_host(node.gateway.spec) and not _kept(node.config)):
         return None
     if node.config.getoption("dist") != "each":
         return folder

@@ -13,7 +13,7 @@ NAMED = Settings(devices=("gpu:0", "gpu:1"), written={"graph_devices": "gpu:0,gp
 
 
 def specs(count, **fields):
-    return [SimpleNamespace(**{"popen": True, "env": {}, **fields}) for _ in range(count)]
+    return [SimpleNamespace(**{"popen": True, "via": None, "env": {}, **fields}) for _ in range(count)]
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ def test_what_a_worker_was_told_by_its_own_specification_stays_and_other_hosts_h
     host("0", "1")
     here, told = specs(2)
     told.env["CUDA_VISIBLE_DEVICES"] = "0"
-    (there,) = specs(1, popen=None)
-    accelerators.hand_out([there, here, told], ALL, each=False)
-    assert visible([there, here, told]) == [None, "0", "0"]
-    assert accelerators.share([there, here, told], there, ALL) is None
-    assert accelerators.share([there, here, told], here, ALL) == 0.5
+    there = [*specs(1, popen=None), *specs(1, via="host")]
+    workers = [*there, here, told]
+    accelerators.hand_out(workers, ALL, each=False)
+    assert visible(workers) == [None, None, "0", "0"]
+    assert [accelerators.share(workers, spec, ALL) for spec in workers] == [None, None, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(
