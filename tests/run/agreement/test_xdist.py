@@ -82,13 +82,17 @@ def ran(name):
 """
 
 
+def counted_text(runs, text):
+    return f"RUNS = {str(runs)!r}\n{COUNTED}{textwrap.dedent(text)}"
+
+
 @pytest.fixture
 def counted(project):
     """A project whose tests can call `ran(name)`, and what they called it with, in order, in a run with xdist."""
     runs = project.pytester.path / "runs.txt"
 
     def run(text, *args, backends="ref,third"):
-        project.write(f"RUNS = {str(runs)!r}\n{COUNTED}{textwrap.dedent(text)}")
+        project.write(counted_text(runs, text))
         result = project.run("-n2", *args, backends=backends, run=project.pytester.runpytest_subprocess)
         return result, sorted(runs.read_text().split()) if runs.exists() else []
 
@@ -251,3 +255,23 @@ def test_a_crash_in_what_ran_for_an_item_is_named(counted):
     result.assert_outcomes(failed=1)
     assert ran == ["ref"]
     result.stdout.fnmatch_lines(["*crashed while running '*agreement?', which ran test_net.py::*ref-eager-cpu? for it"])
+
+
+@pytest.mark.slow
+def test_with_each_an_item_knows_of_its_own_workers_crash_alone(counted):
+    result, ran = counted(
+        """
+        import os
+
+        @agree
+        def test_net(graphmode):
+            ran(graphmode.backend)
+            if graphmode.backend == "third" and os.environ["PYTEST_XDIST_WORKER"] != "gw1":
+                os._exit(3)
+            graphmode.agree(loss=1.0)
+        """,
+        *("--dist", "each"),
+    )
+    result.assert_outcomes(passed=1 + 3, failed=1, skipped=1)
+    assert ran == ["ref", "ref", "third", "third"]
+    result.stdout.fnmatch_lines(["SKIPPED*: worker gw2: third-eager-cpu crashed worker gw0, so the variants can't *"])
