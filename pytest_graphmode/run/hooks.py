@@ -204,6 +204,7 @@ class Controller:
     def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
         controller.explain_crash(crashitem, report)
 
-    @pytest.hookimpl(optionalhook=True)
+    # After a scheduler of the project's own, and before xdist's, which is registered later and is last too.
+    @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         return controller.scheduler(config, log)

@@ -164,6 +164,27 @@ def test_without_xdist_nothing_of_it_is_needed(project):
     project.run("-p", "no:xdist", "--strict-markers").assert_outcomes(passed=3)
 
 
+OWN_SCHEDULER = """
+
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadGroupScheduling
+
+    class MyScheduling(LoadGroupScheduling):
+        pass
+
+    return MyScheduling(config, log)
+"""
+
+
+@pytest.mark.parametrize(("hook", "name"), [(OWN_SCHEDULER, "MyScheduling"), ("", "InformedGroup")])
+def test_a_scheduler_of_the_projects_own_goes_before(project, counted, hook, name):
+    with (project.pytester.path / "conftest.py").open("a") as conftest:
+        conftest.write(hook)
+    result, _ = counted(NET, "--dist", "loadgroup")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines([f"scheduling tests via {name}"])
+
+
 # Between workers. `ref` waits until `third` has begun, in the other worker; so its item comes while that still runs.
 APART = """
 import os
