@@ -69,7 +69,7 @@ def _lines(given: argparse.Namespace) -> Iterable[str]:
     from pytest_graphmode.run.existing import CollectionFailedError, tests_in
 
     try:
-        tests = tests_in(files, given.arguments)
+        tests = tests_in(files, root, given.arguments)
     except CollectionFailedError as error:
         return [commands.Complaint(f"nothing is removed, since the tests can't be collected:\n{error}")]
     return commands.prune(root, tests, dry=given.dry_run)

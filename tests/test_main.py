@@ -144,6 +144,14 @@ def test_records_whose_tests_are_gone_are_pruned(
     assert all(any(folder.iterdir()) for folder in kept.rglob("*") if folder.is_dir())
 
 
+def test_all_is_pruned_where_the_only_file_of_tests_is_gone(kept: Path, said: Said) -> None:
+    (kept.parent / "test_net.py").unlink()
+    said()
+    assert main(["records", "prune", "kept"]) == 0
+    assert said().count("there is no test test_net.py::") == 3
+    assert list(kept.iterdir()) == []
+
+
 def test_nothing_is_pruned_where_the_tests_can_not_be_collected(
     pytester: pytest.Pytester, kept: Path, said: Said
 ) -> None:

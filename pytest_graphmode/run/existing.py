@@ -42,19 +42,31 @@ class _Seen:
             self.tests.add(f"{parent}::{item.originalname}" + (f"[{others}]" if others else ""))
 
 
-def tests_in(files: Sequence[str], arguments: Sequence[str]) -> set[str]:
+def tests_in(files: Sequence[str], records: Path, arguments: Sequence[str]) -> set[str]:
     """The ids, without variants, of the tests in these files, which are relative to pytest's root folder.
 
-    No framework is needed to collect: a variant of NumPy stands for the others.
+    No framework is needed to collect: a variant of NumPy stands for the others. Where no file is left, a folder of
+    records below this one says that this is the root folder.
 
     Raises:
         CollectionFailedError: pytest was started outside of its root folder, or can't collect the files.
     """
     there = [file for file in files if Path(file).is_file()]
+    if not there and Path.cwd() in records.resolve().parents:
+        there = [str(records)]
     if not there:
         raise CollectionFailedError(f"none of the tests' files is in {Path.cwd()}: start it in pytest's root folder")
     seen, said = _Seen(), io.StringIO()
-    options = ["--collect-only", "-q", "-o", "addopts=", "--graph-backends=numpy", "--graph-devices=all"]
+    options = [
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+        "--graph-backends=numpy",
+        "--graph-devices=all",
+    ]
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = pytest.main([*options, *arguments, *there], plugins=[seen])
     if seen.errors or code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
