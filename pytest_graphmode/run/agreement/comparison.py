@@ -39,7 +39,7 @@ def incomparable(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None =
     golden = kept is not None and kept.frozen
     if not ran or (len(ran) + len(records) < 2 and not golden):
         also, elsewhere = "", ""
-        if kept is not None:
+        if kept is not None and ran:
             also, elsewhere = " and there is no record of another", "run the test in another environment too, or "
         stale = f"; {'; '.join(kept.stale)}" if kept is not None and kept.stale else ""
         return (
