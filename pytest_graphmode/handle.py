@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_graphmode.backends.base import native
 from pytest_graphmode.backends.control_flow import Operators
 from pytest_graphmode.backends.mode_options import require_known
+from pytest_graphmode.backends.tapping import received_by
 from pytest_graphmode.ledger.watcher import watch as watch_block
+from pytest_graphmode.records import taps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -229,14 +231,16 @@ class Handle:
         __tracebackhide__ = True
         from pytest_graphmode.checks.control_flow import check_control_flow
 
-        check_control_flow(self.runtime, fn, cases, reference=reference, coverage=coverage, in_graph=in_graph)
+        with received_by(None):
+            check_control_flow(self.runtime, fn, cases, reference=reference, coverage=coverage, in_graph=in_graph)
 
     def check_not_frozen(self, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None) -> None:
         """Fail if a graph of `fn` froze Python state (random numbers, the clock, what `vary` changes) it reads."""
         __tracebackhide__ = True
         from pytest_graphmode.checks.frozen import check_not_frozen
 
-        check_not_frozen(self.runtime, fn, *args, vary=vary)
+        with received_by(None):
+            check_not_frozen(self.runtime, fn, *args, vary=vary)
 
     # Gradients.
 
@@ -273,9 +277,18 @@ class Handle:
         __tracebackhide__ = True
         from pytest_graphmode.checks.gradients import check_grads
 
-        check_grads(
-            self.runtime, fn, *args, variables=variables, order=order, rtol=rtol, atol=atol, eps=eps, float64=float64
-        )
+        with received_by(None):
+            check_grads(
+                self.runtime,
+                fn,
+                *args,
+                variables=variables,
+                order=order,
+                rtol=rtol,
+                atol=atol,
+                eps=eps,
+                float64=float64,
+            )
 
     # Agreement.
 
@@ -285,6 +298,41 @@ class Handle:
         from pytest_graphmode.records.recording import record
 
         record(self.runtime, self.recording, values)
+
+    def tap(self, name: str, value: Any) -> Any:
+        """Record a value on the way to the result, from inside of a function too; returns the value.
+
+        The agreement item compares taps where variants differ, to tell where that begins; where nothing is given to
+        `agree`, they are what it compares. A name tapped again grows into a series. Where `value_and_grad` or `grad`
+        goes through a tap, the gradient by it is recorded too, as `grad(name)`.
+
+        Raises:
+            TypeError: inside of a loop or branch, from where no value can leave the graph.
+            AssertionError: the test has no agreement item.
+        """
+        __tracebackhide__ = True
+        taps.require_recording(self.recording, "tap")
+        taps.require_name(name)
+        return self.runtime.tap(name, value)
+
+    def tap_layers(self, model: Any, names: Mapping[str, str] | None = None) -> None:
+        """Tap what every layer of an `nn.Module`, Keras model or `tf.Module` returns, until the test ends.
+
+        Nested layers have dotted names, `block.conv`; a layer that is called again grows into a series, and a shared
+        one has the first of its names. Layers that run inside of a loop are left alone, and a graph that is there
+        already stays without taps: call this before the model is run.
+
+        Args:
+            names: common names for layers of this model, `{"features.0": "conv1"}`; others keep their own.
+
+        Raises:
+            TypeError: the model is of none of these kinds.
+            ValueError: `names` has a layer that the model lacks, or gives two layers one name.
+            AssertionError: the test has no agreement item.
+        """
+        __tracebackhide__ = True
+        taps.require_recording(self.recording, "tap_layers")
+        taps.tap_layers(self.runtime, model, names)
 
     # Counting.
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_graphmode.backends import calls, tensor_rule, trees
+from pytest_graphmode.backends import calls, layers, tapping, tensor_rule, trees
 from pytest_graphmode.backends.base import Backend, Mode
 from pytest_graphmode.backends.differentiation import positions_of, require_arguments
 from pytest_graphmode.backends.mode_options import options_for, refused, require_function
 from pytest_graphmode.ledger import describe, identity
 
 if TYPE_CHECKING:
+    from pytest_graphmode.backends.layers import Layer
     from pytest_graphmode.checks.tolerances import Table
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.select.variants import Variant
@@ -40,6 +41,7 @@ class Runtime:
         recorder: what counts the eager calls of the test.
         rng: the test's own random numbers.
         tolerances: the project's table for comparisons.
+        ending: what is to be undone when the test ends.
         keys: the names of all backends and of their modes, `tf` and `tf_graph`.
     """
 
@@ -62,6 +64,9 @@ class Runtime:
         self.rng = rng
         self.tolerances: Table = tolerances or {}
         self.keys = keys
+        self.ending = ExitStack()
+        if hasattr(mode, "hand_on_taps"):
+            self.ending.callback(mode.hand_on_taps)
         self._xp: Any = None
 
     @property
@@ -147,6 +152,12 @@ class Runtime:
 
     def _compiled(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
         _ = self.xp  # made before a trace: Dynamo refuses to make it inside of a loop or branch
+        if self.mode.static and self.backend.traces_python and not getattr(self.mode, "carries_taps", False):
+            run = self._made(tapping.carrying(fn), options)
+            return lambda *args, **kwargs: tapping.received(run(*args, **kwargs), tapping.untappable)
+        return self._made(fn, options)
+
+    def _made(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
         if not options:
             return self.mode.function(fn)
         chosen = options_for(self.variant.keys, options, self.keys)
@@ -154,6 +165,28 @@ class Runtime:
             return self.mode.function(fn, **chosen)
         except TypeError as error:
             raise refused(str(self.variant), chosen, error, self.keys) from None
+
+    def tap(self, name: str, value: Any) -> Any:
+        """See `Handle.tap`."""
+        where = getattr(self.mode, "untappable", tapping.untappable)(name)
+        if where is not None:
+            raise tapping.refused(name, where)
+        hand_on = getattr(self.mode, "tapped", None)
+        if hand_on is not None:
+            return hand_on(name, value)
+        tapping.emit(name, value)
+        return value
+
+    def tap_output(self, name: str, output: Any) -> Any:
+        """Tap what a layer returned, where that can be done: one in a loop can't be helped."""
+        untappable = getattr(self.mode, "untappable", tapping.untappable)
+        return output if untappable() is not None else self.tap(name, output)
+
+    def layers(self, model: Any) -> list[Layer]:
+        """The layers of a model; raises TypeError for what has none."""
+        if not hasattr(self.mode, "layers"):
+            raise layers.unknown(model, "an nn.Module, a Keras model or a tf.Module")
+        return self.mode.layers(model)
 
     def value_and_grad(
         self, fn: Callable[..., Any], argnums: int | Sequence[int], variables: Any, role: str

@@ -17,6 +17,8 @@ from pytest_graphmode.backends.specs import BackendSpec, SourceSpec
 if TYPE_CHECKING:
     import numpy as np
 
+    from pytest_graphmode.backends.layers import Layer
+
 __all__ = ["Backend", "BackendSpec", "Mode", "SourceSpec", "native"]
 
 
@@ -80,6 +82,7 @@ class Mode(Protocol):
     Attributes:
         name: as in `--graph-backends`.
         static: whether a function's graph is built once and run many times.
+        carries_taps: whether `function` brings out what was tapped in it (see `backends.tapping`); may be missing.
         differentiates_outside: whether a gradient at top level compiles the function alone and is taken outside of its
             graph; False where `value_and_grad` runs inside of one.
     """
@@ -166,6 +169,23 @@ class Mode(Protocol):
 
     def undecorated(self) -> AbstractContextManager[None]:
         """In the block functions that the framework's own compiler decorates run as the Python that they are."""
+
+    # Taps. A mode may lack these: taps are then collected while a function is traced, and are part of its result.
+
+    def operating(self, operator: str, run: Callable[[], Any]) -> Any:
+        """Run a loop or branch of the handle's, in which nothing can be tapped."""
+
+    def untappable(self, tap: str = "") -> str | None:
+        """Why nothing can be tapped where the caller is, `inside of a while_loop`; None where it can.
+
+        `tap` is the name of a tap that is refused then, empty for what is left out without a word.
+        """
+
+    def tapped(self, name: str, value: Any) -> Any:
+        """Hand a value on under a name, from inside of a function too; see `backends.tapping`. Returns the value."""
+
+    def layers(self, model: Any) -> list[Layer]:
+        """The layers of a model; TypeError for what is no model of the framework's."""
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """The state after `state = body(state)` while `cond(state)`, a bool tensor or Python bool, holds."""

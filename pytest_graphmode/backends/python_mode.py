@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_graphmode.backends import calls, trees
+from pytest_graphmode.backends import calls, keras_layers, layers, tapping, trees
 from pytest_graphmode.backends.control_flow.carry import same_steps
 from pytest_graphmode.backends.control_flow.layout import Kind
 from pytest_graphmode.errors import UnsupportedError
@@ -20,6 +20,7 @@ from pytest_graphmode.ledger.describe import dtype_name
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Mode
+    from pytest_graphmode.backends.layers import Layer
 
 __tracebackhide__ = True
 
@@ -46,6 +47,9 @@ class PythonMode:
     differentiates_outside = False
     assigns = True
     """False while a function runs for the kinds of its results alone, so that `assign` has to do nothing."""
+
+    carries_taps = False
+    """Whether `function` brings out what was tapped in a trace; else that is done for it, by trees as results."""
 
     def scope(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -89,6 +93,21 @@ class PythonMode:
 
     def undecorated(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def operating(self, operator: str, run: Callable[[], Any]) -> Any:
+        return tapping.operating(operator, run)
+
+    def untappable(self, tap: str = "") -> str | None:
+        return tapping.untappable()
+
+    def tapped(self, name: str, value: Any) -> Any:
+        tapping.emit(name, value)
+        return value
+
+    def layers(self, model: Any) -> list[Layer]:
+        if not keras_layers.is_layer(model):
+            raise layers.unknown(model, "an nn.Module, a Keras model or a tf.Module")
+        return keras_layers.of(model)
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         while bool(cond(state)):

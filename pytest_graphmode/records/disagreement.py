@@ -6,19 +6,22 @@ Called by the agreement item for the variants of a run and the records beside th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
-from pytest_graphmode.checks.compare import first_leaf_mismatch
+from pytest_graphmode.checks.compare import Mismatch, first_leaf_mismatch
 from pytest_graphmode.checks.tolerances import Table
-from pytest_graphmode.records.recording import Recording
+from pytest_graphmode.records.parting import Parting
+from pytest_graphmode.records.recording import Recording, Series, Steps
 
 _WIDEN: Final = (
     "If the difference is rounding of floating values, allow it: @pytest.mark.graph_agree(rtol=..., atol=...), or the "
-    "ini key graph_tolerances for the whole project. If not, "
-    "record what leads to the value with graphmode.agree too: the first record that differs is where to look."
+    "ini key graph_tolerances for the whole project."
+)
+_TAP: Final = (
+    "If not, tap what leads to the value, h = graphmode.tap('h', h): the first tap that differs is where to look."
 )
 _ALIGN: Final = (
     "Record the same names, equally often, as values of the same structure, shape and kind of dtype in every variant."
@@ -69,16 +72,20 @@ def disagreement(pairs: Iterable[tuple[Side, Side, str]], allowed: Allowed, note
         pairs: a side, its reference, and what to call that: `the reference`.
         notes: what to say besides, before the hints.
     """
-    lines, hints = [], set()
+    lines, hints, tapped = [], set(), False
     for side, reference, role in pairs:
-        faults = list(_faults(side, reference, allowed))
+        by_values = bool(side.recording.values or reference.recording.values)
+        faults = list((_of_values if by_values else _of_taps)(side, reference, allowed))
         if faults:
             lines.append(f"{side.name} does not agree with {role}, {reference.name}:")
             lines += [f"  {fault.text}" for fault in faults]
+            lines += [f"  {line}" for line in _where_they_part(side, reference, allowed, besides=by_values)]
             hints |= {fault.hint for fault in faults}
+            tapped = tapped or bool(side.recording.taps or reference.recording.taps)
     if not lines:
         return None
-    return "\n".join([*lines, *notes, *(hint for hint in (_WIDEN, _ALIGN) if hint in hints)])
+    widen = [_WIDEN if tapped else f"{_WIDEN} {_TAP}"] if _WIDEN in hints else []
+    return "\n".join([*lines, *notes, *widen, *([_ALIGN] if _ALIGN in hints else [])])
 
 
 def brief(text: str) -> str:
@@ -86,45 +93,92 @@ def brief(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.startswith("  ")), text)
 
 
-def _faults(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
-    yield from _missing(side, reference)
-    yield from _missing(reference, side)
-    for name, expected in reference.recording.values.items():
-        actual = side.recording.values.get(name)
-        if actual is None:
-            continue
-        fault = _first_step(side, reference, name, allowed)
-        if fault is not None:
-            yield fault
-        if len(actual) != len(expected):
-            times = f"{_times(len(actual))} by {side.name}, {_times(len(expected))} by {reference.name}"
-            yield _Fault(f"{name}: recorded {times}", _ALIGN)
+def _of_values(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
+    """How what was given to `agree` differs."""
+    actual, expected = side.recording.values, reference.recording.values
+    yield from _sets(side, reference, actual, expected)
+    for name, wanted in expected.items():
+        if name in actual:
+            yield from _first_step(side, reference, actual[name], wanted, allowed)
+            yield from _lengths(side, reference, name, actual[name], wanted)
 
 
-def _missing(lacking: Side, having: Side) -> Iterator[_Fault]:
-    names = [name for name in having.recording.values if name not in lacking.recording.values]
-    if names:
-        yield _Fault(f"{', '.join(names)}: recorded by {having.name}, not by {lacking.name}", _ALIGN)
+def _of_taps(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
+    """How the taps differ: of the values only the first that does, which the others follow from.
+
+    That the gradient by a tap is missing is no fault: not every mode has those of a function within a function.
+    """
+    actual, expected = side.recording.taps, reference.recording.taps
+    yield from _sets(side, reference, _without_gradients(actual), _without_gradients(expected))
+    both = [name for name in expected if name in actual]
+    parting = _parting(side, reference, allowed)
+    if parting.first is not None:
+        yield _Fault(parting.sentence, _WIDEN)
+        name = parting.first.name
+        yield from _first_step(side, reference, actual[name], expected[name], allowed)
+    for name in both:
+        yield from _lengths(side, reference, name, actual[name], expected[name])
+        for fault in _first_step(side, reference, actual[name], expected[name], allowed):
+            if fault.hint is _ALIGN:
+                yield fault
 
 
-def _first_step(side: Side, reference: Side, name: str, allowed: Allowed) -> _Fault | None:
+def _without_gradients(taps: Series) -> Series:
+    return {name: steps for name, steps in taps.items() if not name.startswith("grad(")}
+
+
+def _sets(side: Side, reference: Side, actual: Series, expected: Series) -> Iterator[_Fault]:
+    for lacking, having, there, names in ((side, reference, actual, expected), (reference, side, expected, actual)):
+        missing = [name for name in names if name not in there]
+        if missing:
+            yield _Fault(f"{', '.join(missing)}: recorded by {having.name}, not by {lacking.name}", _ALIGN)
+
+
+def _lengths(side: Side, reference: Side, name: str, found: Steps, wanted: Steps) -> Iterator[_Fault]:
+    if len(found) != len(wanted):
+        times = f"{_times(len(found))} by {side.name}, {_times(len(wanted))} by {reference.name}"
+        yield _Fault(f"{name}: recorded {times}", _ALIGN)
+
+
+def _first_step(side: Side, reference: Side, found: Steps, wanted: Steps, allowed: Allowed) -> Iterator[_Fault]:
     """The first step of a series that differs."""
-    actual, expected = side.recording.values[name], reference.recording.values[name]
-    for number, (found, wanted) in enumerate(zip(actual, expected, strict=False)):
-        mismatch = first_leaf_mismatch(
-            found,
-            wanted,
-            rtol=allowed.rtol,
-            atol=allowed.atol,
-            computed_in=[side.dtype, reference.dtype],
-            devices=[side.device, reference.device],
-            table=allowed.table,
-        )
+    for number, (actual, expected) in enumerate(zip(found, wanted, strict=False)):
+        mismatch = _mismatch(side, reference, actual, expected, allowed)
         if mismatch is not None:
-            step = f"step {number}, the first of {len(expected)} to differ: " if len(expected) > 1 else ""
+            step = f"step {number}, the first of {len(wanted)} to differ: " if len(wanted) > 1 else ""
             text = step + mismatch.describe(side.name, reference.name)
-            return _Fault(text, _WIDEN if mismatch.kind == "value" else _ALIGN)
-    return None
+            yield _Fault(text, _WIDEN if mismatch.kind == "value" else _ALIGN)
+            return
+
+
+def _mismatch(
+    side: Side, reference: Side, actual: Mapping[str, Any], expected: Mapping[str, Any], allowed: Allowed
+) -> Mismatch | None:
+    return first_leaf_mismatch(
+        actual,
+        expected,
+        rtol=allowed.rtol,
+        atol=allowed.atol,
+        computed_in=[side.dtype, reference.dtype],
+        devices=[side.device, reference.device],
+        table=allowed.table,
+    )
+
+
+def _where_they_part(side: Side, reference: Side, allowed: Allowed, *, besides: bool) -> Iterator[str]:
+    """The taps of two sides that differ; with the sentence that says the most where values differ `besides`."""
+    if side.recording.taps or reference.recording.taps:
+        parting = _parting(side, reference, allowed)
+        if besides:
+            yield parting.sentence
+        yield from parting.lines
+
+
+def _parting(side: Side, reference: Side, allowed: Allowed) -> Parting:
+    def compare(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> Mismatch | None:
+        return _mismatch(side, reference, actual, expected, allowed)
+
+    return Parting(side.recording.taps, reference.recording.taps, (side.name, reference.name), compare)
 
 
 def _times(count: int) -> str:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
 # The values recorded under each name, one entry for each time: the leaves of a tree by their paths.
-Series = dict[str, list[dict[str, Any]]]
+Steps = list[dict[str, Any]]
+Series = dict[str, Steps]
 
 
 @dataclass
@@ -76,41 +77,42 @@ def record(runtime: Runtime, recording: Recording | None, values: dict[str, Any]
             "mark it (or its class or module) with @pytest.mark.graph_agree"
         )
     if runtime.mode.static and runtime.mode.inside():
-        raise _traced(next(iter(values)))
-    steps = {name: _copied(runtime, name, tree) for name, tree in values.items()}
+        raise _traced("graphmode.agree", next(iter(values)))
+    steps = {name: copied(runtime, "graphmode.agree", name, tree) for name, tree in values.items()}
     for name, step in steps.items():
         recording.values.setdefault(name, []).append(step)
 
 
-def _traced(path: str, reason: str = "") -> RuntimeError:
+def _traced(called: str, path: str, reason: str = "") -> RuntimeError:
     return RuntimeError(
-        f"graphmode.agree can't read the value of {path}{reason}: inside a traced function tensors are symbols of the "
+        f"{called} can't read the value of {path}{reason}: inside a traced function tensors are symbols of the "
         "graph that have no values yet. Return it from the function and record what a call of the function gives"
     )
 
 
-def _copied(runtime: Runtime, name: str, tree: Any) -> dict[str, Any]:
-    return {path: _leaf(runtime, path, leaf) for path, leaf in trees.paths(tree, name)}
+def copied(runtime: Runtime, called: str, name: str, tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by their paths, as NumPy copies; `called` is what the user called, for messages."""
+    return {path: _leaf(runtime, called, path, leaf) for path, leaf in trees.paths(tree, name)}
 
 
-def _leaf(runtime: Runtime, path: str, leaf: Any) -> Any:
+def _leaf(runtime: Runtime, called: str, path: str, leaf: Any) -> Any:
     """A leaf's values, copied; Python's numbers stay such, since they have no dtype."""
     if isinstance(leaf, (np.ndarray, np.generic)):
         copy = np.array(leaf)
     elif leaf is None or isinstance(leaf, (bool, int, float, complex, str, bytes)):
         return leaf
     else:
-        copy = _numpy(runtime, path, leaf)
+        copy = _numpy(runtime, called, path, leaf)
     if not isinstance(copy, np.ndarray) or copy.dtype == object:
         raise TypeError(
-            f"graphmode.agree compares numbers, arrays, tensors, text and None, and trees of them; "
+            f"{called} records numbers, arrays, tensors, text and None, and trees of them; "
             f"{path} is a {type(leaf).__name__}"
         )
     return copy
 
 
-def _numpy(runtime: Runtime, path: str, leaf: Any) -> Any:
+def _numpy(runtime: Runtime, called: str, path: str, leaf: Any) -> Any:
     try:
         return runtime.numpy(leaf)
     except Exception as error:  # each framework has an error of its own for a symbolic tensor
-        raise _traced(path, f", a {type(leaf).__name__} ({error})") from error
+        raise _traced(called, path, f", a {type(leaf).__name__} ({error})") from error

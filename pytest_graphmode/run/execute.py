@@ -59,7 +59,9 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
     import numpy as np
 
     from pytest_graphmode.backends.python_mode import random_kept
+    from pytest_graphmode.backends.tapping import received_by
     from pytest_graphmode.errors import UnsupportedError
+    from pytest_graphmode.records.taps import receiver
     from pytest_graphmode.run.untouched import UntouchedHandle
     from pytest_graphmode.runtime import Runtime
 
@@ -89,7 +91,10 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
             tolerances=registry.settings.tolerances,
             keys=keys(registry.specs),
         )
-        handle = UntouchedHandle(runtime, skip=pytest.skip, recording=fresh_recording(node))
+        recorded = fresh_recording(node)
+        stack.enter_context(received_by(None if recorded is None else receiver(runtime, recorded)))
+        stack.enter_context(runtime.ending)
+        handle = UntouchedHandle(runtime, skip=pytest.skip, recording=recorded)
         node.stash[BOUND] = variant, handle
         stack.callback(node.stash.__delitem__, BOUND)
         yield handle

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.control_flow.carry import loop_carry
 from pytest_graphmode.backends.control_flow.layout import Kind, Layout, pack
 from pytest_graphmode.ledger import identity
@@ -60,7 +60,7 @@ class Operators:
         def advance(state: Sequence[Any]) -> tuple[Any, ...]:
             return variables.tensors(_like(loop_vars, apply(step, layout.unpack(state))))
 
-        return layout.unpack(self._mode.while_loop(holds, advance, state))
+        return layout.unpack(self._run("while_loop", lambda: self._mode.while_loop(holds, advance, state)))
 
     def fori_loop(self, lower: Any, upper: Any, body: Callback, init: Any) -> Any:
         lower, upper = self._bounds(lower, upper)
@@ -80,7 +80,7 @@ class Operators:
         def advance(index: Any, state: Sequence[Any]) -> tuple[Any, ...]:
             return variables.tensors(step(index, layout.unpack(state)))
 
-        return layout.unpack(self._mode.fori_loop(lower, upper, advance, state))
+        return layout.unpack(self._run("fori_loop", lambda: self._mode.fori_loop(lower, upper, advance, state)))
 
     def scan(self, f: Callback, init: Any, xs: Any) -> tuple[Any, Any]:
         if self._at_top_level:
@@ -97,7 +97,7 @@ class Operators:
             carry, y = _pair(step(layout.unpack(state), rows.unpack(row)))
             return variables.tensors(carry), self._result("scan", y, "y")
 
-        last, ys = self._mode.scan(advance, state, columns)
+        last, ys = self._run("scan", lambda: self._mode.scan(advance, state, columns))
         return layout.unpack(last), ys
 
     def cond(self, pred: Any, true_fn: Callback, false_fn: Callback, *operands: Any) -> Any:
@@ -113,8 +113,8 @@ class Operators:
         layout, tensors = self._pack("cond", operands, "operands")
         branches = [self._branch("cond", layout, branch) for branch in (true_fn, false_fn)]
         if self._decided(pred, bool):
-            return branches[0 if pred else 1](*tensors)
-        return self._mode.cond(pred, *branches, *tensors)
+            return self._run("cond", lambda: branches[0 if pred else 1](*tensors))
+        return self._run("cond", lambda: self._mode.cond(pred, *branches, *tensors))
 
     def switch(self, index: Any, branches: Sequence[Callback], *operands: Any) -> Any:
         if not branches:
@@ -130,11 +130,10 @@ class Operators:
             )
         layout, tensors = self._pack("switch", operands, "operands")
         made = [self._branch("switch", layout, branch) for branch in branches]
-        if len(made) == 1:
-            return made[0](*tensors)
-        if self._decided(index, int):
-            return made[min(max(index, 0), len(made) - 1)](*tensors)
-        return self._mode.switch(index, made, *tensors)
+        if len(made) == 1 or self._decided(index, int):
+            chosen = made[0 if len(made) == 1 else min(max(index, 0), len(made) - 1)]
+            return self._run("switch", lambda: chosen(*tensors))
+        return self._run("switch", lambda: self._mode.switch(index, made, *tensors))
 
     # At top level.
 
@@ -148,6 +147,10 @@ class Operators:
         Nobody asked for a function that outlives the call, with what its callbacks read frozen in it.
         """
         return self._runtime.function(identity.subject(again, callback, operator))(*operands)
+
+    def _run(self, operator: str, run: Callable[[], Any]) -> Any:
+        """Run an operator as the one that this thread is in."""
+        return getattr(self._mode, "operating", tapping.operating)(operator, run)
 
     # Arguments and results.
 

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pytest_graphmode.backends.jax import gradients
+from pytest_graphmode.backends import tapping
+from pytest_graphmode.backends.jax import gradients, taps
 from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace, value_of
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.errors import UnsupportedError
@@ -32,6 +33,7 @@ class JaxMode(PythonMode):
     def __init__(self, device: str) -> None:
         self.device = native_device(device)
         self.variables = VariableSpace()
+        self._outside = taps.trace_state()
 
     def scope(self) -> AbstractContextManager[None]:
         if self.device == jax.devices()[0]:
@@ -68,6 +70,15 @@ class JaxMode(PythonMode):
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
         return gradients.value_and_grad(self.variables, fn, args, argnums, variables)
+
+    def untappable(self, tap: str = "") -> str | None:
+        return super().untappable() or taps.elsewhere(self._outside)
+
+    def tapped(self, name: str, value: Any) -> Any:
+        values = taps.as_arrays(value)
+        super().tapped(name, values)
+        under_way = tapping.differentiated()
+        return value if under_way is None else taps.probed(name, values, under_way)
 
     @contextmanager
     def holding(self, owners: Sequence[object], variables: Mapping[str, Any], dtype: str) -> Iterator[None]:

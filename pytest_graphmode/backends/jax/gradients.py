@@ -6,6 +6,7 @@ a path has None, and complex gradients follow the others' convention. Called by 
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
+from pytest_graphmode.backends.jax.taps import hand_on, trace_state, watched
 from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace, value_of
 from pytest_graphmode.errors import UnsupportedError
 
@@ -33,44 +35,37 @@ def value_and_grad(
     # A variable that is named twice has one input, an array one in each place.
     slots = [source if isinstance(source, Variable) else place for place, source in enumerate(sources.tensors)]
     inputs = {slot: value_of(source) for slot, source in zip(slots, sources.tensors, strict=True)}
-    reached: set[Hashable] = set()
+    reached: dict[Hashable, Any] = {}  # a cotangent that comes back tells that a path leads from there to the result
     assigned: list[Variable] = []
+    names: list[str] = []
+    by_taps: list[tapping.Tap] = []
 
-    def run(values: Sequence[Any]) -> tuple[Any, list[Any]]:
-        now = {slot: _probe(value, slot, reached) for slot, value in zip(inputs, values, strict=True)}
+    def run(values: Sequence[Any]) -> tuple[Any, tuple[list[Any], list[Any]]]:
+        probes = [functools.partial(reached.setdefault, slot) for slot in inputs]
+        now = dict(zip(inputs, map(watched, values, probes), strict=True))
         stands = {slot: value for slot, value in now.items() if isinstance(slot, Variable)}
         given = [slot if isinstance(slot, Variable) else now[slot] for slot in slots]  # which `fn` may assign
-        with space.opened(Frame(stands, differentiated=True)) as frame:
+        with (
+            space.opened(Frame(stands, differentiated=True)) as frame,
+            tapping.collecting(trace_state()) as tapped,
+            tapping.differentiating(by_taps),
+        ):
             value = fn(*sources.with_tensors(given))
             require_scalar(fn, value, lambda one: isinstance(one, (jax.Array, Variable)))
             value = value_of(value)
         assigned[:] = frame.assigned
-        return value, [frame.values[variable] for variable in assigned]
+        names[:] = [name for name, _ in tapped.taps]
+        return value, ([frame.values[variable] for variable in assigned], [value for _, value in tapped.taps])
 
-    value, pull_back, updates = jax.vjp(run, list(inputs.values()), has_aux=True)
+    value, pull_back, (updates, taps) = jax.vjp(run, list(inputs.values()), has_aux=True)
     cotangents = dict(zip(inputs, _pulled_back(pull_back, value), strict=True))
     space.carry_out(list(zip(assigned, updates, strict=True)))
+    hand_on(zip(names, taps, strict=True), [(name, _conjugate(one)) for name, one in by_taps if one is not None])
     return value, *sources.arranged(_conjugate(cotangents[slot]) if slot in reached else None for slot in slots)
 
 
 def _differentiable(leaf: Any) -> bool:
     return isinstance(leaf, (jax.Array, Variable)) and bool(jnp.issubdtype(leaf.dtype, jnp.inexact))
-
-
-def _probe(value: Any, slot: Hashable, reached: set[Hashable]) -> Any:
-    """`value`, unchanged, noticing whether a cotangent comes back to it: whether a path leads from it to the result."""
-
-    def forward(primal: Any) -> tuple[Any, None]:
-        return primal.value, None
-
-    def backward(_: None, cotangent: Any) -> tuple[Any]:
-        if not isinstance(cotangent, jax.custom_derivatives.SymbolicZero):
-            reached.add(slot)
-        return (cotangent,)
-
-    probe = jax.custom_vjp(lambda value: value)
-    probe.defvjp(forward, backward, symbolic_zeros=True)
-    return probe(value)
 
 
 def _pulled_back(pull_back: Callable[[Any], Any], value: Any) -> list[Any]:

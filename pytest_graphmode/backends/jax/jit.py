@@ -10,9 +10,11 @@ from typing import Any
 
 import jax
 
+from pytest_graphmode.backends import tapping
 from pytest_graphmode.backends.jax.control_flow import LaxOperators
 from pytest_graphmode.backends.jax.eager import JaxMode
 from pytest_graphmode.backends.jax.packing import Passed, Statics, pack, unpack, untraceable
+from pytest_graphmode.backends.jax.taps import trace_state
 from pytest_graphmode.backends.jax.variables import VARIABLES, Frame, Retrace, Variable, VariableSpace, value_of
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watcher
@@ -21,12 +23,13 @@ from pytest_graphmode.ledger.watcher import watcher
 class Jit(LaxOperators, JaxMode):
     name = "jit"
     static = True
+    carries_taps = True
 
     def inside(self) -> bool:
         return self.variables.tracing
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        run = _Function(self.variables, fn, options)
+        run = _Function(self.variables, fn, options, self.untappable)
 
         @functools.wraps(fn, updated=())
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -38,9 +41,16 @@ class Jit(LaxOperators, JaxMode):
 class _Function:
     """`fn` under jax.jit, with every variable of the variant as an input; XLA drops those that are not read."""
 
-    def __init__(self, space: VariableSpace, fn: Callable[..., Any], options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        space: VariableSpace,
+        fn: Callable[..., Any],
+        options: dict[str, Any],
+        untappable: Callable[[], str | None],
+    ) -> None:
         self._name = identity.of(fn).name
         self._space = space
+        self._untappable = untappable
         self._run = jax.jit(_traceable(space, fn), **options)
         self._statics = Statics(fn, options)
         self._variables: tuple[Variable, ...] | None = None
@@ -81,7 +91,7 @@ class _Function:
     def _unpacked(self, result: Any) -> Any:
         if isinstance(result, jax.Array):
             self._arrays.add(type(result))
-        return unpack(result)
+        return unpack(tapping.received(result, self._untappable))
 
 
 def _traceable(space: VariableSpace, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,8 +102,8 @@ def _traceable(space: VariableSpace, fn: Callable[..., Any]) -> Callable[..., An
         passed = kwargs.pop(VARIABLES, None) or Passed((), ())
         frame = Frame(dict(zip(passed.variables, passed.values, strict=True)), sealed=True)
         args, kwargs = unpack(args), unpack(kwargs)
-        with space.opened(frame):
-            result = pack(fn(*args, **kwargs), value_of)
+        with space.opened(frame), tapping.collecting(trace_state()) as taps:
+            result = taps.carried(pack(fn(*args, **kwargs), value_of))
         if frame.missing:
             raise Retrace
         numbers = {id(variable): number for number, variable in enumerate(passed.variables)}

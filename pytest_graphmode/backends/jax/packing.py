@@ -12,7 +12,7 @@ from typing import Any, Final
 import jax
 import numpy as np
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.jax.variables import Variable
 from pytest_graphmode.ledger import describe
 from pytest_graphmode.ledger.arguments import parameters
@@ -70,6 +70,7 @@ jax.tree_util.register_pytree_node(
     Passed, lambda passed: (passed.values, _Same(passed.variables)), lambda same, values: Passed(same.subject, values)
 )
 jax.tree_util.register_pytree_node(Held, lambda held: ((), _Same(held.variable)), lambda same, _: Held(same.subject))
+jax.tree_util.register_pytree_node(tapping.Tapped, tapping.Tapped.parts, tapping.Tapped.of)
 jax.tree_util.register_pytree_with_keys(Record, _fields, lambda form, values: Record(form[0], form[1], values))
 
 

@@ -1,4 +1,4 @@
-"""Dataclasses as arguments and results of tf.function, which takes no class apart that doesn't say how.
+"""Dataclasses as arguments and results of tf.function, which takes no class apart that doesn't say how, and taps.
 
 Classes of the user are left as they are: `carrying` puts instances into carriers of the plugin's own on the way in, and
 `uncarrying` takes them out again in the function that is traced; results go the other way. Called by the graph mode.
@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.calls import converting
 from pytest_graphmode.backends.tensorflow.autograph import converted, shortened
 from pytest_graphmode.ledger import identity
@@ -80,13 +80,14 @@ def uncarrying(fn: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fn, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = _unpacked((args, kwargs))
-        return _packed(converted(fn)(*args, **kwargs))
+        with tapping.collecting(tf.compat.v1.get_default_graph()) as frame:
+            return frame.carried(_packed(converted(fn)(*args, **kwargs)))
 
     return identity.subject(call, fn)
 
 
-def carrying(made: Callable[..., Any]) -> Callable[..., Any]:
-    """A tf.function of what `uncarrying` returns, called with dataclasses and returning them."""
+def carrying(made: Callable[..., Any], untappable: Callable[[], str | None]) -> Callable[..., Any]:
+    """A tf.function of what `uncarrying` returns, called with dataclasses and returning them; taps are handed on."""
     run = converting(made, _packed)
 
     @functools.wraps(made, updated=())
@@ -95,6 +96,6 @@ def carrying(made: Callable[..., Any]) -> Callable[..., Any]:
             result = run(*args, **kwargs)
         except Exception as error:
             raise shortened(error)  # noqa: B904 - the same error
-        return result if isinstance(result, tf.Tensor) else _unpacked(result)
+        return result if isinstance(result, tf.Tensor) else _unpacked(tapping.received(result, untappable))
 
     return call

@@ -12,12 +12,15 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
+from pytest_graphmode.backends.layers import Layer
 from pytest_graphmode.backends.patching import patched
 from pytest_graphmode.backends.python_mode import PythonMode
+from pytest_graphmode.backends.tensorflow import layers
 from pytest_graphmode.backends.tensorflow.control_flow import traced_outputs
 from pytest_graphmode.backends.tensorflow.internals import SUPPORTED, context, record
+from pytest_graphmode.backends.tensorflow.taps import as_tensors, differentiable_taps, elsewhere, emit_gradients
 from pytest_graphmode.backends.tensorflow.variables import is_keras_variable, native, trainable
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -72,11 +75,30 @@ class TensorFlowMode(PythonMode):
     ) -> tuple[Any, list[Any], list[Any]]:
         """By a tape, eagerly and inside graphs."""
         sources = sources_of(fn, args, argnums, variables)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tapped: list[tapping.Tap] = []
+        with tf.GradientTape(watch_accessed_variables=False) as tape, tapping.differentiating(tapped):
             tape.watch(sources.tensors)
             value = fn(*sources.args)
             require_scalar(fn, value, _is_dense)
-        return value, *sources.arranged(map(dense, tape.gradient(value, sources.tensors)))
+        names, tensors = differentiable_taps(tapped)
+        gradients = list(map(dense, tape.gradient(value, [*sources.tensors, *tensors])))
+        emit_gradients(names, gradients[len(sources.tensors) :])
+        return value, *sources.arranged(gradients[: len(sources.tensors)])
+
+    # Taps.
+
+    def untappable(self, tap: str = "") -> str | None:
+        return super().untappable() or elsewhere()
+
+    def layers(self, model: Any) -> list[Layer]:
+        return layers.of(model)
+
+    def tapped(self, name: str, value: Any) -> Any:
+        under_way = tapping.differentiated()
+        if under_way is not None:
+            under_way.append(tapping.Tap(name, value))
+        super().tapped(name, as_tensors(value))
+        return value
 
     @contextmanager
     def undecorated(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
+from pytest_graphmode.backends import tapping
 from pytest_graphmode.backends.tensorflow.autograph import converted, for_function
 from pytest_graphmode.backends.tensorflow.control_flow import GraphControlFlow
 from pytest_graphmode.backends.tensorflow.dataclass_trees import carrying, uncarrying
@@ -40,12 +41,13 @@ _LOOP_HINT: Final = (
 class Graph(GraphControlFlow, TensorFlowMode):
     name = "graph"
     static = True
+    carries_taps = True
 
     def inside(self) -> bool:
         return not tf.executing_eagerly()
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        return carrying(self.traced(fn, **options))
+        return carrying(self.traced(fn, **options), self.untappable)
 
     def traced(self, fn: Callable[..., Any], **options: Any) -> Any:
         """The tf.function of `fn`."""
@@ -60,8 +62,8 @@ class Graph(GraphControlFlow, TensorFlowMode):
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any]:
         # Calling the function itself would print warnings of retracing: TensorFlow counts traces by code, and all
         # checks share this one.
-        graph: Callable[..., Any] = self.traced(compute).get_concrete_function(*example)
-        return graph
+        graph = self.traced(compute).get_concrete_function(*example)
+        return lambda *args: tapping.received(graph(*args), self.untappable)
 
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.numpy import NumPyEager
@@ -27,6 +27,7 @@ from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode, de
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
 from pytest_graphmode.backends.tensorflow.internals import AutomaticControlDependencies, ag_ctx
+from pytest_graphmode.backends.tensorflow.taps import differentiable_taps, emit_gradients
 from pytest_graphmode.backends.tensorflow.variables import native
 from pytest_graphmode.ledger import describe, identity
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
@@ -138,9 +139,14 @@ class Session(Graph):
         """By tf.gradients, TensorFlow 1's own way."""
         fn = converted_by_element(fn)
         sources = sources_of(fn, args, argnums, variables)
-        value = fn(*sources.args)
+        tapped: list[tapping.Tap] = []
+        with tapping.differentiating(tapped):
+            value = fn(*sources.args)
         require_scalar(fn, value, super().is_tensor)
-        return value, *sources.arranged(map(dense, tf.gradients(value, sources.tensors)))
+        names, tensors = differentiable_taps(tapped)
+        gradients = list(map(dense, tf.gradients(value, [*sources.tensors, *tensors])))
+        emit_gradients(names, gradients[len(sources.tensors) :])
+        return value, *sources.arranged(gradients[: len(sources.tensors)])
 
 
 class _PlainSession(NumPyEager):
@@ -224,7 +230,8 @@ class SessionFunction:
         if key not in self._built:
             self._built[key] = self._build(leaves, spec)
         with growth_of(self._mode.graph).own_run():
-            return self._built[key]([leaf for leaf in leaves if _is_fed(leaf)])
+            result = self._built[key]([leaf for leaf in leaves if _is_fed(leaf)])
+        return tapping.received(result, self._mode.untappable)
 
     def _build(self, leaves: list[Any], spec: Any) -> _Built:
         """The graph of a signature, made again where making it created variables, as tf.function does too.
@@ -265,7 +272,9 @@ class SessionFunction:
             fed = [tf.compat.v1.placeholder(leaf.dtype, leaf.shape) if _is_fed(leaf) else None for leaf in leaves]
             given = [leaf if one is None else one for one, leaf in zip(fed, leaves, strict=True)]
             args, kwargs = trees.unflatten(spec, given)
-            results, result_spec = trees.flatten(converted_by_element(self._fn)(*args, **kwargs))
+            with tapping.collecting(self._mode.graph) as frame:
+                result = frame.carried(converted_by_element(self._fn)(*args, **kwargs))
+            results, result_spec = trees.flatten(result)
             fetched = {
                 index: dependencies.mark_as_return(tf.convert_to_tensor(leaf))
                 for index, leaf in enumerate(results)

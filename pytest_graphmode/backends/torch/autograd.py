@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
@@ -45,11 +45,36 @@ def value_and_grad(
         sources = Sources(fn, args, argnums, variables, differentiable, _tracked)
         given = trees.leaves([args[position] for position in argnums])
         outer = nesting.depth > 0 or any(map(_computed, (*given, *variables)))
-        with nesting.entered():
+        with nesting.entered(), following_taps():
             value = fn(*sources.args)
             require_scalar(fn, value, is_tensor)
             grads = _gradients(value, sources.tensors, create_graph=outer)
     return value if outer else value.detach(), *sources.arranged(grads)
+
+
+@contextmanager
+def following_taps() -> Iterator[None]:
+    """Around a differentiation: hand on the gradients that go through taps on the way."""
+    gradients: list[tapping.Tap] = []
+    with tapping.differentiating(gradients):
+        yield
+    reached = [tapping.Tap(name, gradient[0]) for name, gradient in gradients if gradient]
+    tapping.emit_gradients(reached)
+
+
+def watch_gradient(name: str, tree: Any) -> None:
+    """Note the gradients that come back to what was tapped, for the differentiation under way.
+
+    By hooks: what is modified in place later on keeps those of the value that it had.
+    """
+    under_way = tapping.differentiated()
+    if under_way is None:
+        return
+    for path, leaf in trees.paths(tree, name):
+        if differentiable(leaf) and leaf.requires_grad:
+            gradient: list[Any] = []
+            under_way.append(tapping.Tap(path, gradient))
+            leaf.register_hook(lambda grad, gradient=gradient: gradient.append(grad) if not gradient else None)
 
 
 def differentiable(leaf: object) -> bool:

@@ -12,7 +12,8 @@ import torch
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.differentiation import require_scalar
-from pytest_graphmode.backends.torch import tracing
+from pytest_graphmode.backends.tapping import Tap, as_computed
+from pytest_graphmode.backends.torch import taps, tracing
 from pytest_graphmode.backends.torch.autograd import differentiable, is_tensor
 from pytest_graphmode.errors import UnsupportedError
 
@@ -20,7 +21,13 @@ from pytest_graphmode.errors import UnsupportedError
 
 
 def value_and_grad(
-    fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any], *, within: bool
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    argnums: Sequence[int],
+    variables: Sequence[Any],
+    pending: taps.Pending,
+    *,
+    within: bool,
 ) -> tuple[Any, list[Any], list[Any]]:
     """`Mode.value_and_grad` as part of the graph, `within` where a function that calls it is differentiated outside.
 
@@ -34,11 +41,19 @@ def value_and_grad(
     with torch.enable_grad():
         for position in argnums:
             tracked[position] = trees.map(_tracked, args[position])
+        around = taps.watch(pending)
         value = fn(*tracked)
+        tapped = taps.watched(pending, around)
         require_scalar(fn, value, is_tensor)
         wanted = [leaf for position in argnums for leaf in trees.leaves(tracked[position])]
-        grads = _gradients(value, [*wanted, *variables], create_graph=again)
+        on_the_way = [leaf for _, leaf in tapped]
+        grads = _gradients(value, [*wanted, *variables, *on_the_way], create_graph=again)
     tracing.leave_gradient()
+    if tapped:
+        grads, found = grads[: -len(tapped)], grads[-len(tapped) :]
+        reached = [Tap(tap.name, grad) for tap, grad in zip(tapped, found, strict=True) if grad is not None]
+        for name, grad in as_computed(reached):
+            taps.put(pending, name, grad)
     of_args = []
     for position in argnums:
         leaves, spec = trees.flatten(tracked[position])
@@ -70,7 +85,7 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], state: An
     from torch._higher_order_ops.while_loop import while_loop as operator  # torch.while_loop is not public yet
 
     def holds(*carry: Any) -> Any:
-        return torch.as_tensor(cond(carry), device=device).reshape(())
+        return torch.as_tensor(_inside(cond, carry), device=device).reshape(())
 
     def advance(*carry: Any) -> Any:
         return _clones(_inside(body, carry))

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch._dynamo.exc import BackendCompilerFailed
 
-from pytest_graphmode.backends import calls
-from pytest_graphmode.backends.torch import autograd, capture, state, tracing
+from pytest_graphmode.backends import calls, tapping
+from pytest_graphmode.backends.torch import autograd, capture, state, taps, tracing
 from pytest_graphmode.backends.torch.default_compiler import OF_VARIANTS, default
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
 from pytest_graphmode.errors import UnsupportedError
 
+_IN_OPERATOR: Final = tapping.within("loop or branch")
 OPTIONS: Final = ("backend", "fullgraph", "dynamic", "mode", "options", "disable")
 
 
@@ -36,12 +37,14 @@ class Compile(TorchMode):
     name = "compile"
     static = True
     differentiates_outside = True
+    carries_taps = True
 
     def __init__(self, device: str) -> None:
         super().__init__(device)
         self._traces_trees = tracing.prepare()
         self._differentiating = False
         self._twice = False
+        self._taps = taps.Pending()
 
     def scope(self) -> AbstractContextManager[None]:
         return state.fresh_graphs()
@@ -64,14 +67,22 @@ class Compile(TorchMode):
         def call(*args: Any, **kwargs: Any) -> Any:
             if torch.compiler.is_compiling():
                 return fn(*args, **kwargs)  # part of the graph of the function that calls it
-            if calls.here.within is not None:
+            around = calls.here.within
+            if around == calls.CALL:
                 return compiled(*args, **kwargs)
-            calls.here.within = calls.CALL
+            calls.here.within = around or calls.CALL
             try:
                 return compiled(*args, **kwargs)
+            except torch._dynamo.exc.TorchDynamoException:
+                if not tracing.settings.refused_tap:
+                    raise
+                raise tapping.refused(tracing.settings.refused_tap, _IN_OPERATOR) from None
             finally:
-                calls.here.within = None
-                tracing.settings.restore()
+                calls.here.within = around
+                if around is None:
+                    tracing.settings.restore()
+                if self._taps.taps[0] is not None:
+                    self._taps.hand_on()
 
         return call
 
@@ -97,11 +108,11 @@ class Compile(TorchMode):
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
         if torch.compiler.is_compiling():
-            return capture.value_and_grad(fn, args, argnums, variables, within=self._differentiating)
+            return capture.value_and_grad(fn, args, argnums, variables, self._taps, within=self._differentiating)
         kept = self._differentiating, self._twice
         self._differentiating, self._twice = True, self._differentiating
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), taps.seeing_gradients():
                 # Dynamo (2.13) asks tensors that are no leaves for their gradient, and hides the warning too late.
                 warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
                 return super().value_and_grad(fn, args, argnums, variables)
@@ -116,7 +127,27 @@ class Compile(TorchMode):
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
         return None
 
+    # Taps.
+
+    def untappable(self, tap: str = "") -> str | None:
+        if torch.compiler.is_compiling():
+            return _IN_OPERATOR if tracing.in_operator(tap) else None
+        return tapping.untappable()
+
+    def tapped(self, name: str, value: Any) -> Any:
+        if self.inside():
+            return taps.tap(self._taps, name, value)
+        self.hand_on_taps()
+        return super().tapped(name, value)
+
+    def hand_on_taps(self) -> None:
+        """Those of a torch.compile of the test's own, after which nobody else does."""
+        self._taps.hand_on()
+
     # Control flow.
+
+    def operating(self, operator: str, run: Callable[[], Any]) -> Any:
+        return run() if torch.compiler.is_compiling() else super().operating(operator, run)
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         if not self._in_graph("while_loop"):

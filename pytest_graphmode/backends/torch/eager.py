@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch._subclasses import FakeTensorMode
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import keras_layers, trees
+from pytest_graphmode.backends.layers import Layer
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.torch import autograd
+from pytest_graphmode.backends.torch import autograd, layers
 from pytest_graphmode.errors import UnsupportedError
 
 
@@ -92,6 +93,18 @@ class TorchMode(PythonMode):
             return nullcontext()
         forced: AbstractContextManager[None] = stance("force_eager")
         return forced
+
+    def untappable(self, tap: str = "") -> str | None:
+        if torch.compiler.is_compiling():
+            return "inside of a torch.compile that is not graphmode.function's"
+        return super().untappable()
+
+    def layers(self, model: Any) -> list[Layer]:
+        return keras_layers.of(model) if keras_layers.is_layer(model) else layers.of(model)
+
+    def tapped(self, name: str, value: Any) -> Any:
+        autograd.watch_gradient(name, value)
+        return super().tapped(name, value)
 
     def outputs_of(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
         """Of fake tensors, whose operations compute shapes only; where values decide, on zeros."""

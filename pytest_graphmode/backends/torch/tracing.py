@@ -74,10 +74,11 @@ class Settings(threading.local):
     def __init__(self) -> None:
         self.before: dict[str, Any] = {}
         self.operators_as_python = False
+        self.refused_tap = ""
 
     def restore(self) -> None:
         """Give the settings their old values, when the call that was traced is over."""
-        self.operators_as_python = False
+        self.operators_as_python, self.refused_tap = False, ""
         while self.before:
             setattr(config, *self.before.popitem())
 
@@ -153,6 +154,14 @@ def enter_operator() -> None:
 @for_real
 def leave_operator() -> None:
     _trace().operators -= 1
+
+
+@for_real
+def in_operator(tap: str) -> bool:
+    """Whether a loop or branch is traced. A tap in one is noted: Dynamo makes another error of what is raised then."""
+    inside = _trace().operators > 0
+    settings.refused_tap = tap if inside else ""
+    return inside
 
 
 @for_real

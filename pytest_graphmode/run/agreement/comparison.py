@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.run.agreement.keeping import Kept
 
 _NOTHING: Final = (
-    "no variant recorded a value: call graphmode.agree(name=value) in the test, or remove @pytest.mark.graph_agree"
+    "no variant recorded a value: call graphmode.agree(name=value) in the test, or graphmode.tap(name, value), or "
+    "remove @pytest.mark.graph_agree"
 )
 
 
@@ -65,7 +66,7 @@ def disagreement(
     values, each variant is compared with the nearest of them besides. `table` holds the project's own tolerances.
     """
     ran = [run for run in runs if run.outcome == "passed"]
-    if not any(run.recording.values for run in ran):
+    if not any(run.recording for run in ran):
         return _NOTHING
     if kept is not None and kept.frozen and not kept.records:
         return "\n".join([kept.none, *kept.stale])

@@ -47,8 +47,7 @@ def test_a_value_that_differs_is_told_with_everything_there_is_to_know():
         "allowed are rtol 1.3e-06 and atol 1e-05; 1 of 2 elements differ, this one the most\n"
         "If the difference is rounding of floating values, allow it: @pytest.mark.graph_agree(rtol=..., atol=...), "
         "or the ini key graph_tolerances for the whole project. "
-        "If not, record what leads to the value with graphmode.agree too: "
-        "the first record that differs is where to look."
+        "If not, tap what leads to the value, h = graphmode.tap('h', h): the first tap that differs is where to look."
     )
 
 

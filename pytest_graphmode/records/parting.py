@@ -1,0 +1,261 @@
+"""Where two variants part: their taps in the order of the code, with the error of each and how it grows, in words.
+
+Called by `disagreement.py` when values differ.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from pytest_graphmode.checks.compare import Mismatch
+from pytest_graphmode.records.recording import Series
+
+Compare = Callable[[Mapping[str, Any], Mapping[str, Any]], "Mismatch | None"]
+
+# How many taps are shown before and after the first that differs, and how many are tried with their axes transposed.
+_BEFORE: Final = 20
+_AFTER: Final = 10
+_TRANSPOSED: Final = 20
+_LARGEST: Final = 10_000_000
+
+
+class _Worst(NamedTuple):
+    """The worst element of two values: its error relative to the largest of the reference's, and where it is."""
+
+    error: float
+    path: str
+    at: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A tap that both sides have, of the same shapes.
+
+    Attributes:
+        errors: of each step.
+        first: the first step that differs, None where all agree.
+    """
+
+    name: str
+    errors: Sequence[_Worst]
+    first: int | None
+
+    @property
+    def loop(self) -> tuple[int, bool]:
+        """Alike for taps that may stand in one loop of the code: tapped equally often, all values or all gradients."""
+        return len(self.errors), self.name.startswith("grad(")
+
+    def error(self, step: int | None = None) -> float:
+        """Up to a step, or of the first step that differs, or the largest of all."""
+        if step is None and self.first is not None:
+            return self.errors[self.first].error
+        return max(worst.error for worst in self.errors[: None if step is None else step + 1])
+
+
+class Parting:
+    """The taps of two sides against each other."""
+
+    def __init__(self, actual: Series, expected: Series, sides: tuple[str, str], compare: Compare) -> None:
+        """Compare all of them; `sides` are the names of the actual and of the expected, for messages."""
+        self._actual, self._expected, self._sides = actual, expected, sides
+        self._compare = compare
+        self._compared: list[_Compared] = []
+        self._missing: dict[tuple[str, str], list[str]] = {}
+        self._incomparable: list[str] = []
+        self._hints: list[str] = []
+        for name in _in_order(expected, actual):
+            self._add(name)
+        self.first = _first(self._compared)
+
+    @property
+    def sentence(self) -> str:
+        """Where the two part: ``conv2` is the first tap that differs (12 % at [0, 3, 1]); `conv1`, ...`."""
+        if self.first is None:
+            return self._no_difference()
+        position = self._compared.index(self.first)
+        step = self.first.first or 0
+        worst = self.first.errors[step]
+        in_step = f", in step {step}," if len(self.first.errors) > 1 else ""
+        path = "" if worst.path == self.first.name else f" of {worst.path}"
+        where = f" at {list(worst.at)}" if worst.at else ""
+        text = f"`{self.first.name}`{in_step} is the first tap that differs ({_share(worst.error)}{where}{path}); "
+        before = [one for one in self._compared[:position] if one.first is None or one.first > step]
+        if not before:
+            return f"{text}there is none before it: look at what goes into it"
+        return f"{text}`{before[-1].name}`, before it, {_agrees(before[-1].error(step))}"
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """The taps in the order of the code, what could not be compared, and the hints."""
+        if self._compared:
+            yield "Taps in the order of the code, with the error relative to the largest value:"
+            yield from (f"  {line}" for line in self._table())
+        incomparable = [f"{', '.join(names)} of {has}, not of {lacks}" for (has, lacks), names in self._missing.items()]
+        incomparable += self._incomparable
+        if incomparable:
+            yield f"Taps that could not be compared: {'; '.join(incomparable)}."
+        yield from self._hints
+
+    def _no_difference(self) -> str:
+        if not self._compared:
+            return "no tap could be compared"
+        worst = max(self._compared, key=_Compared.error)
+        return (
+            f"no tap differs: they {_agree(worst.error())} (`{worst.name}` the least), so that the two part after the "
+            f"last, `{self._compared[-1].name}`"
+        )
+
+    def _add(self, name: str) -> None:
+        found, wanted = self._actual.get(name), self._expected.get(name)
+        if found is None or wanted is None:
+            self._missing.setdefault(self._sides if wanted is None else self._sides[::-1], []).append(f"`{name}`")
+            return
+        if len(found) != len(wanted):
+            self._incomparable.append(
+                f"`{name}`, tapped {len(found)} times by {self._sides[0]}, {len(wanted)} times by {self._sides[1]}"
+            )
+        errors, first = [], None
+        for step, (a, b) in enumerate(zip(found, wanted, strict=False)):
+            mismatch = self._compare(a, b)
+            if mismatch is not None:
+                self._transposed(name, a, b)
+                if mismatch.kind != "value":
+                    self._incomparable.append(f"`{name}`, {_kinds(mismatch, self._sides)}")
+                    break
+                first = step if first is None else first
+            errors.append(_worst(name, a, b, mismatch))
+        if errors:
+            self._compared.append(_Compared(name, errors, first))
+
+    def _transposed(self, name: str, actual: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        if len(self._hints) >= _TRANSPOSED:
+            return
+        for path, value in expected.items():
+            order = self._order(path, actual.get(path), value)
+            if order is not None:
+                hint = (
+                    f"`{path}` of {self._sides[0]} would agree with its axes in the order {order}, as numpy.transpose "
+                    "puts them: taps are compared as they are."
+                )
+                self._hints += [hint] if hint not in self._hints else []
+
+    def _order(self, path: str, actual: Any, expected: Any) -> tuple[int, ...] | None:
+        """The order of axes in which an array would agree, None where none does."""
+        if not (isinstance(actual, np.ndarray) and isinstance(expected, np.ndarray)):
+            return None
+        rank = actual.ndim
+        if not 2 <= rank <= 5 or sorted(actual.shape) != sorted(expected.shape) or actual.size > _LARGEST:
+            return None
+        for order in itertools.permutations(range(rank)):
+            turned = actual.transpose(order)
+            turns = order != tuple(range(rank)) and turned.shape == expected.shape
+            if turns and self._compare({path: turned}, {path: expected}) is None:
+                return order
+        return None
+
+    def _table(self) -> Iterator[str]:
+        start, end = 0, len(self._compared)
+        at = end if self.first is None else self._compared.index(self.first)
+        if end > _BEFORE + _AFTER:
+            start, end = max(at - _BEFORE, 0), min(at + _AFTER + 1, end)
+        if start:
+            earlier = max(self._compared[:start], key=_Compared.error)
+            yield f"({start} before, which {_agree(earlier.error())})"
+        width = max(len(one.name) for one in self._compared[start:end])
+        last = 0.0
+        for one in self._compared[start:end]:
+            error = one.error()
+            growth = f"  {_factor(error / last)}" if last and error > 1.05 * last and math.isfinite(error) else ""
+            mark = "  the first that differs" if one is self.first else ""
+            yield f"{one.name:{width}}  {_share(error):>7}{growth}{mark}".rstrip()
+            last = error or last
+        if end < len(self._compared):
+            yield f"({len(self._compared) - end} more)"
+
+
+def _in_order(expected: Series, actual: Series) -> Iterator[str]:
+    """All names in the order of the code: those of the reference, each after what stands before it there."""
+    waiting = [name for name in actual if name not in expected]
+    place = {name: position for position, name in enumerate(actual)}
+    for name in expected:
+        while waiting and place[waiting[0]] < place.get(name, -1):
+            yield waiting.pop(0)
+        yield name
+    yield from waiting
+
+
+def _first(compared: Sequence[_Compared]) -> _Compared | None:
+    """The first tap that differs; of those in one loop, which are tapped equally often, that of the earliest step."""
+    differing = [one for one in compared if one.first is not None]
+    if not differing:
+        return None
+    together = [one for one in differing if one.loop == differing[0].loop]
+    return min(together, key=lambda one: one.first or 0)
+
+
+def _worst(name: str, actual: Mapping[str, Any], expected: Mapping[str, Any], mismatch: Mismatch | None) -> _Worst:
+    """The worst element of a step; where it differs, of the leaf that differs first."""
+    paths = expected if mismatch is None else [mismatch.path]
+    found = [_worst_of_leaf(path, actual[path], expected[path]) for path in paths]
+    return max(found, key=lambda worst: worst.error, default=_Worst(0.0, name, ()))
+
+
+def _worst_of_leaf(path: str, actual: Any, expected: Any) -> _Worst:
+    """Infinite where what is no finite number differs."""
+    if not all(isinstance(side, (np.ndarray, bool, int, float, complex)) for side in (actual, expected)):
+        return _Worst(0.0 if actual == expected else math.inf, path, ())
+    a, b = (_wide(np.asarray(side)) for side in (actual, expected))
+    if not a.size:
+        return _Worst(0.0, path, ())
+    with np.errstate(all="ignore"):
+        equal = (a == b) | (np.isnan(a) & np.isnan(b))
+        distance = np.where(equal, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf))
+        finite = np.abs(b)[np.isfinite(b)]
+        scale = float(finite.max(initial=0.0))
+    index = tuple(int(one) for one in np.unravel_index(int(np.argmax(distance)), distance.shape))
+    worst = float(distance[index])
+    return _Worst(worst / scale if scale else math.inf if worst else 0.0, path, index)
+
+
+def _wide(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
+def _kinds(mismatch: Mismatch, sides: tuple[str, str]) -> str:
+    where = "" if mismatch.path.isidentifier() else f"{mismatch.path} "
+    return f"{where}{mismatch.actual} of {sides[0]} and {mismatch.expected} of {sides[1]}"
+
+
+def _share(error: float) -> str:
+    """`12 %`, `3e-7`."""
+    if not math.isfinite(error):
+        return "not finite"
+    if 0.001 <= error < 100:
+        return f"{float(f'{100 * error:.2g}'):g} %"
+    return _small(error)
+
+
+def _small(error: float) -> str:
+    """`3e-7`."""
+    if not error:
+        return "0"
+    mantissa, _, exponent = f"{error:.0e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def _agrees(error: float) -> str:
+    return f"agrees to {_share(error)}" if error else "agrees to the last bit"
+
+
+def _agree(error: float) -> str:
+    return f"agree to {_share(error)}" if error else "agree to the last bit"
+
+
+def _factor(ratio: float) -> str:
+    return f"x {ratio:.2g}" if ratio < 10 else f"x {ratio:.0f}" if ratio < 1000 else f"x {_small(ratio)}"

@@ -1,0 +1,38 @@
+"""The port in `examples/`: each of the faults that it can have planted is found by name."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    find_spec("keras") is None or find_spec("torch") is None, reason="Keras and torch are not installed"
+)
+def test_each_planted_fault_is_found_by_name(pytester):
+    pytester.syspathinsert(EXAMPLES)
+    pytester.makepyfile(
+        """
+        import pytest
+        from test_keras_to_torch import FAULTS, run
+
+        @pytest.mark.graphmode(backends="tf:graph,torch:eager")
+        @pytest.mark.graph_agree(rtol=1e-5, atol=1e-6)
+        @pytest.mark.parametrize("fault", [None, *FAULTS])
+        def test_fault(graphmode, fault):
+            print(FAULTS)
+            run(graphmode, fault)
+        """
+    )
+    result = pytester.runpytest_subprocess("--graph-backends=tf,torch", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=11, failed=4)
+    first = re.findall(
+        r"^  `(\w+)`(?:, in step \d+,)? is the first tap that differs", result.stdout.str(), re.MULTILINE
+    )
+    assert first == ["conv1", "bn1", "cell", "softmax"]
