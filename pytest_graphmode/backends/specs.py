@@ -198,7 +198,7 @@ BACKENDS = (
         sources=(
             SourceSpec(
                 ("tensorflow.python.eager.polymorphic_function.tracing_compilation",),
-                "pytest_graphmode.backends.tensorflow.tracing:TracingSource",
+                "pytest_graphmode.backends.tensorflow.tracing:FunctionSource",
             ),
             SourceSpec(
                 ("tensorflow.python.client.session",), "pytest_graphmode.backends.tensorflow.growth:GrowthSource"
@@ -229,7 +229,7 @@ BACKENDS = (
         target="pytest_graphmode.backends.jax:Jax",
         requires="pytest-graphmode[jax]",
         tested=("0.4.30", "0.12"),
-        sources=(SourceSpec(("jax._src.pjit",), "pytest_graphmode.backends.jax.tracing:TracingSource"),),
+        sources=(SourceSpec(("jax._src.pjit",), "pytest_graphmode.backends.jax.tracing:JitSource"),),
     ),
     BackendSpec(
         name="numpy",

@@ -64,7 +64,7 @@ def check_control_flow(
     """
     __tracebackhide__ = True
     runtime.require_function("graphmode.check_control_flow", fn)
-    failure = _Check(runtime, fn, cases).failure(reference, coverage, in_graph and runtime.mode.static)
+    failure = _ControlFlowCheck(runtime, fn, cases).failure(reference, coverage, in_graph and runtime.mode.static)
     if failure is not None:
         raise AssertionError(f"check_control_flow({identity.of(fn).name}) in {runtime.variant}: {failure}")
 
@@ -124,7 +124,7 @@ class _Case:
         return args
 
 
-class _Check:
+class _ControlFlowCheck:
     def __init__(self, runtime: Runtime, fn: Callable[..., Any], cases: Sequence[Any]) -> None:
         if not len(cases):
             raise ValueError("check_control_flow: cases is empty: give it one tuple of arguments per call")

@@ -53,7 +53,7 @@ def check_not_frozen(
     __tracebackhide__ = True
     runtime.require_function("graphmode.check_not_frozen", fn)
     with watcher.only(), calls.uncounted(not runtime.mode.static), random_kept(), _clock() as set_clock:
-        failure = _Check(runtime, fn, runtime.converted(args), vary, set_clock).failure()
+        failure = _FrozenCheck(runtime, fn, runtime.converted(args), vary, set_clock).failure()
     watcher.call(runtime.variant.backend, runtime.variant.mode, identity.of(fn).name)
     told = f"check_not_frozen({identity.of(fn).name}) in {runtime.variant}: "
     if failure is not None:
@@ -62,7 +62,7 @@ def check_not_frozen(
         warnings.warn(f"{told}{_NO_CLOCK}, so that a frozen time would pass", GraphmodeWarning, stacklevel=3)
 
 
-class _Check:
+class _FrozenCheck:
     def __init__(
         self,
         runtime: Runtime,

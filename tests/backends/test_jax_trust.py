@@ -33,7 +33,7 @@ def run(pytester):
 
 @pytest.mark.parametrize("number", range(3))
 def test_a_jax_without_a_private_step_says_so(jax, monkeypatch, number):
-    from pytest_graphmode.backends.jax.tracing import TracingSource
+    from pytest_graphmode.backends.jax.tracing import JitSource
 
     owner, name = _watched_attributes()[number]
     if isinstance(owner, type):
@@ -43,7 +43,7 @@ def test_a_jax_without_a_private_step_says_so(jax, monkeypatch, number):
     with pytest.raises(
         UnsupportedError, match=rf"has no jax\._src\.\S+({name}{later}), by which graphs are counted: use"
     ):
-        TracingSource().attach(None)
+        JitSource().attach(None)
 
 
 @pytest.mark.parametrize("how", ["gone", "changed"])

@@ -246,9 +246,9 @@ PRIVATE = [
 
 def sources():
     from pytest_graphmode.backends.tensorflow.growth import GrowthSource
-    from pytest_graphmode.backends.tensorflow.tracing import TracingSource
+    from pytest_graphmode.backends.tensorflow.tracing import FunctionSource
 
-    return [TracingSource(), GrowthSource()]
+    return [FunctionSource(), GrowthSource()]
 
 
 def attached():

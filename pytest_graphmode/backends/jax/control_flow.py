@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from pytest_graphmode.backends.control_flow.carry import BranchResults
 from pytest_graphmode.backends.control_flow.layout import Layout, pack
-from pytest_graphmode.backends.jax.variables import Frame, Signal, Variable, VariableSpace, value_of
+from pytest_graphmode.backends.jax.variables import Signal, TracedVariables, Variable, VariableSpace, value_of
 from pytest_graphmode.errors import UnsupportedError
 
 _Variables: TypeAlias = tuple[Variable, ...]
@@ -162,8 +162,8 @@ class LaxOperators:
 
     def _framed(
         self, carried: Sequence[Variable], values: Sequence[Any], callback: Callable[[], Any]
-    ) -> tuple[Any, Frame]:
-        with self.variables.opened(Frame(dict(zip(carried, values, strict=True)))) as frame:
+    ) -> tuple[Any, TracedVariables]:
+        with self.variables.opened(TracedVariables(dict(zip(carried, values, strict=True)))) as frame:
             return callback(), frame
 
     def _read(self, carried: Sequence[Variable]) -> list[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pytest_graphmode.backends import tapping
 from pytest_graphmode.backends.jax import gradients, taps
-from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace, value_of
+from pytest_graphmode.backends.jax.variables import TracedVariables, Variable, VariableSpace, value_of
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.errors import UnsupportedError
 
@@ -97,7 +97,8 @@ class JaxMode(PythonMode):
         return disabled
 
     def outputs_of(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
-        with self.variables.opened(Frame({})):  # what is assigned in a frame stays in it until it is carried out
+        # What is assigned in a frame stays in it until it is carried out.
+        with self.variables.opened(TracedVariables({})):
             return super().outputs_of(f, init, xs)
 
     def index(self, value: int) -> Any:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
 from pytest_graphmode.backends.jax.taps import hand_on, trace_state, watched
-from pytest_graphmode.backends.jax.variables import Frame, Variable, VariableSpace, value_of
+from pytest_graphmode.backends.jax.variables import TracedVariables, Variable, VariableSpace, value_of
 from pytest_graphmode.errors import UnsupportedError
 
 
@@ -46,7 +46,7 @@ def value_and_grad(
         stands = {slot: value for slot, value in now.items() if isinstance(slot, Variable)}
         given = [slot if isinstance(slot, Variable) else now[slot] for slot in slots]  # which `fn` may assign
         with (
-            space.opened(Frame(stands, differentiated=True)) as frame,
+            space.opened(TracedVariables(stands, differentiated=True)) as frame,
             tapping.collecting(trace_state()) as tapped,
             tapping.differentiating(by_taps),
         ):

@@ -29,7 +29,7 @@ class Traced:
         return tuple(self.structure.arguments)
 
 
-class History:
+class RecentGraphs:
     """The latest graphs of each function."""
 
     def __init__(self) -> None:

@@ -15,7 +15,14 @@ from pytest_graphmode.backends.jax.control_flow import LaxOperators
 from pytest_graphmode.backends.jax.eager import JaxMode
 from pytest_graphmode.backends.jax.packing import Passed, Statics, pack, unpack, untraceable
 from pytest_graphmode.backends.jax.taps import trace_state
-from pytest_graphmode.backends.jax.variables import VARIABLES, Frame, Retrace, Variable, VariableSpace, value_of
+from pytest_graphmode.backends.jax.variables import (
+    VARIABLES,
+    Retrace,
+    TracedVariables,
+    Variable,
+    VariableSpace,
+    value_of,
+)
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -29,7 +36,7 @@ class Jit(LaxOperators, JaxMode):
         return self.variables.tracing
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        run = _Function(self.variables, fn, options, self.untappable)
+        run = _JittedFunction(self.variables, fn, options, self.untappable)
 
         @functools.wraps(fn, updated=())
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -38,7 +45,7 @@ class Jit(LaxOperators, JaxMode):
         return identity.subject(call, fn)
 
 
-class _Function:
+class _JittedFunction:
     """`fn` under jax.jit, with every variable of the variant as an input; XLA drops those that are not read."""
 
     def __init__(
@@ -100,7 +107,7 @@ def _traceable(space: VariableSpace, fn: Callable[..., Any]) -> Callable[..., An
     @functools.wraps(fn, updated=())
     def traceable(*args: Any, **kwargs: Any) -> tuple[Any, dict[int, Any]]:
         passed = kwargs.pop(VARIABLES, None) or Passed((), ())
-        frame = Frame(dict(zip(passed.variables, passed.values, strict=True)), sealed=True)
+        frame = TracedVariables(dict(zip(passed.variables, passed.values, strict=True)), sealed=True)
         args, kwargs = unpack(args), unpack(kwargs)
         with space.opened(frame), tapping.collecting(trace_state()) as taps:
             result = taps.carried(pack(fn(*args, **kwargs), value_of))

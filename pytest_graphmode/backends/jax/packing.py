@@ -39,7 +39,7 @@ class Held:
         self.variable = variable
 
 
-class Record:
+class PackedDataclass:
     """A dataclass that JAX does not know, on its way into or out of a traced function."""
 
     def __init__(self, cls: type, names: tuple[str, ...], values: Sequence[Any]) -> None:
@@ -61,7 +61,7 @@ class _Same:
         return id(self.subject)
 
 
-def _fields(record: Record) -> tuple[list[tuple[Any, Any]], tuple[type, tuple[str, ...]]]:
+def _fields(record: PackedDataclass) -> tuple[list[tuple[Any, Any]], tuple[type, tuple[str, ...]]]:
     keyed = [(jax.tree_util.GetAttrKey(name), value) for name, value in zip(record.names, record.values, strict=True)]
     return keyed, (record.cls, record.names)
 
@@ -71,7 +71,7 @@ jax.tree_util.register_pytree_node(
 )
 jax.tree_util.register_pytree_node(Held, lambda held: ((), _Same(held.variable)), lambda same, _: Held(same.subject))
 jax.tree_util.register_pytree_node(tapping.Tapped, tapping.Tapped.parts, tapping.Tapped.of)
-jax.tree_util.register_pytree_with_keys(Record, _fields, lambda form, values: Record(form[0], form[1], values))
+jax.tree_util.register_pytree_with_keys(PackedDataclass, _fields, lambda form, values: PackedDataclass(*form, values))
 
 
 def pack(tree: Any, variable: Callable[[Variable], Any] = Held) -> Any:
@@ -88,7 +88,7 @@ def _packed(leaf: Any, variable: Callable[[Variable], Any]) -> Any:
         return variable(leaf)
     if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
         names = tuple(field.name for field in dataclasses.fields(leaf) if field.init)
-        return Record(type(leaf), names, [pack(getattr(leaf, name), variable) for name in names])
+        return PackedDataclass(type(leaf), names, [pack(getattr(leaf, name), variable) for name in names])
     return leaf
 
 
@@ -96,13 +96,13 @@ def unpack(tree: Any) -> Any:
     """The tree that `pack` got."""
     if isinstance(tree, _PLAIN):
         return tree
-    return jax.tree_util.tree_map(_unpacked, tree, is_leaf=lambda node: isinstance(node, (Held, Record)))
+    return jax.tree_util.tree_map(_unpacked, tree, is_leaf=lambda node: isinstance(node, (Held, PackedDataclass)))
 
 
 def _unpacked(leaf: Any) -> Any:
     if isinstance(leaf, Held):
         return leaf.variable
-    if isinstance(leaf, Record):
+    if isinstance(leaf, PackedDataclass):
         return leaf.cls(**dict(zip(leaf.names, map(unpack, leaf.values), strict=True)))
     return leaf
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from pytest_graphmode.backends.jax import description, steps, wrappers
 from pytest_graphmode.backends.jax.hints import CONSTRUCT_HINTS, HINTS
-from pytest_graphmode.backends.jax.history import History, Traced, causes
+from pytest_graphmode.backends.jax.history import RecentGraphs, Traced, causes
 from pytest_graphmode.backends.jax.steps import Step
 from pytest_graphmode.backends.jax.structure import structure_of
 from pytest_graphmode.backends.jax.variables import Signal
@@ -31,14 +31,14 @@ _TRACED: Final = "/jax/core/compile/jaxpr_trace_duration"
 _PROBE: Final = "graphmode_probe"
 
 
-class TracingSource:
+class JitSource:
     """Reports a build for each trace on a cache miss: of jax.jit, nested, failed and in threads too, and of the
     functions given to jax.lax's loops and branches outside of jit.
     """
 
     def __init__(self) -> None:
         self._open = _Open()
-        self._history = History()
+        self._history = RecentGraphs()
         self._latest: tuple[Condition, ...] = ()
         self._unseen: list[str] = []
         self._sink: Sink | None = None

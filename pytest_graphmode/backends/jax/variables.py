@@ -44,7 +44,7 @@ _replaced: Final = jax.custom_jvp(_new)
 _replaced.defjvp(_new_jvp)
 
 
-class Frame:
+class TracedVariables:
     """What variables stand for in one traced piece of code, and which of them it assigned.
 
     `sealed` frames belong to functions whose trace is kept and run again: code in them may use no variable that was
@@ -61,7 +61,7 @@ class Frame:
 
 class _Frames(threading.local):
     def __init__(self) -> None:
-        self.open: list[Frame] = []
+        self.open: list[TracedVariables] = []
 
 
 class VariableSpace:
@@ -87,7 +87,7 @@ class VariableSpace:
         return any(frame.sealed for frame in self._frames.open)
 
     @contextmanager
-    def opened(self, frame: Frame) -> Iterator[Frame]:
+    def opened(self, frame: TracedVariables) -> Iterator[TracedVariables]:
         self._frames.open.append(frame)
         try:
             yield frame

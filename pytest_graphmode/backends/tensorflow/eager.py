@@ -190,7 +190,7 @@ def dense(grad: Any) -> Any:
 _RECORDED: Final = ("op_type", "output_tensors", "input_tensors")
 
 
-class _Thread(threading.local):
+class _Tapes(threading.local):
     """What the tapes of one thread have recorded: the nodes, and the structure of those since the last look."""
 
     def __init__(self) -> None:
@@ -205,7 +205,7 @@ class TapeCounter:
     """Counts the operations that any tape of a thread records."""
 
     def __init__(self) -> None:
-        self._thread = _Thread()
+        self._thread = _Tapes()
 
     def look(self) -> int:
         """The nodes recorded so far in this thread; what is recorded from here on is a structure of its own."""

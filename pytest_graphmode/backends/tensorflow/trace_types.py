@@ -23,7 +23,7 @@ from pytest_graphmode.ledger.ledger import Cause
 
 
 def arguments(
-    parameters: Mapping[str, Any], names: Mapping[str, str], memory: Memory, causes: list[Cause]
+    parameters: Mapping[str, Any], names: Mapping[str, str], memory: FunctionMemory, causes: list[Cause]
 ) -> tuple[Argument, ...]:
     """The leaves of every parameter of a `FunctionType`, named by their paths: `batch['x'][0]`.
 
@@ -177,7 +177,7 @@ class _Known(NamedTuple):
             return False
 
 
-class Memory:
+class FunctionMemory:
     """What is known of one tf.function: what its builds were told about objects, by the path of the argument.
 
     `builds` is how many of them were seen.

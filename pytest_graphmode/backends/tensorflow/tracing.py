@@ -28,7 +28,7 @@ from pytest_graphmode.backends.tensorflow.internals import (
     function_context,
     tracing_compilation,
 )
-from pytest_graphmode.backends.tensorflow.trace_types import Memory
+from pytest_graphmode.backends.tensorflow.trace_types import FunctionMemory
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, Condition
 from pytest_graphmode.ledger.watcher import Sink
@@ -38,22 +38,22 @@ __tracebackhide__ = True
 _XLA: Final = "_XlaMustCompile"
 
 
-class _Thread(threading.local):
+class _Traces(threading.local):
     """What one thread is in the middle of: the type its next trace was looked up by, seconds spent in nested traces."""
 
     wanted: Any = None
     nested: float = 0.0
 
 
-class TracingSource:
+class FunctionSource:
     """Reports the traces and calls of tf.functions; an `EventSource`."""
 
     def __init__(self) -> None:
-        self._thread = _Thread()
+        self._thread = _Traces()
         self._methods = traced_function.Methods()
         self._counts = PublicCounts()
         # A trace knows the captures of its function and not the function, so these stand for it.
-        self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
+        self._memories: weakref.WeakKeyDictionary[Any, FunctionMemory] = weakref.WeakKeyDictionary()
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         # What `graph_nodes.py` follows calls by.
@@ -83,8 +83,8 @@ class TracingSource:
     def audit(self, start: object) -> str | None:
         return self._counts.difference(start)
 
-    def _memory(self, captures: Any) -> Memory:
-        return Memory() if captures is None else self._memories.setdefault(captures, Memory())
+    def _memory(self, captures: Any) -> FunctionMemory:
+        return FunctionMemory() if captures is None else self._memories.setdefault(captures, FunctionMemory())
 
     def _generalizing(self, generalize: Callable[..., Any]) -> Callable[..., Any]:
         """With reduce_retracing the trace is of a generalized type; this call is the last to see the actual one."""
@@ -127,7 +127,7 @@ class TracingSource:
             found = identity.Identity(options.name, "?", 0, owner=identity.token(options.function_captures or 0))
             return BuildReport("tf", _mode(options.attributes), found, internal=options.function_cache is None)
 
-    def _report(self, function_type: Any, options: Any, memory: Memory) -> BuildReport:
+    def _report(self, function_type: Any, options: Any, memory: FunctionMemory) -> BuildReport:
         subject = traced_function.subject(options, self._methods)
         repeats = _repeats_for_variables(options)
         causes = [Cause("variable-creation")] if repeats else []
@@ -202,7 +202,7 @@ def _considered(arguments: tuple[Argument, ...], function: identity.Identity) ->
 
 
 def _earlier(
-    context: Any, function_type: Any, options: Any, subject: traced_function.Subject, memory: Memory
+    context: Any, function_type: Any, options: Any, subject: traced_function.Subject, memory: FunctionMemory
 ) -> BuildReport:
     """A graph that a tf.function held already, for the comparison with a new one."""
     arguments = trace_types.arguments(function_type.parameters, subject.names, memory, [])
@@ -260,10 +260,10 @@ _STATE: Final[Mapping[str, str]] = {
 }
 
 
-class Record:
+class CalledFunction:
     """A tf.function that was called: its own counter, which outlives it, and how many builds of it were seen."""
 
-    def __init__(self, function: Any, memory: Memory) -> None:
+    def __init__(self, function: Any, memory: FunctionMemory) -> None:
         self.function = weakref.ref(function)
         self.name = function.name
         self._memory = memory
@@ -282,18 +282,18 @@ class PublicCounts:
     """How many graphs each tf.function had when it was first called, and how many were seen built since."""
 
     def __init__(self) -> None:
-        self._by_function: weakref.WeakKeyDictionary[Any, Record] = weakref.WeakKeyDictionary()
-        self._records: set[Record] = set()
+        self._by_function: weakref.WeakKeyDictionary[Any, CalledFunction] = weakref.WeakKeyDictionary()
+        self._records: set[CalledFunction] = set()
 
-    def calling(self, function: Any, memory: Callable[[Any], Memory]) -> Record:
-        """A tf.function is about to be called; `Record.now` is to be asked when the call ended."""
+    def calling(self, function: Any, memory: Callable[[Any], FunctionMemory]) -> CalledFunction:
+        """A tf.function is about to be called; `CalledFunction.now` is to be asked when the call ended."""
         record = self._by_function.get(function)
         if record is None:
-            record = self._by_function[function] = Record(function, memory(function._function_captures))
+            record = self._by_function[function] = CalledFunction(function, memory(function._function_captures))
             self._records.add(record)
         return record
 
-    def start(self) -> dict[Record, tuple[int, int]]:
+    def start(self) -> dict[CalledFunction, tuple[int, int]]:
         """Where the counters stand now, for `difference`; functions that are gone are forgotten."""
         self._records = {record for record in self._records if record.function() is not None}
         return {record: record.now() for record in self._records}

@@ -64,7 +64,7 @@ def _register_dataclass(cls: type) -> None:
         _begin_again(f"{cls.__qualname__} was made known as a tree")
 
 
-class Settings(threading.local):
+class TraceSettings(threading.local):
     """Dynamo settings that a trace asked for, with the values they had before it.
 
     They are not set for every trace because they hide graph breaks: `capture_scalar_outputs` makes `Tensor.item` part
@@ -83,7 +83,7 @@ class Settings(threading.local):
             setattr(config, *self.before.popitem())
 
 
-settings = Settings()
+settings = TraceSettings()
 
 
 def _begin_again(reason: str) -> NoReturn:

@@ -25,7 +25,7 @@ from pytest_graphmode.checks.gradients.differences import (
 )
 from pytest_graphmode.checks.gradients.leaves import Leaves, Part, Vector
 from pytest_graphmode.checks.gradients.messages import Wording
-from pytest_graphmode.checks.gradients.program import NothingToDifferentiateError, Program
+from pytest_graphmode.checks.gradients.program import DifferentiatedProgram, NothingToDifferentiateError
 from pytest_graphmode.errors import PrecisionWarning, UnsupportedCheckError, UnsupportedError
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -92,7 +92,7 @@ def _failure(runtime: Runtime, wording: Wording, order: int) -> AssertionError |
     last_resort = wording.precision.dtype == runtime.variant.dtype
     with _dtype(runtime, wording, last_resort):
         try:
-            text = wording.no_leaf() or _Check(runtime, wording, order, last_resort).failure()
+            text = wording.no_leaf() or _GradientCheck(runtime, wording, order, last_resort).failure()
             return AssertionError(text) if text else None
         except UnsupportedError as error:
             return UnsupportedCheckError(wording.unsupported(str(error)))
@@ -131,7 +131,7 @@ def _summary(error: Exception) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-class _Check:
+class _GradientCheck:
     """One check of a function in one dtype: a gradient of each order, first of the function, then of a slope."""
 
     def __init__(self, runtime: Runtime, wording: Wording, order: int, last_resort: bool) -> None:
@@ -140,7 +140,7 @@ class _Check:
         self._wordings = [replace(wording, level=level) for level in range(order)] if order > 1 else [wording]
         self._rng = runtime.rng_of_checks
         self._last_resort = last_resort
-        self._program = Program(runtime, wording.fn, self._leaves, order, self._rng)
+        self._program = DifferentiatedProgram(runtime, wording.fn, self._leaves, order, self._rng)
 
     def failure(self) -> str | None:
         """What is wrong with the first order that is, None if nothing is."""

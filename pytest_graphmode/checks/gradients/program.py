@@ -97,7 +97,7 @@ class Projection:
         return xp.astype(weights, describe.dtype_name(output))
 
 
-class Program:
+class DifferentiatedProgram:
     """`fn` at points given as vectors of real numbers, and its derivatives there.
 
     Level 1 is the projected value of `fn`. Level 2 is the slope of level 1 along `along`, itself a function of the

@@ -16,7 +16,7 @@ import torch
 from pytest_graphmode.backends.torch.dynamo.frames import SHOWN, Frame, describe
 from pytest_graphmode.backends.torch.dynamo.hints import hinted
 from pytest_graphmode.backends.torch.dynamo.managers import Guard, GuardManager
-from pytest_graphmode.backends.torch.dynamo.memory import Memory, Remembered, conditions
+from pytest_graphmode.backends.torch.dynamo.memory import Remembered, WatchedGraphs, conditions
 from pytest_graphmode.ledger.causes import changes
 from pytest_graphmode.ledger.contents import Content, described
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument
@@ -47,7 +47,7 @@ _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _PLAIN: Final = ("bool", "int", "float", "complex", "str", "bytes", "NoneType")
 
 
-def causes(reusable: Sequence[Any], frame: Frame, memory: Memory) -> tuple[Cause, ...]:
+def causes(reusable: Sequence[Any], frame: Frame, memory: WatchedGraphs) -> tuple[Cause, ...]:
     """What fails in the first of the graphs that a frame could have reused; empty where there is none."""
     if not reusable:
         return ()

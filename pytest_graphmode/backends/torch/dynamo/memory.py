@@ -66,7 +66,7 @@ class Remembered(NamedTuple):
 _NOTHING: Final = Remembered()
 
 
-class Memory:
+class WatchedGraphs:
     """The graphs that were built while somebody watched."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ from pytest_graphmode.backends.torch.dynamo.counters import Audit, Calls
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.dynamo.hints import HINTS
-from pytest_graphmode.backends.torch.dynamo.memory import Memory, conditions
+from pytest_graphmode.backends.torch.dynamo.memory import WatchedGraphs, conditions
 from pytest_graphmode.ledger.closure import code_key
 from pytest_graphmode.ledger.identity import call_site, token
 from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak
@@ -39,7 +39,7 @@ class DynamoSource:
     """Reports Dynamo's compilations; see `sources.EventSource`. What it keeps, it keeps over all times of watching."""
 
     def __init__(self) -> None:
-        self.memory = Memory()
+        self.memory = WatchedGraphs()
         self.calls = Calls()
         self.audited = Audit()
         self._beginning: state.Dynamo | None = None
