@@ -71,7 +71,9 @@ jax.tree_util.register_pytree_node(
 )
 jax.tree_util.register_pytree_node(Held, lambda held: ((), _Same(held.variable)), lambda same, _: Held(same.subject))
 jax.tree_util.register_pytree_node(tapping.Tapped, tapping.Tapped.parts, tapping.Tapped.of)
-jax.tree_util.register_pytree_with_keys(PackedDataclass, _fields, lambda form, values: PackedDataclass(*form, values))
+jax.tree_util.register_pytree_with_keys(
+    PackedDataclass, _fields, lambda form, values: PackedDataclass(form[0], form[1], values)
+)
 
 
 def pack(tree: Any, variable: Callable[[Variable], Any] = Held) -> Any:
