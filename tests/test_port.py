@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "test_keras_to_torch.py"
 
 
 @pytest.mark.slow
@@ -16,8 +17,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
     find_spec("keras") is None or find_spec("torch") is None, reason="Keras and torch are not installed"
 )
 def test_each_planted_fault_is_found_by_name(pytester):
-    pytester.syspathinsert(EXAMPLES)
-    pytester.makepyfile(
+    shutil.copy(EXAMPLE, pytester.path)
+    test = pytester.makepyfile(
         """
         import pytest
         from test_keras_to_torch import FAULTS, run
@@ -30,7 +31,7 @@ def test_each_planted_fault_is_found_by_name(pytester):
             run(graphmode, fault)
         """
     )
-    result = pytester.runpytest_subprocess("--graph-backends=tf,torch", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(test, "--graph-backends=tf,torch", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=11, failed=4)
     first = re.findall(
         r"^  `(\w+)`(?:, in step \d+,)? is the first tap that differs", result.stdout.str(), re.MULTILINE

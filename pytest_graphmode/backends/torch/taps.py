@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -119,10 +119,10 @@ class _Seen:
     gradients: list[tapping.Tap] | None = None
 
 
-def _note_gradient(gradient: torch.Tensor, name: str) -> torch.Tensor:
+def _note_gradient(value: torch.Tensor, name: str) -> torch.Tensor:
     if _Seen.gradients is not None:
-        _Seen.gradients.append(tapping.Tap(name, gradient.detach().clone()))
-    return gradient.clone()
+        _Seen.gradients.append(tapping.Tap(name, value.detach().clone()))
+    return value.clone()
 
 
 def _copy_value(value: torch.Tensor, name: str) -> torch.Tensor:
@@ -137,8 +137,12 @@ def _unnamed(value: torch.Tensor, name: str) -> torch.Tensor:
     return torch.empty_like(value)
 
 
-_gradient = torch.library.custom_op("pytest_graphmode::tapped_gradient", _note_gradient, mutates_args=())
-_probe = torch.library.custom_op("pytest_graphmode::tapped", _copy_value, mutates_args=())
+# torch 2.4 reads no schema from annotations that are text.
+_SCHEMA: Final = "(Tensor value, str name) -> Tensor"
+_gradient = torch.library.custom_op(
+    "pytest_graphmode::tapped_gradient", _note_gradient, mutates_args=(), schema=_SCHEMA
+)
+_probe = torch.library.custom_op("pytest_graphmode::tapped", _copy_value, mutates_args=(), schema=_SCHEMA)
 _probe.register_fake(_unnamed)
 _probe.register_autograd(lambda ctx, gradient: (_gradient(gradient, ctx.name), None), setup_context=_remember)
 _gradient.register_fake(_unnamed)
