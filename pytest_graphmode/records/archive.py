@@ -24,7 +24,7 @@ import numpy as np
 from pytest_graphmode.records import encoding
 from pytest_graphmode.records.encoding import Array, Stack
 from pytest_graphmode.records.origin import Origin
-from pytest_graphmode.records.recording import Recording
+from pytest_graphmode.records.recording import Recording, compared_names
 
 SCHEMA: Final = 1
 _DESCRIPTION: Final = "record.json"
@@ -49,8 +49,9 @@ class Record:
 
     @property
     def names(self) -> list[str]:
-        """The names that `graphmode.agree` was given, or the taps' where it was not called."""
-        return [entry["name"] for entry in self.description["values"] or self.description["taps"]]
+        """The names that are compared."""
+        values, taps = ([entry["name"] for entry in self.description[kind]] for kind in ("values", "taps"))
+        return compared_names(values, taps)
 
     def recording(self) -> Recording:
         """The values.

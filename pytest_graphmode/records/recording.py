@@ -5,6 +5,7 @@ Filled through the handle, compared by `agreement.comparison`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,9 +39,19 @@ class Recording:
     def __bool__(self) -> bool:
         return bool(self.values or self.taps)
 
+    @property
+    def names(self) -> list[str]:
+        """The names that are compared."""
+        return compared_names(self.values, self.taps)
+
     def clear(self) -> None:
         self.values.clear()
         self.taps.clear()
+
+
+def compared_names(values: Iterable[str], taps: Iterable[str]) -> list[str]:
+    """What was given to `agree`, or else the taps without gradients, which not every mode has."""
+    return list(values) or [name for name in taps if not name.startswith("grad(")]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import pytest
 from pytest_graphmode.records import archive
 from pytest_graphmode.records.archive import RecordError
 from pytest_graphmode.records.folder import Folder, nearest, stale
+from pytest_graphmode.records.recording import Recording
 from tests.records.conftest import origin, recorded
 
 FILE = "tf-graph-cpu@tensorflow-2.21.0.npz"
@@ -219,6 +220,14 @@ def test_a_record_is_stale_by_source_seed_or_names(tmp_path: Path) -> None:
     assert stale(record, origin(source=None), ["a", "b"]) == "made by another version of the test's source"
     assert stale(record, origin(seed=1), ["a", "b"]) == "made with seed 0, not 1"
     assert stale(record, origin(), ["a"]) == "it holds a, b, and the test records a"
+
+
+def test_taps_alone_are_compared_without_gradients_which_not_every_mode_has(tmp_path: Path) -> None:
+    taps = {name: [{name: 1.0}] for name in ("h", "grad(h)")}
+    for recording, names in ((Recording({}, taps), ["h"]), (Recording({"loss": [{"loss": 1.0}]}, taps), ["loss"])):
+        Folder(tmp_path).write(origin(), recording)
+        (record,) = Folder(tmp_path).records(origin().test)
+        assert record.names == recording.names == names
 
 
 def test_the_description_is_strict_json(tmp_path: Path) -> None:

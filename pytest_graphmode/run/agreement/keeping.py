@@ -84,7 +84,7 @@ def beside(variants: dict[Variant, pytest.Function], runs: Iterable[Run]) -> Kep
         return Kept(frozen=settings.frozen)
     folder = _folder(settings)
     own = {run.variant: origin(variants[run.variant], run.variant) for run in ran}
-    now, names = own[ran[0].variant], ran[0].recording.values or ran[0].recording.taps
+    now, names = own[ran[0].variant], ran[0].recording.names
     written = set() if settings.frozen else {folder.file(one) for one in own.values()}
     records, left_out = [], []
     for record in folder.records(now.test, written):

@@ -61,6 +61,18 @@ def test_a_record_that_does_not_agree_fails_the_item_by_the_records_name(kept):
     )
 
 
+def test_taps_are_kept_and_say_where_a_record_and_a_variant_part(project):
+    text = NET.replace("graphmode.agree(loss=", "graphmode.tap('h', ")
+    project.write(text)
+    project.run(KEPT, backends="ref").assert_outcomes(passed=1, skipped=1)
+    project.run(KEPT, backends="third").assert_outcomes(passed=2)
+    result = project.run(KEPT, "--graph-records-frozen", backends="off")
+    result.assert_outcomes(passed=1, failed=1)
+    told = result.stdout.str()
+    assert f"off-eager-cpu does not agree with the record, ref-eager-cpu@{label()}:" in told
+    assert "`h` is the first tap that differs" in told
+
+
 def test_the_reference_may_be_a_record(kept):
     kept.write(NET.replace("agree\n", "agree(reference='ref')\n"))  # a mark makes no record stale
     result = kept.run(KEPT, backends="off,third")
