@@ -21,6 +21,7 @@ from pytest_graphmode.ledger import describe, identity
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.layers import Layer
+    from pytest_graphmode.backends.placement import Placement
     from pytest_graphmode.checks.tolerances import Table
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.select.variants import Variant
@@ -43,6 +44,7 @@ class Runtime:
         tolerances: the project's table for comparisons.
         ending: what is to be undone when the test ends.
         keys: the names of all backends and of their modes, `tf` and `tf_graph`.
+        placement: where results must be; None where they can be nowhere else.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Runtime:
         rng: np.random.Generator,
         tolerances: Table | None = None,
         keys: Sequence[str] = (),
+        placement: Placement | None = None,
     ) -> None:
         self.variant = variant
         self.backend = backend
@@ -67,6 +70,9 @@ class Runtime:
         self.ending = ExitStack()
         if hasattr(mode, "hand_on_taps"):
             self.ending.callback(mode.hand_on_taps)
+        self.placement = placement
+        if placement is not None and hasattr(mode, "placement"):
+            mode.placement = placement
         self._xp: Any = None
 
     @property
@@ -89,7 +95,10 @@ class Runtime:
 
     def variable(self, value: Any, dtype: str | None = None) -> Any:
         """See `Handle.variable`."""
-        return self._placed(value, dtype, self.mode.variable, keep=False)
+        made = self._placed(value, dtype, self.mode.variable, keep=False)
+        if self.placement is not None and not self.mode.inside():
+            self.placement.require(self.mode, made, "what graphmode.variable made")
+        return made
 
     def _placed(self, value: Any, dtype: str | None, make: Callable[[Any, str], Any], *, keep: bool) -> Any:
         return trees.map(lambda leaf: self._placed_leaf(leaf, dtype, make, keep), value, is_leaf=tensor_rule.is_numbers)
@@ -144,7 +153,12 @@ class Runtime:
         """See `Handle.function`."""
         __tracebackhide__ = True
         self.require_function("graphmode.function", fn)
-        run = self._compiled(fn, options or {})
+        run = self._run(fn, options or {})
+        return run if self.placement is None else self.placement.checked(run, self.mode, identity.of(fn).name)
+
+    def _run(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
+        __tracebackhide__ = True
+        run = self._compiled(fn, options)
         if not self.mode.static:
             counter = self.recorder.counter(identity.of(fn), self.variant.backend, self.variant.mode)
             run = calls.counted(run, counter, self.mode, self.recorder)
@@ -221,9 +235,14 @@ class Runtime:
                 at_top_level.append(
                     calls.converting(computing(self._compiled(fn, {})), self.converted)
                     if outside
-                    else self.function(compute)
+                    else self._run(compute, {})
                 )
-            return at_top_level[0](*args, **kwargs)
+            value, grads = at_top_level[0](*args, **kwargs)
+            if self.placement is not None:
+                name = identity.of(fn).name
+                self.placement.require(self.mode, value, f"the value of {name}")
+                self.placement.require(self.mode, grads, f"the gradient of {name}")
+            return value, grads
 
         return identity.subject(call, compute)
 

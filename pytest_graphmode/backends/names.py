@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 DEFAULT_DTYPE: Final = "float32"
 DEVICE_KINDS: Final = ("cpu", "gpu", "cuda", "mps", "xpu", "tpu")
+
+
+def extension() -> str | None:
+    """The kind of device that an extension has added to torch, `npu` for Ascend's; None where there is none.
+
+    torch has a place for one, which the extension names when it is imported; so nothing is known of it before.
+    """
+    torch: Any = sys.modules.get("torch")
+    # Private: torch.accelerator tells of it only where there is no other accelerator, and since torch 2.6.
+    name = getattr(getattr(torch, "_C", None), "_get_privateuse1_backend_name", None)
+    return str(name()) if name is not None and hasattr(torch, name()) else None
 
 
 def parse_device(text: str) -> str:
@@ -17,9 +29,12 @@ def parse_device(text: str) -> str:
     Raises:
         ValueError: not a device name; the message lists the legal ones.
     """
-    match = re.fullmatch(rf"({'|'.join(DEVICE_KINDS)})(?::([0-9]+))?", text.strip())
+    added = extension()
+    kinds = DEVICE_KINDS if added is None else (*DEVICE_KINDS, added)
+    match = re.fullmatch(rf"({'|'.join(kinds)})(?::([0-9]+))?", text.strip())
     if match is None:
-        raise ValueError(f"{text.strip()!r} is not a device: write cpu, cpu:1, gpu:0 (or cuda:0), mps, xpu:0 or tpu:0")
+        legal = "cpu, cpu:1, gpu:0 (or cuda:0), mps, xpu:0 or tpu:0" + (f", or {added}:0" if added else "")
+        raise ValueError(f"{text.strip()!r} is not a device: write {legal}")
     kind, index = "gpu" if match[1] == "cuda" else match[1], int(match[2] or 0)
     return kind if kind in ("cpu", "mps") and not index else f"{kind}:{index}"
 

@@ -53,6 +53,9 @@ class BackendSpec:
         sources: where the framework's builds are seen; none if `Mode.function` reports them itself.
         tested: the oldest and the newest version that the backend is tested with, `("2.4", "2.15")`; the report header
             says of others that they are older or newer.
+        logical_cpus: `"package.module:function"` for a framework that can have several devices on one CPU; the
+            function takes their number, is called once the framework is imported, and raises `RuntimeError` where it is
+            too late.
     """
 
     name: str
@@ -64,6 +67,7 @@ class BackendSpec:
     requires: str = ""
     sources: tuple[SourceSpec, ...] = ()
     tested: tuple[str, ...] = ()
+    logical_cpus: str = ""
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class BackendSpec:
         requires: str = "",
         sources: tuple[SourceSpec, ...] = (),
         tested: tuple[str, ...] = (),
+        logical_cpus: str = "",
     ) -> None:
         self.name = name
         self.modes = modes
@@ -86,6 +91,7 @@ class BackendSpec:
         self.requires = requires
         self.sources = sources
         self.tested = tested
+        self.logical_cpus = logical_cpus
         self._check()
 
     def _check(self) -> None:
@@ -111,6 +117,8 @@ class BackendSpec:
         for target in (self.target, *(source.target for source in self.sources)):
             if not all(target.partition(":")):
                 raise ValueError(f"{where}: target must read 'package.module:Class', not {target!r}")
+        if self.logical_cpus and not all(self.logical_cpus.partition(":")):
+            raise ValueError(f"{where}: logical_cpus must read 'package.module:function', not {self.logical_cpus!r}")
 
     def __repr__(self) -> str:
         return f"BackendSpec(name={self.name!r}, target={self.target!r})"
@@ -151,6 +159,11 @@ class BackendSpec:
         """The backend itself; imports the framework."""
         factory: Callable[[], Backend] = _named(self.target)
         return factory()
+
+    def divide_cpu(self, count: int) -> None:
+        """Have the framework, which is imported, make so many devices of the CPU; see `logical_cpus`."""
+        divide: Callable[[int], None] = _named(self.logical_cpus)
+        divide(count)
 
 
 def keys(specs: Mapping[str, BackendSpec]) -> tuple[str, ...]:
@@ -195,6 +208,7 @@ BACKENDS = (
         target="pytest_graphmode.backends.tensorflow:TensorFlow",
         requires="pytest-graphmode[tf]",
         tested=("2.16", "2.21"),
+        logical_cpus="pytest_graphmode.backends.logical_cpus:of_tensorflow",
         sources=(
             SourceSpec(
                 ("tensorflow.python.eager.polymorphic_function.tracing_compilation",),
@@ -230,6 +244,7 @@ BACKENDS = (
         requires="pytest-graphmode[jax]",
         tested=("0.4.30", "0.12"),
         sources=(SourceSpec(("jax._src.pjit",), "pytest_graphmode.backends.jax.tracing:JitSource"),),
+        logical_cpus="pytest_graphmode.backends.logical_cpus:of_jax",
     ),
     BackendSpec(
         name="numpy",

@@ -24,6 +24,11 @@ _VALUES: Final = {
     ),
     "graph_devices": ("LIST", "comma list of devices, e.g. cpu,gpu:0, or all (default: all)"),
     "graph_dtypes": ("LIST", "comma list of float16, bfloat16, float32, float64 (default: float32)"),
+    "graph_logical_cpus": (
+        "N",
+        """have TensorFlow and JAX divide the CPU into N devices, cpu, cpu:1, ..., so that code for several devices is
+        tested without an accelerator (default: one)""",
+    ),
     "graph_seed": ("N", "seed of random, NumPy and the framework before each variant (default: 0)"),
     "graph_records": (
         "DIR",
@@ -135,8 +140,14 @@ def header(config: pytest.Config) -> str:
         seed, named = registry.settings.seed, registry.settings.devices
         chosen = {choice.name: str(choice) for choice in registry.settings.backends}
     backends = ", ".join(f"{text} {specs[name].version_shown}" for name, text in chosen.items())
-    devices = ", ".join(named or (["all"] if accelerator_present() else ["cpu"]))
+    logical = 1 if registry is None else registry.settings.logical_cpus
+    devices = ", ".join(named or (["all"] if accelerator_present() else logical_names(logical)))
     return f"graphmode: {backends or f'no framework installed ({hints})'}; devices: {devices}; seed: {seed}"
+
+
+def logical_names(count: int) -> tuple[str, ...]:
+    """`cpu`, `cpu:1`, ..., as many as the CPU is divided into."""
+    return ("cpu", *(f"cpu:{index}" for index in range(1, count)))
 
 
 def accelerator_present() -> bool:

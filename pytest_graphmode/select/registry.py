@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_graphmode.backends.names import extension
 from pytest_graphmode.backends.specs import BackendSpec
-from pytest_graphmode.select.options import REGISTRY, accelerator_present
+from pytest_graphmode.select.options import REGISTRY, accelerator_present, logical_names
 from pytest_graphmode.select.settings import Settings, resolve
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Registry:
         self._share = share
         self.params: list[Any] | None = None
         self._loaded: dict[str, Backend] = {}
+        self._there: dict[str, tuple[str, ...]] = {}
 
     def backend(self, name: str) -> Backend:
         if name not in self._loaded:
@@ -40,13 +42,25 @@ class Registry:
         return self._loaded[name]
 
     def devices(self, name: str) -> tuple[str, ...]:
-        """The devices of a backend; only `cpu`, without importing it, where no other can be wanted or can be there."""
-        named = self.settings.devices or ()
-        # Intel's GPUs have no device node that tells them from a screen's, so that one is looked for if it is named.
-        possible = accelerator_present() or any(name.startswith("xpu") for name in named)
-        if named == ("cpu",) or not possible:
-            return ("cpu",)
-        return tuple(self.backend(name).devices())
+        """The devices of a backend that a run may choose from; `cpu` alone where only that was named."""
+        return ("cpu",) if self.settings.devices == ("cpu",) else self.there(name)
+
+    def there(self, name: str) -> tuple[str, ...]:
+        """All devices of a backend; those of the CPU, without importing it, where no other can be wanted or there."""
+        if name not in self._there:
+            cpus = logical_names(self.settings.logical_cpus if self.specs[name].logical_cpus else 1)
+            self._there[name] = tuple(self.backend(name).devices()) if self._others_possible(cpus) else cpus
+        return self._there[name]
+
+    def _others_possible(self, cpus: tuple[str, ...]) -> bool:
+        """Whether a backend could have other devices than these.
+
+        Those that no device node tells of are looked for where they are named: Intel's GPUs, whose nodes are as a
+        screen's, and CPUs that a conftest divides.
+        """
+        named = [device for device in self.settings.devices or () if device not in cpus]
+        silent = any(device.startswith(("xpu", "cpu")) for device in named)
+        return accelerator_present() or extension() is not None or silent
 
     def check_devices(self) -> None:
         """Find devices named in the settings that are not there, or not on a backend that was named too.
@@ -61,11 +75,18 @@ class Registry:
         there = "; ".join(f"{name} has {', '.join(devices)}" for name, devices in present.items())
         for device in wanted:
             if not any(device in devices for devices in present.values()):
-                raise ValueError(f"there is no {self.settings.device_written(device)} here: {there}")
+                hint = logical_hint(device) if any(self.specs[name].logical_cpus for name in present) else ""
+                raise ValueError(f"there is no {self.settings.device_written(device)} here: {there}{hint}")
         for choice in self.settings.backends:
             if choice.explicit and not set(wanted) & set(present[choice.name]):
                 where = self.settings.origin("graph_backends")
                 raise ValueError(f"{choice.name} has none of these devices, but was named in {where}: {there}")
+
+
+def logical_hint(device: str) -> str:
+    """What makes `cpu:1` where there is none; nothing for other devices."""
+    kind, _, index = device.partition(":")
+    return f"; --graph-logical-cpus={int(index) + 1} makes it for TensorFlow and JAX" if kind == "cpu" else ""
 
 
 def registry_of(config: pytest.Config) -> Registry:
@@ -86,6 +107,10 @@ def _make(config: pytest.Config) -> Registry:
         raise pytest.UsageError(f"the hook pytest_graphmode_backends: {error}") from error
     share = getattr(config, "workerinput", {}).get("graphmode", {}).get("share")
     registry = config.stash[REGISTRY] = Registry(resolve(config, specs), specs, share)
+    if registry.settings.logical_cpus != 1:
+        from pytest_graphmode.select import logical_cpus
+
+        logical_cpus.divide(config, registry.settings, specs)  # before anybody looks for devices
     try:
         registry.check_devices()
     except ValueError as error:

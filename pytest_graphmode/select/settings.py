@@ -36,6 +36,7 @@ class Settings(NamedTuple):
 
     Attributes:
         devices: None for all.
+        logical_cpus: how many devices TensorFlow and JAX divide the CPU into.
         seed: a non-negative int.
         records: the folder that records are kept in, None for none; `label` is this environment's name in them, None
             for the framework with its version, and `frozen` says to write none.
@@ -49,6 +50,7 @@ class Settings(NamedTuple):
 
     backends: tuple[BackendChoice, ...] = ()
     devices: tuple[str, ...] | None = None
+    logical_cpus: int = 1
     dtypes: tuple[str, ...] = (DEFAULT_DTYPE,)
     seed: int = 0
     watch: bool = False
@@ -84,6 +86,7 @@ def resolve(config: pytest.Config, specs: Specs) -> Settings:
     return Settings(
         backends=given.value("graph_backends", lambda text: parse_backends(text, specs), default_backends(specs)),
         devices=given.value("graph_devices", parse_devices, None),
+        logical_cpus=given.value("graph_logical_cpus", parse_logical_cpus, 1),
         dtypes=given.value("graph_dtypes", parse_dtypes, (DEFAULT_DTYPE,)),
         seed=given.value("graph_seed", parse_seed, 0),
         watch=given.switch("graph_watch"),
@@ -287,6 +290,17 @@ def parse_devices(text: str | Sequence[str]) -> tuple[str, ...] | None:
         raise ValueError("names no device: write cpu, gpu:0, ... or all")
     devices = tuple(dict.fromkeys(parse_device(entry) for entry in entries if entry != "all"))
     return None if "all" in entries else devices
+
+
+def parse_logical_cpus(text: str) -> int:
+    """How many devices to divide the CPU into.
+
+    Raises:
+        ValueError: not an integer from 1 to 64.
+    """
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 64:
+        raise ValueError("the number of logical CPUs must be an integer from 1 to 64")
+    return int(text)
 
 
 def parse_dtypes(text: str | Sequence[str]) -> tuple[str, ...]:

@@ -6,12 +6,14 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import pytest_graphmode
 from pytest_graphmode import BackendSpec
 from pytest_graphmode.backends.base import SourceSpec
+from pytest_graphmode.backends.names import parse_device
 from pytest_graphmode.backends.specs import BACKENDS
 from pytest_graphmode.select.registry import Registry, accelerator_present, gather
 from pytest_graphmode.select.settings import BackendChoice, Settings
@@ -219,6 +221,20 @@ def test_an_intel_gpu_that_is_named_is_looked_for(monkeypatch: pytest.MonkeyPatc
     assert made.devices("mine") == ("cpu", "gpu:0")
     with pytest.raises(ValueError, match=r"there is no xpu:0 here: mine has cpu, gpu:0"):
         made.check_devices()
+
+
+def test_the_device_of_an_extension_of_torch_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch tells of one once it is imported, and the extension with it."""
+    core = SimpleNamespace(_get_privateuse1_backend_name=lambda: "npu")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(_C=core))
+    assert registry(monkeypatch, accelerator=False).devices("mine") == ("cpu",)
+    with pytest.raises(ValueError, match=r"'npu' is not a device: write cpu, .*, xpu:0 or tpu:0$"):
+        parse_device("npu")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(_C=core, npu=object()))
+    assert parse_device("npu") == "npu:0"
+    assert registry(monkeypatch, accelerator=False).devices("mine") == ("cpu", "gpu:0")
+    with pytest.raises(ValueError, match=r"'npx' is not a device: write cpu, .*, xpu:0 or tpu:0, or npu:0$"):
+        parse_device("npx")
 
 
 @pytest.mark.parametrize(

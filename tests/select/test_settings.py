@@ -167,6 +167,9 @@ SHOW = """
         ("--graph-backends=", "names no backend: write one of tf, *"),
         ("--graph-devices=gpux", "'gpux' is not a device: write cpu, *"),
         ("--graph-dtypes=int8", "unknown dtype 'int8': the dtypes are float16, *"),
+        ("--graph-logical-cpus=0", "the number of logical CPUs must be an integer from 1 to 64"),
+        ("--graph-logical-cpus=two", "the number of logical CPUs must be an integer from 1 to 64"),
+        ("--graph-logical-cpus=65", "the number of logical CPUs must be an integer from 1 to 64"),
         ("--graph-seed=abc", "the seed must be an integer from 0 to 4294967295"),
     ],
 )

@@ -11,15 +11,13 @@ import jax
 import numpy as np
 
 from pytest_graphmode.backends.base import Mode
-from pytest_graphmode.backends.jax.eager import Eager, native_device
+from pytest_graphmode.backends.jax.eager import PLATFORMS, Eager, device_name, native_device
 from pytest_graphmode.backends.jax.jit import Jit
-from pytest_graphmode.backends.names import parse_device
 
 # It warns of a GPU that the installed JAX can't use; `devices` says what there is.
 logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
 
 _MODES: Final[Mapping[str, Callable[[str], Mode]]] = {"jit": Jit, "eager": Eager}
-_PLATFORMS: Final[Mapping[str, str]] = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu"}
 
 
 class Jax:
@@ -29,8 +27,8 @@ class Jax:
     lib = jax
 
     def devices(self) -> Sequence[str]:
-        found = [device for device in (*jax.devices("cpu"), *jax.devices()) if device.platform in _PLATFORMS]
-        return list(dict.fromkeys(parse_device(f"{_PLATFORMS[device.platform]}:{device.id}") for device in found))
+        found = [device for device in (*jax.devices("cpu"), *jax.devices()) if device.platform in PLATFORMS]
+        return list(dict.fromkeys(map(device_name, found)))
 
     def native_device(self, device: str) -> jax.Device:
         return native_device(device)

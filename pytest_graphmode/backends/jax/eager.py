@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,11 @@ import numpy as np
 from pytest_graphmode.backends import tapping
 from pytest_graphmode.backends.jax import gradients, taps
 from pytest_graphmode.backends.jax.variables import TracedVariables, Variable, VariableSpace, value_of
+from pytest_graphmode.backends.names import parse_device
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.errors import UnsupportedError
 
+PLATFORMS: Final[Mapping[str, str]] = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu"}
 _WIDE_FLOATS = ("float64", "complex128")
 _COMPLEX = {"float64": "complex128"}
 _NARROWED = {"int64": "int32", "uint64": "uint32"}
@@ -27,8 +29,16 @@ def native_device(device: str) -> jax.Device:
     return jax.devices(kind)[int(index or 0)]
 
 
+def device_name(device: jax.Device) -> str:
+    """`gpu:1` for `CudaDevice(id=1)`; a platform that the plugin knows nothing of keeps its name."""
+    kind = PLATFORMS.get(device.platform)
+    return f"{device.platform}:{device.id}" if kind is None else parse_device(f"{kind}:{device.id}")
+
+
 class JaxMode(PythonMode):
     """Arrays, variables and gradients as every mode of JAX has them."""
+
+    moved_by = "jax.device_put, jax.default_device or jax.jit(device=...) with another device moved it"
 
     def __init__(self, device: str) -> None:
         self.device = native_device(device)
@@ -40,6 +50,14 @@ class JaxMode(PythonMode):
             return nullcontext()
         scope: AbstractContextManager[None] = jax.default_device(self.device)
         return scope
+
+    def device_of(self, leaf: object) -> str | None:
+        """None for an array that is spread over several devices, this one among them."""
+        value = value_of(leaf)
+        if not isinstance(value, jax.Array) or isinstance(value, jax.core.Tracer):
+            return None
+        devices = value.devices()
+        return None if self.device in devices else device_name(min(devices, key=lambda device: device.id))
 
     def is_tensor(self, value: object) -> bool:
         return isinstance(value, (jax.Array, Variable))

@@ -15,6 +15,7 @@ import tensorflow as tf
 from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
 from pytest_graphmode.backends.layers import Layer
+from pytest_graphmode.backends.names import parse_device
 from pytest_graphmode.backends.patching import patched
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.backends.tensorflow import layers
@@ -36,8 +37,23 @@ def native_device(device: str) -> str:
 class TensorFlowMode(PythonMode):
     """Tensors, variables and gradients as every mode of TensorFlow has them."""
 
+    moved_by = (
+        "a tf.device(...) moved it, or TensorFlow has no kernel for it there and placed it elsewhere (soft placement): "
+        "tf.debugging.set_log_device_placement(True) shows where each operation runs, and "
+        "tf.config.set_soft_device_placement(False) has TensorFlow refuse"
+    )
+
     def __init__(self, device: str) -> None:
         self.device = native_device(device)
+
+    def device_of(self, leaf: object) -> str | None:
+        """None for integers, which TensorFlow keeps in the host's memory on purpose."""
+        tensor = native(leaf)
+        if not is_dense(tensor) or not (tensor.dtype.is_floating or tensor.dtype.is_complex):
+            return None
+        # `device` of a function's result is where the function was called, whatever the device that has computed it.
+        name = getattr(tensor, "backing_device", tensor.device).rpartition("device:")[2]
+        return parse_device(name.lower()) if name else None
 
     def scope(self) -> AbstractContextManager[None]:
         if self.device == "/CPU:0" and len(tf.config.list_logical_devices()) == 1:
@@ -79,7 +95,7 @@ class TensorFlowMode(PythonMode):
         with tf.GradientTape(watch_accessed_variables=False) as tape, tapping.differentiating(tapped):
             tape.watch(sources.tensors)
             value = fn(*sources.args)
-            require_scalar(fn, value, _is_dense)
+            require_scalar(fn, value, is_dense)
         names, tensors = differentiable_taps(tapped)
         gradients = list(map(dense, tape.gradient(value, [*sources.tensors, *tensors])))
         emit_gradients(names, gradients[len(sources.tensors) :])
@@ -167,13 +183,13 @@ def sources_of(
     return Sources(fn, args, argnums, [native(variable) for variable in variables], _is_differentiable, prepared)
 
 
-def _is_dense(value: object) -> bool:
+def is_dense(value: object) -> bool:
     return isinstance(value, (tf.Tensor, tf.Variable))
 
 
 def _is_differentiable(leaf: Any) -> bool:
     leaf = native(leaf)
-    return _is_dense(leaf) and (leaf.dtype.is_floating or leaf.dtype.is_complex)
+    return is_dense(leaf) and (leaf.dtype.is_floating or leaf.dtype.is_complex)
 
 
 def dense(grad: Any) -> Any:

@@ -21,6 +21,7 @@ from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.numpy import NumPyEager
+from pytest_graphmode.backends.placement import Placement
 from pytest_graphmode.backends.tensorflow import graph_nodes
 from pytest_graphmode.backends.tensorflow.autograph import converted_by_element, shortened
 from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode, dense, sources_of
@@ -44,6 +45,8 @@ class Session(Graph):
     """`session` is the tf.compat.v1.Session of the test's graph; both end with the test."""
 
     name = "session"
+    placement: Placement | None = None
+    """What functions' results are checked against while they are symbolic, since they come as NumPy arrays."""
 
     def __init__(self, device: str) -> None:
         super().__init__(device)
@@ -273,13 +276,16 @@ class SessionFunction:
             given = [leaf if one is None else one for one, leaf in zip(fed, leaves, strict=True)]
             args, kwargs = trees.unflatten(spec, given)
             with tapping.collecting(self._mode.graph) as frame:
-                result = frame.carried(converted_by_element(self._fn)(*args, **kwargs))
+                returned = converted_by_element(self._fn)(*args, **kwargs)
+                result = frame.carried(returned)
             results, result_spec = trees.flatten(result)
             fetched = {
                 index: dependencies.mark_as_return(tf.convert_to_tensor(leaf))
                 for index, leaf in enumerate(results)
                 if isinstance(leaf, (tf.Tensor, tf.Variable, tf.IndexedSlices))
             }
+        if self._mode.placement is not None:
+            self._mode.placement.require(self._mode, returned, f"what {self.__name__} returned")
         constants = [None if index in fetched else leaf for index, leaf in enumerate(results)]
         with self._mode.building():  # the effects alone run where nothing is returned
             fetches = list(fetched.values()) or tf.group(*dependencies.ops_which_must_run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -23,6 +24,13 @@ def native_device(device: str) -> torch.device:
     return torch.device(device.replace("gpu", "cuda"))
 
 
+@functools.cache
+def device_name(device: torch.device) -> str:
+    """`gpu:0` for `cuda:0`: the plugin's name of a device."""
+    kind = "gpu" if device.type == "cuda" else device.type
+    return kind if kind in ("cpu", "mps") else f"{kind}:{device.index or 0}"
+
+
 def native_dtype(name: str) -> torch.dtype:
     """`torch.float32` for `float32`, `torch.bool` for NumPy's `bool`."""
     found = getattr(torch, name, None)
@@ -34,9 +42,17 @@ def native_dtype(name: str) -> torch.dtype:
 class TorchMode(PythonMode):
     """Tensors, variables and gradients as every mode of torch has them."""
 
+    moved_by = (
+        "a stray .cpu() or .to() moved it, or it was made without device=graphmode.native_device, which "
+        "graphmode.tensor never forgets"
+    )
+
     def __init__(self, device: str) -> None:
         self.device = native_device(device)
         self._nesting = autograd.Nesting()
+
+    def device_of(self, leaf: object) -> str | None:
+        return device_name(leaf.device) if isinstance(leaf, torch.Tensor) else None
 
     def is_tensor(self, value: object) -> bool:
         return isinstance(value, torch.Tensor)

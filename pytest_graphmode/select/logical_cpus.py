@@ -1,0 +1,36 @@
+"""`--graph-logical-cpus`: has each framework divide the CPU once somebody imports it, before anything can use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_graphmode.ledger.importing import ImportWatch, complete
+
+if TYPE_CHECKING:
+    from pytest_graphmode.backends.specs import BackendSpec
+    from pytest_graphmode.select.settings import Settings
+
+
+def divide(config: pytest.Config, settings: Settings, specs: Mapping[str, BackendSpec]) -> None:
+    """Divide the CPU in the frameworks that are imported, and in others when they are, until the run ends.
+
+    Raises:
+        pytest.UsageError: one has its devices already.
+    """
+    by_module = {spec.module: spec for spec in specs.values() if spec.logical_cpus}
+
+    def imported(module: str) -> None:
+        by_module[module].divide_cpu(settings.logical_cpus)
+
+    watch = ImportWatch(set(by_module), imported)
+    watch.install()
+    config.add_cleanup(watch.remove)
+    try:
+        for module in filter(complete, by_module):
+            imported(module)
+    except RuntimeError as error:
+        origin = settings.origin("graph_logical_cpus")
+        raise pytest.UsageError(f"{origin}={settings.logical_cpus}: {error}") from None

@@ -1,0 +1,114 @@
+"""Devices of a divided CPU in TensorFlow and JAX, each in a fresh process, since a process has one number of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_graphmode.backends.specs import BACKENDS
+
+pytestmark = pytest.mark.slow
+
+HEAD = """
+    import numpy as np
+    import pytest
+
+    def moved(graphmode, x):
+        if graphmode.backend == "jax":
+            return graphmode.lib.device_put(x, graphmode.lib.devices()[0])
+        with graphmode.lib.device("/CPU:0"):
+            return graphmode.lib.identity(x)
+"""
+RIGHT = """
+    def test_values(graphmode):
+        weight = graphmode.variable([1.0, 2.0])
+        step = graphmode.function(lambda x: {"y": x * weight, "n": graphmode.xp.zeros((2,)), "i": graphmode.tensor(1)})
+        assert step(np.array([1.0, 2.0]))["y"].shape == (2,)
+        value, grad = graphmode.value_and_grad(lambda x: graphmode.xp.sum(x * weight))(np.array([1.0, 2.0]))
+        assert graphmode.numpy(grad).tolist() == [1.0, 2.0]
+
+    def test_moved_and_back(graphmode):
+        def step(x):
+            return moved(graphmode, x) * graphmode.tensor(2.0)
+        if graphmode.backend == "tf":
+            graphmode.function(step)(np.array([1.0, 2.0]))
+        graphmode.device
+
+    def test_checks(graphmode):
+        def power(x):
+            return graphmode.fori_loop(0, 3, lambda i, product: product * x, x)
+        graphmode.check_control_flow(power, [(np.array([1.0, 2.0]),)], coverage=False)
+        graphmode.check_grads(power, np.array([1.0, 2.0]))
+
+    @pytest.mark.graph_agree
+    def test_agree(graphmode):
+        graphmode.agree(y=graphmode.function(graphmode.xp.exp)(np.array([1.0, 2.0])))
+"""
+WRONG = """
+    def test_result(graphmode):
+        graphmode.function(lambda x: (x, moved(graphmode, x + 1.0)))(np.array([1.0, 2.0]))
+
+    def test_value(graphmode):
+        graphmode.grad(lambda x: moved(graphmode, graphmode.xp.sum(x)))(np.array([1.0, 2.0]))
+"""
+
+
+def run(pytester: pytest.Pytester, backends: str, body: str) -> pytest.RunResult:
+    name = backends.partition(":")[0]
+    spec = next(spec for spec in BACKENDS if spec.name == name)
+    if not spec.installed:
+        pytest.skip(f"{spec.module} is not installed")
+    pytester.makepyfile(HEAD + body)
+    options = ("-p", "no:cacheprovider", "-rf", "--graph-logical-cpus=2", f"--graph-backends={backends}")
+    return pytester.runpytest_subprocess(*options)
+
+
+def test_tensorflow_on_its_second_cpu(pytester: pytest.Pytester) -> None:
+    run(pytester, "tf:graph+session+eager+xla", RIGHT).assert_outcomes(passed=33)
+
+
+def test_what_tensorflow_has_moved(pytester: pytest.Pytester) -> None:
+    """XLA compiles all of a function for one device, whatever tf.device says in it."""
+    result = run(pytester, "tf:graph+session+eager+xla", WRONG)
+    result.assert_outcomes(passed=10, failed=6)
+    result.stdout.fnmatch_lines(
+        [
+            "E*AssertionError: ?1? of what <lambda> returned is on cpu, and tf-graph-cpu:1 runs on *soft*",
+            "E*AssertionError: ?1? of what <lambda> returned is on cpu, and tf-session-cpu:1 runs on cpu:1: *",
+            "E*AssertionError: ?1? of what <lambda> returned is on cpu, and tf-eager-cpu:1 runs on cpu:1: *",
+            "E*AssertionError: the value of <lambda> is on cpu, and tf-graph-cpu:1 runs on cpu:1: *",
+        ]
+    )
+
+
+def test_jax_on_its_second_cpu(pytester: pytest.Pytester) -> None:
+    run(pytester, "jax:jit+eager", RIGHT).assert_outcomes(passed=17)
+
+
+def test_what_jax_has_moved(pytester: pytest.Pytester) -> None:
+    """A jitted function runs on one device, whatever jax.device_put says in it."""
+    result = run(pytester, "jax:jit+eager", WRONG)
+    result.assert_outcomes(passed=6, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "E*AssertionError: ?1? of what <lambda> returned is on cpu, and jax-eager-cpu:1 runs on *device_put*",
+            "E*AssertionError: the value of <lambda> is on cpu, and jax-eager-cpu:1 runs on cpu:1: *",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("backend", "framework", "use"),
+    [
+        ("tf", "TensorFlow", "import tensorflow; tensorflow.constant(1.0)"),
+        ("jax", "JAX", "import jax; jax.numpy.ones(1)"),
+    ],
+)
+def test_a_conftest_that_uses_the_framework_is_too_early(
+    pytester: pytest.Pytester, backend: str, framework: str, use: str
+) -> None:
+    pytester.makeconftest(use)
+    result = run(pytester, backend, RIGHT)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"ERROR: --graph-logical-cpus=2: {framework} has made its devices already, 1 of the CPU: let nothing use it *"]
+    )

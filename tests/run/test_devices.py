@@ -1,0 +1,178 @@
+"""Logical CPUs, devices that are not there, and values on another device than their variant's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+TWO = ("--graph-backends=placed,numpy", "--graph-logical-cpus=2")
+
+
+@pytest.fixture
+def placed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project with the backend `placed` (see `toy/placedlib.py`), on a machine without an accelerator."""
+    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
+    for file in ("placedlib.py", "placedbackend.py"):
+        shutil.copy(HERE.parent / "toy" / file, pytester.path)
+    pytester.makeconftest(
+        """
+        def pytest_graphmode_backends():
+            from pytest_graphmode import BackendSpec
+
+            return [BackendSpec(
+                name="placed",
+                modes=("eager",),
+                default_mode="eager",
+                module="placedlib",
+                distributions=("placedlib",),
+                target="placedbackend:Placed",
+                logical_cpus="placedlib:divide",
+            )]
+        """
+    )
+    return pytester
+
+
+WHERE = """
+    def test_where(graphmode):
+        print("AT", graphmode.variant, graphmode.tensor(1.0).device if graphmode.backend == "placed" else "")
+"""
+
+
+@pytest.mark.parametrize("devices", ["all", "cpu,cpu:1"])
+def test_the_cpu_is_divided_for_backends_that_can(placed: pytest.Pytester, devices: str) -> None:
+    placed.makepyfile(WHERE)
+    result = placed.runpytest_inprocess(*TWO, f"--graph-devices={devices}", "-s")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*devices: cpu, cpu:1; *",
+            "*AT placed-eager-cpu cpu",
+            "*AT placed-eager-cpu:1 cpu:1",
+            "*AT numpy-eager-cpu *",
+        ]
+    )
+
+
+def test_collecting_for_logical_cpus_imports_no_framework(placed: pytest.Pytester) -> None:
+    placed.makepyfile(
+        """
+        def test_nothing(graphmode): pass
+        """
+    )
+    placed.makeini("[pytest]\ngraph_logical_cpus = 2\ngraph_backends = placed\n")
+    (placed.path / "plugin_at_end.py").write_text(
+        "import sys\ndef pytest_collection_finish(): print('IMPORTED', 'placedlib' in sys.modules)\n"
+    )
+    placed.syspathinsert()
+    result = placed.runpytest_inprocess("--collect-only", "-q", "-s", "-p", "plugin_at_end")
+    result.stdout.fnmatch_lines_random(["IMPORTED False", "*test_nothing?placed-eager-cpu?", "*?placed-eager-cpu:1?"])
+
+
+def test_devices_that_a_conftest_has_made_already_are_a_usage_error(placed: pytest.Pytester) -> None:
+    placed.syspathinsert()
+    with open(placed.path / "conftest.py", "a") as conftest:
+        conftest.write("\nimport placedlib\nplacedlib.devices()\n")
+    placed.makepyfile(WHERE)
+    result = placed.runpytest_inprocess(*TWO)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --graph-logical-cpus=2: placedlib has made its devices already, 1 of the CPU"])
+
+
+def test_devices_that_something_else_makes_later_fail_the_variant_without_one(placed: pytest.Pytester) -> None:
+    placed.makepyfile("import placedlib\nplacedlib._cpus[:] = ['cpu']\n" + WHERE.replace("\n    ", "\n"))
+    result = placed.runpytest_inprocess(*TWO)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*--graph-logical-cpus=2 made no cpu:1: placed has cpu, since something else has divided the CPU*"]
+    )
+
+
+def test_a_logical_cpu_that_nobody_made_names_the_option(placed: pytest.Pytester) -> None:
+    placed.makepyfile(WHERE)
+    result = placed.runpytest_inprocess("--graph-backends=placed", "--graph-devices=cpu:3")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*: there is no cpu:3 here: placed has cpu; --graph-logical-cpus=4 makes it for TensorFlow and JAX"]
+    )
+
+
+def test_a_backend_without_logical_cpus_that_was_named_has_none_of_them(placed: pytest.Pytester) -> None:
+    result = placed.runpytest_inprocess(*TWO, "--graph-devices=cpu:1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*numpy has none of these devices, but was named in --graph-backends: placed has cpu, cpu:1; numpy has cpu"]
+    )
+
+
+def test_a_variant_that_a_test_names_is_skipped_without_its_device(placed: pytest.Pytester) -> None:
+    placed.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("graphmode", ["placed@cpu:1", "placed@gpu"], indirect=True)
+        def test_own(graphmode): graphmode.variant
+        """
+    )
+    result = placed.runpytest_inprocess(*TWO, "-rs")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        ["*placed-eager-gpu:0 was named by the test, and there is no gpu:0 here: placed has cpu, cpu:1"]
+    )
+
+
+# Placement.
+
+MOVED = """
+    def test_result(graphmode):
+        step = graphmode.function(lambda x: {"kept": x, "moved": graphmode.lib.put(x, "cpu")})
+        step(graphmode.tensor(1.0))
+
+    def test_result_inside(graphmode):
+        inner = graphmode.function(lambda x: graphmode.lib.put(x, "cpu"))
+        graphmode.function(lambda x: graphmode.lib.put(inner(x), graphmode.device))(graphmode.tensor(1.0))
+
+    def test_variable(graphmode):
+        graphmode.runtime.mode.variable = lambda array, dtype: graphmode.lib.put(array, "cpu")
+        graphmode.variable(1.0)
+
+    def test_gradient(graphmode):
+        gradient = graphmode.lib.put(1.0, "cpu")
+        graphmode.runtime.mode.value_and_grad = lambda fn, args, *_: (fn(*args), [gradient], [])
+        graphmode.grad(lambda x: x)(graphmode.tensor(1.0))
+
+    def test_value(graphmode):
+        graphmode.value_and_grad(lambda x: graphmode.lib.put(x, "cpu"))(graphmode.tensor(1.0))
+"""
+HINT = (
+    "placed-eager-cpu:1 runs on cpu:1: placedlib.put moved it; where that is meant, do it after the call, or leave "
+    "the variant out with graph_skip('placed@cpu:1', reason=...)"
+)
+
+
+def test_what_is_on_another_device_fails_with_both_names(placed: pytest.Pytester) -> None:
+    placed.makepyfile(MOVED)
+    result = placed.runpytest_inprocess("--graph-backends=placed", "--graph-logical-cpus=2")
+    result.assert_outcomes(passed=6, failed=4)
+    result.stdout.fnmatch_lines(
+        [
+            f"E*AssertionError: ?'moved'? of what <lambda> returned is on cpu, and {HINT}",
+            f"E*AssertionError: what graphmode.variable made is on cpu, and {HINT}",
+            f"E*AssertionError: the gradient of <lambda> is on cpu, and {HINT}",
+            f"E*AssertionError: the value of <lambda> is on cpu, and {HINT}",
+        ]
+    )
+
+
+def test_nothing_is_looked_at_where_there_is_only_the_cpu(placed: pytest.Pytester) -> None:
+    placed.makepyfile(
+        """
+        def test_nothing(graphmode):
+            assert graphmode.runtime.placement is None
+            graphmode.function(lambda x: graphmode.lib.put(x, "elsewhere"))(graphmode.tensor(1.0))
+        """
+    )
+    placed.runpytest_inprocess("--graph-backends=placed").assert_outcomes(passed=1)
