@@ -2,7 +2,7 @@
 
 `tap_layers` records what every layer of either model returns, under names that both have. While the outputs agree that
 decides nothing; when they don't, the agreement item says at which layer it begins. `FAULTS` are four mistakes that
-such ports are known for: put one in the place of None below to see it found.
+such ports are known for, each with the layer it is in: put one in the place of None below to see it found.
 """
 
 import pytest
