@@ -121,7 +121,7 @@ def test_what_is_modified_in_place_later_on_is_recorded_as_it_was(graphmode):
 # Loops and branches.
 
 
-@every_mode
+@variants("tf:graph", "tf:session", "torch:eager", "torch:compile", "jax:jit", "numpy")
 @pytest.mark.parametrize("operator", ["while_loop", "fori_loop", "scan", "cond", "switch"])
 def test_a_tap_inside_of_a_loop_or_branch_is_refused(graphmode, operator):
     def body(x):
