@@ -18,9 +18,9 @@ from pytest_graphmode.run.agreement.item import (
     Agreement,
     keep_record,
     note,
-    note_beginning,
     note_from_outside,
     run_unreported,
+    travelling_run,
 )
 from pytest_graphmode.run.compiler import Compiler
 from pytest_graphmode.run.workers import controller
@@ -145,8 +145,6 @@ class Agreements:
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         if isinstance(item, Agreement):
             item.prepare()
-        else:
-            note_beginning(item)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -174,7 +172,7 @@ class Agreements:
 
 
 class Worker:
-    """Tells which tests stay together; in a worker of pytest-xdist."""
+    """Tells which tests stay together, and how variants got on; in a worker of pytest-xdist."""
 
     # First, before xdist tells which tests there are to the process that hands them out.
     @pytest.hookimpl(tryfirst=True)
@@ -182,6 +180,12 @@ class Worker:
         groups = beside.told(session.config).get("groups")
         if groups is not None:
             groups.send(collection.groups(session.items))
+
+    # Around all others, which may run a variant several times until it passes.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        with travelling_run(item):
+            return (yield)
 
 
 class Controller:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -213,11 +214,19 @@ def _has(item: pytest.Item, mark: pytest.Mark) -> bool:
     return any(own is mark for own in item.own_markers)
 
 
-def note_beginning(item: pytest.Item) -> None:
-    """Let other workers of pytest-xdist know that a variant runs, which has an agreement item that may be theirs."""
+@contextmanager
+def travelling_run(item: pytest.Item) -> Iterator[None]:
+    """Let other workers of pytest-xdist know that a variant runs, and how it ended after all attempts.
+
+    One that ran for an agreement item here is theirs to know of while it runs only, when it may crash this worker.
+    """
     travel = travelling.of(item.config) if RUN in item.stash else None
-    if travel is not None:
-        travel.began(item)
+    if travel is None or not isinstance(item, pytest.Function):
+        yield
+        return
+    travel.began(item)
+    yield
+    travel.ended(item, None if _UNREPORTED in item.stash else _run(item))
 
 
 def note(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -231,9 +240,6 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
         before = None if report.when == "setup" else item.stash[RUN]
         if before is None or before.outcome == "passed":
             item.stash[RUN] = _noted(item, report)
-        run, travel = item.stash[RUN], travelling.of(item.config)
-        if report.when == "teardown" and run is not None and travel is not None:
-            travel.ended(item, run)
     elif report.when == "teardown" and RECORDING in item.stash:
         item.stash[RECORDING].clear()
 

@@ -54,10 +54,14 @@ class Travel:
             self._file(item, "ended").unlink(missing_ok=True)
             self._put(self._file(item, "began"), {"worker": self.worker, "test": item.nodeid})
 
-    def ended(self, item: pytest.Function, run: Run) -> None:
-        """Keep how a variant ran, and what it recorded."""
+    def ended(self, item: pytest.Function, run: Run | None) -> None:
+        """Keep how a variant ran, and what it recorded; nothing of a run that is not to be told, or not known here."""
         from pytest_graphmode.records import archive
 
+        if run is None:
+            with suppress(OSError):
+                self._file(item, "began").unlink(missing_ok=True)
+            return
         said = {"outcome": run.outcome, "reason": run.reason, "recorded": bool(run.recording)}
         with suppress(OSError, archive.RecordError):
             if run.recording:

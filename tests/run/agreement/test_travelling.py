@@ -112,6 +112,14 @@ def test_a_variant_that_is_tried_again_has_not_ended(workers):
     assert other.elsewhere(item(), VARIANT, wait=False) is None
 
 
+def test_of_a_run_that_this_process_does_not_know_nothing_is_told(workers, tmp_path):
+    one, other = workers
+    one.began(item())
+    one.ended(item(), None)
+    assert other.elsewhere(item(), VARIANT, wait=True) is None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_damaged_record_is_computed_again(workers, tmp_path):
     one, other = workers
     one.began(item())

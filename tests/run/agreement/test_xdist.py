@@ -296,3 +296,27 @@ def test_with_each_an_item_knows_of_its_own_workers_crash_alone(counted):
     result.assert_outcomes(passed=1 + 3, failed=1, skipped=1)
     assert ran == ["ref", "ref", "third", "third"]
     result.stdout.fnmatch_lines(["SKIPPED*: worker gw2: third-eager-cpu crashed worker gw0, so the variants can't *"])
+
+
+RETRYING = """
+
+def pytest_runtest_protocol(item, nextitem):
+    from _pytest.runner import runtestprotocol
+
+    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    if any(report.failed for report in reports):
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+
+
+@pytest.mark.slow
+def test_an_attempt_that_fails_is_not_how_a_variant_ended(project, counted):
+    with (project.pytester.path / "conftest.py").open("a") as conftest:
+        conftest.write(RETRYING)
+    first = "assert open(RUNS).read().count('third') == 2"
+    result, ran = counted(APART.format(third=f"{first}\n        time.sleep(0.5)"))
+    result.assert_outcomes(passed=3)
+    assert ran == ["ref", "third", "third"]
