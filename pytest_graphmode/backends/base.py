@@ -9,8 +9,8 @@ where the framework has no event of its own, by `Mode.function` to `pytest_graph
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pytest_graphmode.backends.specs import BackendSpec, SourceSpec
 
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
     from pytest_graphmode.backends.layers import Layer
 
-__all__ = ["Backend", "BackendSpec", "Mode", "SourceSpec", "native"]
+__all__ = ["Backend", "BackendSpec", "Mode", "SourceSpec", "Stage", "native", "stages"]
 
 
 class Backend(Protocol):
     """A framework: what is the same in all of its modes. Made once per process, with no arguments.
 
     It may have a method `limit_memory(share: float)` too: in a worker of pytest-xdist that shares accelerators with
-    others it is called once, before all others, and is to take no more than this part of each one's memory.
+    others it is called once, before all others, and is to take no more than this part of each one's memory. A method
+    `stages(mode: str) -> Sequence[Stage]` names what a mode is built on, the simplest first; without it that is the
+    mode `eager`, where there is one.
 
     Attributes:
         name: as in `--graph-backends`.
@@ -69,6 +71,28 @@ class Backend(Protocol):
 
     def isolate(self) -> AbstractContextManager[None]:
         """Keep what a test does to the framework's global state (default dtype and device, grad mode, caches) in it."""
+
+
+class Stage(NamedTuple):
+    """A simpler way to run what a mode runs, to find out which step of it changes the values.
+
+    Attributes:
+        mode: the name of the mode that does so.
+        detail: what is different from that mode as tests run it, `aot_eager`; "" for nothing.
+        within: makes it so in a block.
+    """
+
+    mode: str
+    detail: str = ""
+    within: Callable[[], AbstractContextManager[object]] = nullcontext
+
+
+def stages(backend: Backend, spec: BackendSpec, mode: str) -> Sequence[Stage]:
+    """What a mode of a backend is built on, the simplest first, without the mode itself."""
+    own: Callable[[str], Sequence[Stage]] | None = getattr(backend, "stages", None)
+    if own is not None:
+        return own(mode)
+    return [Stage("eager")] if mode != "eager" and "eager" in spec.modes else []
 
 
 class Mode(Protocol):

@@ -74,12 +74,11 @@ def disagreement(pairs: Iterable[tuple[Side, Side, str]], allowed: Allowed, note
     """
     lines, hints, tapped = [], set(), False
     for side, reference, role in pairs:
-        by_values = bool(side.recording.values or reference.recording.values)
-        faults = list((_of_values if by_values else _of_taps)(side, reference, allowed))
+        faults = list(_faults(side, reference, allowed))
         if faults:
             lines.append(f"{side.name} does not agree with {role}, {reference.name}:")
             lines += [f"  {fault.text}" for fault in faults]
-            lines += [f"  {line}" for line in _where_they_part(side, reference, allowed, besides=by_values)]
+            lines += [f"  {line}" for line in _where_they_part(side, reference, allowed)]
             hints |= {fault.hint for fault in faults}
             tapped = tapped or bool(side.recording.taps or reference.recording.taps)
     if not lines:
@@ -91,6 +90,23 @@ def disagreement(pairs: Iterable[tuple[Side, Side, str]], allowed: Allowed, note
 def brief(text: str) -> str:
     """The first fault of a disagreement, in one line."""
     return next((line.strip() for line in text.splitlines() if line.startswith("  ")), text)
+
+
+def agree(side: Side, reference: Side, allowed: Allowed) -> bool:
+    return next(_faults(side, reference, allowed), None) is None
+
+
+def differ_by_values(side: Side, reference: Side, allowed: Allowed) -> bool:
+    """Whether two sides disagree, and in values only: not in what was recorded how often, or in shapes."""
+    return {fault.hint for fault in _faults(side, reference, allowed)} == {_WIDEN}
+
+
+def _faults(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
+    return (_of_values if _has_values(side, reference) else _of_taps)(side, reference, allowed)
+
+
+def _has_values(side: Side, reference: Side) -> bool:
+    return bool(side.recording.values or reference.recording.values)
 
 
 def _of_values(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
@@ -165,11 +181,11 @@ def _mismatch(
     )
 
 
-def _where_they_part(side: Side, reference: Side, allowed: Allowed, *, besides: bool) -> Iterator[str]:
-    """The taps of two sides that differ; with the sentence that says the most where values differ `besides`."""
+def _where_they_part(side: Side, reference: Side, allowed: Allowed) -> Iterator[str]:
+    """The taps of two sides that differ; with the sentence that says the most where values differ besides."""
     if side.recording.taps or reference.recording.taps:
         parting = _parting(side, reference, allowed)
-        if besides:
+        if _has_values(side, reference):
             yield parting.sentence
         yield from parting.lines
 

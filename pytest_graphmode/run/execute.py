@@ -15,7 +15,7 @@ from pytest_graphmode.backends.specs import keys
 from pytest_graphmode.ledger.watcher import recording, watcher
 from pytest_graphmode.run import beside, verdict
 from pytest_graphmode.run.collect import limited
-from pytest_graphmode.run.items import BOUND, RECORDER, fresh_recording, is_agreement, variant_of
+from pytest_graphmode.run.items import BOUND, RECORDER, RERUN, fresh_recording, is_agreement, variant_of
 from pytest_graphmode.select import variants
 from pytest_graphmode.select.registry import registry_of
 
@@ -180,7 +180,7 @@ def following(node: pytest.Item) -> Iterator[GraphLedger]:
 
 def _build_hook(node: pytest.Item) -> Callable[[GraphBuild], object] | None:
     hook = node.ihook.pytest_graphmode_build
-    if not hook.get_hookimpls():
+    if not hook.get_hookimpls() or RERUN in node.stash:
         return None
     return lambda build: hook(config=node.config, nodeid=node.nodeid, build=build)
 
@@ -221,6 +221,8 @@ def body(node: pytest.Item) -> Iterator[None]:
             yield
         finally:
             _report(node, variant, _counted(ledger, registry.settings), perf_counter() - started)
+        if RERUN in node.stash:  # of interest are its values, and its counts may be another mode's
+            return
         verdict.judge(node, ledger, limits, {} if trust is None else trust.broken())
 
 

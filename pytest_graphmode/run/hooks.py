@@ -12,7 +12,7 @@ import pytest
 
 from pytest_graphmode.report import Row, read
 from pytest_graphmode.report.terminal import table
-from pytest_graphmode.run import beside, execute, verdict
+from pytest_graphmode.run import beside, execute, reproducing, verdict
 from pytest_graphmode.run.agreement import collection, keeping
 from pytest_graphmode.run.agreement.item import (
     Agreement,
@@ -23,6 +23,7 @@ from pytest_graphmode.run.agreement.item import (
     travelling_run,
 )
 from pytest_graphmode.run.compiler import Compiler
+from pytest_graphmode.run.items import is_agreement
 from pytest_graphmode.run.workers import controller
 from pytest_graphmode.select.registry import registry_of
 
@@ -86,6 +87,8 @@ class CountedCalls:
         report = yield
         if report.failed:
             verdict.shorten(item, report)
+            if not is_agreement(item):
+                reproducing.add_command(item, report)
         return report
 
 
@@ -163,6 +166,8 @@ class Agreements:
         report = yield
         note(item, report)
         verdict.shorten(item, report)
+        if is_agreement(item):
+            reproducing.add_command(item, report)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

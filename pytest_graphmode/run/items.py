@@ -20,6 +20,9 @@ BOUND: Final[pytest.StashKey[tuple[Variant, Handle]]] = pytest.StashKey()
 RECORDER: Final[pytest.StashKey[Recorder]] = pytest.StashKey()
 RECORDING: Final[pytest.StashKey[Recording]] = pytest.StashKey()
 
+# On the item of a variant that is run to say more of a failure: it is in no report, record or count.
+RERUN: Final[pytest.StashKey[bool]] = pytest.StashKey()
+
 
 def is_agreement(node: pytest.Item) -> bool:
     """An agreement item has the marks of its variants, and builds nothing itself."""

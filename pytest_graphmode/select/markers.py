@@ -40,11 +40,12 @@ class GraphmodeRequest:
 
 @dataclass(frozen=True)
 class AgreeRequest:
-    """Tolerances of `graph_agree`, None for the dtype's default, and the pattern of the reference variant."""
+    """Tolerances of `graph_agree`, None for the dtype's default, the pattern of the reference variant, and `triage`."""
 
     rtol: float | None = None
     atol: float | None = None
     reference: VariantPattern | None = None
+    triage: bool = True
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ _LIMITS: Final[Mapping[str, Callable[[pytest.Mark, Specs], list[Limit]]]] = {
 def agree_request(mark: pytest.Mark, specs: Specs) -> AgreeRequest:
     """What a `graph_agree` mark asks for."""
     with _naming(mark):
-        arguments = _bound(mark, ("rtol", "atol", "reference", "when"), positional=0)
+        arguments = _bound(mark, ("rtol", "atol", "reference", "triage", "when"), positional=0)
         _take_when(arguments, specs)
         reference = arguments.get("reference")
         if reference is not None and not isinstance(reference, str):
@@ -220,7 +221,14 @@ def agree_request(mark: pytest.Mark, specs: Specs) -> AgreeRequest:
             _tolerance("rtol", arguments.get("rtol")),
             _tolerance("atol", arguments.get("atol")),
             None if reference is None else parse_pattern(reference, specs),
+            _truth("triage", arguments.get("triage", True)),
         )
+
+
+def _truth(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
 
 
 def _tolerance(name: str, value: object) -> float | None:

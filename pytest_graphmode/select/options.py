@@ -76,8 +76,8 @@ _MARKERS: Final = (
     most), a pair (least, most), or a dict of these by backend or backend_mode; internal=True counts the framework's own
     machinery too, within='package' and function='name' look at these only, fresh=False keeps the caches that a fixture
     warmed{_WHEN}""",
-    f"""graph_agree(*, rtol=None, atol=None, reference=None, when=None): adds an item that compares what the variants
-    recorded with graphmode.agree{_WHEN}""",
+    f"""graph_agree(*, rtol=None, atol=None, reference=None, triage=True, when=None): adds an item that compares what
+    the variants recorded with graphmode.agree; triage=False runs none of them again to say why they differ{_WHEN}""",
     f"""graph_skip(variants, *, reason, when=None): skip the variants matching 'tf', 'tf:session', 'torch:compile@gpu',
     'torch@gpu[bfloat16]'{_WHEN}""",
     f"""graph_xfail(variants, *, reason, raises=None, strict=True, when=None): expect the variants matching 'tf',

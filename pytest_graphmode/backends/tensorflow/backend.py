@@ -12,7 +12,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: its C++ side reads it once
 import tensorflow as tf
 
-from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.base import Mode, Stage
 from pytest_graphmode.backends.names import DEVICE_KINDS, parse_device
 from pytest_graphmode.backends.tensorflow import autograph
 from pytest_graphmode.backends.tensorflow.eager import Eager, native_device
@@ -20,6 +20,12 @@ from pytest_graphmode.backends.tensorflow.graph import Graph, Xla
 from pytest_graphmode.backends.tensorflow.session import Session
 
 _MODES: Final[Mapping[str, Callable[[str], Mode]]] = {mode.name: mode for mode in (Graph, Session, Eager, Xla)}
+_STAGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "eager": (),
+    "graph": ("eager",),
+    "session": ("eager",),
+    "xla": ("eager", "graph"),
+}
 
 
 class TensorFlow:
@@ -43,6 +49,9 @@ class TensorFlow:
 
     def mode(self, name: str, device: str) -> Mode:
         return _MODES[name](device)
+
+    def stages(self, mode: str) -> Sequence[Stage]:
+        return [Stage(name) for name in _STAGES[mode]]
 
     def namespace(self, place: Callable[[np.ndarray[Any, Any], str], Any], dtype: Callable[[], str]) -> Any:
         from pytest_graphmode.backends.tensorflow.namespace import TensorFlowNamespace

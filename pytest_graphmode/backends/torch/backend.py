@@ -5,16 +5,20 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import torch
 
-from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.backends.base import Mode, Stage
 from pytest_graphmode.backends.torch import eager, state
+from pytest_graphmode.backends.torch.default_compiler import OF_VARIANTS, default
 
 # By name, because Dynamo, which the second needs, takes seconds to import.
 _MODES: Final[Mapping[str, str]] = {"eager": "Eager", "compile": "Compile"}
+# Each does what the one before does and more: Dynamo's graphs as they are, AOTAutograd's, generated code.
+_COMPILERS: Final = ("eager", "aot_eager", "inductor")
 
 
 class Torch:
@@ -45,6 +49,14 @@ class Torch:
         module = importlib.import_module(f"pytest_graphmode.backends.torch.{name}")
         made: Mode = getattr(module, _MODES[name])(device)
         return made
+
+    def stages(self, mode: str) -> Sequence[Stage]:
+        """Eager torch, and the compiler backends that do less than the one in use."""
+        if mode == "eager":
+            return []
+        used = default.name or OF_VARIANTS
+        names = _COMPILERS[: _COMPILERS.index(used) if used in _COMPILERS else -1]
+        return [Stage("eager"), *(Stage(mode, name, partial(default.forced_to, name)) for name in names)]
 
     def namespace(self, place: Callable[[np.ndarray[Any, Any], str], Any], dtype: Callable[[], str]) -> Any:
         from pytest_graphmode.backends.torch.namespace import TorchNamespace

@@ -18,7 +18,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 
 from pytest_graphmode.backends import calls, tapping
 from pytest_graphmode.backends.torch import autograd, capture, state, taps, tracing
-from pytest_graphmode.backends.torch.default_compiler import OF_VARIANTS, default
+from pytest_graphmode.backends.torch.default_compiler import default
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
 from pytest_graphmode.errors import UnsupportedError
@@ -58,7 +58,9 @@ class Compile(TorchMode):
             raise TypeError(
                 f"torch.compile has no option {', '.join(unknown)}: graphmode.function takes {', '.join(OPTIONS)}"
             )
-        backend = options.setdefault("backend", default.name or OF_VARIANTS)
+        backend = options.get("backend")
+        if not callable(backend):
+            backend = options["backend"] = default.of_function(backend)
         if backend not in ("eager", "aot_eager"):
             tracing.import_quietly()
         compiled = torch.compile(fn, **options)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
@@ -20,6 +21,7 @@ class DefaultCompiler:
 
     def __init__(self) -> None:
         self.name: str | None = None
+        self._forced: str | None = None
         self._undo: Callable[[], None] | None = None
 
     def use(self, name: str) -> None:
@@ -31,6 +33,19 @@ class DefaultCompiler:
         self.name = name
         if self._undo is None:
             self._undo = _set(name)
+
+    def of_function(self, named: Any) -> Any:
+        """The one for a function of the test, which may name one itself."""
+        return self._forced or named or self.name or OF_VARIANTS
+
+    @contextmanager
+    def forced_to(self, name: str) -> Iterator[None]:
+        """In a block, also for functions that name one: to see what another one does with them."""
+        before, self._forced = self._forced, name
+        try:
+            yield
+        finally:
+            self._forced = before
 
     def restore(self) -> None:
         undo, self._undo, self.name = self._undo, None, None

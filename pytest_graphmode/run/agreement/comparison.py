@@ -71,43 +71,51 @@ def disagreement(
     if kept is not None and kept.frozen and not kept.records:
         return "\n".join([kept.none, *kept.stale])
     notes = [f"Not compared: {_skipped(runs)}."] if _skipped(runs) else []
-    return words.disagreement(_pairs(ran, request, kept), Allowed(request.rtol, request.atol, table), notes)
+    sides = ((side(one), side(other), role) for one, other, role in pairs(runs, request, kept))
+    return words.disagreement(sides, allowed(request, table), notes)
 
 
-def _pairs(ran: Sequence[Run], request: AgreeRequest, kept: Kept | None) -> Iterator[tuple[Side, Side, str]]:
-    """What is compared with what."""
+def allowed(request: AgreeRequest, table: Table | None) -> Allowed:
+    return Allowed(request.rtol, request.atol, table)
+
+
+def pairs(
+    runs: Sequence[Run], request: AgreeRequest, kept: Kept | None
+) -> Iterator[tuple[Run | Record, Run | Record, str]]:
+    """What is compared with what, and what to call that: `the reference`."""
+    ran = [run for run in runs if run.outcome == "passed"]
     golden = kept is not None and kept.frozen
     records = kept.records if kept is not None and not golden else ()
-    first = _first(ran, records, request) or ran[0]
-    reference, sides = _side(first), _all(ran, records)
-    yield from ((_side(other), reference, "the reference") for other in sides if other is not first)
+    reference = _first(ran, records, request) or ran[0]
+    yield from ((other, reference, "the reference") for other in _all(ran, records) if other is not reference)
     if kept is not None and golden:
-        yield from ((_side(run), _side(kept.nearest(run.variant)), "the record") for run in ran if run.recording)
+        yield from ((run, kept.nearest(run.variant), "the record") for run in ran if run.recording)
 
 
 def _first(ran: Sequence[Run], records: Sequence[Record], request: AgreeRequest) -> Run | Record | None:
     """The reference: the first that matches the request's, variants of this run before others."""
     if request.reference is None:
         return ran[0]
-    return next((side for side in _all(ran, records) if request.reference.matches(_variant(side))), None)
+    return next((side for side in _all(ran, records) if request.reference.matches(variant(side))), None)
 
 
 def _all(ran: Sequence[Run], records: Sequence[Record]) -> list[Run | Record]:
     return [*ran, *records]
 
 
-def _variant(side: Run | Record) -> Variant:
+def variant(side: Run | Record) -> Variant:
     if isinstance(side, Run):
         return side.variant
     origin = side.origin
     return Variant(origin.backend, origin.mode, origin.device, origin.dtype)
 
 
-def _side(side: Run | Record) -> Side:
-    variant = _variant(side)
-    if isinstance(side, Run):
-        return Side(variant.id, variant.dtype, variant.device, lambda: side.recording)
-    return Side(side.origin.name, variant.dtype, variant.device, side.recording)
+def side(one: Run | Record) -> Side:
+    """A run or a record as what is compared."""
+    of = variant(one)
+    if isinstance(one, Run):
+        return Side(of.id, of.dtype, of.device, lambda: one.recording)
+    return Side(one.origin.name, of.dtype, of.device, one.recording)
 
 
 def _listed(runs: Sequence[Run]) -> str:

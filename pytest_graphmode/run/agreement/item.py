@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from _pytest.runner import runtestprotocol
 
 from pytest_graphmode.run import beside, verdict
 from pytest_graphmode.run.agreement import keeping, travelling
-from pytest_graphmode.run.items import RECORDING, variant_of
+from pytest_graphmode.run.items import RECORDING, RERUN, variant_of
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Agreement(pytest.Function):
         self._incomparable: str | None = None
         self._kept: Kept | None = None
         self._trouble: str | None = None
+        self._failure: str | None = None
         self._skip: pytest.MarkDecorator | None = None
         super().__init__(callobj=_in_place_of(variants[0].function, self._compare), **kwargs)
         self.fixturenames = []  # those that the test uses without naming them are for its variants
@@ -68,7 +70,10 @@ class Agreement(pytest.Function):
                 self._left_out.add(item)
 
     def prepare(self) -> None:
-        """Before this item is set up: run the variants that have not run; without two to compare, skip this item."""
+        """Before this item is set up: run the variants that have not run, and compare; without two, skip this item.
+
+        No other item can be run once this one is set up.
+        """
         from pytest_graphmode.run.agreement.comparison import incomparable
 
         self._failed_here = None
@@ -80,7 +85,9 @@ class Agreement(pytest.Function):
         self._look_for_records()
         wrong = self._failed_here or self._trouble
         self._incomparable = None if wrong else incomparable(self._runs(), self.asked, self._kept)
-        self._skip = None
+        self._skip, self._failure = None, None
+        if not wrong and self._incomparable is None:
+            self._judge()
         if self._incomparable is not None:
             # As a mark, since pytest then reports the place of the test instead of a line in here.
             self._skip = pytest.mark.skip(reason=beside.worker(self.config) + self._incomparable)
@@ -136,10 +143,43 @@ class Agreement(pytest.Function):
         runs = [_run(item) or left_out.get(item) for item in self.variants]
         return [run for run in runs if run is not None]
 
-    def _compare(self) -> None:
+    def _judge(self) -> None:
+        """Compare; where variants disagree, and nobody said otherwise, run them again to say more of it."""
         from pytest_graphmode.records.archive import RecordError
-        from pytest_graphmode.records.disagreement import brief
         from pytest_graphmode.run.agreement.comparison import disagreement
+
+        table = registry_of(self.config).settings.tolerances
+        try:
+            self._failure = disagreement(self._runs(), self.asked, table, self._kept)
+        except RecordError as error:  # damaged since it was looked through
+            self._trouble = str(error)
+        if self._failure is not None and self.asked.triage:
+            said = self._triage(self._failure)
+            self._failure = "\n".join(filter(None, [self._failure, said]))
+
+    def _triage(self, failure: str) -> str:
+        """What reruns say; that they say nothing, where something is wrong with them, since the failure is known."""
+        from pytest_graphmode.run.agreement import triage
+
+        travel = travelling.of(self.config)
+
+        def run(item: pytest.Function) -> Run | None:
+            item.stash[RUN] = None
+            if travel is not None:
+                travel.explaining(self, item, failure)
+            self._run_one(item)
+            return item.stash[RUN]
+
+        try:
+            return triage.of(self._runs(), self.asked, self._kept, triage.Reruns(self.variants, run))
+        except Exception as error:
+            return f"Triage: left out, since it failed itself ({type(error).__name__}: {triage.reason(str(error))})."
+        finally:
+            if travel is not None:
+                travel.explained(self)
+
+    def _compare(self) -> None:
+        from pytest_graphmode.records.disagreement import brief
 
         __tracebackhide__ = True
         if self._incomparable is not None:  # still here with -p no:skipping, which leaves the mark without effect
@@ -149,13 +189,8 @@ class Agreement(pytest.Function):
             verdict.fail(self, f"{run.variant} failed when it was run for this item:\n\n{run.reason}")
         if self._trouble is not None:
             verdict.fail(self, self._trouble)
-        table = registry_of(self.config).settings.tolerances
-        try:
-            failure = disagreement(self._runs(), self.asked, table, self._kept)
-        except RecordError as error:  # damaged since it was looked through
-            verdict.fail(self, str(error))
-        if failure is not None:
-            verdict.fail(self, failure, brief(failure))
+        if self._failure is not None:
+            verdict.fail(self, self._failure, brief(self._failure))
 
     def add_captured(self, report: pytest.TestReport) -> None:
         """Show what was captured of a variant that failed for this item, and the records that were left out."""
@@ -196,7 +231,10 @@ def run_unreported(item: pytest.Item, nextitem: pytest.Item | None) -> bool | No
     """
     if _UNREPORTED not in item.stash:
         return None
-    runtestprotocol(item, log=False, nextitem=nextitem)
+    with warnings.catch_warnings():
+        if RERUN in item.stash:  # its warnings are none of the run's
+            warnings.simplefilter("ignore")
+        runtestprotocol(item, log=False, nextitem=nextitem)
     return True
 
 
@@ -220,7 +258,7 @@ def travelling_run(item: pytest.Item) -> Iterator[None]:
 
     One that ran for an agreement item here is theirs to know of while it runs only, when it may crash this worker.
     """
-    travel = travelling.of(item.config) if RUN in item.stash else None
+    travel = travelling.of(item.config) if RUN in item.stash and RERUN not in item.stash else None
     if travel is None or not isinstance(item, pytest.Function):
         yield
         return
@@ -240,6 +278,8 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
         before = None if report.when == "setup" else item.stash[RUN]
         if before is None or before.outcome == "passed":
             item.stash[RUN] = _noted(item, report)
+        if RERUN in item.stash:
+            report.wasxfail = ""  # no failure that --pdb stops at
     elif report.when == "teardown" and RECORDING in item.stash:
         item.stash[RECORDING].clear()
 
@@ -250,6 +290,8 @@ def keep_record(item: pytest.Item) -> None:
     What goes wrong is its agreement item's to tell, or its own where that does not run.
     """
     if registry_of(item.config).settings.records is None or not isinstance(item, pytest.Function):
+        return
+    if RERUN in item.stash:
         return
     variant = variant_of(item)
     item.stash[keeping.UNWRITTEN] = keeping.keep(item, variant) if variant is not None else None
@@ -270,6 +312,9 @@ def _noted(item: pytest.Function, report: pytest.TestReport) -> Run:
     from pytest_graphmode.records.recording import Recording, Run
 
     variant = _variant(item)
+    if report.failed and RERUN in item.stash:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        return Run(variant, "failed", report.longreprtext if crash is None else crash.message)
     if report.failed:
         return Run(variant, "failed", report.longreprtext, sections=tuple(report.sections))
     if report.skipped:

@@ -109,19 +109,28 @@ class Travel:
                 with suppress(OSError):
                     self._file(item, kind).unlink(missing_ok=True)
 
+    def explaining(self, item: pytest.Item, rerun: pytest.Item, failure: str) -> None:
+        """Note what an item runs to say more of its failure, which is told even if that crashes this worker."""
+        with suppress(OSError):
+            self._put(self._file(item, "began"), {"worker": self.worker, "test": rerun.nodeid, "failure": failure})
+
+    def explained(self, item: pytest.Item) -> None:
+        with suppress(OSError):
+            self._file(item, "began").unlink(missing_ok=True)
+
     def lost(self) -> None:
         """Note that this worker went down."""
         with suppress(OSError):
             self._down(self.worker).touch()
 
-    def unfinished(self) -> list[str]:
-        """The node ids of the variants that this worker was in the middle of."""
+    def unfinished(self) -> dict[str, str]:
+        """The node ids of the variants that this worker was in the middle of, with the failure that they explain."""
         found = [(file, _read(file)) for file in self.folder.glob("*.began")]
-        return [
-            began["test"]
+        return {
+            began["test"]: began.get("failure", "")
             for file, began in found
             if began is not None and began["worker"] == self.worker and not file.with_suffix(".ended").exists()
-        ]
+        }
 
     def _file(self, item: pytest.Item, kind: str) -> Path:
         name = hashlib.sha256(item.nodeid.encode(errors="surrogatepass")).hexdigest()[:32]

@@ -148,9 +148,12 @@ def lost(node: Any) -> None:
 def explain_crash(crashed: str, report: Any) -> None:
     """Say which variant a worker crashed in that ran it for an agreement item."""
     travel = _travel(report.node)
-    variants = [] if travel is None else [test for test in travel.unfinished() if test != crashed]
+    found = {} if travel is None else travel.unfinished()
+    variants = [test for test in found if test != crashed]
     if variants:
         report.longrepr = f"{report.longrepr}, which ran {', '.join(variants)} for it"
+    for failure in filter(None, found.values()):
+        report.longrepr = f"{report.longrepr}, to say more of this failure:\n{failure}"
 
 
 def _travel(node: Any) -> Travel | None:

@@ -1,0 +1,65 @@
+"""The one command that runs a failed variant or agreement item again; called by the hooks of `hooks.py`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from pytest_graphmode.run.items import RERUN, is_agreement, variant_of
+from pytest_graphmode.select import variants
+from pytest_graphmode.select.options import flag
+from pytest_graphmode.select.registry import registry_of
+
+if TYPE_CHECKING:
+    from pytest_graphmode.select.settings import Settings
+
+_TITLE: Final = "to run it again"
+# What changes how a test runs, or what it is compared with.
+_VALUES: Final = (
+    "graph_backends",
+    "graph_devices",
+    "graph_dtypes",
+    "graph_seed",
+    "graph_compiler",
+    "graph_records",
+    "graph_label",
+)
+_SWITCHES: Final = ("graph_records_frozen",)
+
+
+def add_command(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Say at the end of a failure how to run that test again."""
+    if not report.failed or RERUN in item.stash or not (is_agreement(item) or variant_of(item) is not None):
+        return
+    if hasattr(report.longrepr, "addsection"):
+        report.longrepr.addsection(_TITLE, command(item), "-")
+    else:  # text, of a plugin or of an expected failure that passed
+        report.sections.append((_TITLE, command(item)))
+
+
+def command(item: pytest.Item) -> str:
+    """`pytest --graph-backends=torch:compile 'tests/test_net.py::test_net[torch-compile-cpu]'`, to give to a shell.
+
+    With the options that this run was given, not those of an ini file; a variant is chosen out of those selected.
+    """
+    config = item.config
+    settings = registry_of(config).settings
+    written = {name: settings.written[name] for name in _VALUES if settings.origins.get(name, "").startswith("-")}
+    variant = variant_of(item)
+    if variant is not None and not variants.names_variants(item):
+        chosen = {
+            "graph_backends": f"{variant.backend}:{variant.mode}",
+            "graph_devices": variant.device,
+            "graph_dtypes": variant.dtype,
+        }
+        written.update({name: value for name, value in chosen.items() if name in written})
+    given = [argument for name, value in written.items() for argument in _argument(settings, name, value)]
+    given += [flag(name) for name in _SWITCHES if config.getoption(name)]
+    node = f"{item.parent.nodeid}::{item.name}" if item.parent is not None else item.nodeid  # xdist may change the id
+    return shlex.join(["pytest", *given, config.cwd_relative_nodeid(node)])
+
+
+def _argument(settings: Settings, name: str, value: str) -> list[str]:
+    return [f"{flag(name)}={value}"] if settings.origins[name] == flag(name) else ["-o", f"{name}={value}"]

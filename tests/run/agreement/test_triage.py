@@ -1,0 +1,420 @@
+"""Triage of a disagreement: the paragraph, what it leaves alone, and what happens when it fails itself."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pytest_graphmode.run.agreement import triage
+
+AGREED = """
+@agree
+def test_net(graphmode):
+    graphmode.agree(loss=graphmode.tensor(2.0))
+"""
+
+
+def paragraph(result):
+    """What triage said; None where it said nothing."""
+    found = [line for line in result.outlines if line.startswith("Triage: ")]
+    assert len(found) < 2
+    return found[0] if found else None
+
+
+def test_a_fault_is_as_large_in_float64(project):
+    result = project.check(AGREED, backends="ref,off")
+    assert paragraph(result) == (
+        "Triage: off-eager-cpu and ref-eager-cpu: run again with the same seed, both give the same; "
+        "in float64 still 0.002 apart: not rounding."
+    )
+    result.assert_outcomes(passed=2, failed=1)
+
+
+# In float32 a sum with 1000 loses ten bits of x, in float64 none that anybody sees.
+ROUNDED = """
+{mark}
+def test_net(graphmode):
+    x = graphmode.tensor(np.linspace(1.0, 2.0, {count}))
+    graphmode.agree(loss=(x + {shift}) - {shift} if graphmode.backend == "third" else x)
+"""
+
+
+@pytest.mark.parametrize("shift", ["1000", "30000"])
+def test_rounding_is_called_so_and_the_rtol_that_is_named_makes_it_pass(project, shift):
+    failed = project.check(ROUNDED.format(mark="@agree", count=99, shift=shift))
+    said = re.search(r"in float64 they agree to \de-1\d: rounding; allow (rtol=\S+)\.$", paragraph(failed))
+    assert said, paragraph(failed)
+    mark = f"@pytest.mark.graph_agree({said[1]})"
+    project.check(ROUNDED.format(mark=mark, count=100, shift=shift)).assert_outcomes(passed=3)
+
+
+def test_next_to_zero_the_atol_that_is_named_makes_it_pass(project):
+    text = ROUNDED.replace("linspace(1.0", "linspace(0.0")
+    failed = project.check(text.format(mark="@agree", count=99, shift="1000"))
+    said = re.search(r": rounding; allow (atol=\S+)\.$", paragraph(failed))
+    assert said, paragraph(failed)
+    mark = f"@pytest.mark.graph_agree({said[1]})"
+    project.check(text.format(mark=mark, count=100, shift="1000")).assert_outcomes(passed=3)
+
+
+def test_the_rtol_that_is_named_makes_the_other_values_and_variants_pass_too(project):
+    text = """
+    {mark}
+    def test_net(graphmode):
+        x = graphmode.tensor(np.linspace(1.0, 2.0, {count}))
+        half = np.float16(1.0) + np.float16(graphmode.backend == "off") * np.float16(2**-10)
+        graphmode.agree(loss=(x + 1000) - 1000 if graphmode.backend == "third" else x, half=np.array([half]))
+    """
+    conftest = project.pytester.path / "conftest.py"
+    conftest.write_text(conftest.read_text().replace("1.001", "1.0"))
+    failed = project.check(text.format(mark="@agree", count=99), backends="ref,third,off")
+    said = re.search(r": rounding; allow (rtol=\S+)\.$", paragraph(failed))
+    assert said, paragraph(failed)
+    mark = f"@pytest.mark.graph_agree({said[1]})"
+    project.check(text.format(mark=mark, count=100), backends="ref,third,off").assert_outcomes(passed=4)
+
+
+def test_no_rtol_is_named_for_what_is_no_rounding(project):
+    result = project.check(ROUNDED.format(mark="@agree", count=99, shift="1000"), backends="ref,third,off")
+    third, off = paragraph(result).split(". ")
+    assert third.startswith("Triage: third-eager-cpu and ref-eager-cpu: ")
+    assert ": rounding; allow rtol=" in third
+    assert off == (
+        "off-eager-cpu and ref-eager-cpu: run again with the same seed, both give the same; in float64 still 0.002 "
+        "apart: not rounding."
+    )
+
+
+def test_rounding_that_nobody_could_allow_is_said_to_be_so(project):
+    result = project.check(ROUNDED.format(mark="@agree", count=99, shift="3e7"))
+    assert paragraph(result).endswith(": rounding; that is too much to allow: compare in float64, or mend the formula.")
+
+
+def test_values_that_stay_float32_in_float64_tell_nothing(project):
+    result = project.check(
+        """
+        @agree
+        def test_net(graphmode):
+            graphmode.agree(loss=np.float32(1.0) + np.float32(graphmode.backend == "third"))
+        """
+    )
+    assert "; in float64 nothing can be said: loss is float32 there too" in paragraph(result)
+
+
+def test_float64_variants_have_no_wider_dtype(project):
+    result = project.check(AGREED, "--graph-dtypes=float64", backends="ref,off")
+    assert "both give the same; they are of float64 already" in paragraph(result)
+
+
+def test_what_differs_from_itself_is_not_deterministic(project):
+    result = project.check(
+        """
+        calls = []
+
+        @agree
+        def test_net(graphmode):
+            calls.append(graphmode.backend)
+            graphmode.agree(loss=graphmode.tensor(calls.count("third") if graphmode.backend == "third" else 0))
+        """
+    )
+    assert paragraph(result) == (
+        "Triage: third-eager-cpu and ref-eager-cpu: third-eager-cpu differs from itself: not deterministic."
+    )
+
+
+def test_random_numbers_are_the_same_again(project):
+    result = project.check(
+        """
+        import random
+
+        @pytest.fixture
+        def start(graphmode):
+            return random.random()
+
+        @agree
+        def test_net(graphmode, start):
+            graphmode.agree(loss=start + random.random() + np.random.rand() + (graphmode.backend == "third"))
+        """
+    )
+    assert "with the same seed, both give the same;" in paragraph(result)
+
+
+def test_fixtures_are_made_anew_and_other_parameters_kept(project):
+    result = project.check(
+        """
+        made = []
+
+        @pytest.fixture
+        def model(graphmode):
+            made.append(str(graphmode.variant))
+            yield len(made)
+            made.append("closed")
+
+        @agree
+        @pytest.mark.parametrize("width", [3, 4])
+        def test_net(graphmode, model, width, capsys):
+            graphmode.agree(loss=graphmode.tensor(width) + (graphmode.backend == "third" and width == 4))
+
+        def test_last():
+            assert made[:8] == [name for name in made[:8] if name]
+            assert made[8:] == [
+                "third-eager-cpu", "closed", "ref-eager-cpu", "closed",
+                "third-eager-cpu-float64", "closed", "ref-eager-cpu-float64", "closed",
+            ]
+        """
+    )
+    result.assert_outcomes(passed=6, failed=1)
+
+
+# The stages between.
+
+
+def test_the_stage_that_differs_first_is_named(toy):
+    toy.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.graph_agree
+        def test_net(graphmode):
+            graphmode.agree(loss=graphmode.tensor(1.0 + (graphmode.mode == "graph")))
+
+        @pytest.mark.graph_agree
+        def test_other(graphmode):
+            graphmode.agree(loss=graphmode.tensor(1.0 + (graphmode.backend == "toy")))
+
+        @pytest.mark.graph_agree
+        def test_unable(graphmode):
+            if graphmode.backend == "toy":
+                assert graphmode.mode == "graph", "not for eager"
+            graphmode.agree(loss=graphmode.tensor(1.0 + (graphmode.backend == "toy")))
+        """
+    )
+    result = toy.runpytest_inprocess("--graph-backends=numpy,toy", "--graph-devices=cpu")
+    result.assert_outcomes(passed=6, failed=3)
+    ends = [line.rpartition("rounding; ")[2] for line in result.outlines if line.startswith("Triage: ")]
+    assert ends == [
+        "toy-eager-cpu agrees with numpy-eager-cpu, the first that differs is toy-graph-cpu itself.",
+        "of the stages from one to the other the first that differs is toy-eager-cpu.",
+        "toy-eager-cpu failed (AssertionError: not for eager).",
+    ]
+
+
+# When it says nothing, and when it fails.
+
+
+def test_nothing_is_run_again_where_all_agree(project):
+    result = project.check(AGREED + "\n    print('once', end='')\n", "-s")
+    assert result.stdout.str().count("once") == 2
+    assert paragraph(result) is None
+
+
+def test_the_marker_leaves_it_out(project):
+    text = AGREED.replace("@agree", "@pytest.mark.graph_agree(triage=False)")
+    result = project.check(text + "\n    print('once', end='')\n", "-s", backends="ref,off")
+    assert result.stdout.str().count("once") == 2
+    assert paragraph(result) is None
+    result.assert_outcomes(passed=2, failed=1)
+
+
+def test_the_markers_word_for_it_is_a_truth_value(project):
+    result = project.check(AGREED.replace("@agree", "@pytest.mark.graph_agree(triage='no')"))
+    result.stdout.fnmatch_lines(["*graph_agree(triage='no'): triage must be True or False, not 'no'*"])
+
+
+def test_names_and_shapes_that_differ_are_not_triaged(project):
+    result = project.check(
+        """
+        @agree
+        def test_net(graphmode):
+            graphmode.agree(**{graphmode.backend: graphmode.tensor(2.0)})
+        """
+    )
+    assert paragraph(result) is None
+    result.assert_outcomes(passed=2, failed=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("pytest.skip('no float64')", "third-eager-cpu-float64 was skipped (no float64)"),
+        ("raise ValueError('no float64')", "third-eager-cpu-float64 failed (ValueError: no float64)"),
+        ("pytest.xfail('no float64')", "third-eager-cpu-float64 was skipped (expected to fail: no float64)"),
+        ("raise SystemExit(3)", "third-eager-cpu-float64 failed (SystemExit: 3)"),
+    ],
+)
+def test_a_rerun_that_does_not_pass_is_said_in_one_clause(project, line, said):
+    result = project.check(
+        f"""
+        @agree
+        def test_net(graphmode):
+            if graphmode.dtype == "float64" and graphmode.backend == "third":
+                {line}
+            graphmode.agree(loss=graphmode.tensor(2.0 + (graphmode.backend == "third")))
+        """
+    )
+    assert paragraph(result).endswith(f"both give the same; in float64 nothing can be said: {said}.")
+    result.assert_outcomes(passed=2, failed=1)
+
+
+def test_a_variant_that_fails_when_it_is_run_again(project):
+    result = project.check(
+        """
+        ran = []
+
+        @agree
+        def test_net(graphmode):
+            ran.append(graphmode.backend)
+            assert ran.count("third") < 2, "only once"
+            graphmode.agree(loss=graphmode.tensor(2.0 + (graphmode.backend == "third")))
+        """
+    )
+    assert "third-eager-cpu failed (AssertionError: only once) when it was run again;" in paragraph(result)
+    result.assert_outcomes(passed=2, failed=1)
+
+
+def test_marks_of_single_variants_hold_for_reruns(project):
+    text = AGREED.replace("@agree", "@pytest.mark.graph_skip('third[float64]', reason='too slow')\n@agree")
+    result = project.check(text.replace("(2.0)", "(2.0 + (graphmode.backend == 'third'))"))
+    assert "nothing can be said: third-eager-cpu-float64 was skipped (too slow)" in paragraph(result)
+
+
+def test_triage_that_fails_itself_leaves_the_verdict(project, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(triage, "again", broken)
+    result = project.check(AGREED, backends="ref,off")
+    assert paragraph(result) == "Triage: left out, since it failed itself (RuntimeError: out of order)."
+    result.stdout.fnmatch_lines(["off-eager-cpu does not agree with the reference, ref-eager-cpu:"])
+    result.assert_outcomes(passed=2, failed=1)
+
+
+def test_it_says_what_it_left_out_when_time_is_up(project, monkeypatch):
+    monkeypatch.setattr(triage, "SECONDS", 0.25)
+    result = project.check(AGREED + "\n    import time; time.sleep(0.1)\n", backends="ref,off")
+    assert paragraph(result) == (
+        "Triage: off-eager-cpu and ref-eager-cpu: run again with the same seed, both give the same. "
+        "Left out after 0.25 s: off-eager-cpu-float64."
+    )
+    monkeypatch.setattr(triage, "SECONDS", -1.0)
+    result = project.check(AGREED, backends="ref,off")
+    assert "nothing was run again. Left out after" in paragraph(result)
+    result.assert_outcomes(passed=2, failed=1)
+
+
+# What reruns leave alone.
+
+
+def test_reruns_are_in_no_report_ledger_or_record(project):
+    project.pytester.makeconftest(
+        (project.pytester.path / "conftest.py").read_text()
+        + """
+built = []
+
+def pytest_graphmode_build(config, nodeid, build):
+    built.append(nodeid)
+"""
+    )
+    text = """
+    import warnings
+
+    @agree
+    @pytest.mark.graph_rebuilds(0)
+    def test_net(graphmode):
+        print("said by", graphmode.variant)
+        if graphmode.dtype == "float64":
+            warnings.warn("of a rerun")
+        graphmode.agree(loss=graphmode.tensor(2.0))
+    """
+    project.write(text)
+    options = ["--graph-records=kept", "--graph-report", "--junitxml=junit.xml"]
+    result = project.run(*options, backends="ref,off")
+    assert "float64 still 0.002 apart" in paragraph(result)
+    result.stdout.no_fnmatch_line("*of a rerun*")
+    assert result.stdout.str().count("said by off-eager-cpu") == 1  # -rA shows what the variant itself has printed
+    result.stdout.no_fnmatch_line("*said by off-eager-cpu-float64*")
+    kept = sorted(file.name for file in (project.pytester.path / "kept").rglob("*.npz"))
+    assert [name.partition("@")[0] for name in kept] == ["off-eager-cpu", "ref-eager-cpu"]
+    assert (project.pytester.path / "junit.xml").read_text().count("<testcase") == 3
+
+
+def test_what_is_a_record_is_not_run_again(project):
+    project.write(AGREED)
+    project.run("--graph-records=kept", backends="ref").assert_outcomes(passed=1, skipped=1)
+    result = project.run("--graph-records=kept", backends="off")
+    assert re.fullmatch(
+        r"Triage: ref-eager-cpu@numpy-\S+ and off-eager-cpu: ref-eager-cpu@numpy-\S+ is a record of another run, which "
+        r"can't be run again; run again with the same seed, off-eager-cpu gives the same\.",
+        paragraph(result),
+    )
+
+
+def test_an_item_run_alone_and_again_is_triaged_too(project):
+    project.write(AGREED)
+    result = project.run("test_net.py::test_net[agreement]", backends="ref,off")
+    assert "both give the same; in float64 still 0.002 apart: not rounding." in paragraph(result)
+    again = project.run("--lf", backends="ref,off")
+    assert paragraph(again) == paragraph(result)
+
+
+def test_the_debugger_does_not_stop_at_a_rerun(project):
+    conftest = project.pytester.path / "conftest.py"
+    conftest.write_text(
+        conftest.read_text()
+        + """
+class Noted:
+    quitting = False
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def reset(self):
+        pass
+
+    def interaction(self, frame, traceback):
+        print("stopped")
+
+def pytest_exception_interact(node):
+    print("seen", node.nodeid)
+"""
+    )
+    result = project.check(
+        """
+        @agree
+        def test_net(graphmode):
+            assert graphmode.dtype != "float64"
+            graphmode.agree(loss=graphmode.tensor(2.0))
+        """,
+        "--pdb",
+        "--pdbcls=conftest:Noted",
+        "-s",
+        backends="ref,off",
+    )
+    assert [line for line in result.outlines if line.startswith("seen ")] == ["seen test_net.py::test_net[agreement]"]
+
+
+@pytest.mark.slow
+def test_a_crash_in_a_rerun_hides_no_failure_under_xdist(project):
+    pytest.importorskip("xdist")
+    result = project.check(
+        """
+        import os
+
+        @agree
+        def test_net(graphmode):
+            if graphmode.dtype == "float64":
+                os._exit(3)
+            graphmode.agree(loss=graphmode.tensor(2.0))
+        """,
+        "-n1",
+        "-p",
+        "xdist",
+        backends="ref,off",
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "worker 'gw0' crashed while running *agreement?', which ran *off-eager-cpu-float64? for it, to say more*:",
+            "off-eager-cpu does not agree with the reference, ref-eager-cpu:",
+        ]
+    )
