@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -33,8 +36,9 @@ def add_command(item: pytest.Item, report: pytest.TestReport) -> None:
     """Say at the end of a failure how to run that test again."""
     if not report.failed or RERUN in item.stash or not (is_agreement(item) or variant_of(item) is not None):
         return
-    if hasattr(report.longrepr, "addsection"):
-        report.longrepr.addsection(_TITLE, command(item), "-")
+    add = getattr(report.longrepr, "addsection", None)
+    if add is not None:
+        add(_TITLE, command(item), "-")
     else:  # text, of a plugin or of an expected failure that passed
         report.sections.append((_TITLE, command(item)))
 
@@ -57,8 +61,17 @@ def command(item: pytest.Item) -> str:
         written.update({name: value for name, value in chosen.items() if name in written})
     given = [argument for name, value in written.items() for argument in _argument(settings, name, value)]
     given += [flag(name) for name in _SWITCHES if config.getoption(name)]
-    node = f"{item.parent.nodeid}::{item.name}" if item.parent is not None else item.nodeid  # xdist may change the id
-    return shlex.join(["pytest", *given, config.cwd_relative_nodeid(node)])
+    return shlex.join(["pytest", *given, _node(item)])
+
+
+def _node(item: pytest.Item) -> str:
+    """The item's id, from where pytest was started; not as xdist may have changed it, to hold a group."""
+    config = item.config
+    node = item.nodeid if item.parent is None else f"{item.parent.nodeid}::{item.name}"
+    file, colons, inside = node.partition("::")
+    with suppress(ValueError):  # of another drive of Windows
+        file = Path(os.path.relpath(config.rootpath / file, config.invocation_params.dir)).as_posix()
+    return f"{file}{colons}{inside}"
 
 
 def _argument(settings: Settings, name: str, value: str) -> list[str]:
