@@ -10,7 +10,7 @@ from tests.run.agreement.test_item import NET, outcomes
 FLAKY = """
 runs = []
 
-@agree
+@pytest.mark.graph_agree(triage=False)
 def test_net(graphmode):
     runs.append(graphmode.backend)
     graphmode.agree(loss=2.0 if len(runs) == {wrong} else 1.0)

@@ -96,7 +96,8 @@ def test_it_can_be_deselected_itself(project):
 
 
 def test_last_failed_runs_the_item_alone(project, runs):
-    project.write(COUNTED + "\ndef test_other(): pass\n")
+    untold = COUNTED.replace("@agree", "@pytest.mark.graph_agree(triage=False)")
+    project.write(untold + "\ndef test_other(): pass\n")
     project.run(backends="ref,off").assert_outcomes(passed=3, failed=1)
     runs()
     result = project.run("--lf", backends="ref,off")
