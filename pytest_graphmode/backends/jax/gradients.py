@@ -50,9 +50,8 @@ def value_and_grad(
             tapping.collecting(trace_state()) as tapped,
             tapping.differentiating(by_taps),
         ):
-            value = fn(*sources.with_tensors(given))
-            require_scalar(fn, value, lambda one: isinstance(one, (jax.Array, Variable)))
-            value = value_of(value)
+            value = value_of(fn(*sources.with_tensors(given)))
+            require_scalar(fn, value, lambda one: isinstance(one, jax.Array))
         assigned[:] = frame.assigned
         names[:] = [name for name, _ in tapped.taps]
         return value, ([frame.values[variable] for variable in assigned], [value for _, value in tapped.taps])

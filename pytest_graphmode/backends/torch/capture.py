@@ -46,8 +46,7 @@ def value_and_grad(
         tapped = taps.watched(pending, around)
         require_scalar(fn, value, is_tensor)
         wanted = [leaf for position in argnums for leaf in trees.leaves(tracked[position])]
-        on_the_way = [leaf for _, leaf in tapped]
-        grads = _gradients(value, [*wanted, *variables, *on_the_way], create_graph=again)
+        grads = _gradients(value, [*wanted, *variables, *[leaf for _, leaf in tapped]], create_graph=again)
     tracing.leave_gradient()
     if tapped:
         grads, found = grads[: -len(tapped)], grads[-len(tapped) :]
