@@ -25,10 +25,16 @@ __all__ = ["Backend", "BackendSpec", "Mode", "SourceSpec", "Stage", "native", "s
 class Backend(Protocol):
     """A framework: what is the same in all of its modes. Made once per process, with no arguments.
 
-    It may have a method `limit_memory(share: float)` too: in a worker of pytest-xdist that shares accelerators with
-    others it is called once, before all others, and is to take no more than this part of each one's memory. A method
-    `stages(mode: str) -> Sequence[Stage]` names what a mode is built on, the simplest first; without it that is the
-    mode `eager`, where there is one.
+    It may have more methods, most of them for accelerators:
+
+    - `limit_memory(share: float)`: in a worker of pytest-xdist that shares accelerators with others it is called once,
+      before all others, and is to take no more than this part of each one's memory;
+    - `synchronize(device: str)`: called at the end of each test's body; waits for what runs there, raises what fails;
+    - `release_memory(device: str)`: called after a test that failed there; gives memory back that nothing uses;
+    - `full_precision()`: called before each test there, inside of `isolate`, which undoes it; has products of float32
+      computed in float32;
+    - `stages(mode: str) -> Sequence[Stage]`: what a mode is built on, the simplest first; without it that is the mode
+      `eager`, where there is one.
 
     Attributes:
         name: as in `--graph-backends`.

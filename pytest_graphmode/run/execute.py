@@ -13,7 +13,7 @@ import pytest
 
 from pytest_graphmode.backends.specs import keys
 from pytest_graphmode.ledger.watcher import recording, watcher
-from pytest_graphmode.run import beside, verdict
+from pytest_graphmode.run import beside, devices, verdict
 from pytest_graphmode.run.collect import limited
 from pytest_graphmode.run.items import BOUND, RECORDER, RERUN, fresh_recording, is_agreement, variant_of
 from pytest_graphmode.select import variants
@@ -21,7 +21,6 @@ from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend
-    from pytest_graphmode.backends.placement import Placement
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.ledger import GraphBuild, GraphLedger
     from pytest_graphmode.ledger.recorder import Recorder
@@ -71,7 +70,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
         verdict.fail(node, NOT_PARAMETRIZED)
     variant = variants.named(value, registry.specs)
     backend = _installed(registry, variant)
-    _require_device(registry, variant)
+    devices.require(registry, variant)
     mode = backend.mode(variant.mode, variant.device)
     seed = seed_of(registry.settings.seed, base_id(node, variant))
     with ExitStack() as stack:
@@ -81,6 +80,8 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
             stack.enter_context(backend.precision(variant.dtype))
         except UnsupportedError as error:
             pytest.skip(str(error))
+        if devices.kind(variant.device) != "cpu" and hasattr(backend, "full_precision"):
+            backend.full_precision()
         stack.enter_context(mode.scope())
         recorder = stack.enter_context(_recorded(node))
         _seed(backend, seed)
@@ -92,7 +93,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
             rng=np.random.default_rng(seed),
             tolerances=registry.settings.tolerances,
             keys=keys(registry.specs),
-            placement=_placement(registry, variant),
+            placement=devices.placement(registry, variant),
         )
         recorded = fresh_recording(node)
         stack.enter_context(received_by(None if recorded is None else receiver(runtime, recorded)))
@@ -100,6 +101,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
         handle = UntouchedHandle(runtime, skip=pytest.skip, recording=recorded)
         node.stash[BOUND] = variant, handle
         stack.callback(node.stash.__delitem__, BOUND)
+        stack.callback(devices.release, node, backend, variant)
         yield handle
 
 
@@ -112,30 +114,6 @@ def _installed(registry: Registry, variant: Variant) -> Backend:
         if spec.installed:
             raise
         pytest.skip(f"{variant} was named by the test, and {spec.name} is not installed: {spec.hint}")
-
-
-def _require_device(registry: Registry, variant: Variant) -> None:
-    """Skip a variant that the test named itself and that has no device here; fail where an option promised one."""
-    if variant.device == "cpu":
-        return
-    there = registry.backend(variant.backend).devices()
-    if variant.device in there:
-        return
-    has = f"{variant.backend} has {', '.join(there)}"
-    if variant.device in registry.there(variant.backend):
-        origin, count = registry.settings.origin("graph_logical_cpus"), registry.settings.logical_cpus
-        raise pytest.fail.Exception(
-            f"{origin}={count} made no {variant.device}: {has}, since something else has divided the CPU", pytrace=False
-        )
-    pytest.skip(f"{variant} was named by the test, and there is no {variant.device} here: {has}")
-
-
-def _placement(registry: Registry, variant: Variant) -> Placement | None:
-    """What results are checked against: nothing where there is only the CPU for them."""
-    from pytest_graphmode.backends.placement import Placement
-
-    alone = variant.device == "cpu" and registry.there(variant.backend) == ("cpu",)
-    return None if alone else Placement(variant.device, variant.id)
 
 
 def _seed(backend: Backend, seed: int) -> None:
@@ -218,7 +196,8 @@ def body(node: pytest.Item) -> Iterator[None]:
         node.stash[RECORDER].restart()
         started = perf_counter()
         try:
-            yield
+            with devices.awaited(node, registry, variant):
+                yield
         finally:
             _report(node, variant, _counted(ledger, registry.settings), perf_counter() - started)
         if RERUN in node.stash:  # of interest are its values, and its counts may be another mode's

@@ -130,7 +130,8 @@ def given(config: pytest.Config) -> bool:
 
 def header(config: pytest.Config) -> str:
     """The line of `pytest_report_header`; it imports nothing, so devices that only a framework can tell are `all`."""
-    from pytest_graphmode.backends.specs import BACKENDS  # here, since a quiet run has no header
+    from pytest_graphmode.backends.names import extension  # here, since a quiet run has no header
+    from pytest_graphmode.backends.specs import BACKENDS
 
     registry = config.stash.get(REGISTRY, None)
     specs = {spec.name: spec for spec in BACKENDS} if registry is None else registry.specs
@@ -141,7 +142,7 @@ def header(config: pytest.Config) -> str:
         chosen = {choice.name: str(choice) for choice in registry.settings.backends}
     backends = ", ".join(f"{text} {specs[name].version_shown}" for name, text in chosen.items())
     logical = 1 if registry is None else registry.settings.logical_cpus
-    devices = ", ".join(named or (["all"] if accelerator_present() else logical_names(logical)))
+    devices = ", ".join(named or (["all"] if accelerator_present() or extension() else logical_names(logical)))
     return f"graphmode: {backends or f'no framework installed ({hints})'}; devices: {devices}; seed: {seed}"
 
 

@@ -112,3 +112,24 @@ def test_a_conftest_that_uses_the_framework_is_too_early(
     result.stderr.fnmatch_lines(
         [f"ERROR: --graph-logical-cpus=2: {framework} has made its devices already, 1 of the CPU: let nothing use it *"]
     )
+
+
+def test_a_callback_of_jax_that_fails_late_fails_the_test_that_caused_it(pytester: pytest.Pytester) -> None:
+    body = """
+    def test_late(graphmode):
+        def fail(x):
+            raise ValueError("the callback failed")
+
+        def step(x):
+            graphmode.lib.debug.callback(fail, x)
+            return x + 1.0
+
+        step_in_graph = graphmode.function(step)
+        step_in_graph(np.array([1.0, 2.0]))
+
+    def test_next(graphmode):
+        graphmode.variant
+"""
+    result = run(pytester, "jax:jit", body)
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(["FAILED *test_late?jax-jit-cpu?*", "FAILED *test_late?jax-jit-cpu:1?*"])

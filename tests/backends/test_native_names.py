@@ -89,3 +89,37 @@ def test_torch_takes_its_share_of_each_gpu(monkeypatch):
     monkeypatch.setattr(cuda, "set_per_process_memory_fraction", lambda *arguments: taken.append(arguments))
     Torch().limit_memory(0.25)
     assert taken == [(0.25, 0), (0.25, 1)]
+
+
+def test_torch_lists_the_devices_it_has_and_waits_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that has all of them; the calls are those that such a torch has."""
+    torch = pytest.importorskip("torch")
+    from pytest_graphmode.backends.torch.backend import Torch
+    from pytest_graphmode.backends.torch.eager import device_name
+
+    calls = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 2)
+    for kind, module in {"cuda": torch.cuda, "mps": torch.mps, "xpu": torch.xpu}.items():
+        for name in ("synchronize", "empty_cache"):
+            monkeypatch.setattr(module, name, lambda *given, kind=kind, name=name: calls.append((kind, name, *given)))
+    backend = Torch()
+    devices = backend.devices()
+    assert devices == ["cpu", "gpu:0", "mps", "xpu:0", "xpu:1"]
+    assert [device_name(backend.native_device(device)) for device in devices] == devices
+    assert device_name(torch.device("mps:0")) == "mps"  # as tensors there have it
+    for device in devices:
+        backend.synchronize(device)
+        backend.release_memory(device)
+    native = [torch.device(device) for device in ("cuda:0", "xpu:0", "xpu:1")]
+    assert calls == [
+        ("cuda", "synchronize", native[0]),
+        ("cuda", "empty_cache"),
+        ("mps", "synchronize"),
+        ("mps", "empty_cache"),
+        ("xpu", "synchronize", native[1]),
+        ("xpu", "empty_cache"),
+        ("xpu", "synchronize", native[2]),
+        ("xpu", "empty_cache"),
+    ]

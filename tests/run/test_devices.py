@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,70 @@ def test_nothing_is_looked_at_where_there_is_only_the_cpu(placed: pytest.Pyteste
         """
     )
     placed.runpytest_inprocess("--graph-backends=placed").assert_outcomes(passed=1)
+
+
+# Errors and memory of accelerators.
+
+
+@pytest.fixture
+def accelerated(placed: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """The same project, where `placed` has the CPU and one GPU."""
+    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
+    placed.syspathinsert()
+    with open(placed.path / "conftest.py", "a") as conftest:
+        conftest.write("\nimport placedlib\nplacedlib._cpus[:] = ['cpu', 'gpu:0']\n")
+    return placed
+
+
+def test_an_error_that_a_device_reports_late_fails_the_test_that_caused_it(accelerated: pytest.Pytester) -> None:
+    accelerated.makepyfile(
+        """
+        def test_late(graphmode):
+            graphmode.lib.pending.append(RuntimeError("kernel launch failed"))
+
+        def test_next(graphmode):
+            graphmode.variant
+        """
+    )
+    result = accelerated.runpytest_inprocess("--graph-backends=placed", "--graph-devices=gpu:0", "-rf")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["E*RuntimeError: kernel launch failed", "FAILED *test_late*"])
+    if sys.version_info >= (3, 11):
+        result.stdout.fnmatch_lines(["E*gpu:0 said so when it was waited for at the end of the test: *"])
+
+
+def test_a_test_that_failed_leaves_no_error_and_no_memory_to_the_next(accelerated: pytest.Pytester) -> None:
+    accelerated.makepyfile(
+        """
+        import weakref
+
+        def test_memory(graphmode):
+            global large
+            held = graphmode.tensor(1.0)
+            large = weakref.ref(held)
+            graphmode.lib.pending.append(RuntimeError("said by nobody"))
+            raise MemoryError("out of memory")
+
+        def test_next(graphmode):
+            print("LEFT", large(), graphmode.lib.pending, graphmode.lib.log)
+        """
+    )
+    result = accelerated.runpytest_inprocess("--graph-backends=placed", "--graph-devices=gpu:0", "-s")
+    result.assert_outcomes(passed=1, failed=1)
+    log = "'full precision', 'synchronized gpu:0', 'released gpu:0', 'full precision'"
+    result.stdout.fnmatch_lines([f"*LEFT None ?? ?{log}?", "E*MemoryError: out of memory"])
+
+
+def test_the_cpu_keeps_its_precision_and_the_frames_of_a_failure(accelerated: pytest.Pytester) -> None:
+    accelerated.makepyfile(
+        """
+        def test_fails(graphmode):
+            graphmode.variant
+            raise ValueError
+
+        def test_next(graphmode):
+            print("LEFT", graphmode.lib.log)
+        """
+    )
+    result = accelerated.runpytest_inprocess("--graph-backends=placed", "--graph-devices=cpu", "-s")
+    result.stdout.fnmatch_lines(["*LEFT ?'synchronized cpu'?"])

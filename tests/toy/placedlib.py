@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 _cpus: list[str] = []
+pending: list[Exception] = []  # what the next synchronization finds
+log: list[str] = []
 
 
 class Array(np.ndarray):  # type: ignore[type-arg]

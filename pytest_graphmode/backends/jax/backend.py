@@ -53,6 +53,19 @@ class Jax:
         wide: AbstractContextManager[None] = _enable_x64()(True)
         return wide
 
+    def synchronize(self, device: str) -> None:
+        """Wait for what callbacks do, and on other devices than the first CPU for all arrays that are there."""
+        jax.effects_barrier()
+        if device == "cpu":
+            return
+        native = native_device(device)
+        for array in jax.live_arrays(native.platform):
+            if native in array.devices():
+                array.block_until_ready()
+
+    def full_precision(self) -> None:
+        jax.config.update("jax_default_matmul_precision", "float32")
+
     @contextmanager
     def isolate(self) -> Iterator[None]:
         before = dict(jax.config.values)

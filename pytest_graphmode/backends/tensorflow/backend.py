@@ -64,11 +64,23 @@ class TensorFlow:
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def synchronize(self, device: str) -> None:
+        """A session waits by itself, and where one is used nothing runs eagerly."""
+        if device != "cpu" and tf.executing_eagerly():
+            tf.test.experimental.sync_devices()
+
+    def full_precision(self) -> None:
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+
     @contextmanager
     def isolate(self) -> Iterator[None]:
         switches = [
             (tf.config.functions_run_eagerly, tf.config.run_functions_eagerly),
             (tf.config.get_soft_device_placement, tf.config.set_soft_device_placement),
+            (
+                tf.config.experimental.tensor_float_32_execution_enabled,
+                tf.config.experimental.enable_tensor_float_32_execution,
+            ),
         ]
         if "keras" in dir(tf):
             switches.append((tf.keras.backend.floatx, tf.keras.backend.set_floatx))

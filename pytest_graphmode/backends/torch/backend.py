@@ -12,8 +12,15 @@ import numpy as np
 import torch
 
 from pytest_graphmode.backends.base import Mode, Stage
+from pytest_graphmode.backends.names import extension
 from pytest_graphmode.backends.torch import eager, state
 from pytest_graphmode.backends.torch.default_compiler import OF_VARIANTS, default
+
+
+def _module(kind: str) -> Any:
+    """torch's module of a kind of device, `torch.cuda`, as extensions have one too."""
+    return getattr(torch, kind)
+
 
 # By name, because Dynamo, which the second needs, takes seconds to import.
 _MODES: Final[Mapping[str, str]] = {"eager": "Eager", "compile": "Compile"}
@@ -33,7 +40,25 @@ class Torch:
         if torch.backends.mps.is_available():
             found.append("mps")
         found += [f"xpu:{index}" for index in range(torch.xpu.device_count())]
+        added = extension()
+        if added is not None and _module(added).is_available():
+            found += [f"{added}:{index}" for index in range(_module(added).device_count())]
         return found
+
+    def synchronize(self, device: str) -> None:
+        native = eager.native_device(device)
+        wait = getattr(_module(native.type), "synchronize", None)
+        if device == "cpu" or wait is None:
+            return
+        wait() if native.type == "mps" else wait(native)
+
+    def release_memory(self, device: str) -> None:
+        module = _module(eager.native_device(device).type)
+        if hasattr(module, "empty_cache"):
+            module.empty_cache()
+
+    def full_precision(self) -> None:
+        state.full_precision()
 
     def limit_memory(self, share: float) -> None:
         for index in range(torch.cuda.device_count()):

@@ -21,7 +21,8 @@ from pytest_graphmode.errors import UnsupportedError
 
 def native_device(device: str) -> torch.device:
     """`cuda:0` for `gpu:0`."""
-    return torch.device(device.replace("gpu", "cuda"))
+    kind, colon, index = device.partition(":")
+    return torch.device(f"{'cuda' if kind == 'gpu' else kind}{colon}{index}")
 
 
 @functools.cache

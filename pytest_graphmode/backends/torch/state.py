@@ -6,6 +6,7 @@ since importing it takes seconds.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import os
@@ -29,6 +30,25 @@ def _default_device() -> torch.device | None:
     return None if context is None else torch.get_default_device()
 
 
+def _products() -> Iterator[_Setting]:
+    """How exactly an accelerator multiplies: TF32 for float32, sums of float16 and bfloat16 in fewer bits.
+
+    Since torch 2.9 TF32 has names of its own, and reading the old ones raises where somebody has set the new ones.
+    """
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+    yield _attribute(matmul, "allow_fp16_reduced_precision_reduction")
+    yield _attribute(matmul, "allow_bf16_reduced_precision_reduction")
+    if hasattr(cudnn, "conv"):
+        yield from (_attribute(one, "fp32_precision") for one in (matmul, cudnn.conv, cudnn.rnn))
+    else:
+        yield _attribute(cudnn, "allow_tf32")
+
+
+def _attribute(owner: Any, name: str) -> _Setting:
+    return functools.partial(getattr, owner, name), functools.partial(setattr, owner, name)
+
+
 _SETTINGS: Final[tuple[_Setting, ...]] = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (_default_device, torch.set_default_device),
@@ -37,7 +57,15 @@ _SETTINGS: Final[tuple[_Setting, ...]] = (
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (torch.get_num_threads, torch.set_num_threads),
+    *_products(),
 )
+
+
+def full_precision() -> None:
+    """Multiply float32 in float32, and add up in it; what this changes is among the settings that are restored."""
+    torch.set_float32_matmul_precision("highest")
+    for get, put in _products():
+        put("ieee" if isinstance(get(), str) else False)
 
 
 @contextmanager
