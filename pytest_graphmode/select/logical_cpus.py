@@ -1,4 +1,4 @@
-"""`--graph-logical-cpus`: has each framework divide the CPU once somebody imports it, before anything can use it."""
+"""`--graph-logical-cpus`: selected frameworks divide the CPU once they are imported, before anything can use them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def divide(config: pytest.Config, settings: Settings, specs: Mapping[str, BackendSpec]) -> None:
-    """Divide the CPU in the frameworks that are imported, and in others when they are, until the run ends.
+    """Divide the CPU in the selected frameworks that are imported, and in others when they are, until the run ends.
 
     Raises:
         pytest.UsageError: one has its devices already.
     """
-    by_module = {spec.module: spec for spec in specs.values() if spec.logical_cpus}
+    selected = [specs[choice.name] for choice in settings.backends]
+    by_module = {spec.module: spec for spec in selected if spec.logical_cpus}
 
     def imported(module: str) -> None:
         by_module[module].divide_cpu(settings.logical_cpus)

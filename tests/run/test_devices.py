@@ -58,6 +58,15 @@ def test_the_cpu_is_divided_for_backends_that_can(placed: pytest.Pytester, devic
     )
 
 
+def test_a_framework_that_is_not_selected_may_have_its_devices_already(placed: pytest.Pytester) -> None:
+    placed.makepyfile(WHERE)
+    (placed.path / "early.py").write_text("import placedlib\nplacedlib.devices()\n")
+    placed.syspathinsert()
+    placed.runpytest_inprocess("-p", "early", "--graph-backends=numpy", "--graph-logical-cpus=2").assert_outcomes(
+        passed=1
+    )
+
+
 def test_collecting_for_logical_cpus_imports_no_framework(placed: pytest.Pytester) -> None:
     placed.makepyfile(
         """
