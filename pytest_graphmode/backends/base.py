@@ -31,6 +31,8 @@ class Backend(Protocol):
       before all others, and is to take no more than this part of each one's memory;
     - `synchronize(device: str)`: called at the end of each test's body; waits for what runs there, raises what fails;
     - `release_memory(device: str)`: called after a test that failed there; gives memory back that nothing uses;
+    - `lacks(error, dtype)`: the framework's own words where an error of a test says that it has no such operation in
+      the variant's dtype, for which the test is skipped; None for any other error;
     - `full_precision()`: called before each test there, inside of `isolate`, which undoes it; has products of float32
       computed in float32;
     - `stages(mode: str) -> Sequence[Stage]`: what a mode is built on, the simplest first; without it that is the mode

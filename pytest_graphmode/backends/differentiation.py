@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pytest_graphmode.backends import trees
+from pytest_graphmode.backends.lacking import ComplexValueError
 from pytest_graphmode.ledger import describe
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
@@ -125,7 +126,11 @@ def require_scalar(fn: Callable[..., Any], value: Any, is_tensor: Callable[[obje
     """Raise ValueError unless a function's value is a real floating scalar tensor."""
     fault = _fault(value, is_tensor)
     if fault is not None:
-        raise ValueError(f"a gradient needs a function that returns one real scalar tensor; {name_of(fn)} {fault}")
+        made = ComplexValueError if fault.endswith(_TAKE_REAL) else ValueError
+        raise made(f"a gradient needs a function that returns one real scalar tensor; {name_of(fn)} {fault}")
+
+
+_TAKE_REAL = "take its real part or its absolute value"
 
 
 def _fault(value: Any, is_tensor: Callable[[object], bool]) -> str | None:
@@ -134,7 +139,7 @@ def _fault(value: Any, is_tensor: Callable[[object], bool]) -> str | None:
         return f"returned {found}: return a tensor computed from the arguments, and only that"
     dtype = describe.dtype_name(value)
     if dtype.startswith("complex"):
-        return f"returned {describe.leaf(value)}: take its real part or its absolute value"
+        return f"returned {describe.leaf(value)}: {_TAKE_REAL}"
     if "float" not in dtype:
         return f"returned {describe.leaf(value)}, which has no gradient: return a floating tensor"
     if describe.shape_of(value):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
+DTYPES: Final = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 DEFAULT_DTYPE: Final = "float32"
 DEVICE_KINDS: Final = ("cpu", "gpu", "cuda", "mps", "xpu", "tpu")
 
@@ -40,7 +40,7 @@ def parse_device(text: str) -> str:
 
 
 def parse_dtype(text: str) -> str:
-    """The name of a floating dtype.
+    """The name of a floating or complex dtype.
 
     Raises:
         ValueError: not one; the message lists the legal ones.
@@ -49,6 +49,16 @@ def parse_dtype(text: str) -> str:
     if name not in DTYPES:
         raise ValueError(f"unknown dtype {name!r}: the dtypes are {', '.join(DTYPES)}")
     return name
+
+
+def real_of(dtype: str) -> str:
+    """The dtype of the parts of a complex one; a floating one itself."""
+    return {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+
+
+def complex_of(dtype: str) -> str:
+    """The complex counterpart of a floating dtype; a complex one itself."""
+    return "complex128" if dtype in ("float64", "complex128") else "complex64"
 
 
 def split(value: str | Sequence[str], what: str) -> list[str]:

@@ -83,6 +83,7 @@ class NumPy:
         """`np.random` is seeded before every variant anyway."""
 
     def precision(self, dtype: str) -> AbstractContextManager[None]:
+        native_dtype(dtype)
         return nullcontext()
 
     @contextmanager

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from pytest_graphmode.backends.names import complex_of
+
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
-_COMPLEX: Final = {"float64": "complex128"}
 _NUMBERS: Final = (bool, int, float, complex)
 
 
@@ -28,7 +29,7 @@ def dtype_of_array(values: np.ndarray[Any, Any], found: str, of_numpy: bool, flo
     if "int" in found and not of_numpy:
         return "int32" if fits(values, "int32") else required(values, "int64")
     if found.startswith("complex"):
-        return _COMPLEX.get(floating, "complex64")
+        return complex_of(floating)
     return floating if "float" in found else found
 
 
@@ -42,7 +43,7 @@ def of_numbers(numbers: Any, kind: type, dtype: str | None, floating: str) -> tu
         return values, required(numbers, dtype) if kind is int else dtype
     if kind is int:
         return values, "int32" if fits(numbers, "int32") else required(numbers, "int64")
-    return values, {bool: "bool", float: floating, complex: _COMPLEX.get(floating, "complex64")}[kind]
+    return values, {bool: "bool", float: floating, complex: complex_of(floating)}[kind]
 
 
 def require_integer(value: object, dtype: object) -> None:

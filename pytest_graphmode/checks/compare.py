@@ -27,6 +27,7 @@ _REASONS: Final = {
     "structure": "the structures differ",
     "shape": "the shapes differ",
     "dtype": "the kinds of dtype differ (boolean, integer, floating, complex)",
+    "exact dtype": "the dtypes differ",
 }
 
 

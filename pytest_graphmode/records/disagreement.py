@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
+
 from pytest_graphmode.checks.compare import Mismatch, first_leaf_mismatch
 from pytest_graphmode.checks.tolerances import Table
 from pytest_graphmode.records.parting import Parting
@@ -26,6 +28,9 @@ _TAP: Final = (
 _ALIGN: Final = (
     "Record the same names, equally often, as values of the same structure, shape and kind of dtype in every variant."
 )
+
+
+_CAST: Final = "graph_agree(dtypes=True) asks for equal dtypes: cast what differs, or leave it out."
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,15 @@ class Side:
 
 @dataclass(frozen=True)
 class Allowed:
-    """How far apart values may be: what the marker says, which beats the project's own table."""
+    """How far apart values may be: what the marker says, which beats the project's own table.
+
+    `dtypes` asks for equal dtypes too, of floating values between variants of one dtype.
+    """
 
     rtol: float | None = None
     atol: float | None = None
     table: Table | None = None
+    dtypes: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ def disagreement(pairs: Iterable[tuple[Side, Side, str]], allowed: Allowed, note
     if not lines:
         return None
     widen = [_WIDEN if tapped else f"{_WIDEN} {_TAP}"] if _WIDEN in hints else []
-    return "\n".join([*lines, *notes, *widen, *([_ALIGN] if _ALIGN in hints else [])])
+    return "\n".join([*lines, *notes, *widen, *(hint for hint in (_ALIGN, _CAST) if hint in hints)])
 
 
 def brief(text: str) -> str:
@@ -159,12 +168,35 @@ def _lengths(side: Side, reference: Side, name: str, found: Steps, wanted: Steps
 def _first_step(side: Side, reference: Side, found: Steps, wanted: Steps, allowed: Allowed) -> Iterator[_Fault]:
     """The first step of a series that differs."""
     for number, (actual, expected) in enumerate(zip(found, wanted, strict=False)):
+        if allowed.dtypes and (differing := _dtypes(side, reference, actual, expected)) is not None:
+            yield _Fault(differing.describe(side.name, reference.name), _CAST)
+            return
         mismatch = _mismatch(side, reference, actual, expected, allowed)
         if mismatch is not None:
             step = f"step {number}, the first of {len(wanted)} to differ: " if len(wanted) > 1 else ""
             text = step + mismatch.describe(side.name, reference.name)
             yield _Fault(text, _WIDEN if mismatch.kind == "value" else _ALIGN)
             return
+
+
+def _dtypes(side: Side, reference: Side, actual: Mapping[str, Any], expected: Mapping[str, Any]) -> Mismatch | None:
+    """The first leaf that has another dtype on the other side, shapes left alone."""
+    for path, leaf in expected.items():
+        found, wanted = _dtypes_of(side, path, actual.get(path)), _dtypes_of(reference, path, leaf)
+        of_variant = side.dtype != reference.dtype and all("float" in one or "complex" in one for one in found + wanted)
+        if found and wanted and not of_variant and not set(found) & set(wanted):
+            return Mismatch(path, "exact dtype", found[0], wanted[0])
+    return None
+
+
+def _dtypes_of(side: Side, path: str, leaf: Any) -> tuple[str, ...]:
+    """The dtypes that a leaf can have had; none of Python's own values. Most frameworks give bfloat16 as float32."""
+    if not isinstance(leaf, (np.ndarray, np.generic)):
+        return ()
+    known = side.recording.dtypes
+    if known is None and side.dtype == "bfloat16" and leaf.dtype == np.float32:
+        return ("bfloat16", "float32")
+    return ((known or {}).get(path, leaf.dtype.name),)
 
 
 def _mismatch(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pytest_graphmode.backends import trees
+from pytest_graphmode.ledger import describe
 
 if TYPE_CHECKING:
     from pytest_graphmode.runtime import Runtime
@@ -31,10 +32,13 @@ class Recording:
     Attributes:
         values: what `graphmode.agree` was given, by name.
         taps: what `graphmode.tap` and `tap_layers` saw, by name, in the order of the code.
+        dtypes: of the values that `agree` was given those which NumPy has another dtype for, bfloat16, by path; None
+            where that is not known, of a recording that comes from a file.
     """
 
     values: Series = field(default_factory=dict)
     taps: Series = field(default_factory=dict)
+    dtypes: dict[str, str] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.values or self.taps)
@@ -47,6 +51,7 @@ class Recording:
     def clear(self) -> None:
         self.values.clear()
         self.taps.clear()
+        self.dtypes = None
 
 
 def compared_names(values: Iterable[str], taps: Iterable[str]) -> list[str]:
@@ -90,8 +95,12 @@ def record(runtime: Runtime, recording: Recording | None, values: dict[str, Any]
     if runtime.mode.static and runtime.mode.inside():
         raise _traced("graphmode.agree", next(iter(values)))
     steps = {name: copied(runtime, "graphmode.agree", name, tree) for name, tree in values.items()}
+    recording.dtypes = recording.dtypes or {}
     for name, step in steps.items():
         recording.values.setdefault(name, []).append(step)
+        tensors = ((path, leaf) for path, leaf in trees.paths(values[name], name) if hasattr(leaf, "dtype"))
+        dtypes = {path: describe.dtype_name(leaf) for path, leaf in tensors}
+        recording.dtypes |= {path: dtype for path, dtype in dtypes.items() if dtype == "bfloat16"}
 
 
 def _traced(called: str, path: str, reason: str = "") -> RuntimeError:

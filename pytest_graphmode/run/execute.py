@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from pytest_graphmode.backends import lacking
+from pytest_graphmode.backends.names import DEFAULT_DTYPE
 from pytest_graphmode.backends.specs import keys
 from pytest_graphmode.ledger.watcher import recording, watcher
 from pytest_graphmode.run import beside, devices, verdict
@@ -196,13 +198,29 @@ def body(node: pytest.Item) -> Iterator[None]:
         node.stash[RECORDER].restart()
         started = perf_counter()
         try:
-            with devices.awaited(node, registry, variant):
+            with _skipped_where_lacking(node, registry, variant), devices.awaited(node, registry, variant):
                 yield
         finally:
             _report(node, variant, _counted(ledger, registry.settings), perf_counter() - started)
         if RERUN in node.stash:  # of interest are its values, and its counts may be another mode's
             return
         verdict.judge(node, ledger, limits, {} if trust is None else trust.broken())
+
+
+@contextmanager
+def _skipped_where_lacking(node: pytest.Item, registry: Registry, variant: Variant | None) -> Iterator[None]:
+    """Skip a test that fails for want of an operation in its variant's dtype, but never in the default one."""
+    __tracebackhide__ = True
+    try:
+        yield
+    except Exception as error:
+        if variant is None or variant.dtype == DEFAULT_DTYPE or node.get_closest_marker("xfail"):
+            raise
+        backend = registry.backend(variant.backend)
+        reason = backend.lacks(error, variant.dtype) if hasattr(backend, "lacks") else None
+        if reason is None and not lacking.value_is_complex(error, variant.dtype):
+            raise
+        pytest.skip(f"{variant.backend} can't do this in {variant.dtype}: {reason or error}")
 
 
 NOT_PARAMETRIZED: Final = (

@@ -40,12 +40,13 @@ class GraphmodeRequest:
 
 @dataclass(frozen=True)
 class AgreeRequest:
-    """Tolerances of `graph_agree`, None for the dtype's default, the pattern of the reference variant, and `triage`."""
+    """Tolerances of `graph_agree`, None for the dtype's default, the reference variant's pattern, and its switches."""
 
     rtol: float | None = None
     atol: float | None = None
     reference: VariantPattern | None = None
     triage: bool = True
+    dtypes: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ _LIMITS: Final[Mapping[str, Callable[[pytest.Mark, Specs], list[Limit]]]] = {
 def agree_request(mark: pytest.Mark, specs: Specs) -> AgreeRequest:
     """What a `graph_agree` mark asks for."""
     with _naming(mark):
-        arguments = _bound(mark, ("rtol", "atol", "reference", "triage", "when"), positional=0)
+        arguments = _bound(mark, ("rtol", "atol", "reference", "dtypes", "triage", "when"), positional=0)
         _take_when(arguments, specs)
         reference = arguments.get("reference")
         if reference is not None and not isinstance(reference, str):
@@ -222,6 +223,7 @@ def agree_request(mark: pytest.Mark, specs: Specs) -> AgreeRequest:
             _tolerance("atol", arguments.get("atol")),
             None if reference is None else parse_pattern(reference, specs),
             _truth("triage", arguments.get("triage", True)),
+            _truth("dtypes", arguments.get("dtypes", False)),
         )
 
 

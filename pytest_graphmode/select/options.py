@@ -23,7 +23,10 @@ _VALUES: Final = {
         mode (default: those of tf and torch that are installed, in their default modes)""",
     ),
     "graph_devices": ("LIST", "comma list of devices, e.g. cpu,gpu:0, or all (default: all)"),
-    "graph_dtypes": ("LIST", "comma list of float16, bfloat16, float32, float64 (default: float32)"),
+    "graph_dtypes": (
+        "LIST",
+        "comma list of float16, bfloat16, float32, float64, complex64, complex128 (default: float32)",
+    ),
     "graph_logical_cpus": (
         "N",
         """have TensorFlow and JAX divide the CPU into N devices, cpu, cpu:1, ..., so that code for several devices is
@@ -76,8 +79,9 @@ _MARKERS: Final = (
     most), a pair (least, most), or a dict of these by backend or backend_mode; internal=True counts the framework's own
     machinery too, within='package' and function='name' look at these only, fresh=False keeps the caches that a fixture
     warmed{_WHEN}""",
-    f"""graph_agree(*, rtol=None, atol=None, reference=None, triage=True, when=None): adds an item that compares what
-    the variants recorded with graphmode.agree; triage=False runs none of them again to say why they differ{_WHEN}""",
+    f"""graph_agree(*, rtol=None, atol=None, reference=None, dtypes=False, triage=True, when=None): adds an item that
+    compares what the variants recorded with graphmode.agree; dtypes=True asks for equal dtypes too, triage=False runs
+    none of them again to say why they differ{_WHEN}""",
     f"""graph_skip(variants, *, reason, when=None): skip the variants matching 'tf', 'tf:session', 'torch:compile@gpu',
     'torch@gpu[bfloat16]'{_WHEN}""",
     f"""graph_xfail(variants, *, reason, raises=None, strict=True, when=None): expect the variants matching 'tf',

@@ -191,9 +191,13 @@ WRONG = [
     (mark("graph_xfail", "tf", "why"), "it takes 1 positional argument, and reason, raises, strict, when by name"),
     (mark("graph_xfail", "tf", reason="why", raises="x"), "raises must be an exception class or a tuple of them"),
     (mark("graph_xfail", "tf", reason="why", strict="no"), "strict must be True or False, not 'no'"),
-    (mark("graph_agree", 1e-3), "it takes no positional arguments, and rtol, atol, reference, triage, when by name"),
+    (
+        mark("graph_agree", 1e-3),
+        "it takes no positional arguments, and rtol, atol, reference, dtypes, triage, when by name",
+    ),
     (mark("graph_agree", rtol="x"), "rtol must be a number from 0, not 'x'"),
     (mark("graph_agree", atol=-1), "atol must be a number from 0, not -1"),
+    (mark("graph_agree", dtypes="float32"), "dtypes must be True or False, not 'float32'"),
     (mark("graph_agree", reference=1), "reference must be a variant like 'torch', not 1"),
     (mark("graph_agree", reference="jax"), "unknown backend 'jax': the backends are tf, torch"),
 ]

@@ -127,9 +127,12 @@ def test_dtypes() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("float", "unknown dtype 'float': the dtypes are float16, bfloat16, float32, float64"),
-        ("float32,int32", "unknown dtype 'int32': the dtypes are float16, bfloat16, float32, float64"),
-        ("", "names no dtype: the dtypes are float16, bfloat16, float32, float64"),
+        ("float", "unknown dtype 'float': the dtypes are float16, bfloat16, float32, float64, complex64, complex128"),
+        (
+            "float32,int32",
+            "unknown dtype 'int32': the dtypes are float16, bfloat16, float32, float64, complex64, complex128",
+        ),
+        ("", "names no dtype: the dtypes are float16, bfloat16, float32, float64, complex64, complex128"),
     ],
 )
 def test_wrong_dtypes(text: str, message: str) -> None:

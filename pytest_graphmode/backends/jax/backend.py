@@ -10,6 +10,7 @@ from typing import Any, Final
 import jax
 import numpy as np
 
+from pytest_graphmode.backends import lacking
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.jax.eager import PLATFORMS, Eager, device_name, native_device
 from pytest_graphmode.backends.jax.jit import Jit
@@ -48,7 +49,7 @@ class Jax:
         """JAX has no global random state: its random numbers come from keys that a test makes."""
 
     def precision(self, dtype: str) -> AbstractContextManager[None]:
-        if dtype != "float64":
+        if dtype not in ("float64", "complex128"):
             return nullcontext()
         wide: AbstractContextManager[None] = _enable_x64()(True)
         return wide
@@ -62,6 +63,9 @@ class Jax:
         for array in jax.live_arrays(native.platform):
             if native in array.devices():
                 array.block_until_ready()
+
+    def lacks(self, error: BaseException, dtype: str) -> str | None:
+        return lacking.reason(error, dtype, lacking.JAX)
 
     def full_precision(self) -> None:
         jax.config.update("jax_default_matmul_precision", "float32")

@@ -12,6 +12,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: its C++ side reads it once
 import tensorflow as tf
 
+from pytest_graphmode.backends import lacking
 from pytest_graphmode.backends.base import Mode, Stage
 from pytest_graphmode.backends.names import DEVICE_KINDS, parse_device
 from pytest_graphmode.backends.tensorflow import autograph
@@ -68,6 +69,9 @@ class TensorFlow:
         """A session waits by itself, and where one is used nothing runs eagerly."""
         if device != "cpu" and tf.executing_eagerly():
             tf.test.experimental.sync_devices()
+
+    def lacks(self, error: BaseException, dtype: str) -> str | None:
+        return lacking.reason(error, dtype, lacking.TENSORFLOW)
 
     def full_precision(self) -> None:
         tf.config.experimental.enable_tensor_float_32_execution(False)

@@ -23,13 +23,18 @@ __tracebackhide__ = True
 # What XLA says in TensorFlow 2.16 and 2.21; paths lack what all files of the stack begin with:
 #   Detected unsupported operations when trying to compile graph __inference_f_8[...] on XLA_CPU_JIT: AsString (No
 #   registered 'AsString' OpKernel for XLA_CPU_JIT devices compatible with node {{node AsString}}){{node AsString}}
+# and where it has the operation in other dtypes:
+#   ... compatible with node {{node MatrixInverse}}
+#    (OpKernel was found, but attributes didn't match) Requested Attributes: T=DT_COMPLEX64, adjoint=false){{node ...
 #   The op is created at:
 #   File "tests/test_model.py", line 4, in test_step
 #           tf2xla conversion failed while converting __inference_f_8[...]. Run with TF_DUMP_GRAPH_PREFIX=...
 # and for a loop: XLA compilation requires a fixed tensor list size. Set the max number of elements. This could ...
 _FAILED: Final = "tf2xla conversion failed"
 _UNBOUNDED: Final = "fixed tensor list size"
-_OPERATION: Final = re.compile(r"(\w+) \([^{}]*(?:\{\{node [^{}]*\}\})?\)\{\{node ")
+_OPERATION: Final = re.compile(
+    r"(\w+) \([^{}]*(?:\{\{node [^{}]*\}\}(?:[^{}]*Requested Attributes: ([^{}]*))?)?\)\{\{node "
+)
 _LINE: Final = re.compile(r'File "([^"]*)", line (\d+)')
 _HINT: Final = "use operations that XLA has, or leave this variant out with graph_skip('tf:xla', reason=...)"
 _LOOP_HINT: Final = (
@@ -103,7 +108,8 @@ def _unsupported(message: str) -> str:
     where = "".join(f" (made at {place(_whole(file), line)})" for file, line in _LINE.findall(message)[-1:])
     if _UNBOUNDED in message:
         return f"XLA can't compile the gradient of a loop of unknown length{where}: {_LOOP_HINT}"
-    operations = ", ".join(dict.fromkeys(_OPERATION.findall(message))) or message.partition("\n")[0].strip()
+    found = (f"{name} [{attributes}]" if attributes else name for name, attributes in _OPERATION.findall(message))
+    operations = ", ".join(dict.fromkeys(found)) or message.partition("\n")[0].strip()
     return f"XLA can't compile {operations}{where}: {_HINT}"
 
 

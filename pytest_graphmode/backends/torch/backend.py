@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from pytest_graphmode.backends import lacking
 from pytest_graphmode.backends.base import Mode, Stage
 from pytest_graphmode.backends.names import extension
 from pytest_graphmode.backends.torch import eager, state
@@ -56,6 +57,9 @@ class Torch:
         module = _module(eager.native_device(device).type)
         if hasattr(module, "empty_cache"):
             module.empty_cache()
+
+    def lacks(self, error: BaseException, dtype: str) -> str | None:
+        return lacking.reason(error, dtype, lacking.TORCH)
 
     def full_precision(self) -> None:
         state.full_precision()

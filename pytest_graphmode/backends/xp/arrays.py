@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pytest_graphmode.backends.names import complex_of
 from pytest_graphmode.backends.tensor_rule import fits, required
-from pytest_graphmode.backends.xp.promotion import COMPLEX_OF, FLOATING, STRONG, promoted
+from pytest_graphmode.backends.xp.promotion import FLOATING, STRONG, promoted
 
 Array = Any
 """A native tensor, a NumPy array, a Python scalar or a (nested) list of these."""
@@ -101,7 +102,7 @@ class Arrays:
     def _concrete(self, name: str) -> str:
         """The dtype of a value that is only known as Python's int, float or complex."""
         if name in ("float", "complex"):
-            return self._default() if name == "float" else COMPLEX_OF[self._default()]
+            return self._default() if name == "float" else complex_of(self._default())
         return "int32" if name == "int" else name
 
     def _dtype(self, dtype: Any) -> str:

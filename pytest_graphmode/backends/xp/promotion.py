@@ -18,8 +18,6 @@ STRONG = (
     *("float16", "float32", "float64", "complex64", "complex128"),
 )
 WEAK: dict[str, type] = {"int": int, "float": float, "complex": complex}
-COMPLEX_OF = {"float16": "complex64", "bfloat16": "complex64", "float32": "complex64", "float64": "complex128"}
-
 # bfloat16 is not a NumPy dtype; the rules are those of ml_dtypes, which gives it to NumPy.
 _BFLOAT16 = {
     **dict.fromkeys(("bool", "uint8", "int8", "int", "float", "bfloat16"), "bfloat16"),

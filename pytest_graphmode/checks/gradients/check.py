@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pytest_graphmode.backends import calls
+from pytest_graphmode.backends.names import complex_of, real_of
 from pytest_graphmode.checks.gradients import search
 from pytest_graphmode.checks.gradients.differences import (
     Differences,
@@ -65,7 +66,7 @@ def check_grads(
                 if float64:
                     failure = AssertionError(wording.not_in_float64())
                 else:
-                    wording = replace(wording, precision=precision_of(runtime.variant.dtype, rtol, atol, eps))
+                    wording = replace(wording, precision=precision_of(real_of(runtime.variant.dtype), rtol, atol, eps))
                     failure, note = _failure(runtime, wording, order), wording.fell_back()
     if failure is not None:
         raise failure
@@ -89,7 +90,7 @@ class _NotInFloat64Error(Exception):
 
 def _failure(runtime: Runtime, wording: Wording, order: int) -> AssertionError | None:
     """What is wrong, None if nothing is; raises `_NotInFloat64Error` where a lower dtype is to be tried."""
-    last_resort = wording.precision.dtype == runtime.variant.dtype
+    last_resort = wording.precision.dtype == real_of(runtime.variant.dtype)
     with _dtype(runtime, wording, last_resort):
         try:
             text = wording.no_leaf() or _GradientCheck(runtime, wording, order, last_resort).failure()
@@ -111,7 +112,8 @@ def _dtype(runtime: Runtime, wording: Wording, last_resort: bool) -> Iterator[No
     """The runtime and the variables in the dtype of the check; these stay as they are in the variant's own."""
     entered = False
     try:
-        with runtime.using_dtype(wording.precision.dtype):
+        of_complex = runtime.variant.dtype != real_of(runtime.variant.dtype)
+        with runtime.using_dtype(complex_of(wording.precision.dtype) if of_complex else wording.precision.dtype):
             if last_resort:
                 yield
             else:

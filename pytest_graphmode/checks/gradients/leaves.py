@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_graphmode.backends import trees
+from pytest_graphmode.backends.names import complex_of, real_of
 from pytest_graphmode.ledger import describe
 
 if TYPE_CHECKING:
@@ -149,8 +150,11 @@ class Leaves:
 
     def tensors(self, vector: Vector) -> list[Any]:
         """The differentiated leaves and variables at a point as tensors of the runtime's dtype."""
-        make, real = self._runtime.mode.tensor, self._runtime.dtype
-        counterpart = "complex128" if real == "float64" else "complex64"
+        make, real, counterpart = (
+            self._runtime.mode.tensor,
+            real_of(self._runtime.dtype),
+            complex_of(self._runtime.dtype),
+        )
         return [make(part.array(vector), counterpart if part.is_complex else real) for part in self.parts]
 
     def assign(self, vector: Vector) -> None:
@@ -161,7 +165,7 @@ class Leaves:
 
     def rounded(self, vector: Vector) -> Vector:
         """The point that `tensors(vector)` stands for in the runtime's dtype."""
-        if self._runtime.dtype == "float64":
+        if real_of(self._runtime.dtype) == "float64":
             return vector
         host = self._runtime.mode.numpy
         return np.concatenate([reals(host(t), p) for t, p in zip(self.tensors(vector), self.parts, strict=True)])

@@ -76,7 +76,7 @@ def disagreement(
 
 
 def allowed(request: AgreeRequest, table: Table | None) -> Allowed:
-    return Allowed(request.rtol, request.atol, table)
+    return Allowed(request.rtol, request.atol, table, request.dtypes)
 
 
 def pairs(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_graphmode.backends.base import Stage, stages
+from pytest_graphmode.backends.names import complex_of, real_of
 from pytest_graphmode.records import disagreement as words
 from pytest_graphmode.records import triage
 from pytest_graphmode.records.disagreement import Allowed
@@ -211,10 +212,10 @@ class _Triage:
         before = triage.gap(*(_recording(one) for one in self.pair))
         if len(runs) < 2 or before is None:
             return
-        if all(run.variant.dtype == "float64" for run in runs):
+        if all(real_of(run.variant.dtype) == "float64" for run in runs):
             self._clauses.append("they are of float64 already, so no wider dtype tells rounding from other faults")
             return
-        again = [self._rerun(dataclasses.replace(run.variant, dtype="float64")) for run in runs]
+        again = [self._rerun(dataclasses.replace(run.variant, dtype=_widest(run.variant.dtype))) for run in runs]
         wrong = [f"{run.variant} {_outcome(run)}" for run in again if run.outcome != "passed"]
         after = None if wrong else triage.gap(again[0].recording, again[1].recording)
         if after is None:
@@ -337,3 +338,7 @@ def _name(variant: Variant, stage: Stage | None) -> str:
 
 def _name_of(one: Run | Record) -> str:
     return comparison.side(one).name
+
+
+def _widest(dtype: str) -> str:
+    return "float64" if dtype == real_of(dtype) else complex_of("float64")

@@ -161,3 +161,47 @@ def test_a_reference_that_did_not_run_makes_the_rest_incomparable():
         "jax-jit-cpu was skipped (no jit): "
         "select it with --graph-backends, or name another in @pytest.mark.graph_agree(reference=...)"
     )
+
+
+# Equal dtypes.
+
+DTYPES = AgreeRequest(dtypes=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(np.float32, np.float64), (np.int32, np.int64), (np.complex64, np.complex128)]
+)
+def test_dtypes_of_one_kind_differ_only_where_equal_ones_are_asked_for(one, other):
+    runs = [passed(TF, y=[np.array(1, one)]), passed(TORCH, y=[np.array(1, other)])]
+    assert disagreement(runs, ANY) is None
+    assert disagreement(runs, DTYPES) == (
+        "torch-eager-cpu does not agree with the reference, tf-graph-cpu:\n"
+        f"  y: torch-eager-cpu {other.__name__}, tf-graph-cpu {one.__name__}: the dtypes differ\n"
+        "graph_agree(dtypes=True) asks for equal dtypes: cast what differs, or leave it out."
+    )
+    assert disagreement([passed(TF, y=[np.array(1, one)]), passed(TORCH, y=[np.array(1, one)])], DTYPES) is None
+
+
+def test_equal_dtypes_are_asked_of_tensors_and_of_variants_of_one_dtype():
+    assert disagreement([passed(TF, y=[1]), passed(TORCH, y=[np.int64(1)])], DTYPES) is None
+    wide = Variant("tf", "graph", dtype="float64")
+    assert (
+        disagreement([passed(wide, y=[np.array(1, np.float64)]), passed(TF, y=[np.array(1, np.float32)])], DTYPES)
+        is None
+    )
+    assert "the dtypes differ" in disagreement([passed(wide, y=[np.int64(1)]), passed(TF, y=[np.int32(1)])], DTYPES)
+
+
+def test_bfloat16_is_told_from_the_float32_that_numpy_has_for_it():
+    """Not in a recording from a file, which does not say."""
+
+    def run(backend, dtypes):
+        variant = Variant(backend, "eager", dtype="bfloat16")
+        return Run(variant, "passed", recording=Recording({"y": [{"y": np.float32(1)}]}, dtypes=dtypes))
+
+    half = {"y": "bfloat16"}
+    assert disagreement([run("tf", half), run("torch", half)], DTYPES) is None
+    assert "torch-eager-cpu-bfloat16 float32, tf-eager-cpu-bfloat16 bfloat16: the dtypes differ" in disagreement(
+        [run("tf", half), run("torch", {})], DTYPES
+    )
+    assert disagreement([run("tf", half), run("torch", None)], DTYPES) is None
