@@ -114,6 +114,19 @@ def test_a_module_without_others_is_tapped_itself(graphmode):
     assert steps(graphmode) == {"Linear": 1}
 
 
+@variants("torch:eager")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_layers_of_torchscript_are_left_out(graphmode):
+    nn, jit = graphmode.lib.nn, graphmode.lib.jit
+    scripted = jit.script(nn.Sequential(nn.Linear(2, 2)))
+    net = nn.Sequential(scripted, nn.ReLU())
+    graphmode.tap_layers(net)
+    graphmode.agree(y=graphmode.function(net)(graphmode.tensor(np.ones((1, 2)))))
+    assert steps(graphmode) == {"1": 1}
+    with pytest.raises(TypeError, match="not scripted, not of a RecursiveScriptModule"):
+        graphmode.tap_layers(scripted)
+
+
 # Keras and tf.Module.
 
 
@@ -208,6 +221,33 @@ def tf_module(graphmode):
             return self.head(self.head(x))
 
     return Net()
+
+
+@variants("tf:graph", "tf:eager")
+def test_a_call_that_is_a_tf_function_is_one_for_each_object(graphmode):
+    tf = graphmode.lib
+
+    class Lazy(tf.Module):
+        weight = None
+
+        @tf.function
+        def __call__(self, x):
+            if self.weight is None:
+                self.weight = tf.Variable(tf.ones((3, 3)))
+            return tf.matmul(x, self.weight)
+
+    class Net(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = Lazy(), Lazy()
+
+        def __call__(self, x):
+            return self.second(self.first(x))
+
+    net = Net()
+    graphmode.tap_layers(net)
+    graphmode.agree(y=graphmode.function(net)(graphmode.tensor(np.ones((2, 3)))))
+    assert list(steps(graphmode)) == ["first", "second"]
 
 
 @variants("tf:graph", "tf:session", "tf:eager")

@@ -40,11 +40,14 @@ def _watch(module: Any) -> Watch:
 
         @functools.wraps(user)
         def calling(self: Any, *args: Any, **kwargs: Any) -> Any:
+            # By super, which binds: a tf.function that is a method has traces and variables of its own for each object.
+            bound = super(tapped, self).__call__
             # AutoGraph leaves this package alone, and so would not see what is called from here.
-            return tap((user if tf.executing_eagerly() else converted(user))(self, *args, **kwargs))
+            return tap((bound if tf.executing_eagerly() else converted(bound))(*args, **kwargs))
 
         # A call looks for __call__ in the class: this one object gets a class of its own.
-        module.__class__ = type(cls.__name__, (cls,), {"__call__": calling, "__module__": cls.__module__})
+        tapped: Any = type(cls.__name__, (cls,), {"__call__": calling, "__module__": cls.__module__})
+        module.__class__ = tapped
 
         def undo() -> None:
             module.__class__ = cls

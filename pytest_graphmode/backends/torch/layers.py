@@ -12,11 +12,14 @@ from pytest_graphmode.backends.layers import Layer, Watch
 
 
 def of(model: Any) -> list[Layer]:
-    """The modules in a module, or itself where there are none."""
+    """The modules in a module, or itself where there are none; not those of TorchScript, which take no hooks."""
     if not isinstance(model, torch.nn.Module):
         raise layers.unknown(model, "an nn.Module")
     model = getattr(model, "_orig_mod", model)  # what torch.compile(model) wraps
-    inner = [(name, module) for name, module in model.named_modules(remove_duplicate=False) if name]
+    if isinstance(model, torch.jit.ScriptModule):
+        raise layers.unknown(model, "an nn.Module that is not scripted")
+    found = model.named_modules(remove_duplicate=False)
+    inner = [(name, module) for name, module in found if name and not isinstance(module, torch.jit.ScriptModule)]
     return layers.named(inner or [(type(model).__name__, model)], _watch)
 
 

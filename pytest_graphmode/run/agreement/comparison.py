@@ -88,7 +88,7 @@ def pairs(
     records = kept.records if kept is not None and not golden else ()
     reference = _first(ran, records, request) or ran[0]
     yield from ((other, reference, "the reference") for other in _all(ran, records) if other is not reference)
-    if kept is not None and golden:
+    if kept is not None and golden and kept.records:
         yield from ((run, kept.nearest(run.variant), "the record") for run in ran if run.recording)
 
 

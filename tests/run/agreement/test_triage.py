@@ -339,6 +339,28 @@ def pytest_graphmode_build(config, nodeid, build):
     assert (project.pytester.path / "junit.xml").read_text().count("<testcase") == 3
 
 
+def test_integers_that_float64_holds_alike_are_no_rounding(project):
+    result = project.check(
+        """
+import numpy as np
+import pytest
+
+@pytest.mark.graph_agree
+def test_big(graphmode):
+    graphmode.agree(big=np.int64(2**62 + (graphmode.backend == "off")))
+""",
+        backends="ref,off",
+    )
+    assert "in float64 nothing can be said: big is int64 there too" in paragraph(result)
+
+
+def test_without_a_golden_value_there_is_nothing_to_run_again(project):
+    project.write(AGREED)
+    result = project.run("--graph-records=kept", "--graph-records-frozen", backends="ref")
+    assert "there is no record of" in result.stdout.str()
+    assert "Triage" not in result.stdout.str()
+
+
 def test_what_is_a_record_is_not_run_again(project):
     project.write(AGREED)
     project.run("--graph-records=kept", backends="ref").assert_outcomes(passed=1, skipped=1)
