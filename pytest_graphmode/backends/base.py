@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pytest_graphmode.backends.specs import BackendSpec, SourceSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from pytest_graphmode.backends.layers import Layer
 
-__all__ = ["Backend", "BackendSpec", "Mode", "SourceSpec", "Stage", "native", "stages"]
+__all__ = ["Backend", "BackendSpec", "Mode", "SourceSpec", "Stage", "Tracer", "native", "stages"]
 
 
 class Backend(Protocol):
@@ -79,6 +81,19 @@ class Backend(Protocol):
 
     def isolate(self) -> AbstractContextManager[None]:
         """Keep what a test does to the framework's global state (default dtype and device, grad mode, caches) in it."""
+
+
+class Tracer(Protocol):
+    """Has a framework write what it does while a test runs, for people who know it well: for `--graph-trace`."""
+
+    def start(self, folder: Path) -> None:
+        """Write into this folder from now on, which need not be there, and is to be made for a first file only."""
+
+    def stop(self) -> None:
+        """Write no more, and have all files complete; also where it was not started."""
+
+    def end(self) -> None:
+        """Put back what was changed in the framework: the run ends."""
 
 
 class Stage(NamedTuple):

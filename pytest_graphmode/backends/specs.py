@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from pytest_graphmode.backends.base import Backend
+    from pytest_graphmode.backends.base import Backend, Tracer
     from pytest_graphmode.ledger.watcher import EventSource
 
 
@@ -56,6 +56,8 @@ class BackendSpec:
         logical_cpus: `"package.module:function"` for a framework that can have several devices on one CPU; the
             function takes their number, is called once the framework is imported, and raises `RuntimeError` where it is
             too late.
+        tracer: `"package.module:Class"` of what `--graph-trace` has the framework write; the class takes no arguments,
+            follows `pytest_graphmode.backends.base.Tracer`, and is made once the framework is imported.
     """
 
     name: str
@@ -68,6 +70,7 @@ class BackendSpec:
     sources: tuple[SourceSpec, ...] = ()
     tested: tuple[str, ...] = ()
     logical_cpus: str = ""
+    tracer: str = ""
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class BackendSpec:
         sources: tuple[SourceSpec, ...] = (),
         tested: tuple[str, ...] = (),
         logical_cpus: str = "",
+        tracer: str = "",
     ) -> None:
         self.name = name
         self.modes = modes
@@ -92,6 +96,7 @@ class BackendSpec:
         self.sources = sources
         self.tested = tested
         self.logical_cpus = logical_cpus
+        self.tracer = tracer
         self._check()
 
     def _check(self) -> None:
@@ -114,7 +119,7 @@ class BackendSpec:
             raise ValueError(f"{where}: module must be a top-level module, not {self.module!r}")
         if self.tested and (len(self.tested) != 2 or not _release(self.tested[0]) <= _release(self.tested[1])):
             raise ValueError(f"{where}: tested must be the oldest and the newest version, not {self.tested!r}")
-        for target in (self.target, *(source.target for source in self.sources)):
+        for target in (self.target, *(source.target for source in self.sources), *filter(None, [self.tracer])):
             if not all(target.partition(":")):
                 raise ValueError(f"{where}: target must read 'package.module:Class', not {target!r}")
         if self.logical_cpus and not all(self.logical_cpus.partition(":")):
@@ -158,6 +163,11 @@ class BackendSpec:
     def load(self) -> Backend:
         """The backend itself; imports the framework."""
         factory: Callable[[], Backend] = _named(self.target)
+        return factory()
+
+    def load_tracer(self) -> Tracer:
+        """What `tracer` names; for use when the framework is imported."""
+        factory: Callable[[], Tracer] = _named(self.tracer)
         return factory()
 
     def divide_cpu(self, count: int) -> None:
@@ -209,6 +219,7 @@ BACKENDS = (
         requires="pytest-graphmode[tf]",
         tested=("2.16", "2.21"),
         logical_cpus="pytest_graphmode.backends.logical_cpus:of_tensorflow",
+        tracer="pytest_graphmode.backends.tensorflow.graph_text:GraphText",
         sources=(
             SourceSpec(
                 ("tensorflow.python.eager.polymorphic_function.tracing_compilation",),
@@ -233,6 +244,7 @@ BACKENDS = (
             SourceSpec(("torch.nn.modules.module",), "pytest_graphmode.backends.torch.modules:ModuleSource"),
             SourceSpec(("torch.export._trace",), "pytest_graphmode.backends.torch.export:ExportSource"),
         ),
+        tracer="pytest_graphmode.backends.torch.trace_log:TraceLog",
     ),
     BackendSpec(
         name="jax",
@@ -245,6 +257,7 @@ BACKENDS = (
         tested=("0.4.30", "0.12"),
         sources=(SourceSpec(("jax._src.pjit",), "pytest_graphmode.backends.jax.tracing:JitSource"),),
         logical_cpus="pytest_graphmode.backends.logical_cpus:of_jax",
+        tracer="pytest_graphmode.backends.jax.dumps:Dumps",
     ),
     BackendSpec(
         name="numpy",

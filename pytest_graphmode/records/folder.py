@@ -39,11 +39,7 @@ class Folder:
         return self._of(origin.test) / ("@".join(name) + SUFFIX)
 
     def _of(self, test: str) -> Path:
-        file, _, inside = test.partition("::")
-        names, bracket, parameters = inside.partition("[")
-        parts = [*file.split("/"), *names.split("::")]
-        parts[-1] += bracket + parameters
-        return self.root.joinpath(*_names(parts, test))
+        return place(self.root, test)
 
     def files(self, test: str) -> list[Path]:
         """The files of a test, records or not.
@@ -92,6 +88,15 @@ class Folder:
         """All files with a suffix, those of other tests too; links to other folders are not followed."""
         found = [Path(place, name) for place, _, names in os.walk(self.root) for name in names if name.endswith(suffix)]
         return sorted(found)
+
+
+def place(root: Path, test: str) -> Path:
+    """The folder of a test in another one, by its id: never outside of that, and one of its own."""
+    file, _, inside = test.partition("::")
+    names, bracket, parameters = inside.partition("[")
+    parts = [*file.split("/"), *names.split("::")]
+    parts[-1] += bracket + parameters
+    return root.joinpath(*_names(parts, test))
 
 
 def _names(parts: Sequence[str], whole: str) -> list[str]:

@@ -41,6 +41,10 @@ def register(config: pytest.Config) -> None:
         watch_calls(config)
     if chosen.records is not None:
         config.pluginmanager.register(LeftOut(), "graphmode-records")
+    if chosen.trace is not None:
+        from pytest_graphmode.run import graph_traces
+
+        graph_traces.use(config)
     if chosen.compiler is not None:
         Compiler.use(config)
 

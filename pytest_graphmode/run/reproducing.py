@@ -36,11 +36,16 @@ def add_command(item: pytest.Item, report: pytest.TestReport) -> None:
     """Say at the end of a failure how to run that test again."""
     if not report.failed or RERUN in item.stash or not (is_agreement(item) or variant_of(item) is not None):
         return
+    say(report, _TITLE, command(item))
+
+
+def say(report: pytest.TestReport, title: str, text: str) -> None:
+    """Add a section to the end of a failure."""
     add = getattr(report.longrepr, "addsection", None)
     if add is not None:
-        add(_TITLE, command(item), "-")
+        add(title, text, "-")
     else:  # text, of a plugin or of an expected failure that passed
-        report.sections.append((_TITLE, command(item)))
+        report.sections.append((title, text))
 
 
 def command(item: pytest.Item) -> str:

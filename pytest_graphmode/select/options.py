@@ -42,6 +42,11 @@ _VALUES: Final = {
         "NAME",
         "name of this environment in records (default: the framework with its version, e.g. tensorflow-2.21.0)",
     ),
+    "graph_trace": (
+        "DIR",
+        """keep in this folder, for each test that fails, what the framework says of its graphs: torch's log for
+        tlparse, TensorFlow's graphs as text, JAX's jaxprs and StableHLO""",
+    ),
     "graph_compiler": (
         "NAME",
         """compiler backend of torch:compile variants (default: aot_eager), and, where it is given, of torch.compile

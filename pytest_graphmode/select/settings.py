@@ -40,6 +40,7 @@ class Settings(NamedTuple):
         seed: a non-negative int.
         records: the folder that records are kept in, None for none; `label` is this environment's name in them, None
             for the framework with its version, and `frozen` says to write none.
+        trace: the folder that traces of failed tests are kept in, None for none.
         compiler: torch's compiler backend, None where nobody named one.
         per_object: whether functions are told apart by object too, where a marker does not say.
         within: the packages whose graph breaks count; empty for all.
@@ -58,6 +59,7 @@ class Settings(NamedTuple):
     records: Path | None = None
     label: str | None = None
     frozen: bool = False
+    trace: Path | None = None
     compiler: str | None = None
     per_object: bool = False
     within: tuple[str, ...] = ()
@@ -94,6 +96,7 @@ def resolve(config: pytest.Config, specs: Specs) -> Settings:
         records=given.folder("graph_records"),
         label=given.value("graph_label", parse_label, None),
         frozen=given.frozen("graph_records_frozen"),
+        trace=given.folder("graph_trace"),
         compiler=given.value("graph_compiler", parse_compiler, None),
         per_object=bool(given.ini("graph_per_object")),
         within=given.lines("graph_within", parse_within, ()),
@@ -333,7 +336,7 @@ def refuse_file(path: Path) -> Path:
         ValueError: there is something else.
     """
     if path.exists() and not path.is_dir():
-        raise ValueError("there is a file of this name: name a folder for the records")
+        raise ValueError("there is a file of this name: name a folder")
     return path
 
 

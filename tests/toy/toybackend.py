@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from pytest_graphmode import BackendSpec, SourceSpec
@@ -20,6 +21,7 @@ SPEC = BackendSpec(
     distributions=("toylib",),
     target="toybackend:Toy",
     sources=(SourceSpec(("toylib",), "toybackend:ToySource"),),
+    tracer="toybackend:ToyTracer",
 )
 ABSENT = BackendSpec(
     name="absent",
@@ -80,3 +82,34 @@ class ToySource:
         import toylib
 
         toylib.clear_caches()
+
+
+class ToyTracer:
+    """Writes the name of each function that `jit` builds a graph of."""
+
+    def __init__(self) -> None:
+        self._undo: Callable[[], None] | None = None
+
+    def start(self, folder: Path) -> None:
+        import toylib
+
+        build = toylib._build
+
+        def writing(function: Callable[..., Any], value: Any) -> Any:
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(folder / "builds.txt", "a") as file:
+                print(function.__name__, type(value).__name__, file=file)
+            return build(function, value)
+
+        def undo() -> None:
+            toylib._build = build
+
+        toylib._build, self._undo = writing, undo
+
+    def stop(self) -> None:
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
+
+    def end(self) -> None:
+        pass
