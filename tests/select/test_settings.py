@@ -411,7 +411,7 @@ def test_a_compiler_needs_a_name(toy: pytest.Pytester, option: str, message: str
     [
         ("--graph-records= ", "--graph-records= : names no folder"),
         ("--graph-label=", "--graph-label=: names no environment: write a name like cuda-12, or leave it out"),
-        ("--graph-records=conftest.py", "--graph-records=*conftest.py: there is a file of this name: name a folder *"),
+        ("--graph-records=conftest.py", "--graph-records=*conftest.py: there is a file of this name: name a folder"),
         ("--graph-records-frozen", "--graph-records-frozen compares with records: name their folder, *=DIR"),
     ],
 )
