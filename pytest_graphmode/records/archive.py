@@ -25,12 +25,12 @@ from pytest_graphmode.records import encoding
 from pytest_graphmode.records.encoding import Array, Stack
 from pytest_graphmode.records.origin import Origin
 from pytest_graphmode.records.recording import Recording, compared_names
+from pytest_graphmode.records.replacing import replacing
 
 SCHEMA: Final = 1
 _DESCRIPTION: Final = "record.json"
 _CHUNK: Final = 1 << 20
 _SEAL: Final = b"sha256:"
-UNFINISHED: Final = ".part"
 _DIGITS: Final = 64
 
 
@@ -81,7 +81,7 @@ def write(file: Path, origin: Origin, recording: Recording) -> None:
     try:
         series = {kind: encoding.encode(getattr(recording, kind), stacks) for kind in ("values", "taps")}
         text = json.dumps({"schema": SCHEMA, **asdict(origin), **series}, allow_nan=False)
-        with _replacing(file) as whole:
+        with replacing(file) as whole:
             with zipfile.ZipFile(whole, "w") as archive:
                 archive.comment = _SEAL + b"0" * _DIGITS
                 archive.writestr(_member(_DESCRIPTION), text)
@@ -110,19 +110,6 @@ def _write_stack(archive: zipfile.ZipFile, stack: Stack) -> None:
         np.lib.format.write_array_header_1_0(member, header)
         for chunk in stack.chunks():
             member.write(chunk)
-
-
-@contextmanager
-def _replacing(file: Path) -> Iterator[IO[bytes]]:
-    """A file beside the wanted one, of a name of its own, that takes its place once it is whole."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}-{os.urandom(4).hex()}{UNFINISHED}")
-    try:
-        with beside.open("x+b") as whole:
-            yield whole
-        beside.replace(file)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _seal(whole: IO[bytes]) -> None:

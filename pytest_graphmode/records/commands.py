@@ -14,6 +14,7 @@ from pytest_graphmode.records import archive
 from pytest_graphmode.records.archive import Record, RecordError
 from pytest_graphmode.records.disagreement import Allowed, Side, disagreement
 from pytest_graphmode.records.folder import Folder, nearest, stale
+from pytest_graphmode.records.replacing import UNFINISHED
 
 # A file that a run began to write so long ago has no one any more who would end it.
 _ABANDONED: Final = 3600.0
@@ -120,7 +121,7 @@ def prune(root: Path, tests: Container[str], *, dry: bool) -> Iterator[str]:
         elif found.origin.test not in tests:
             yield f"{told} {found.file}: there is no test {found.origin.test}"
             _remove(found.file, root, dry=dry)
-    for file in Folder(root).all(archive.UNFINISHED):
+    for file in Folder(root).all(UNFINISHED):
         if time.time() - file.stat().st_mtime > _ABANDONED:
             yield f"{told} {file}: a run that was killed left it"
             _remove(file, root, dry=dry)

@@ -136,7 +136,7 @@ def _of_taps(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
     actual, expected = side.recording.taps, reference.recording.taps
     yield from _sets(side, reference, _without_gradients(actual), _without_gradients(expected))
     both = [name for name in expected if name in actual]
-    parting = _parting(side, reference, allowed)
+    parting = taps_apart(side, reference, allowed)
     if parting.first is not None:
         yield _Fault(parting.sentence, _WIDEN)
         name = parting.first.name
@@ -168,10 +168,10 @@ def _lengths(side: Side, reference: Side, name: str, found: Steps, wanted: Steps
 def _first_step(side: Side, reference: Side, found: Steps, wanted: Steps, allowed: Allowed) -> Iterator[_Fault]:
     """The first step of a series that differs."""
     for number, (actual, expected) in enumerate(zip(found, wanted, strict=False)):
-        if allowed.dtypes and (differing := _dtypes(side, reference, actual, expected)) is not None:
+        if allowed.dtypes and (differing := dtypes_apart(side, reference, actual, expected)) is not None:
             yield _Fault(differing.describe(side.name, reference.name), _CAST)
             return
-        mismatch = _mismatch(side, reference, actual, expected, allowed)
+        mismatch = mismatch_of(side, reference, actual, expected, allowed)
         if mismatch is not None:
             step = f"step {number}, the first of {len(wanted)} to differ: " if len(wanted) > 1 else ""
             text = step + mismatch.describe(side.name, reference.name)
@@ -179,7 +179,9 @@ def _first_step(side: Side, reference: Side, found: Steps, wanted: Steps, allowe
             return
 
 
-def _dtypes(side: Side, reference: Side, actual: Mapping[str, Any], expected: Mapping[str, Any]) -> Mismatch | None:
+def dtypes_apart(
+    side: Side, reference: Side, actual: Mapping[str, Any], expected: Mapping[str, Any]
+) -> Mismatch | None:
     """The first leaf that has another dtype on the other side, shapes left alone."""
     for path, leaf in expected.items():
         found, wanted = _dtypes_of(side, path, actual.get(path)), _dtypes_of(reference, path, leaf)
@@ -199,9 +201,10 @@ def _dtypes_of(side: Side, path: str, leaf: Any) -> tuple[str, ...]:
     return ((known or {}).get(path, leaf.dtype.name),)
 
 
-def _mismatch(
+def mismatch_of(
     side: Side, reference: Side, actual: Mapping[str, Any], expected: Mapping[str, Any], allowed: Allowed
 ) -> Mismatch | None:
+    """How a step of one side differs from that of its reference."""
     return first_leaf_mismatch(
         actual,
         expected,
@@ -216,15 +219,17 @@ def _mismatch(
 def _where_they_part(side: Side, reference: Side, allowed: Allowed) -> Iterator[str]:
     """The taps of two sides that differ; with the sentence that says the most where values differ besides."""
     if side.recording.taps or reference.recording.taps:
-        parting = _parting(side, reference, allowed)
+        parting = taps_apart(side, reference, allowed)
         if _has_values(side, reference):
             yield parting.sentence
         yield from parting.lines
 
 
-def _parting(side: Side, reference: Side, allowed: Allowed) -> Parting:
+def taps_apart(side: Side, reference: Side, allowed: Allowed) -> Parting:
+    """The taps of two sides against each other."""
+
     def compare(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> Mismatch | None:
-        return _mismatch(side, reference, actual, expected, allowed)
+        return mismatch_of(side, reference, actual, expected, allowed)
 
     return Parting(side.recording.taps, reference.recording.taps, (side.name, reference.name), compare)
 

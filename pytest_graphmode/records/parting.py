@@ -59,33 +59,33 @@ class _Compared:
 
 
 class Parting:
-    """The taps of two sides against each other."""
+    """The taps of two sides against each other: `compared` in the order of the code, `first` the first that differs."""
 
     def __init__(self, actual: Series, expected: Series, sides: tuple[str, str], compare: Compare) -> None:
         """Compare all of them; `sides` are the names of the actual and of the expected, for messages."""
         self._actual, self._expected, self._sides = actual, expected, sides
         self._compare = compare
-        self._compared: list[_Compared] = []
+        self.compared: list[_Compared] = []
         self._missing: dict[tuple[str, str], list[str]] = {}
         self._incomparable: list[str] = []
         self._hints: list[str] = []
         for name in _in_order(expected, actual):
             self._add(name)
-        self.first = _first(self._compared)
+        self.first = _first(self.compared)
 
     @property
     def sentence(self) -> str:
         """Where the two part: ``conv2` is the first tap that differs (12 % at [0, 3, 1]); `conv1`, ...`."""
         if self.first is None:
             return self._no_difference()
-        position = self._compared.index(self.first)
+        position = self.compared.index(self.first)
         step = self.first.first or 0
         worst = self.first.errors[step]
         in_step = f", in step {step}," if len(self.first.errors) > 1 else ""
         path = "" if worst.path == self.first.name else f" of {worst.path}"
         where = f" at {list(worst.at)}" if worst.at else ""
         text = f"`{self.first.name}`{in_step} is the first tap that differs ({_share(worst.error)}{where}{path}); "
-        before = [one for one in self._compared[:position] if one.first is None or one.first > step]
+        before = [one for one in self.compared[:position] if one.first is None or one.first > step]
         if not before:
             return f"{text}there is none before it: look at what goes into it"
         return f"{text}`{before[-1].name}`, before it, {_agrees(before[-1].error(step))}"
@@ -93,7 +93,7 @@ class Parting:
     @property
     def lines(self) -> Iterator[str]:
         """The taps in the order of the code, what could not be compared, and the hints."""
-        if self._compared:
+        if self.compared:
             yield "Taps in the order of the code, with the error relative to the largest value:"
             yield from (f"  {line}" for line in self._table())
         incomparable = [f"{', '.join(names)} of {has}, not of {lacks}" for (has, lacks), names in self._missing.items()]
@@ -103,12 +103,12 @@ class Parting:
         yield from self._hints
 
     def _no_difference(self) -> str:
-        if not self._compared:
+        if not self.compared:
             return "no tap could be compared"
-        worst = max(self._compared, key=_Compared.error)
+        worst = max(self.compared, key=_Compared.error)
         return (
             f"no tap differs: they {_agree(worst.error())} (`{worst.name}` the least), so that the two part after the "
-            f"last, `{self._compared[-1].name}`"
+            f"last, `{self.compared[-1].name}`"
         )
 
     def _add(self, name: str) -> None:
@@ -131,7 +131,7 @@ class Parting:
                 first = step if first is None else first
             errors.append(_worst(name, a, b, mismatch))
         if errors:
-            self._compared.append(_Compared(name, errors, first))
+            self.compared.append(_Compared(name, errors, first))
 
     def _transposed(self, name: str, actual: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         if len(self._hints) >= _TRANSPOSED:
@@ -160,23 +160,23 @@ class Parting:
         return None
 
     def _table(self) -> Iterator[str]:
-        start, end = 0, len(self._compared)
-        at = end if self.first is None else self._compared.index(self.first)
+        start, end = 0, len(self.compared)
+        at = end if self.first is None else self.compared.index(self.first)
         if end > _BEFORE + _AFTER:
             start, end = max(at - _BEFORE, 0), min(at + _AFTER + 1, end)
         if start:
-            earlier = max(self._compared[:start], key=_Compared.error)
+            earlier = max(self.compared[:start], key=_Compared.error)
             yield f"({start} before, which {_agree(earlier.error())})"
-        width = max(len(one.name) for one in self._compared[start:end])
+        width = max(len(one.name) for one in self.compared[start:end])
         last = 0.0
-        for one in self._compared[start:end]:
+        for one in self.compared[start:end]:
             error = one.error()
             growth = f"  {_factor(error / last)}" if last and error > 1.05 * last and math.isfinite(error) else ""
             mark = "  the first that differs" if one is self.first else ""
             yield f"{one.name:{width}}  {_share(error):>7}{growth}{mark}".rstrip()
             last = error or last
-        if end < len(self._compared):
-            yield f"({len(self._compared) - end} more)"
+        if end < len(self.compared):
+            yield f"({len(self.compared) - end} more)"
 
 
 def _in_order(expected: Series, actual: Series) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pytest_graphmode.backends.specs import keys
 from pytest_graphmode.ledger.watcher import recording, watcher
 from pytest_graphmode.run import beside, devices, verdict
 from pytest_graphmode.run.collect import limited
-from pytest_graphmode.run.items import BOUND, RECORDER, RERUN, fresh_recording, is_agreement, variant_of
+from pytest_graphmode.run.items import BOUND, FACTS, RECORDER, RERUN, fresh_recording, is_agreement, variant_of
 from pytest_graphmode.select import variants
 from pytest_graphmode.select.registry import registry_of
 
@@ -37,6 +37,18 @@ def base_id(node: pytest.Item, variant: Variant) -> str:
     callspec = getattr(node, "callspec", None)
     others = without_variant(callspec.id, variant.id) if callspec is not None else ""
     head = f"{node.parent.nodeid}::{name}" if node.parent is not None else name
+    return f"{head}[{others}]" if others else head
+
+
+def test_of(node: pytest.Item) -> str:
+    """The id of the test that an item belongs to: a variant, the item that compares them, or one that has neither."""
+    callspec = getattr(node, "callspec", None)
+    if callspec is None or "graphmode" not in callspec.params:
+        return node.nodeid if node.parent is None else f"{node.parent.nodeid}::{node.name}"  # xdist may change the id
+    variant = variant_of(node)
+    shown = "agreement" if is_agreement(node) else "no-variant" if variant is None else variant.id
+    others = without_variant(callspec.id, shown)
+    head = f"{node.parent.nodeid}::{node.originalname}"  # type: ignore[attr-defined, union-attr]
     return f"{head}[{others}]" if others else head
 
 
@@ -243,3 +255,5 @@ def _report(node: pytest.Item, variant: Variant | None, ledger: GraphLedger, sec
     test = beside.worker(node.config) + (node.nodeid if variant is None else base_id(node, variant))
     kept = [entry for entry in node.user_properties if not entry[0].startswith(PREFIX)]  # a rerun reports anew
     node.user_properties[:] = [*kept, *properties(test, variant, ledger, seconds)]
+    if FACTS in node.stash:
+        node.stash[FACTS].counted(ledger, seconds)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_graphmode.run.execute import without_variant
-from pytest_graphmode.run.items import is_agreement, variant_of
+from pytest_graphmode.run.execute import test_of
+from pytest_graphmode.run.items import is_agreement
 
 
 class CollectionFailedError(Exception):
@@ -34,12 +34,7 @@ class _Seen:
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if isinstance(item, pytest.Function) and not is_agreement(item):
-            variant = variant_of(item)
-            callspec = getattr(item, "callspec", None)
-            shown = "no-variant" if variant is None else variant.id  # without one an item stands for the test
-            others = "" if callspec is None else without_variant(callspec.id, shown)
-            parent = item.parent.nodeid if item.parent is not None else ""
-            self.tests.add(f"{parent}::{item.originalname}" + (f"[{others}]" if others else ""))
+            self.tests.add(test_of(item))
 
 
 def tests_in(files: Sequence[str], records: Path, arguments: Sequence[str]) -> set[str]:

@@ -6,6 +6,7 @@ So other runs do not pay for them.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,34 @@ def register(config: pytest.Config) -> None:
         graph_traces.use(config)
     if chosen.compiler is not None:
         Compiler.use(config)
+    if chosen.json is not None:
+        tell(config)
+        if not hasattr(config, "workerinput"):
+            write_json(config, chosen.json)
+
+
+def tell(config: pytest.Config) -> None:
+    """Have the reports of tests tell what is known of graphs, and gather that in the process that is no worker."""
+    from pytest_graphmode.run import telling, writing
+
+    if not config.pluginmanager.hasplugin("graphmode-telling"):
+        config.pluginmanager.register(telling.Teller(), "graphmode-telling")
+        if not hasattr(config, "workerinput"):
+            config.pluginmanager.register(writing.Gatherer(config), "graphmode-gathering")
+
+
+def write_json(config: pytest.Config, file: Path) -> None:
+    """Write the JSON report at the end of a run.
+
+    Raises:
+        pytest.UsageError: the file can't be written.
+    """
+    from pytest_graphmode.run import writing
+
+    writing.refuse_unwritable(registry_of(config).settings, "graph_json", file)
+    gatherer = config.pluginmanager.get_plugin("graphmode-gathering")
+    assert isinstance(gatherer, writing.Gatherer)
+    config.pluginmanager.register(writing.JsonWriter(file, gatherer), "graphmode-json")
 
 
 def distribute(config: pytest.Config) -> None:

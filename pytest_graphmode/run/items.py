@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.records.recording import Recording
+    from pytest_graphmode.run.telling import Facts
     from pytest_graphmode.select.variants import Variant
 
 # On an item while it runs: its variant with the handle of it, its recorder, and what it recorded for agreement.
 BOUND: Final[pytest.StashKey[tuple[Variant, Handle]]] = pytest.StashKey()
 RECORDER: Final[pytest.StashKey[Recorder]] = pytest.StashKey()
 RECORDING: Final[pytest.StashKey[Recording]] = pytest.StashKey()
-
+# What a report is told of an item while it runs, in runs that write one.
+FACTS: Final[pytest.StashKey[Facts]] = pytest.StashKey()
 # On the item of a variant that is run to say more of a failure: it is in no report, record or count.
 RERUN: Final[pytest.StashKey[bool]] = pytest.StashKey()
 
@@ -50,3 +52,10 @@ def fresh_recording(node: pytest.Item) -> Recording | None:
 
     node.stash[RECORDING] = Recording()
     return node.stash[RECORDING]
+
+
+def skip_reason(report: pytest.TestReport) -> str:
+    """Why a test was skipped, or expected to fail."""
+    if hasattr(report, "wasxfail"):
+        return f"expected to fail: {report.wasxfail}".removesuffix(": ")
+    return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr).removeprefix("Skipped: ")

@@ -90,6 +90,12 @@ def in_brief(text: str, ledger: GraphLedger) -> str:
     return "; ".join([f"{first}: {cause}" if cause else first, *others])
 
 
+def whole(node: pytest.Item, message: str) -> str:
+    """The text of a verdict without the brief one before it; the message itself where it is no verdict."""
+    text, _ = node.stash.get(_SAID, ("", ""))
+    return text if text and text in message else message
+
+
 def shorten(node: pytest.Item, report: pytest.TestReport) -> None:
     """Put the brief text of a verdict before the whole one, where pytest shows the first line: summary, `--tb=line`."""
     text, brief = node.stash.get(_SAID, ("", ""))

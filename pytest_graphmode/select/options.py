@@ -47,6 +47,11 @@ _VALUES: Final = {
         """keep in this folder, for each test that fails, what the framework says of its graphs: torch's log for
         tlparse, TensorFlow's graphs as text, JAX's jaxprs and StableHLO""",
     ),
+    "graph_json": (
+        "FILE",
+        """write what the tests built, and why, how the variants agreed and what they recorded as JSON, by the schema
+        that ships with the package, pytest_graphmode/report/schema.json""",
+    ),
     "graph_compiler": (
         "NAME",
         """compiler backend of torch:compile variants (default: aot_eager), and, where it is given, of torch.compile

@@ -15,6 +15,7 @@ import pytest
 from pytest_graphmode.backends.names import DEFAULT_DTYPE, DTYPES, parse_device, parse_dtype, split
 from pytest_graphmode.backends.specs import BackendSpec
 from pytest_graphmode.select.options import DEFAULT_BACKENDS, flag
+from pytest_graphmode.select.paths import parse_file, parse_folder, refuse_file, refuse_folder
 
 T = TypeVar("T")
 Specs = Mapping[str, BackendSpec]
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
         records: the folder that records are kept in, None for none; `label` is this environment's name in them, None
             for the framework with its version, and `frozen` says to write none.
         trace: the folder that traces of failed tests are kept in, None for none.
+        json: the file that the JSON report is written to, None for none.
         compiler: torch's compiler backend, None where nobody named one.
         per_object: whether functions are told apart by object too, where a marker does not say.
         within: the packages whose graph breaks count; empty for all.
@@ -60,6 +62,7 @@ class Settings(NamedTuple):
     label: str | None = None
     frozen: bool = False
     trace: Path | None = None
+    json: Path | None = None
     compiler: str | None = None
     per_object: bool = False
     within: tuple[str, ...] = ()
@@ -97,6 +100,7 @@ def resolve(config: pytest.Config, specs: Specs) -> Settings:
         label=given.value("graph_label", parse_label, None),
         frozen=given.frozen("graph_records_frozen"),
         trace=given.folder("graph_trace"),
+        json=given.file("graph_json"),
         compiler=given.value("graph_compiler", parse_compiler, None),
         per_object=bool(given.ini("graph_per_object")),
         within=given.lines("graph_within", parse_within, ()),
@@ -129,14 +133,21 @@ class _Given:
 
     def folder(self, name: str) -> Path | None:
         """A folder, which the command line gives from where pytest was started, an ini file from where it stands."""
-        path = self.value(name, parse_folder, None)
+        return self._path(name, parse_folder, refuse_file)
+
+    def file(self, name: str) -> Path | None:
+        """A file, from the same places."""
+        return self._path(name, parse_file, refuse_folder)
+
+    def _path(self, name: str, parse: Callable[[str], Path], refuse: Callable[[Path], Path]) -> Path | None:
+        path = self.value(name, parse, None)
         if path is None:
             return None
         ini = self._config.inipath
         start = (
             ini.parent if ini is not None and self.origins[name].endswith(")") else self._config.invocation_params.dir
         )
-        return self._parsed(name, refuse_file, start / path)
+        return self._parsed(name, refuse, start / path)
 
     def frozen(self, name: str) -> bool:
         """Whether records are golden values, of which there must be a folder."""
@@ -316,28 +327,6 @@ def parse_dtypes(text: str | Sequence[str]) -> tuple[str, ...]:
     if not entries:
         raise ValueError(f"names no dtype: the dtypes are {', '.join(DTYPES)}")
     return tuple(dict.fromkeys(map(parse_dtype, entries)))
-
-
-def parse_folder(text: str) -> Path:
-    """A folder, which need not be there.
-
-    Raises:
-        ValueError: no name at all.
-    """
-    if not text.strip():
-        raise ValueError("names no folder")
-    return Path(text)
-
-
-def refuse_file(path: Path) -> Path:
-    """The path of a folder.
-
-    Raises:
-        ValueError: there is something else.
-    """
-    if path.exists() and not path.is_dir():
-        raise ValueError("there is a file of this name: name a folder")
-    return path
 
 
 def parse_label(text: str) -> str:

@@ -17,6 +17,7 @@ from pytest_graphmode.records import archive
 from pytest_graphmode.records.archive import RecordError
 from pytest_graphmode.records.folder import Folder, nearest, stale
 from pytest_graphmode.records.recording import Recording
+from pytest_graphmode.records.replacing import UNFINISHED
 from tests.records.conftest import origin, recorded
 
 FILE = "tf-graph-cpu@tensorflow-2.21.0.npz"
@@ -169,7 +170,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_record(tmp_path: Path) 
     run.communicate(timeout=60)
     assert folder.file(origin()).read_bytes() == before
     assert [record.origin for record in folder.records(origin().test)] == [origin()]
-    assert len(folder.all(archive.UNFINISHED)) == 1  # which no one takes for a record, and `prune` removes
+    assert len(folder.all(UNFINISHED)) == 1  # which no one takes for a record, and `prune` removes
 
 
 # Which record is meant.

@@ -19,7 +19,7 @@ from _pytest.runner import runtestprotocol
 
 from pytest_graphmode.run import beside, verdict
 from pytest_graphmode.run.agreement import keeping, travelling
-from pytest_graphmode.run.items import RECORDING, RERUN, variant_of
+from pytest_graphmode.run.items import FACTS, RECORDING, RERUN, skip_reason, variant_of
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
@@ -151,6 +151,8 @@ class Agreement(pytest.Function):
         table = registry_of(self.config).settings.tolerances
         try:
             self._failure = disagreement(self._runs(), self.asked, table, self._kept)
+            if FACTS in self.stash:
+                self.stash[FACTS].compared(self._runs(), self.asked, table, self._kept)
         except RecordError as error:  # damaged since it was looked through
             self._trouble = str(error)
         if self._failure is not None and self.asked.triage:
@@ -318,11 +320,5 @@ def _noted(item: pytest.Function, report: pytest.TestReport) -> Run:
     if report.failed:
         return Run(variant, "failed", report.longreprtext, sections=tuple(report.sections))
     if report.skipped:
-        return Run(variant, "skipped", _reason(report))
+        return Run(variant, "skipped", skip_reason(report))
     return Run(variant, "passed", recording=item.stash.get(RECORDING, Recording()))
-
-
-def _reason(report: pytest.TestReport) -> str:
-    if hasattr(report, "wasxfail"):
-        return f"expected to fail: {report.wasxfail}".removesuffix(": ")
-    return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr).removeprefix("Skipped: ")

@@ -1,0 +1,161 @@
+"""The JSON report: what the reports of tests told, put together as `schema.json` beside this module says.
+
+`run/writing.py` gathers and writes it; the HTML report and the lock of another machine read it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_graphmode.records.replacing import replacing
+
+SCHEMA: Final = 1
+# What a run of a variant has where it never came to its call.
+_UNCOUNTED: Final[Mapping[str, Any]] = {
+    "counts": None,
+    "modes": {},
+    "build_seconds": None,
+    "call_seconds": None,
+    "events": [],
+    "events_left_out": 0,
+    "machinery": 0,
+    "breaks": [],
+    "fallbacks": [],
+    "notes": [],
+    "series": [],
+    "taps": [],
+}
+Data = dict[str, Any]
+
+
+class ReportError(Exception):
+    """A file that is no report; the message begins with its name."""
+
+
+class Gathered:
+    """What was told of the items of a run, each by its key: phase by phase, the last attempt of each."""
+
+    def __init__(self) -> None:
+        self._items: dict[object, Data] = {}
+
+    def add(self, key: object, said: Data) -> None:
+        """What one report of an item tells."""
+        phase, outcome, seconds = said.pop("phase"), said.pop("outcome"), said.pop("seconds")
+        before = self._items.get(key, {}) if phase != "setup" else {}
+        item = self._items[key] = {"seconds": 0.0, "outcome": "unfinished", "text": None, "failed_at": None} | before
+        failed = item["outcome"] in ("failed", "error")
+        kept = {name: item[name] for name in ("text", "failed_at")} if failed else {}
+        item.update(said | kept)
+        item["seconds"] = round(item["seconds"] + seconds, 6)
+        if phase == "call" or (outcome != "passed" and not failed):
+            item["outcome"] = outcome
+
+    def crashed(self, key: object, node: str, names: Iterable[str]) -> None:
+        """A worker crashed in an item, of which its id alone may be known; `names` are those of all modes."""
+        if key not in self._items:
+            found = identity_of(node, names)
+            if found is None:
+                return
+            self._items[key] = {**found, "seconds": 0.0}
+        self._items[key] |= {"outcome": "crashed", "text": "the worker that ran it crashed", "failed_at": None}
+
+    @property
+    def items(self) -> list[Data]:
+        """All items, and the variants that ran for an agreement item alone."""
+        own = {item["node"] for item in self._items.values()}
+        unreported = Gathered()
+        for item in self._items.values():
+            for said in item.get("ran", ()):
+                if said["node"] not in own:
+                    unreported.add(said["node"], dict(said))
+        return [*self._items.values(), *unreported._items.values()]
+
+
+def identity_of(node: str, names: Iterable[str]) -> Data | None:
+    """What an id says of an item: a variant of `tf-graph`, `torch-eager`, ...; None where it names none of these."""
+    head, bracket, inside = node.partition("[")
+    modes = "|".join(map(re.escape, names))
+    match = re.match(rf"({modes})-((?:cpu|[a-z]+:\d+)(?::\d+)?)(?:-((?:b?float)\d+))?(?:-(.*))?\]$", inside, re.DOTALL)
+    if not bracket or not modes or match is None:
+        return None
+    way, device, dtype, others = match.groups()
+    backend, _, mode = way.partition("-")
+    id_ = inside[:-1] if others is None else inside[: -len(others) - 2]
+    variant = {"id": id_, "backend": backend, "mode": mode, "device": device, "dtype": dtype or "float32"}
+    test = head if others is None else f"{head}[{others}]"
+    file = head.partition("::")[0]
+    return {"test": test, "node": node, "file": file, "line": None, "agreement": False, "variant": variant}
+
+
+def document(items: Iterable[Data], environment: Data, run: Data) -> Data:
+    """The whole report, in an order that no worker and no scheduler changes."""
+    tests: dict[str, Data] = {}
+    for item in sorted(items, key=lambda item: (item["test"], _shown(item), item["node"])):
+        test = tests.setdefault(
+            item["test"],
+            {"test": item["test"], "file": item["file"], "line": None, "variants": [], "agreement": None},
+        )
+        test["line"] = test["line"] or item["line"]
+        if item["agreement"]:
+            test["agreement"] = _agreement(item)
+        else:
+            test["variants"].append(_variant(item))
+    return {"schema": SCHEMA, "run": run, "environment": environment, "tests": list(tests.values())}
+
+
+def _shown(item: Data) -> str:
+    """A variant's id; of a plain test the modes seen."""
+    variant = item["variant"]
+    return " ".join(item.get("modes", ())) if variant is None else variant["id"]
+
+
+def _variant(item: Data) -> Data:
+    kept = {name: item[name] for name in ("node", "variant", "outcome", "text", "failed_at", "seconds")}
+    return {"shown": _shown(item), **kept, **{name: item.get(name, none) for name, none in _UNCOUNTED.items()}}
+
+
+_VERDICTS: Final = {"passed": "agree", "skipped": "not compared", "unfinished": "not compared"}
+
+
+def _agreement(item: Data) -> Data:
+    pairs = item.get("pairs", [])
+    differ = any(not pair["agrees"] for pair in pairs)
+    kept = {name: item.get(name) for name in ("node", "outcome", "text", "failed_at", "seconds", "tolerance")}
+    return {**kept, "verdict": _VERDICTS.get(item["outcome"], "disagree" if differ else "failed"), "pairs": pairs}
+
+
+def write(file: Path, report: Data) -> None:
+    """Write a report whole or not at all.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    text = json.dumps(report, indent=1, allow_nan=False)
+    with replacing(file) as whole:
+        whole.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def read(file: Path) -> Data:
+    """A report of this version.
+
+    Raises:
+        ReportError: it can't be read, or is none.
+    """
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(f"{file}: the report can't be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ReportError(f"{file}: the report is damaged, or is none of this plugin's: {error}") from error
+    if not isinstance(report, dict) or not isinstance(report.get("tests"), list) or "schema" not in report:
+        raise ReportError(f"{file}: it is no report of --graph-json: it has no schema and no tests")
+    if report["schema"] != SCHEMA:
+        raise ReportError(
+            f"{file}: its schema version is {report['schema']!r}, and this version of the plugin reads {SCHEMA}: make "
+            "both with one version of pytest-graphmode"
+        )
+    return report

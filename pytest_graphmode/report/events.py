@@ -1,0 +1,92 @@
+"""A ledger as plain data: the counts, builds, breaks and fallbacks of the JSON report, as its schema has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pytest_graphmode.ledger.ledger import Argument, Cause, GraphBuild, GraphLedger
+
+# A test that builds more is shown by its first and last builds. The schema says so.
+MOST_BUILDS: Final = 400
+Data = dict[str, Any]
+
+
+def ledger_data(ledger: GraphLedger, seconds: float) -> Data:
+    """What one test built, whose call took `seconds`."""
+    events = ledger.events
+    half = MOST_BUILDS // 2
+    left_out = max(len(events) - MOST_BUILDS, 0)
+    shown = [*events[:half], *events[half + left_out :]]
+    known = not ledger.uncountable_calls
+    rest = max(seconds - ledger.seconds, 0.0)
+    return {
+        "counts": {**counts(ledger), "calls": ledger.calls, "calls_known": known},
+        "modes": {
+            f"{backend}:{mode}": counts(ledger.select(backend, mode)) for backend, mode in sorted(ledger.backends)
+        },
+        "build_seconds": round(ledger.seconds, 6),
+        "call_seconds": round(rest / ledger.calls, 9) if ledger.calls and known else None,
+        "events": [_build(event) for event in shown],
+        "events_left_out": left_out,
+        "machinery": len(ledger.internal),
+        "breaks": [
+            {"function": entry.function, "where": entry.where, "reason": entry.reason} for entry in ledger.graph_breaks
+        ],
+        "fallbacks": [
+            {"function": entry.function, "location": entry.location, "reason": entry.reason}
+            for entry in ledger.fallback_reasons
+        ],
+        "notes": list(ledger.notes),
+    }
+
+
+def counts(ledger: GraphLedger) -> dict[str, int]:
+    """What can be counted; `operations` are those of first builds, which a rebuild more or less does not change."""
+    return {
+        "builds": ledger.builds,
+        "rebuilds": ledger.rebuilds,
+        "breaks": ledger.breaks,
+        "fallbacks": ledger.fallbacks,
+        "nodes": ledger.nodes,
+        "operations": operations(ledger.events),
+    }
+
+
+def operations(events: Sequence[GraphBuild]) -> int:
+    return sum(event.nodes for event in events if not event.rebuild)
+
+
+def _build(event: GraphBuild) -> Data:
+    flags = {name: getattr(event, name) for name in ("rebuild", "recorded", "resumed", "failed", "graphless")}
+    return {
+        "function": event.function,
+        "location": event.location,
+        "mode": f"{event.backend}:{event.mode}",
+        "group": event.group,
+        "number": event.number,
+        "call_site": event.call_site,
+        "signature": event.signature,
+        "arguments": [_argument(argument) for argument in event.arguments],
+        "nodes": event.nodes,
+        "operations": _sorted(event.operations),
+        "control_flow": _sorted(event.control_flow),
+        "build_seconds": round(event.seconds, 6),
+        "causes": [_cause(cause) for cause in event.causes],
+        **flags,
+    }
+
+
+def _argument(argument: Argument) -> Data:
+    shape = None if argument.shape is None else list(argument.shape)
+    return {"name": argument.name, "text": argument.text, "dtype": argument.dtype, "shape": shape}
+
+
+def _cause(cause: Cause) -> Data:
+    fields = {name: getattr(cause, name) for name in ("kind", "argument", "before", "after", "hint")}
+    return {**fields, "text": cause.what}
+
+
+def _sorted(counted: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counted.items()))

@@ -1,0 +1,71 @@
+"""What variants recorded with `agree` and taps as plain data: a number for each step, as the JSON report has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pytest_graphmode.records.recording import Series
+
+# The most numbers of a series, and the most series of a variant, that the report holds. The schema says so.
+MOST_VALUES: Final = 1000
+MOST_SERIES: Final = 200
+Data = dict[str, Any]
+
+
+def series_data(series: Series) -> list[Data]:
+    """The leaves of all values that are numbers or arrays of numbers, each as one series over the steps."""
+    found = (_leaf(name, path, steps) for name, steps in series.items() for path in _paths(steps))
+    return [leaf for leaf in found if leaf is not None][:MOST_SERIES]
+
+
+def _paths(steps: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(path for step in steps for path in step))
+
+
+def _leaf(name: str, path: str, steps: Sequence[dict[str, Any]]) -> Data | None:
+    """One leaf; None where it is text or the like."""
+    values = [step.get(path) for step in steps]
+    arrays = [None if value is None or isinstance(value, (str, bytes)) else np.asarray(value) for value in values]
+    known = [array for array in arrays if array is not None]
+    if not known:
+        return None
+    shapes = {array.shape for array in known}
+    every = -(-len(arrays) // MOST_VALUES)  # rounded up
+    single = all(array.size == 1 for array in known)
+    plain = isinstance(values[0], (bool, int, float, complex))
+    return {
+        "name": name,
+        "path": path,
+        "dtype": type(values[0]).__name__ if plain else known[0].dtype.name,
+        "shape": list(known[0].shape) if len(shapes) == 1 else None,
+        "of": "value" if single and not any(array.dtype.kind == "c" for array in known) else "rms",
+        "steps": len(arrays),
+        "every": every,
+        "values": [_number(array, single=single) for array in arrays[::every]],
+    }
+
+
+def _number(array: np.ndarray[Any, Any] | None, *, single: bool) -> float | int | bool | str | None:
+    """The one element of an array, or the root mean square of all; a complex number has its absolute value."""
+    if array is None or not array.size:
+        return None
+    if array.dtype.kind in "bui" and single:
+        return array.reshape(-1)[0].item()  # type: ignore[no-any-return]
+    try:
+        wide = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64).reshape(-1)
+    except (TypeError, ValueError):  # of text
+        return None
+    if single and wide.dtype.kind == "f":
+        return finite(float(wide[0]))
+    with np.errstate(all="ignore"):
+        return finite(float(np.sqrt(np.mean(np.square(np.abs(wide))))))
+
+
+def finite(value: float) -> float | str:
+    """A number as JSON can hold it, which has no word for what is not finite."""
+    return value if math.isfinite(value) else "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

@@ -1,0 +1,199 @@
+"""What the reports of tests tell of graphs: the facts of each item, on an attribute of its reports.
+
+Attributes of a report travel from xdist's workers to the process that started them, and no file of JUnit holds them.
+`Teller` attaches them where tests run; `report/document.py` gathers them. Registered in runs that write one.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import sys
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_graphmode.run import beside, verdict
+from pytest_graphmode.run.collect import limited
+from pytest_graphmode.run.execute import test_of
+from pytest_graphmode.run.items import FACTS, RECORDING, RERUN, is_agreement, skip_reason, variant_of
+from pytest_graphmode.select.registry import registry_of
+
+if TYPE_CHECKING:
+    from pytest_graphmode.checks.tolerances import Table
+    from pytest_graphmode.ledger.ledger import GraphLedger
+    from pytest_graphmode.records.recording import Run
+    from pytest_graphmode.run.agreement.keeping import Kept
+    from pytest_graphmode.select.markers import AgreeRequest
+    from pytest_graphmode.select.registry import Registry
+    from pytest_graphmode.select.variants import Variant
+
+Data = dict[str, Any]
+# How long the text of a failure may be.
+_LONGEST: Final = 20_000
+# `built 3 times in 0.31 s`: times stand in fields of their own, so that what is left is the same in every run.
+_TOOK: Final = re.compile(r"(\) built (?:once|\d+ times|again without a graph)) in \d+\.\d+ s$", re.MULTILINE)
+
+
+class Facts:
+    """What is known of one item while it runs."""
+
+    def __init__(self, item: pytest.Item) -> None:
+        self.said: Data = identity(item)
+        self.ran: list[Data] = []
+        self._agreement = is_agreement(item)
+        if self._agreement:
+            self.said.update(tolerance=_tolerance(item), pairs=[])
+
+    def counted(self, ledger: GraphLedger, seconds: float) -> None:
+        from pytest_graphmode.report.events import ledger_data
+
+        self.said.update(ledger_data(ledger, seconds))
+
+    def compared(self, runs: Sequence[Run], asked: AgreeRequest, table: Table, kept: Kept | None) -> None:
+        from pytest_graphmode.report.compared import comparison_data
+        from pytest_graphmode.run.agreement import comparison
+
+        ran = any(run.outcome == "passed" for run in runs)
+        pairs = comparison.pairs(runs, asked, kept) if ran else ()
+        sides = ((comparison.side(one), comparison.side(other)) for one, other, _ in pairs)
+        self.said["pairs"] = comparison_data(sides, comparison.allowed(asked, table))
+
+    def noted(self, item: pytest.Item, report: pytest.TestReport) -> Data:
+        """What one report of the item says."""
+        recording = item.stash.get(RECORDING, None)
+        if report.when == "call" and recording is not None and not self._agreement:
+            from pytest_graphmode.report.series import series_data
+
+            self.said.update(series=series_data(recording.values), taps=series_data(recording.taps))
+        if self.ran:
+            self.said["ran"] = self.ran
+        phase = {"phase": report.when, "outcome": outcome(report), "seconds": round(report.duration, 6)}
+        whole = self.said if report.when != "setup" or self._agreement else identity(item)
+        return {**whole, **phase, **_text(item, report)}
+
+
+def identity(item: pytest.Item) -> Data:
+    """Which test an item is, and what it runs as."""
+    agreement, variant = is_agreement(item), variant_of(item)
+    file, line, _ = item.location
+    return {
+        "test": beside.worker(item.config) + test_of(item),
+        "node": f"{item.parent.nodeid}::{item.name}" if item.parent is not None else item.nodeid,
+        "file": file.replace("\\", "/"),
+        "line": None if line is None else line + 1,
+        "agreement": agreement,
+        "variant": None if agreement or variant is None else variant_data(variant),
+    }
+
+
+def _tolerance(item: Any) -> Data:
+    """What the marker says, and what goes for floating values where it does not: by dtype, the project's own."""
+    from pytest_graphmode.checks.tolerances import looser
+
+    table = registry_of(item.config).settings.tolerances
+    used = [variant for variant in map(variant_of, item.variants) if variant is not None]
+    by_dtype = {
+        one.dtype: looser([(other.dtype, other.device) for other in used if other.dtype == one.dtype], table)
+        for one in used
+    }
+    return {
+        "rtol": item.asked.rtol,
+        "atol": item.asked.atol,
+        "by_dtype": {name: list(pair) for name, pair in by_dtype.items()},
+    }
+
+
+def variant_data(variant: Variant) -> Data:
+    parts = {name: getattr(variant, name) for name in ("backend", "mode", "device", "dtype")}
+    return {"id": variant.id, **parts}
+
+
+def outcome(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed" if report.passed else "failed"
+    return "error" if report.failed and report.when != "call" else report.outcome
+
+
+def _text(item: pytest.Item, report: pytest.TestReport) -> Data:
+    """The reason of a skip or failure, and where the failure is."""
+    if report.passed and not hasattr(report, "wasxfail"):
+        return {}
+    if report.skipped or hasattr(report, "wasxfail"):
+        return {"text": skip_reason(report), "failed_at": None}
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = report.longreprtext if crash is None else verdict.whole(item, crash.message)
+    text = _TOOK.sub(r"\1", text)
+    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return {"text": cut, "failed_at": None if crash is None else _place(item.config, crash)}
+
+
+def _place(config: pytest.Config, crash: Any) -> Data:
+    from pytest_graphmode.ledger.places import shown
+
+    return {"file": shown(crash.path), "line": crash.lineno}
+
+
+def concerned(item: pytest.Item) -> bool:
+    """Whether an item is one of those that reports show."""
+    fixtures = getattr(item, "fixturenames", ())
+    uses = "graphmode" in fixtures or "graph_ledger" in fixtures or limited(item) or is_agreement(item)
+    return RERUN not in item.stash and (uses or registry_of(item.config).settings.watch)
+
+
+class Teller:
+    """Attaches what is known of an item to its reports."""
+
+    def __init__(self) -> None:
+        self._running: list[Facts] = []
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        if not concerned(item):
+            return (yield)
+        facts = item.stash[FACTS] = Facts(item)
+        self._running.append(facts)
+        try:
+            return (yield)
+        finally:
+            self._running.pop()
+            del item.stash[FACTS]
+
+    # Around all others, which may turn a failure into an expected one.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        facts = item.stash.get(FACTS, None)
+        if facts is not None:
+            said = facts.noted(item, report)
+            report.graphmode_facts = json.dumps(said)  # type: ignore[attr-defined]
+            if len(self._running) > 1:  # a variant that runs for an agreement item, and is not reported itself
+                self._running[-2].ran.append(said)
+        return report
+
+
+def environment(registry: Registry) -> Data:
+    """What a run was made with."""
+    from importlib.metadata import version
+
+    settings = registry.settings
+    return {
+        "plugin": version("pytest-graphmode"),
+        "pytest": pytest.__version__,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "frameworks": {
+            spec.name: {"package": spec.module, "version": spec.version}
+            for spec in sorted(registry.specs.values(), key=lambda spec: spec.name)
+            if spec.installed
+        },
+        "backends": [str(choice) for choice in settings.backends],
+        "devices": list(settings.devices) if settings.devices is not None else None,
+        "dtypes": list(settings.dtypes),
+        "logical_cpus": settings.logical_cpus,
+        "compiler": settings.compiler,
+        "seed": settings.seed,
+    }

@@ -1,0 +1,87 @@
+"""Gathers what the reports of tests tell and writes it at the end of a run, in the process that no worker is.
+
+Registered by `hooks.py` in runs with `--graph-json`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_graphmode.records.replacing import check_writable
+from pytest_graphmode.report.document import Gathered, document, write
+from pytest_graphmode.run import telling
+from pytest_graphmode.select.registry import registry_of
+
+if TYPE_CHECKING:
+    from pytest_graphmode.select.settings import Settings
+
+_ENDED: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def refuse_unwritable(settings: Settings, name: str, file: Path) -> None:
+    """Find out at once that a file can't be written.
+
+    Raises:
+        pytest.UsageError: it can't, with the reason.
+    """
+    try:
+        check_writable(file)
+    except OSError as error:
+        where = f"{settings.origin(name)}={settings.written[name]}"
+        raise pytest.UsageError(f"{where}: the file can't be written: {error.strerror or error}") from None
+
+
+class Gatherer:
+    """Gathers what was told, whichever process ran the tests."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.gathered = Gathered()
+        self._config = config
+        self._each = config.getoption("dist", "no") == "each"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        told = getattr(report, "graphmode_facts", None)
+        node: Any = getattr(report, "node", None)
+        key = (report.nodeid, node.gateway.id if self._each and node is not None else None)
+        if told is not None:
+            self.gathered.add(key, json.loads(told))
+        elif report.when not in ("setup", "call", "teardown"):  # xdist's, of an item that a worker crashed in
+            specs = registry_of(self._config).specs.values()
+            names = [f"{spec.name}-{mode}" for spec in specs for mode in spec.modes]
+            self.gathered.crashed(key, report.nodeid, names)
+
+
+class JsonWriter:
+    """Writes the report of `--graph-json`."""
+
+    def __init__(self, file: Path, gatherer: Gatherer) -> None:
+        self._file, self._gatherer = file, gatherer
+        self._started = time.time()
+        self._said = ""
+
+    # Last, when the workers of pytest-xdist are done.
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
+        run = {
+            "started": round(self._started, 3),
+            "seconds": round(time.time() - self._started, 3),
+            "finished": exitstatus in _ENDED,
+            "exit": int(exitstatus),
+        }
+        environment = telling.environment(registry_of(session.config))
+        try:
+            write(self._file, document(self._gatherer.gathered.items, environment, run))
+        except OSError as error:
+            self._said = f"ERROR: the graph report can't be written to {self._file}: {error.strerror or error}"
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        else:
+            self._said = f"graph report written to {self._file}"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._said:
+            terminalreporter.write_sep("-", self._said)

@@ -1,0 +1,193 @@
+"""The JSON report: valid by its schema, the same under workers, and there whole also when a run is cut off."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_graphmode
+from pytest_graphmode.report.document import ReportError, identity_of, read
+from pytest_graphmode.report.series import MOST_VALUES, series_data
+
+SUITE = """
+    import pytest
+
+    @pytest.mark.graph_agree
+    @pytest.mark.parametrize("size", [1, 2])
+    def test_net(graphmode, size):
+        f = graphmode.function(lambda x: x)
+        f(1), f(2.0)
+        for step in range(3):
+            graphmode.agree(loss=1.0 / (step + 1) + (size == 2 and graphmode.mode == "graph" and step == 1))
+            graphmode.tap("h", graphmode.tensor([1.0, 2.0 * size]))
+
+    @pytest.mark.graph_rebuilds(0)
+    def test_limit(graphmode):
+        f = graphmode.function(abs)
+        f(-1), f(-2.0)
+
+    @pytest.mark.graph_skip("toy", reason="not today")
+    def test_skip(graphmode):
+        graphmode.function(abs)(-1)
+
+    def test_plain(graph_ledger):
+        import toylib
+        toylib.jit(abs)(-1)
+
+    def test_other():
+        pass
+"""
+BACKENDS = "--graph-backends=numpy,toy"
+
+
+def checked(folder: Path) -> dict[str, Any]:
+    """The report, valid by the schema that ships with the package."""
+    report = read(folder / "out" / "report.json")
+    assert [path.name for path in (folder / "out").iterdir()] == ["report.json"]
+    schema = json.loads((Path(pytest_graphmode.__file__).parent / "report" / "schema.json").read_text(encoding="utf-8"))
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(report)
+    return report
+
+
+def timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if not k.endswith("seconds") and k != "started"}
+    return [timeless(entry) for entry in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+def report(toy: pytest.Pytester) -> dict[str, Any]:
+    toy.makepyfile(test_suite=SUITE)
+    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json").stdout.fnmatch_lines("*graph report written to*")
+    return checked(toy.path)
+
+
+def test_the_report_of_a_run(report: dict[str, Any]) -> None:
+    tests = {test["test"].partition("::")[2]: test for test in report["tests"]}
+    assert list(tests) == ["test_limit", "test_net[1]", "test_net[2]", "test_plain", "test_skip"]
+    assert [(one["shown"], one["outcome"]) for one in tests["test_skip"]["variants"]] == [
+        ("numpy-eager-cpu", "passed"),
+        ("toy-graph-cpu", "skipped"),
+    ]
+    limit = tests["test_limit"]["variants"][1]
+    assert limit["outcome"] == "failed"
+    assert limit["text"].startswith("1 rebuild, at most 0 allowed")
+    assert (limit["counts"]["builds"], limit["counts"]["rebuilds"]) == (2, 1)
+    assert limit["events"][1]["causes"][0]["hint"] == "pass one type"
+    (plain,) = tests["test_plain"]["variants"]
+    assert (plain["shown"], plain["modes"]["toy:graph"]["operations"]) == ("toy:graph", 1)
+    assert report["environment"]["backends"] == ["numpy", "toy"]
+    assert report["run"]["finished"] is True
+
+
+def test_agreement_series_and_taps(report: dict[str, Any]) -> None:
+    agree, disagree = (test for test in report["tests"] if "test_net" in test["test"])
+    assert agree["agreement"]["verdict"] == "agree"
+    found = disagree["agreement"]
+    assert found["verdict"] == "disagree"
+    assert "step 1, the first of 3 to differ" in found["text"]
+    (pair,) = found["pairs"]
+    assert [(one["name"], one["step"]) for one in pair["differences"]] == [("loss", 1)]
+    assert [(tap["name"], tap["error"]) for tap in pair["taps"]] == [("h", 0.0)]
+    assert found["tolerance"]["by_dtype"] == {"float32": [1.3e-06, 1e-05]}
+    (series,) = disagree["variants"][1]["series"]
+    assert series["values"] == [1.0, 1.5, 1.0 / 3]
+    assert disagree["variants"][1]["taps"][0]["of"] == "rms"
+
+
+def test_variants_that_an_agreement_ran_are_reported_too(toy: pytest.Pytester) -> None:
+    toy.makepyfile(test_suite=SUITE)
+    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json", "-k", "agreement and 1")
+    (test,) = checked(toy.path)["tests"]
+    assert [one["outcome"] for one in test["variants"]] == ["passed", "passed"]
+
+
+@pytest.mark.slow
+def test_workers_change_nothing_but_times(toy: pytest.Pytester, report: dict[str, Any]) -> None:
+    pytest.importorskip("xdist")
+    toy.runpytest_subprocess(BACKENDS, "--graph-json=out/report.json", "-n2")
+    assert timeless(checked(toy.path)) == timeless(report)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies(toy: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    toy.makepyfile(
+        """
+        import os
+
+        def test_a(graphmode):
+            graphmode.function(abs)(-1)
+            if graphmode.mode == "graph":
+                os._exit(1)
+        """
+    )
+    toy.runpytest_subprocess(BACKENDS, "--graph-json=out/report.json", "-n1")
+    (test,) = checked(toy.path)["tests"]
+    assert [(one["shown"], one["outcome"]) for one in test["variants"]] == [
+        ("numpy-eager-cpu", "passed"),
+        ("toy-graph-cpu", "crashed"),
+    ]
+
+
+def test_an_interrupted_run(toy: pytest.Pytester) -> None:
+    toy.makepyfile(
+        """
+        def test_a(graphmode):
+            graphmode.function(abs)(-1)
+            if graphmode.mode == "graph":
+                raise KeyboardInterrupt
+        """
+    )
+    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json", no_reraise_ctrlc=True)
+    report = checked(toy.path)
+    assert report["run"]["finished"] is False
+    assert [one["outcome"] for one in report["tests"][0]["variants"]] == ["passed", "unfinished"]
+
+
+def test_a_file_that_can_not_be_written_is_found_at_once(toy: pytest.Pytester) -> None:
+    toy.makepyfile(test_suite="def test_a(): assert 0")
+    (toy.path / "taken").write_text("x", encoding="utf-8")
+    result = toy.runpytest_inprocess("--graph-json=taken/report.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines("*--graph-json=taken/report.json: the file can't be written: *")
+    result = toy.runpytest_inprocess("--graph-json=.")
+    result.stderr.fnmatch_lines("*--graph-json=*: there is a folder of this name: name a file")
+
+
+def test_junit_holds_none_of_it(toy: pytest.Pytester) -> None:
+    toy.makepyfile(test_suite=SUITE)
+    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json", "--junitxml=junit.xml", "-k", "limit")
+    entries = list(xml.etree.ElementTree.parse(toy.path / "junit.xml").iter("property"))
+    assert entries
+    assert max(len(str(entry.get("value"))) for entry in entries) < 400
+
+
+def test_a_long_series_is_thinned() -> None:
+    (series,) = series_data({"loss": [{"loss": float(step)} for step in range(2 * MOST_VALUES + 1)]})
+    assert (series["steps"], series["every"], len(series["values"])) == (2001, 3, 667)
+    assert series["values"][:3] == [0.0, 3.0, 6.0]
+    (series,) = series_data({"loss": [{"loss": float("nan")}, {"loss": float("-inf")}]})
+    assert series["values"] == ["nan", "-inf"]
+    assert series_data({"name": [{"name": "text"}]}) == []
+
+
+def test_an_id_names_a_variant() -> None:
+    found = identity_of("a.py::test_b[torch-compile-gpu:0-float64-x-1]", ["torch-compile", "tf-graph"])
+    assert found is not None
+    assert found["test"] == "a.py::test_b[x-1]"
+    assert found["variant"]["id"] == "torch-compile-gpu:0-float64"
+    assert identity_of("a.py::test_b[3]", ["tf-graph"]) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99, "tests": []}'])
+def test_a_file_that_is_no_report_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ReportError, match=r"r\.json: "):
+        read(tmp_path / "r.json")
