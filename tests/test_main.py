@@ -121,7 +121,7 @@ def test_nothing_is_pruned_while_all_tests_are_there(kept: Path, said: Said) -> 
     ("text", "gone"),
     [
         (TEST.replace("[1, 2]", "[1]"), ["test_net.py::test_net[2]"]),
-        (TEST.replace("test_other", "test_third"), ["test_net.py::TestOther::test_other"]),
+        (TEST.replace("test_other", "test_by_another_name"), ["test_net.py::TestOther::test_other"]),
         (TEST.replace('["numpy", "torch"]', '"torch"'), []),  # a test without a variant here is there all the same
     ],
     ids=["parameter", "function", "variant"],

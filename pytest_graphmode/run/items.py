@@ -57,5 +57,6 @@ def fresh_recording(node: pytest.Item) -> Recording | None:
 def skip_reason(report: pytest.TestReport) -> str:
     """Why a test was skipped, or expected to fail."""
     if hasattr(report, "wasxfail"):
-        return f"expected to fail: {report.wasxfail}".removesuffix(": ")
+        # Before 8.4 pytest puts this word before what pytest.xfail() was given.
+        return f"expected to fail: {report.wasxfail.removeprefix('reason: ')}".removesuffix(": ")
     return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr).removeprefix("Skipped: ")
