@@ -388,24 +388,3 @@ def test_an_identity_keeps_nothing_alive():
     gc.collect()
     assert kept
     assert [reference() for reference in references] == [None, None]
-
-
-def test_library_files_are_told_from_the_users():
-    assert identity.is_library(np.__file__)
-    assert identity.is_library("/venv/lib/python3.11/site-packages/torch/nn/modules/linear.py")
-    assert not identity.is_library("/venv/lib/python3.11/site-packages/torchmetrics/aggregation.py")
-    assert not identity.is_library("/venv/lib/python3.11/site-packages/torch_user.py")
-    assert identity.is_library(functools.__file__)
-    assert identity.is_library(pytest.__file__)
-    assert identity.is_library(identity.__file__)
-    assert identity.is_library("/tmp/__autograph_generated_file1234.py")
-    assert not identity.is_library(__file__)
-    assert not identity.is_library("/home/me/project/model.py")
-    assert not identity.is_library("<ipython-input-1>")
-
-
-def test_the_call_site_is_the_innermost_line_of_the_user():
-    line = sys._getframe().f_lineno + 1
-    assert identity.call_site() == f"tests/ledger/test_identity.py:{line}"
-    through_library = functools.reduce(lambda _, __: identity.call_site(), [1, 2])
-    assert through_library == f"tests/ledger/test_identity.py:{line + 1}"

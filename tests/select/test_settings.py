@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
-from pytest_graphmode.select.registry import registry_of
 from pytest_graphmode.select.settings import (
     BackendChoice,
-    Settings,
     default_backends,
     parse_backends,
     parse_devices,
@@ -346,76 +344,3 @@ def test_the_header_says_that_no_framework_is_installed(
     result.stdout.fnmatch_lines(
         ["graphmode: no framework installed (pip install *[[]tf] or pip install *[[]torch]); devices: all; seed: 0"]
     )
-
-
-# What stands in the ini file.
-
-
-def settings(toy: pytest.Pytester, *args: str) -> Settings:
-    return registry_of(toy.parseconfigure(*args)).settings
-
-
-def test_ini_keys_of_settings(toy: pytest.Pytester) -> None:
-    toy.makeini(
-        """
-        [pytest]
-        graph_watch = true
-        graph_report = yes
-        graph_per_object = on
-        graph_compiler = eager
-        graph_within =
-            mypackage, other.models
-            third
-        graph_tolerances =
-            float32: rtol=1e-4 atol=1e-6
-            cuda.bfloat16: rtol=0.02
-        """
-    )
-    found = settings(toy)
-    assert (found.watch, found.report, found.per_object, found.compiler) == (True, True, True, "eager")
-    assert found.within == ("mypackage", "other.models", "third")
-    assert found.tolerances == {"float32": (1e-4, 1e-6), "gpu.bfloat16": (0.02, None)}
-    assert settings(toy, "--graph-compiler=aot_eager").compiler == "aot_eager"
-
-
-def test_what_nobody_said_has_its_default(toy: pytest.Pytester) -> None:
-    found = settings(toy)
-    assert (found.watch, found.report, found.per_object, found.compiler) == (False, False, False, None)
-    assert (found.within, found.tolerances, found.origins) == ((), {}, {})
-
-
-def test_an_ini_key_watches_and_reports(toy: pytest.Pytester) -> None:
-    toy.makeini("[pytest]\ngraph_watch = true\ngraph_report = true\n")
-    toy.makepyfile("import toylib\ndef test_plain():\n    toylib.jit(abs)(1)\n")
-    result = toy.runpytest_inprocess()
-    result.stdout.fnmatch_lines(["*= graph report =*", "*::test_plain", "  toy:graph *"])
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        (
-            "--graph-compiler=",
-            "names no compiler backend: write eager, aot_eager, inductor or another one that torch has",
-        )
-    ],
-)
-def test_a_compiler_needs_a_name(toy: pytest.Pytester, option: str, message: str) -> None:
-    result = toy.runpytest_inprocess(option)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {option}: {message}"])
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("--graph-records= ", "--graph-records= : names no folder"),
-        ("--graph-label=", "--graph-label=: names no environment: write a name like cuda-12, or leave it out"),
-        ("--graph-records=conftest.py", "--graph-records=*conftest.py: there is a file of this name: name a folder"),
-        ("--graph-records-frozen", "--graph-records-frozen compares with records: name their folder, *=DIR"),
-    ],
-)
-def test_wrong_records_are_usage_errors(toy: pytest.Pytester, option: str, message: str) -> None:
-    result = toy.runpytest_inprocess(option)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {message}"])
