@@ -277,18 +277,9 @@ class Handle:
         __tracebackhide__ = True
         from pytest_graphmode.checks.gradients import check_grads
 
+        asked: dict[str, Any] = {"order": order, "rtol": rtol, "atol": atol, "eps": eps, "float64": float64}
         with received_by(None):
-            check_grads(
-                self.runtime,
-                fn,
-                *args,
-                variables=variables,
-                order=order,
-                rtol=rtol,
-                atol=atol,
-                eps=eps,
-                float64=float64,
-            )
+            check_grads(self.runtime, fn, *args, variables=variables, **asked)
 
     # Agreement.
 

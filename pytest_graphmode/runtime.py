@@ -238,13 +238,17 @@ class Runtime:
                     else self._run(compute, {})
                 )
             value, grads = at_top_level[0](*args, **kwargs)
-            if self.placement is not None:
-                name = identity.of(fn).name
-                self.placement.require(self.mode, value, f"the value of {name}")
-                self.placement.require(self.mode, grads, f"the gradient of {name}")
+            self._require_placed(fn, value, grads)
             return value, grads
 
         return identity.subject(call, compute)
+
+    def _require_placed(self, fn: Callable[..., Any], value: Any, grads: Any) -> None:
+        __tracebackhide__ = True
+        if self.placement is not None:
+            name = identity.of(fn).name
+            self.placement.require(self.mode, value, f"the value of {name}")
+            self.placement.require(self.mode, grads, f"the gradient of {name}")
 
     # Changed for a block.
 

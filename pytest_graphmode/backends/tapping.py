@@ -1,8 +1,8 @@
 """How taps travel: collected where they are met, they come out of a graph with the result of its function.
 
 The handle's `tap` goes through `Mode.tapped`. A mode that traces functions opens a frame around the trace and returns
-`Frame.carried`, one more output of the graph; around the call, `received` takes it off again and hands the taps on: to
-the frame around, where there is one, else to the recording of the test.
+`TracedTaps.carried`, one more output of the graph; around the call, `received` takes it off again and hands the taps on:
+to the frame around, where there is one, else to the recording of the test.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Tapped:
 optree.register_pytree_node(Tapped, Tapped.parts, Tapped.of, namespace=trees.NAMESPACE)  # type: ignore[arg-type]
 
 
-class Frame:
+class TracedTaps:
     """What was tapped in one piece of code that a mode traces as a whole.
 
     `place` is what the framework puts operations into there: a tap in another place belongs to a loop, a branch or
@@ -74,7 +74,7 @@ class Frame:
         return Tapped(result, self.taps) if self.taps else result
 
 
-class _Here(threading.local):
+class _TapPlace(threading.local):
     """What this thread's code is inside of.
 
     Attributes:
@@ -85,12 +85,12 @@ class _Here(threading.local):
     """
 
     def __init__(self) -> None:
-        self.frames: list[Frame] = []
+        self.frames: list[TracedTaps] = []
         self.operator: str | None = None
         self.gradients: list[tuple[list[Tap], int]] = []
 
 
-here = _Here()
+here = _TapPlace()
 _Receiver = Callable[[str, Any], None]
 _receivers: list[_Receiver | None] = []
 
@@ -106,9 +106,9 @@ def received_by(receiver: _Receiver | None) -> Iterator[None]:
 
 
 @contextmanager
-def collecting(place: object = None) -> Iterator[Frame]:
+def collecting(place: object = None) -> Iterator[TracedTaps]:
     """A frame around a trace."""
-    frame = Frame(place)
+    frame = TracedTaps(place)
     here.frames.append(frame)
     try:
         yield frame

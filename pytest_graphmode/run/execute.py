@@ -72,9 +72,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
     """The handle of one variant of a test; what the test does to global state ends with it."""
     import numpy as np
 
-    from pytest_graphmode.backends.python_mode import random_kept
     from pytest_graphmode.backends.tapping import received_by
-    from pytest_graphmode.errors import UnsupportedError
     from pytest_graphmode.records.taps import receiver
     from pytest_graphmode.run.untouched import UntouchedHandle
     from pytest_graphmode.runtime import Runtime
@@ -88,14 +86,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
     mode = backend.mode(variant.mode, variant.device)
     seed = seed_of(registry.settings.seed, base_id(node, variant))
     with ExitStack() as stack:
-        stack.enter_context(backend.isolate())
-        stack.enter_context(random_kept())
-        try:
-            stack.enter_context(backend.precision(variant.dtype))
-        except UnsupportedError as error:
-            pytest.skip(str(error))
-        if devices.kind(variant.device) != "cpu" and hasattr(backend, "full_precision"):
-            backend.full_precision()
+        stack.enter_context(_isolated(backend, variant))
         stack.enter_context(mode.scope())
         recorder = stack.enter_context(_recorded(node))
         _seed(backend, seed)
@@ -117,6 +108,24 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
         stack.callback(node.stash.__delitem__, BOUND)
         stack.callback(devices.release, node, backend, variant)
         yield handle
+
+
+@contextmanager
+def _isolated(backend: Backend, variant: Variant) -> Iterator[None]:
+    """What a test does to global state ends with the block; a test whose dtype the backend lacks is skipped."""
+    from pytest_graphmode.backends.python_mode import random_kept
+    from pytest_graphmode.errors import UnsupportedError
+
+    with ExitStack() as stack:
+        stack.enter_context(backend.isolate())
+        stack.enter_context(random_kept())
+        try:
+            stack.enter_context(backend.precision(variant.dtype))
+        except UnsupportedError as error:
+            pytest.skip(str(error))
+        if devices.kind(variant.device) != "cpu" and hasattr(backend, "full_precision"):
+            backend.full_precision()
+        yield
 
 
 def _installed(registry: Registry, variant: Variant) -> Backend:

@@ -108,9 +108,9 @@ def _make(config: pytest.Config) -> Registry:
     share = getattr(config, "workerinput", {}).get("graphmode", {}).get("share")
     registry = config.stash[REGISTRY] = Registry(resolve(config, specs), specs, share)
     if registry.settings.logical_cpus != 1:
-        from pytest_graphmode.select import logical_cpus
+        from pytest_graphmode.select import dividing
 
-        logical_cpus.divide(config, registry.settings, specs)  # before anybody looks for devices
+        dividing.divide(config, registry.settings, specs)  # before anybody looks for devices
     try:
         registry.check_devices()
     except ValueError as error:

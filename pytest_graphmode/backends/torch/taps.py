@@ -113,15 +113,15 @@ def watched(pending: Pending, kept: Any) -> list[tapping.Tap]:
 # higher-order operator through which second derivatives are wrong (torch 2.13).
 
 
-class _Seen:
+class _BackwardTaps:
     """Where the backward of compiled functions, in whatever thread of autograd's it runs, puts what it meets."""
 
     gradients: list[tapping.Tap] | None = None
 
 
 def _note_gradient(value: torch.Tensor, name: str) -> torch.Tensor:
-    if _Seen.gradients is not None:
-        _Seen.gradients.append(tapping.Tap(name, value.detach().clone()))
+    if _BackwardTaps.gradients is not None:
+        _BackwardTaps.gradients.append(tapping.Tap(name, value.detach().clone()))
     return value.clone()
 
 
@@ -159,10 +159,10 @@ def _probed(name: str, leaf: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def seeing_gradients() -> Iterator[None]:
     """Around a differentiation of compiled functions: hand on the gradients that go through taps of theirs."""
-    kept, _Seen.gradients = _Seen.gradients, []
+    kept, _BackwardTaps.gradients = _BackwardTaps.gradients, []
     try:
         yield
-        found = _Seen.gradients
+        found = _BackwardTaps.gradients
     finally:
-        _Seen.gradients = kept
+        _BackwardTaps.gradients = kept
     tapping.emit_gradients(found[::-1])

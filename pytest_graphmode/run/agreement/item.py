@@ -161,7 +161,7 @@ class Agreement(pytest.Function):
 
     def _triage(self, failure: str) -> str:
         """What reruns say; that they say nothing, where something is wrong with them, since the failure is known."""
-        from pytest_graphmode.run.agreement import triage
+        from pytest_graphmode.run.agreement import rerunning
 
         travel = travelling.of(self.config)
 
@@ -173,9 +173,9 @@ class Agreement(pytest.Function):
             return item.stash[RUN]
 
         try:
-            return triage.of(self._runs(), self.asked, self._kept, triage.Reruns(self.variants, run))
+            return rerunning.of(self._runs(), self.asked, self._kept, rerunning.Reruns(self.variants, run))
         except Exception as error:
-            return f"Triage: left out, since it failed itself ({type(error).__name__}: {triage.reason(str(error))})."
+            return f"Triage: left out, since it failed itself ({type(error).__name__}: {rerunning.reason(str(error))})."
         finally:
             if travel is not None:
                 travel.explained(self)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pytest_graphmode.run.agreement import triage
+from pytest_graphmode.run.agreement import rerunning
 
 AGREED = """
 @agree
@@ -283,7 +283,7 @@ def test_triage_that_fails_itself_leaves_the_verdict(project, monkeypatch):
     def broken(*arguments):
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(triage, "again", broken)
+    monkeypatch.setattr(rerunning, "again", broken)
     result = project.check(AGREED, backends="ref,off")
     assert paragraph(result) == "Triage: left out, since it failed itself (RuntimeError: out of order)."
     result.stdout.fnmatch_lines(["off-eager-cpu does not agree with the reference, ref-eager-cpu:"])
@@ -291,13 +291,13 @@ def test_triage_that_fails_itself_leaves_the_verdict(project, monkeypatch):
 
 
 def test_it_says_what_it_left_out_when_time_is_up(project, monkeypatch):
-    monkeypatch.setattr(triage, "SECONDS", 0.25)
+    monkeypatch.setattr(rerunning, "SECONDS", 0.25)
     result = project.check(AGREED + "\n    import time; time.sleep(0.1)\n", backends="ref,off")
     assert paragraph(result) == (
         "Triage: off-eager-cpu and ref-eager-cpu: run again with the same seed, both give the same. "
         "Left out after 0.25 s: off-eager-cpu-float64."
     )
-    monkeypatch.setattr(triage, "SECONDS", -1.0)
+    monkeypatch.setattr(rerunning, "SECONDS", -1.0)
     result = project.check(AGREED, backends="ref,off")
     assert "nothing was run again. Left out after" in paragraph(result)
     result.assert_outcomes(passed=2, failed=1)

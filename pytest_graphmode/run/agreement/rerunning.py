@@ -139,11 +139,11 @@ def of(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None, rerun: Rer
     others = [pair for pair, agrees in zip(compared, agreeing, strict=True) if agrees]
     disagreeing = (pair for pair, agrees in zip(compared, agreeing, strict=True) if not agrees)
     found = [pair for pair in disagreeing if _by_values(pair, allowed)]
-    return _paragraph(Question(found, others, allowed, registry), rerun) if found else ""
+    return _paragraph(Disagreement(found, others, allowed, registry), rerun) if found else ""
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class Disagreement:
     """What triage is asked: which pairs of variants disagree, which others were compared, and what is allowed."""
 
     disagreeing: Sequence[Pair]
@@ -152,7 +152,7 @@ class Question:
     registry: Registry
 
 
-def _paragraph(question: Question, rerun: Reruns) -> str:
+def _paragraph(question: Disagreement, rerun: Reruns) -> str:
     found = [_Triage(pair, question, rerun) for pair in question.disagreeing]
     rounded = [one.pair for one in found if one.rounding]
     cure = _cure(rounded, question) if rounded else ""
@@ -169,7 +169,7 @@ class _Triage:
         rounding: whether the difference is rounding.
     """
 
-    def __init__(self, pair: Pair, question: Question, rerun: Reruns) -> None:
+    def __init__(self, pair: Pair, question: Disagreement, rerun: Reruns) -> None:
         self.pair = pair
         self.rounding = False
         self._question = question
@@ -282,7 +282,7 @@ def _by_values(pair: Pair, allowed: Allowed) -> bool:
     return words.differ_by_values(one, other, allowed)
 
 
-def _cure(rounded: Sequence[Pair], question: Question) -> str:
+def _cure(rounded: Sequence[Pair], question: Disagreement) -> str:
     """The tolerance under which the pairs that differ by rounding agree, and those that do already still do.
 
     That is rtol, but where elements next to zero would take much more of it than the others: atol.
