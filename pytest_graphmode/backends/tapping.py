@@ -1,8 +1,8 @@
 """How taps travel: collected where they are met, they come out of a graph with the result of its function.
 
 The handle's `tap` goes through `Mode.tapped`. A mode that traces functions opens a frame around the trace and returns
-`TracedTaps.carried`, one more output of the graph; around the call, `received` takes it off again and hands the taps on:
-to the frame around, where there is one, else to the recording of the test.
+`TracedTaps.carried`, one more output of the graph; around the call, `received` takes it off again and hands the taps
+on: to the frame around, where there is one, else to the recording of the test.
 """
 
 from __future__ import annotations
