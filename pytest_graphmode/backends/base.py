@@ -87,7 +87,10 @@ class Tracer(Protocol):
     """Has a framework write what it does while a test runs, for people who know it well: for `--graph-trace`."""
 
     def start(self, folder: Path) -> None:
-        """Write into this folder from now on, which need not be there, and is to be made for a first file only."""
+        """Write into this folder from now on, which need not be there, and is to be made for a first file only.
+
+        Called again after a `stop` in the middle of a test, when files of the test may be there.
+        """
 
     def stop(self) -> None:
         """Write no more, and have all files complete; also where it was not started."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pytest_graphmode.ledger.importing import ImportWatch, lineage
@@ -34,6 +34,9 @@ class Watcher:
     """The recorders that are open, and the event sources that are attached while any is.
 
     One instance serves the process, since what it attaches to (a framework's module) is one per process too.
+
+    Attributes:
+        proving: entered around each probe, by those who keep what frameworks write and want none of it.
     """
 
     def __init__(self, sources: Iterable[SourceSpec] = ()) -> None:
@@ -45,6 +48,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._scopes = threading.RLock()
         self._heard = _Heard()
+        self.proving: Callable[[], AbstractContextManager[None]] = nullcontext
         self.register(sources)
 
     # Sink: what the event sources call.
@@ -199,7 +203,7 @@ class Watcher:
             probe = attachment.to_be_proved
             if probe is not None:
                 private = Recorder()
-                with self.only(private, told=False):
+                with self.only(private, told=False), self.proving():
                     attachment.proved(probe, private.ledger)
 
     def trust(self) -> Trust:

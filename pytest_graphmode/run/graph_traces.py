@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from pytest_graphmode.ledger.importing import ImportWatch, complete
+from pytest_graphmode.ledger.watcher import watcher
 from pytest_graphmode.records.folder import place
 from pytest_graphmode.run import beside
 from pytest_graphmode.run.agreement.item import RUN, Agreement
@@ -70,6 +72,7 @@ class Traces:
         self._broken: dict[str, str] = {}
         self._folder: Path | None = None
         self._imports = ImportWatch(set(self._specs), self._imported)
+        watcher.proving = self._paused
 
     # Before all others, whose fixtures may compile something.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -99,6 +102,7 @@ class Traces:
         return report
 
     def end(self) -> None:
+        watcher.proving = nullcontext
         self._stop()
         for tracer in self._tracers.values():
             tracer.end()
@@ -109,8 +113,12 @@ class Traces:
 
     def _start(self, item: pytest.Item) -> None:
         self._stop()
-        self._folder = place(self._aside, item.nodeid)
-        shutil.rmtree(self._folder, ignore_errors=True)  # of an earlier attempt
+        folder = place(self._aside, item.nodeid)
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier attempt
+        self._write_into(folder)
+
+    def _write_into(self, folder: Path) -> None:
+        self._folder = folder
         self._imports.install()
         for module in self._specs:
             if complete(module):
@@ -134,6 +142,17 @@ class Traces:
         self._imports.remove()
         for tracer in self._tracers.values():
             tracer.stop()
+
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        """The plugin's own probes of event sources are no part of the test in which they happen to be run."""
+        folder = self._folder
+        self._stop()
+        try:
+            yield
+        finally:
+            if folder is not None:
+                self._write_into(folder)
 
     # When it has failed.
 

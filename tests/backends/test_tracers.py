@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_tensorflow_is_put_back_at_the_end():
 
     before = tracing_compilation._create_concrete_function, session.BaseSession._extend_graph
     tracer = SPECS["tf"].load_tracer()
-    tracer.start("nowhere")
+    tracer.start(Path("nowhere"))
     assert tracing_compilation._create_concrete_function is not before[0]
     tracer.stop()
     tracer.end()

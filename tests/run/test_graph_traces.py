@@ -200,3 +200,29 @@ def test_under_xdist_too(toy, traced, dist):
     result = traced(text, "-n2", f"--dist={dist}", backends="numpy,toy:graph")
     result.assert_outcomes(passed=5, failed=1)
     assert files(toy) == ["test_net.py/test_net[toy-graph-cpu]/toylib/builds.txt"]
+
+
+def test_the_probes_of_event_sources_are_in_no_trace(toy, traced):
+    with (toy.path / "conftest.py").open("a") as file:
+        file.write(
+            """
+import toylib, toybackend
+
+def probe(self):
+    toylib.jit(lambda x: x)(b"probe")
+
+toybackend.ToySource.probe = probe
+"""
+        )
+    result = traced(
+        """
+@pytest.mark.graph_rebuilds(0)
+def test_wrong(graphmode):
+    first = graphmode.function(step)
+    first(1), first(1.0)
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["1 rebuild, at most 0 allowed"])
+    (file,) = files(toy)
+    assert (toy.path / "traces" / file).read_text() == "step int\nstep float\n"

@@ -85,20 +85,28 @@ class ToySource:
 
 
 class ToyTracer:
-    """Writes the name of each function that `jit` builds a graph of."""
+    """Writes the name of each function that `jit` builds a graph of.
+
+    It patches `toylib` once: a source that was attached later may have patched it again.
+    """
 
     def __init__(self) -> None:
+        self._folder: Path | None = None
         self._undo: Callable[[], None] | None = None
 
     def start(self, folder: Path) -> None:
+        self._folder = folder
+        if self._undo is not None:
+            return
         import toylib
 
         build = toylib._build
 
         def writing(function: Callable[..., Any], value: Any) -> Any:
-            folder.mkdir(parents=True, exist_ok=True)
-            with open(folder / "builds.txt", "a") as file:
-                print(function.__name__, type(value).__name__, file=file)
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with open(self._folder / "builds.txt", "a") as file:
+                    print(function.__name__, type(value).__name__, file=file)
             return build(function, value)
 
         def undo() -> None:
@@ -107,9 +115,9 @@ class ToyTracer:
         toylib._build, self._undo = writing, undo
 
     def stop(self) -> None:
+        self._folder = None
+
+    def end(self) -> None:
         undo, self._undo = self._undo, None
         if undo is not None:
             undo()
-
-    def end(self) -> None:
-        pass

@@ -33,7 +33,7 @@ class GraphText:
         self._undo: Callable[[], None] | None = None
 
     def start(self, folder: Path) -> None:
-        self._folder, self._written = folder, 0
+        self._folder, self._written = folder, len(list(folder.glob("*.pbtxt")))
         self._sessions.clear()
         if self._undo is None:
             traced = ("function_type", "type_context", "func_graph", "tracing_options")
