@@ -1,6 +1,7 @@
 """Agreement between real frameworks, in processes of their own."""
 
 import importlib.util
+import re
 
 import pytest
 
@@ -48,6 +49,35 @@ def test_net(graphmode, native, constant):
     (graphmode.lib.function if native else graphmode.function)(f)(graphmode.tensor(1.0))
 """
 
+TRIAGED = """
+import random
+
+@agree
+@pytest.mark.graphmode(backends="tf,torch:eager")
+def test_rounding(graphmode):
+    x = graphmode.tensor([0.1, 0.2])
+    graphmode.agree(y=(x + 1000.0) - 1000.0 if graphmode.backend == "torch" else x)
+
+@agree
+@pytest.mark.graphmode(backends="tf,torch:eager")
+def test_fault(graphmode):
+    graphmode.agree(y=graphmode.tensor(1.0) + (graphmode.backend == "torch"))
+
+@agree
+@pytest.mark.graphmode(backends="tf,torch:eager")
+def test_chance(graphmode):
+    chance = random.SystemRandom().random() if graphmode.backend == "torch" else 0.5
+    graphmode.agree(y=graphmode.tensor(1.0 + chance))
+
+@agree
+@pytest.mark.graphmode(backends="torch:eager+compile")
+def test_compiled(graphmode):
+    def double(x):
+        return x * (3 if graphmode.lib.compiler.is_compiling() else 2)
+
+    graphmode.agree(y=graphmode.function(double)(graphmode.tensor(1.0)))
+"""
+
 
 def installed(*names):
     """Skip without importing, which would cost this process seconds."""
@@ -69,6 +99,23 @@ def test_tensorflow_and_torch_agree_on_a_training_loop_and_not_on_a_planted_diff
     result.assert_outcomes(passed=8, failed=1)
     result.stdout.fnmatch_lines(["torch-eager-cpu does not agree with the reference, tf-graph-cpu:"])
     result.stdout.fnmatch_lines(["FAILED test_net.py::test_off?agreement?*"])
+
+
+@pytest.mark.slow
+def test_triage_tells_rounding_faults_chance_and_stages_apart(project):
+    installed("tensorflow", "torch")
+    project.write(TRIAGED)
+    result = project.run(backends="tf,torch:eager+compile", run=project.pytester.runpytest_subprocess)
+    result.assert_outcomes(passed=8, failed=4)
+    rounding, fault, chance, compiled = [line for line in result.outlines if line.startswith("Triage: ")]
+    rtol = re.search(r"in float64 they agree to \S+: rounding; allow rtol=([^;]+);", rounding)
+    assert rtol is not None
+    assert "in float64 still 1 apart: not rounding" in fault
+    assert "torch-eager-cpu differs from itself: not deterministic" in chance
+    assert "the first that differs is torch-compile-cpu with the compiler eager" in compiled
+    project.write(TRIAGED.replace("@agree", f"@pytest.mark.graph_agree(rtol={rtol[1]})", 1))
+    again = project.run("-k", "rounding", backends="tf,torch", run=project.pytester.runpytest_subprocess)
+    again.assert_outcomes(passed=3, deselected=9)
 
 
 @pytest.mark.slow
