@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
+
+Kind = Literal["file", "folder"]
 
 
-def parse_folder(text: str) -> Path:
-    """A folder, which need not be there.
-
-    Raises:
-        ValueError: no name at all.
-    """
-    if not text.strip():
-        raise ValueError("names no folder")
-    return Path(text)
-
-
-def refuse_file(path: Path) -> Path:
-    """The path of a folder.
-
-    Raises:
-        ValueError: there is something else.
-    """
-    if path.exists() and not path.is_dir():
-        raise ValueError("there is a file of this name: name a folder")
-    return path
-
-
-def parse_file(text: str) -> Path:
-    """A file, which need not be there.
+def parse_path(text: str, kind: Kind) -> Path:
+    """A file or folder, which need not be there.
 
     Raises:
         ValueError: no name at all.
     """
     if not text.strip():
-        raise ValueError("names no file")
+        raise ValueError(f"names no {kind}")
     return Path(text)
 
 
-def refuse_folder(path: Path) -> Path:
-    """The path of a file.
+def require_kind(path: Path, kind: Kind) -> Path:
+    """The path of what is a file or folder, as wanted, or not there yet.
 
     Raises:
-        ValueError: there is a folder.
+        ValueError: the other of the two is there.
     """
-    if path.is_dir():
-        raise ValueError("there is a folder of this name: name a file")
+    there = "folder" if path.is_dir() else "file"
+    if path.exists() and there != kind:
+        raise ValueError(f"there is a {there} of this name: name a {kind}")
     return path

@@ -15,7 +15,7 @@ import pytest
 from pytest_graphmode.backends.names import DEFAULT_DTYPE, DTYPES, parse_device, parse_dtype, split
 from pytest_graphmode.backends.specs import BackendSpec
 from pytest_graphmode.select.options import DEFAULT_BACKENDS, flag
-from pytest_graphmode.select.paths import parse_file, parse_folder, refuse_file, refuse_folder
+from pytest_graphmode.select.paths import Kind, parse_path, require_kind
 
 T = TypeVar("T")
 Specs = Mapping[str, BackendSpec]
@@ -96,11 +96,11 @@ def resolve(config: pytest.Config, specs: Specs) -> Settings:
         seed=given.value("graph_seed", parse_seed, 0),
         watch=given.switch("graph_watch"),
         report=given.switch("graph_report"),
-        records=given.folder("graph_records"),
+        records=given.path("graph_records", "folder"),
         label=given.value("graph_label", parse_label, None),
         frozen=given.frozen("graph_records_frozen"),
-        trace=given.folder("graph_trace"),
-        json=given.file("graph_json"),
+        trace=given.path("graph_trace", "folder"),
+        json=given.path("graph_json", "file"),
         compiler=given.value("graph_compiler", parse_compiler, None),
         per_object=bool(given.ini("graph_per_object")),
         within=given.lines("graph_within", parse_within, ()),
@@ -131,23 +131,16 @@ class _Given:
     def switch(self, name: str) -> bool:
         return bool(self._config.getoption(name) or self.ini(name))
 
-    def folder(self, name: str) -> Path | None:
-        """A folder, which the command line gives from where pytest was started, an ini file from where it stands."""
-        return self._path(name, parse_folder, refuse_file)
-
-    def file(self, name: str) -> Path | None:
-        """A file, from the same places."""
-        return self._path(name, parse_file, refuse_folder)
-
-    def _path(self, name: str, parse: Callable[[str], Path], refuse: Callable[[Path], Path]) -> Path | None:
-        path = self.value(name, parse, None)
+    def path(self, name: str, kind: Kind) -> Path | None:
+        """A path, which the command line gives from where pytest was started, an ini file from where it stands."""
+        path = self.value(name, lambda text: parse_path(text, kind), None)
         if path is None:
             return None
         ini = self._config.inipath
         start = (
             ini.parent if ini is not None and self.origins[name].endswith(")") else self._config.invocation_params.dir
         )
-        return self._parsed(name, refuse, start / path)
+        return self._parsed(name, lambda path: require_kind(path, kind), start / path)
 
     def frozen(self, name: str) -> bool:
         """Whether records are golden values, of which there must be a folder."""
