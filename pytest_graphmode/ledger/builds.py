@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from pytest_graphmode.ledger.arguments import Argument
+from pytest_graphmode.ledger.drawing import Drawing
 from pytest_graphmode.ledger.identity import Identity
 
 CauseKind = Literal[
@@ -102,12 +103,14 @@ _TOLD: Final[Mapping[str, str]] = {
 class Condition:
     """What a framework looks graphs up by besides the arguments: a device, a scope, a switch.
 
-    `kind` is the kind of the cause that a change of it is.
+    `kind` is the kind of the cause that a change of it is. Reports show it by name, unless `shown` is False: one of the
+    many settings of a framework, say.
     """
 
     kind: str
     name: str
     value: str
+    shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,10 @@ class BuildReport:
     graphs, and is asked only where no build of the function was seen. `complete` says that `causes` are all there is to
     say, `graphless` that a function was compiled again and no operation was left to make a graph of, which is a rebuild
     and no build. `operations` counts all operations by the framework's names.
+
+    For reports: `began` is when it began by `time.perf_counter`, None for `seconds` ago; `called` says that the call it
+    was built in was told of before it, and not when that ends; `depends_on` has in words what else it was built for,
+    which is not compared (guards, say); `drawing` is the graph, where the sink asks for it.
     """
 
     backend: str
@@ -150,6 +157,10 @@ class BuildReport:
     complete: bool = False
     operations: Mapping[str, int] = field(default_factory=dict)
     graphless: bool = False
+    began: float | None = None
+    called: bool = False
+    depends_on: Mapping[str, str] = field(default_factory=dict)
+    drawing: Drawing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +174,10 @@ class GraphBuild:
     the builds of one function, whose events have the same `group`; `again` says that it had a graph before, also one
     that nobody saw built (None: by the number), and `new_object` that it had none in this object: for another model of
     a class, say. `graphless` is a compilation again that found no operation: a rebuild, and in no count of builds.
+
+    `began` and `ended` are by `time.perf_counter`. Where the run writes a report there are `calls`, those that ended
+    since the build before by function, `conditions`, what beside its arguments the graph was built for, in words, and
+    `drawing`, for the first graphs.
     """
 
     function: str
@@ -188,6 +203,11 @@ class GraphBuild:
     operations: Mapping[str, int] = field(default_factory=dict, hash=False)
     file: str = ""
     graphless: bool = False
+    began: float = field(default=0.0, compare=False)
+    ended: float = field(default=0.0, compare=False)
+    calls: Mapping[str, int] = field(default_factory=dict, compare=False)
+    conditions: Mapping[str, str] = field(default_factory=dict, compare=False)
+    drawing: Drawing | None = field(default=None, compare=False)
 
     @property
     def cause(self) -> Cause | None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,7 +48,7 @@ class GraphLedger:
     """The record of a test or of a `watch` block; it grows while it watches and keeps its contents afterwards.
 
     Counts leave out the framework's own machinery, which is in `internal`. Eager modes add to the counts
-    through counters, and have an event only for each new structure.
+    through counters, and have an event only for each new structure. `started` is when it began by `time.perf_counter`.
     """
 
     def __init__(self) -> None:
@@ -59,6 +61,7 @@ class GraphLedger:
         self._windows: list[Window] = []
         self._notes: list[str] = []
         self._hidden = 0
+        self.started = time.perf_counter()
 
     # What event sources write, through `recorder.Recorder`.
 
@@ -99,6 +102,7 @@ class GraphLedger:
         self._calls.clear()
         self._uncountable.clear()
         self._hidden = 0
+        self.started = time.perf_counter()
 
     def close(self) -> None:
         """Stop following the eager counters, which may go on counting."""
@@ -173,6 +177,16 @@ class GraphLedger:
         return sum(self._calls.values())
 
     @property
+    def calls_by_function(self) -> dict[str, int]:
+        """The calls by the names of functions, by `backend:mode` where none is known."""
+        found = Counter[str]()
+        for (backend, mode, function), count in list(self._calls.items()):
+            found[function or f"{backend}:{mode}"] += count
+        for window in self._windows:
+            found[window.counter.function] += window.called
+        return dict(found)
+
+    @property
     def called_unbuilt(self) -> bool:
         """Whether a graph that was there before may have been called, with functions inside of it that nobody tells."""
         names = {event.function.removesuffix(AFTER_BREAK).rpartition(".")[2] for event in self._events}
@@ -234,6 +248,7 @@ class GraphLedger:
     def _filtered(self, kept: Callable[[Any], bool]) -> GraphLedger:
         """A ledger of some of the builds, breaks and fallbacks, with all calls and eager counters."""
         part = GraphLedger()
+        part.started = self.started
         part._events = list(filter(kept, self._events))
         part._internal = list(filter(kept, self._internal))
         part._breaks = list(filter(kept, self._breaks))

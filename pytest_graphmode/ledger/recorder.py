@@ -6,10 +6,14 @@ The outermost `watch`, or a test, is a recorder of its own, opened by `watcher.p
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Final
 
 from pytest_graphmode.ledger.causes import History
+from pytest_graphmode.ledger.details import Details, conditions
+from pytest_graphmode.ledger.drawing import Drawing
 from pytest_graphmode.ledger.identity import Identity, call_site
 from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak, GraphBuild, GraphLedger
 from pytest_graphmode.ledger.tally import EagerCounter
@@ -37,8 +41,15 @@ class _Function:
 class Recorder:
     """The outermost scope of watching: a test, or a `watch` outside one. Its ledgers share one history."""
 
-    def __init__(self, *, structures: bool = False, on_build: Callable[[GraphBuild], object] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        structures: bool = False,
+        on_build: Callable[[GraphBuild], object] | None = None,
+        reported: bool = False,
+    ) -> None:
         self.structures = structures
+        self._details = Details() if reported else None
         self.guards: list[Callable[[], object]] = []
         self._on_build = on_build
         self._lock = threading.RLock()
@@ -54,6 +65,8 @@ class Recorder:
             for function in self._functions:
                 function.history = History()
             self.ledger.clear()
+            if self._details is not None:
+                self._details = Details()
             for counter in self._counters:
                 counter.clear()
                 self.ledger.add_counter(counter)
@@ -65,8 +78,26 @@ class Recorder:
             AssertionError: a block asked to be told at once of what exceeds its limits.
         """
         with self._lock:
-            self._add(self._classify(report))
+            self._add(self._detailed(self._classify(report), report))
         self._guard()
+
+    @property
+    def drawing(self) -> bool:
+        """Whether graphs are to be drawn: for a report, and not yet many."""
+        return self._details is not None and self._details.drawing
+
+    def _detailed(
+        self, build: GraphBuild, report: BuildReport | None = None, drawn: Drawing | None = None
+    ) -> GraphBuild:
+        """With what only reports show."""
+        if self._details is None or build.internal:
+            return build
+        return replace(
+            build,
+            calls=self._details.calls(self.ledger.calls_by_function, report),
+            conditions={} if report is None else conditions(report),
+            drawing=self._details.kept(drawn if report is None else report.drawing, first=not build.rebuild),
+        )
 
     def _guard(self) -> None:
         for guard in self.guards:
@@ -93,7 +124,13 @@ class Recorder:
             ledger.add_call(key)
 
     def eager_call(
-        self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
+        self,
+        backend: str,
+        mode: str,
+        identity: Identity,
+        nodes: int,
+        fingerprint: Callable[[], str | None],
+        draw: Callable[[], Drawing | None] = lambda: None,
     ) -> None:
         """Tally a call of eager code that no `graphmode.function` wraps."""
         with self._lock:
@@ -104,7 +141,7 @@ class Recorder:
                 if structure in counter.structures:
                     counter.structures[structure] += 1
                 else:
-                    self.recorded(counter, nodes, structure)
+                    self.recorded(counter, nodes, structure, draw)
 
     def graph_break(self, graph_break: GraphBreak) -> None:
         with self._lock:
@@ -131,9 +168,16 @@ class Recorder:
                 ledger.add_counter(counter)
             return counter
 
-    def recorded(self, counter: EagerCounter, nodes: int, structure: object) -> None:
+    def recorded(
+        self,
+        counter: EagerCounter,
+        nodes: int,
+        structure: object,
+        draw: Callable[[], Drawing | None] = lambda: None,
+    ) -> None:
         """An eager call recorded a graph of a structure not seen before: it becomes an event."""
         with self._lock:
+            now = time.perf_counter()
             causes = _new_structure(counter, nodes)
             counter.sizes[structure] = nodes
             counter.structures[structure] = counter.structures.get(structure, 0) + 1
@@ -150,8 +194,10 @@ class Recorder:
                 recorded=True,
                 again=bool(counter.builds > 1),
                 structure=str(structure),
+                began=now,
+                ended=now,
             )
-            self._add(build)
+            self._add(self._detailed(build, drawn=draw() if self.drawing else None))
 
     def open_ledger(self) -> GraphLedger:
         with self._lock:
@@ -187,6 +233,7 @@ class Recorder:
         return function
 
     def _classify(self, report: BuildReport) -> GraphBuild:
+        now = time.perf_counter()
         function = self._function(report.identity, report.backend, report.mode)
         history = function.history
         again, new_object = bool(history.count) or report.existing, history.is_new_object(report)
@@ -215,4 +262,6 @@ class Recorder:
             operations=report.operations,
             file=report.identity.file,
             graphless=report.graphless,
+            began=now - report.seconds if report.began is None else report.began,
+            ended=now,
         )

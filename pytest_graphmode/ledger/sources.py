@@ -13,6 +13,7 @@ from pytest_graphmode.ledger.importing import complete
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.specs import BackendSpec, SourceSpec
+    from pytest_graphmode.ledger.drawing import Drawing
     from pytest_graphmode.ledger.identity import Identity
     from pytest_graphmode.ledger.ledger import BuildReport, Fallback, GraphBreak, GraphLedger
 
@@ -48,18 +49,29 @@ class Sink(Protocol):
     `call` is a call of a graph, with or without a build, of a function of this name if known; `calls_unknown` says that
     the framework does not tell of them.
     `eager_call` is the end of an outermost call of eager code that recorded `nodes` autograd nodes (perhaps none);
-    `fingerprint` is called only while structures are watched. `note` is for what went wrong beside the code under test,
-    `not_counted` for what makes the counts of a backend wrong. `apart` says that what this thread builds is a graph of
-    the plugin's own checks.
+    `fingerprint` is called only while structures are watched, `draw` only while graphs are. `note` is for what went
+    wrong beside the code under test, `not_counted` for what makes the counts of a backend wrong. `apart` says that what
+    this thread builds is a graph of the plugin's own checks, `drawing` that somebody writes a report, for which small
+    graphs are to be drawn (`BuildReport.drawing`).
+
+    A call is told of when it ends, so that what it builds comes before it, or `BuildReport.called` says that it was.
     """
 
     @property
     def apart(self) -> bool: ...
+    @property
+    def drawing(self) -> bool: ...
     def build(self, report: BuildReport) -> None: ...
     def call(self, backend: str, mode: str, function: str = "") -> None: ...
     def calls_unknown(self, backend: str, mode: str) -> None: ...
     def eager_call(
-        self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
+        self,
+        backend: str,
+        mode: str,
+        identity: Identity,
+        nodes: int,
+        fingerprint: Callable[[], str | None],
+        draw: Callable[[], Drawing | None] = ...,
     ) -> None: ...
     def graph_break(self, graph_break: GraphBreak) -> None: ...
     def fallback(self, fallback: Fallback) -> None: ...

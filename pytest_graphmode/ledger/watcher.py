@@ -15,6 +15,7 @@ from pytest_graphmode.ledger.sources import Attachment, EventSource, Sink
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.specs import BackendSpec, SourceSpec
+    from pytest_graphmode.ledger.drawing import Drawing
     from pytest_graphmode.ledger.identity import Identity
     from pytest_graphmode.ledger.ledger import BuildReport, Fallback, GraphBreak, GraphBuild, GraphLedger
     from pytest_graphmode.ledger.recorder import Recorder
@@ -77,10 +78,16 @@ class Watcher:
         self._distrusted.setdefault(backend, reason)
 
     def eager_call(
-        self, backend: str, mode: str, identity: Identity, nodes: int, fingerprint: Callable[[], str | None]
+        self,
+        backend: str,
+        mode: str,
+        identity: Identity,
+        nodes: int,
+        fingerprint: Callable[[], str | None],
+        draw: Callable[[], Drawing | None] = lambda: None,
     ) -> None:
         for recorder in self._listening:
-            recorder.eager_call(backend, mode, identity, nodes, fingerprint)
+            recorder.eager_call(backend, mode, identity, nodes, fingerprint, draw)
 
     def graph_break(self, graph_break: GraphBreak) -> None:
         for recorder in self._listening:
@@ -106,6 +113,11 @@ class Watcher:
     def apart(self) -> bool:
         """Whether what this thread builds is heard by some recorders alone: graphs of the plugin's own checks."""
         return self._heard.by is not None
+
+    @property
+    def drawing(self) -> bool:
+        """Whether anybody who hears this thread wants graphs drawn."""
+        return any(recorder.drawing for recorder in self._listening)
 
     @contextmanager
     def only(self, *recorders: Recorder, told: bool = True) -> Iterator[None]:
@@ -263,12 +275,15 @@ watcher = Watcher()
 
 @contextmanager
 def recording(
-    *, structures: bool = False, on_build: Callable[[GraphBuild], object] | None = None
+    *,
+    structures: bool = False,
+    on_build: Callable[[GraphBuild], object] | None = None,
+    reported: bool = False,
 ) -> Iterator[Recorder]:
-    """A recorder of its own: what was built before it never counts."""
+    """A recorder of its own: what was built before it never counts. `reported` says that a report shows its builds."""
     from pytest_graphmode.ledger.recorder import Recorder  # here, since pytest imports this module in every run
 
-    recorder = Recorder(structures=structures, on_build=on_build)
+    recorder = Recorder(structures=structures, on_build=on_build, reported=reported)
     watcher.open(recorder)
     try:
         yield recorder

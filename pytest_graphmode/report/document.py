@@ -14,6 +14,8 @@ from typing import Any, Final
 from pytest_graphmode.records.replacing import replacing
 
 SCHEMA: Final = 1
+# How many characters all drawn graphs may have. The schema says so.
+MOST_OF_GRAPHS: Final = 4_000_000
 # What a run of a variant has where it never came to its call.
 _UNCOUNTED: Final[Mapping[str, Any]] = {
     "counts": None,
@@ -22,6 +24,7 @@ _UNCOUNTED: Final[Mapping[str, Any]] = {
     "call_seconds": None,
     "events": [],
     "events_left_out": 0,
+    "stretches": [],
     "machinery": 0,
     "breaks": [],
     "fallbacks": [],
@@ -104,7 +107,34 @@ def document(items: Iterable[Data], environment: Data, run: Data) -> Data:
             test["agreement"] = _agreement(item)
         else:
             test["variants"].append(_variant(item))
-    return {"schema": SCHEMA, "run": run, "environment": environment, "tests": list(tests.values())}
+    graphs, left_out = _shared_graphs(tests.values())
+    said = {"schema": SCHEMA, "run": run, "environment": environment, "tests": list(tests.values())}
+    return {**said, "graphs": graphs, "graphs_left_out": left_out}
+
+
+def _shared_graphs(tests: Iterable[Data]) -> tuple[list[Data], int]:
+    """Have builds name the graphs that they are drawn as by numbers, since many are the same.
+
+    Returns:
+        The graphs, and how many more there are: those of tests that passed are left out first, the last ones of them.
+    """
+    variants = [variant for test in tests for variant in test["variants"]]
+    wanted: dict[str, list[Data]] = {}
+    for variant in sorted(variants, key=lambda variant: variant["outcome"] in ("passed", "skipped")):
+        for event in variant["events"]:
+            if event["graph"] is not None:
+                wanted.setdefault(json.dumps(event["graph"]), []).append(event)
+                event["graph"] = None
+    graphs: list[Data] = []
+    size = 0
+    for text, events in wanted.items():
+        if size + len(text) > MOST_OF_GRAPHS:
+            continue
+        size += len(text)
+        for event in events:
+            event["graph"] = len(graphs)
+        graphs.append(json.loads(text))
+    return graphs, len(wanted) - len(graphs)
 
 
 def _shown(item: Data) -> str:
@@ -134,7 +164,10 @@ def write(file: Path, report: Data) -> None:
     Raises:
         OSError: it can't be written.
     """
-    text = json.dumps(report, indent=1, allow_nan=False)
+    text = json.dumps({**report, "graphs": []}, indent=1, allow_nan=False)
+    if report.get("graphs"):  # each in a line, or they would have more spaces than anything else
+        lines = ",\n  ".join(json.dumps(graph, allow_nan=False) for graph in report["graphs"])
+        text = text.replace('\n "graphs": []', f'\n "graphs": [\n  {lines}\n ]', 1)
     with replacing(file) as whole:
         whole.write(text.encode("utf-8", "backslashreplace") + b"\n")
 

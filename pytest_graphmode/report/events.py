@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_graphmode.report.stretches import stretches_data
+
 if TYPE_CHECKING:
+    from pytest_graphmode.ledger.drawing import Drawing, GraphNode
     from pytest_graphmode.ledger.ledger import Argument, Cause, GraphBuild, GraphLedger
 
 # A test that builds more is shown by its first and last builds. The schema says so.
@@ -28,8 +31,9 @@ def ledger_data(ledger: GraphLedger, seconds: float) -> Data:
         },
         "build_seconds": round(ledger.seconds, 6),
         "call_seconds": round(rest / ledger.calls, 9) if ledger.calls and known else None,
-        "events": [_build(event) for event in shown],
+        "events": [_build(event, ledger.started) for event in shown],
         "events_left_out": left_out,
+        "stretches": stretches_data(ledger, seconds, known=known),
         "machinery": len(ledger.internal),
         "breaks": [
             {"function": entry.function, "where": entry.where, "reason": entry.reason} for entry in ledger.graph_breaks
@@ -58,7 +62,7 @@ def operations(events: Sequence[GraphBuild]) -> int:
     return sum(event.nodes for event in events if not event.rebuild)
 
 
-def _build(event: GraphBuild) -> Data:
+def _build(event: GraphBuild, started: float) -> Data:
     flags = {name: getattr(event, name) for name in ("rebuild", "recorded", "resumed", "failed", "graphless")}
     return {
         "function": event.function,
@@ -72,7 +76,11 @@ def _build(event: GraphBuild) -> Data:
         "nodes": event.nodes,
         "operations": _sorted(event.operations),
         "control_flow": _sorted(event.control_flow),
+        "begun_seconds": _since(event.began, started),
+        "ended_seconds": _since(event.ended, started),
         "build_seconds": round(event.seconds, 6),
+        "conditions": dict(event.conditions),
+        "graph": None if event.drawing is None else drawing_data(event.drawing),
         "causes": [_cause(cause) for cause in event.causes],
         **flags,
     }
@@ -86,6 +94,32 @@ def _argument(argument: Argument) -> Data:
 def _cause(cause: Cause) -> Data:
     fields = {name: getattr(cause, name) for name in ("kind", "argument", "before", "after", "hint")}
     return {**fields, "text": cause.what}
+
+
+def drawing_data(drawing: Drawing) -> Data:
+    """A graph; what is empty is left out, since there are many nodes."""
+    return {"nodes": [_node(number, node) for number, node in enumerate(drawing.nodes)]}
+
+
+def _node(number: int, node: GraphNode) -> Data:
+    data: Data = {
+        "id": number,
+        "operation": node.operation,
+        "name": node.name,
+        "kind": node.kind,
+        "inputs": list(node.inputs),
+        "dtype": node.dtype,
+        "shape": None if node.shape is None else list(node.shape),
+    }
+    if node.after:
+        data["after"] = list(node.after)
+    if node.bodies:
+        data["bodies"] = {name: drawing_data(body) for name, body in node.bodies}
+    return data
+
+
+def _since(moment: float, started: float) -> float:
+    return round(max(moment - started, 0.0), 6)
 
 
 def _sorted(counted: Mapping[str, int]) -> dict[str, int]:

@@ -161,7 +161,8 @@ def seed_call(node: pytest.Item) -> None:
 @contextmanager
 def _recorded(node: pytest.Item) -> Iterator[Recorder]:
     """A recorder for a test, where `body` finds it."""
-    with recording(on_build=_build_hook(node)) as recorder:
+    reported = registry_of(node.config).settings.reported
+    with recording(on_build=_build_hook(node), reported=reported and RERUN not in node.stash) as recorder:
         node.stash[RECORDER] = recorder
         try:
             yield recorder

@@ -70,6 +70,11 @@ class Settings(NamedTuple):
     origins: Mapping[str, str] = MappingProxyType({})
     written: Mapping[str, str] = MappingProxyType({})
 
+    @property
+    def reported(self) -> bool:
+        """Whether the run writes a report that shows builds one by one, with the graphs drawn."""
+        return self.json is not None
+
     def origin(self, name: str) -> str:
         """Where a setting comes from, for messages: the option's name where nobody gave it."""
         return self.origins.get(name, flag(name))

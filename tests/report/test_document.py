@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import pytest_graphmode
+from pytest_graphmode.report import document
 from pytest_graphmode.report.document import ReportError, identity_of, read
 from pytest_graphmode.report.series import MOST_VALUES, series_data
 
@@ -99,6 +100,46 @@ def test_agreement_series_and_taps(report: dict[str, Any]) -> None:
     (series,) = disagree["variants"][1]["series"]
     assert series["values"] == [1.0, 1.5, 1.0 / 3]
     assert disagree["variants"][1]["taps"][0]["of"] == "rms"
+
+
+def test_the_timeline_and_the_graphs(report: dict[str, Any]) -> None:
+    tests = {test["test"].partition("::")[2]: test for test in report["tests"]}
+    variant = tests["test_net[1]"]["variants"][1]
+    first, second = variant["events"]
+    assert 0 <= first["begun_seconds"] <= first["ended_seconds"] <= second["begun_seconds"] <= second["ended_seconds"]
+    assert [stretch["calls"] for stretch in variant["stretches"]] == [{"toy:graph": 1}] * 2
+    assert [stretch["begun_seconds"] for stretch in variant["stretches"]] == [
+        first["ended_seconds"],
+        second["ended_seconds"],
+    ]
+    drawn = [report["graphs"][event["graph"]]["nodes"] for event in variant["events"]]
+    assert [nodes[0]["dtype"] for nodes in drawn] == ["int", "float"]
+    assert drawn[0][1] == {
+        "id": 1,
+        "operation": "<lambda>",
+        "name": "",
+        "kind": "operation",
+        "inputs": [0],
+        "dtype": None,
+        "shape": None,
+    }
+    others = tests["test_net[2]"]["variants"][1]["events"]
+    assert [event["graph"] for event in others] == [event["graph"] for event in variant["events"]]
+    assert report["graphs_left_out"] == 0
+
+
+def test_graphs_of_tests_that_passed_are_left_out_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def variant(outcome: str, name: str) -> dict[str, Any]:
+        return {"outcome": outcome, "events": [{"graph": {"nodes": [name]}}, {"graph": None}]}
+
+    monkeypatch.setattr(document, "MOST_OF_GRAPHS", 50)
+    tests = [{"variants": [variant("passed", "first"), variant("passed", "first"), variant("failed", "second")]}]
+    graphs, left_out = document._shared_graphs(tests)
+    assert (graphs, left_out) == ([{"nodes": ["second"]}, {"nodes": ["first"]}], 0)
+    monkeypatch.setattr(document, "MOST_OF_GRAPHS", 30)
+    tests = [{"variants": [variant("passed", "first"), variant("failed", "second")]}]
+    assert document._shared_graphs(tests) == ([{"nodes": ["second"]}], 1)
+    assert [one["events"][0]["graph"] for one in tests[0]["variants"]] == [None, 0]
 
 
 def test_variants_that_an_agreement_ran_are_reported_too(toy: pytest.Pytester) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_graphmode import BackendSpec, SourceSpec
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.numpy import NumPy, NumPyEager
+from pytest_graphmode.ledger.drawing import Drawing, GraphNode
 from pytest_graphmode.ledger.identity import of
 from pytest_graphmode.ledger.ledger import BuildReport, value_argument
 from pytest_graphmode.ledger.watcher import Sink
@@ -54,6 +57,11 @@ class Toy(NumPy):
         return {"graph": Graph, "eager": NumPyEager}[name]()
 
 
+def _drawn(function: Callable[..., Any], value: Any) -> Drawing:
+    kind = type(value).__name__
+    return Drawing((GraphNode("argument", "value", "input", dtype=kind), GraphNode(function.__name__, inputs=(0,))))
+
+
 class ToySource:
     """Patches `toylib` while watching."""
 
@@ -65,7 +73,12 @@ class ToySource:
         def reporting_build(function: Callable[..., Any], value: Any) -> Any:
             argument = value_argument("value", type(value).__name__)
             hints = {"python-value": "pass one type"}
-            sink.build(BuildReport("toy", "graph", of(function), (argument,), nodes=1, seconds=0.25, hints=hints))
+            now = time.perf_counter()
+            drawing = _drawn(function, value) if sink.drawing else None
+            report = BuildReport(
+                "toy", "graph", of(function), (argument,), nodes=1, seconds=0.25, hints=hints, began=now
+            )
+            sink.build(replace(report, drawing=drawing))
             return build(function, value)
 
         def reporting_call(graph: Callable[..., Any], value: Any) -> Any:
