@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -157,8 +158,8 @@ class BackendSpec:
 
     @property
     def hint(self) -> str:
-        """The command that installs the framework."""
-        return f"pip install {self.requires or self.distributions[0]}"
+        """The command that installs the framework, as any shell takes it: zsh takes bare brackets for a pattern."""
+        return f"pip install {shlex.quote(self.requires or self.distributions[0])}"
 
     def load(self) -> Backend:
         """The backend itself; imports the framework."""

@@ -32,7 +32,7 @@ _SHIFTS: Final = (1.3702471, 67.4139027, 3_671.8350619, 90_061.2914473, 3_222_06
 _DRAW: Final = "draw them outside and pass them as tensors, or draw with the framework's own random operations"
 _READ: Final = "read the clock outside and pass the time as a tensor"
 _KEEP: Final = "pass it to the function as a tensor, or hold it in a graphmode.variable"
-_NO_CLOCK: Final = "the clock did not move, since time-machine is not installed (pip install pytest-graphmode[clock])"
+_NO_CLOCK: Final = "the clock did not move, since time-machine is not installed (pip install 'pytest-graphmode[clock]')"
 
 
 def check_not_frozen(

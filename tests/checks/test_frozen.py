@@ -32,7 +32,7 @@ CLOCK = {
     "date": lambda x: x + datetime.date.today().day,
     "with a time zone": lambda x: x + moment.now(datetime.timezone.utc).hour,
 }
-NO_TIME_MACHINE = "the clock did not move, since time-machine is not installed (pip install pytest-graphmode[clock])"
+NO_TIME_MACHINE = "the clock did not move, since time-machine is not installed (pip install 'pytest-graphmode[clock]')"
 
 
 @pytest.fixture

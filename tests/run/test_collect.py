@@ -278,7 +278,7 @@ def test_without_a_framework_tests_skip_with_the_hint(
     result = pytester.runpytest_inprocess("-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(
-        ["SKIPPED [[]1]*: neither TensorFlow nor PyTorch is installed: pip install pytest-graphmode[[]tf] or pip *"]
+        ["SKIPPED [[]1]*: neither TensorFlow nor PyTorch is installed: pip install 'pytest-graphmode[[]tf]' or pip *"]
     )
 
 

@@ -35,7 +35,7 @@ def targets(spec: BackendSpec) -> list[str]:
 
 def test_a_spec_says_what_installs_it() -> None:
     assert BackendSpec(**GOOD).hint == "pip install mine-dist"
-    assert BackendSpec(**GOOD, requires="pytest-graphmode[mine]").hint == "pip install pytest-graphmode[mine]"
+    assert BackendSpec(**GOOD, requires="pytest-graphmode[mine]").hint == "pip install 'pytest-graphmode[mine]'"
 
 
 @pytest.mark.parametrize(

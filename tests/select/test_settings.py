@@ -70,11 +70,11 @@ def test_the_default_is_what_is_installed_of_tf_and_torch_in_default_modes() -> 
         ("tf:jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
         ("tf:graph+jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
         ("tf:", "unknown mode '' of tf: its modes are graph, eager, session"),
-        ("tf,jax", r"jax is not installed: pip install pytest-graphmode\[jax\]"),
+        ("tf,jax", r"jax is not installed: pip install 'pytest-graphmode\[jax\]'"),
         ("all,bogus", "unknown backend 'bogus': the backends are tf, torch, jax"),
         ("bogus,all", "unknown backend 'bogus': the backends are tf, torch, jax"),
         ("all,tf:jit", "unknown mode 'jit' of tf: its modes are graph, eager, session"),
-        ("all,jax", r"jax is not installed: pip install pytest-graphmode\[jax\]"),
+        ("all,jax", r"jax is not installed: pip install 'pytest-graphmode\[jax\]'"),
     ],
 )
 def test_wrong_backends(text: str, message: str | None) -> None:
@@ -342,5 +342,5 @@ def test_the_header_says_that_no_framework_is_installed(
         monkeypatch.setitem(__import__("sys").modules, framework, None)
     result = pytester.runpytest_inprocess()
     result.stdout.fnmatch_lines(
-        ["graphmode: no framework installed (pip install *[[]tf] or pip install *[[]torch]); devices: all; seed: 0"]
+        ["graphmode: no framework installed (pip install '*[[]tf]' or pip install '*[[]torch]'); devices: all; seed: 0"]
     )

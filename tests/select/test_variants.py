@@ -144,7 +144,7 @@ def test_the_order_is_backend_mode_device_dtype(monkeypatch: pytest.MonkeyPatch)
             asked(),
             (
                 "neither TensorFlow nor PyTorch is installed: "
-                "pip install pytest-graphmode[tf] or pip install pytest-graphmode[torch]"
+                "pip install 'pytest-graphmode[tf]' or pip install 'pytest-graphmode[torch]'"
             ),
         ),
         (
@@ -168,7 +168,7 @@ def test_the_order_is_backend_mode_device_dtype(monkeypatch: pytest.MonkeyPatch)
             asked(BackendChoice("jax")),
             (
                 "no variant is left of the selected ones: its marker asks for backends jax, not tf; "
-                "pip install pytest-graphmode[jax] and run with --graph-backends=jax"
+                "pip install 'pytest-graphmode[jax]' and run with --graph-backends=jax"
             ),
         ),
         (
