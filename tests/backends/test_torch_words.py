@@ -8,6 +8,7 @@ import functools
 import pytest
 
 from pytest_graphmode import expect, watch
+from tests.backends.variants import variants
 
 pytestmark = pytest.mark.usefixtures("torch")
 
@@ -266,3 +267,35 @@ def test_one_object_is_built_again_by_object_too(torch, compiled):
     f = compiled(lambda x: x * 2, dynamic=False)
     with pytest.raises(AssertionError, match="1 rebuild"), expect(rebuilds=0, per_object=True):
         [f(torch.ones(size)) for size in (2, 3)]
+
+
+@variants("torch:compile")
+def test_the_handle_that_a_function_closes_over_is_no_argument(graphmode):
+    xp = graphmode.xp
+
+    class Handle:
+        def __init__(self):
+            self.factor = 2.0
+
+    mine = Handle()
+
+    def scale(x):
+        return xp.sum(graphmode.tensor([1.0]) * x) * mine.factor
+
+    scale = graphmode.function(scale)
+    scale(graphmode.tensor([1.0, 2.0]))
+    (build,) = graphmode.ledger.events
+    assert build.signature == "x: float32[2], mine: <Handle>"
+    mine.factor = 3.0
+    scale(graphmode.tensor([1.0, 2.0]))
+    assert "mine.factor is a Python float that changed 2.0 -> 3.0" in graphmode.explain()
+
+
+@variants("torch:compile")
+def test_a_handle_that_a_function_is_given_is_an_argument(graphmode):
+    def scale(x, handle):
+        return handle.tensor([1.0]) * x
+
+    graphmode.function(scale)(graphmode.tensor([1.0, 2.0]), graphmode)
+    (build,) = graphmode.ledger.events
+    assert build.signature == "x: float32[2], handle: <Handle>"

@@ -32,6 +32,8 @@ from pytest_graphmode.ledger.ledger import Argument, tensor_argument, value_argu
 # What is shown by its value.
 SHOWN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 _CODE: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+# Where the classes of handles and of `xp` are, which this module has no way to import.
+_HANDLES: Final = ("pytest_graphmode.handle", "pytest_graphmode.backends.torch.namespace")
 _MOST_LEAVES: Final = 100
 _TORCH: Final = str(torch.__path__[0])
 _MODULES: Final = str(Path(__file__).parents[1] / "modules.py")
@@ -133,7 +135,7 @@ class Frame:
         value = self.locals.get(name)
         shown = name if self.rest is None else self.rest.named(name)
         of_rest = self.rest is not None and (name == "self" or isinstance(value, _CODE))
-        code = name in self.code.co_freevars and isinstance(value, _CODE)
+        code = name in self.code.co_freevars and (isinstance(value, _CODE) or _is_handle(value))
         nothing = self.rest is not None and value is None and shown != name
         if name in self.locals and shown and not shown.startswith("__") and not (of_rest or code or nothing):
             yield shown, f"L[{name!r}]", value
@@ -200,6 +202,11 @@ def _subject(code: types.CodeType, scope: Mapping[str, Any]) -> Any:
     if isinstance(owner, nn.Module):
         found = owner
     return found.forward if isinstance(found, nn.Module) else found
+
+
+def _is_handle(value: Any) -> bool:
+    """Whether it is the handle or its `xp`, by which a test calls its framework: no more an input than torch is."""
+    return type(value).__module__.startswith(_HANDLES)
 
 
 def _compiled_function(code: types.CodeType) -> Any:
