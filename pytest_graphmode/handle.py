@@ -165,13 +165,13 @@ class Handle:
             TypeError: `fn` can't be called, or the mode has no such option.
         """
         __tracebackhide__ = True
-        return self.runtime.function(fn, options)
+        return self.runtime.timed(self.runtime.function(fn, options))
 
     def grad(
         self, fn: Callable[..., Any], argnums: int | Sequence[int] = 0, variables: Any = None
     ) -> Callable[..., Any]:
         """The gradient of a scalar function: `value_and_grad` without the value."""
-        both = self.runtime.value_and_grad(fn, argnums, variables, role="grad")
+        both = self.runtime.timed(self.runtime.value_and_grad(fn, argnums, variables, role="grad"))
         return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
     def value_and_grad(
@@ -190,7 +190,7 @@ class Handle:
             UnsupportedError: the mode has no reverse-mode differentiation.
             ValueError: the value is not a real scalar tensor; a position that no argument has; argnums and variables.
         """
-        return self.runtime.value_and_grad(fn, argnums, variables, role="value_and_grad")
+        return self.runtime.timed(self.runtime.value_and_grad(fn, argnums, variables, role="value_and_grad"))
 
     # Control flow.
 

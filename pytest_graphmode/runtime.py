@@ -156,6 +156,20 @@ class Runtime:
         run = self._run(fn, options or {})
         return run if self.placement is None else self.placement.checked(run, self.mode, identity.of(fn).name)
 
+    def timed(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """What the handle gives out to be called: with its outermost calls timed, where a report asks."""
+        return calls.timed(run, self._part_of_a_call, self.recorder, self._wait)
+
+    def _part_of_a_call(self) -> bool:
+        """Whether the caller's code is part of a graph, perhaps of one of the user's own, or of an eager call."""
+        return (hasattr(self.backend, "tracing") and self.backend.tracing()) or self.mode.inside()
+
+    def _wait(self, result: Any) -> None:
+        if hasattr(self.backend, "await_result"):
+            self.backend.await_result(result)
+        if self.variant.device != "cpu" and hasattr(self.backend, "synchronize"):
+            self.backend.synchronize(self.variant.device)
+
     def _run(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
         __tracebackhide__ = True
         run = self._compiled(fn, options)

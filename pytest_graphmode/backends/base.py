@@ -32,6 +32,9 @@ class Backend(Protocol):
     - `limit_memory(share: float)`: in a worker of pytest-xdist that shares accelerators with others it is called once,
       before all others, and is to take no more than this part of each one's memory;
     - `synchronize(device: str)`: called at the end of each test's body; waits for what runs there, raises what fails;
+    - `tracing() -> bool`: whether anybody's code is being traced, also in an eager mode, where that can be;
+    - `await_result(result)`: called after each call that is timed for a report; waits until its tensors are computed,
+      for a framework that computes later on the CPU too;
     - `release_memory(device: str)`: called after a test that failed there; gives memory back that nothing uses;
     - `lacks(error, dtype)`: the framework's own words where an error of a test says that it has no such operation in
       the variant's dtype, for which the test is skipped; None for any other error;

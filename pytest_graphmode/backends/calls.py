@@ -10,11 +10,13 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
 
 from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.recorder import Recorder
 from pytest_graphmode.ledger.tally import EagerCounter
 
@@ -115,3 +117,29 @@ def counted(run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder
         return result
 
     return call
+
+
+def timed(
+    run: Callable[..., Any], inside: Callable[[], bool], recorder: Recorder, wait: Callable[[Any], object]
+) -> Callable[..., Any]:
+    """`run` with the seconds of each outermost call kept; `wait` returns when a result is computed."""
+    times, called = recorder.times, False
+    if times is None:
+        return run
+
+    @functools.wraps(run)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal called
+        if inside():
+            return run(*args, **kwargs)
+        builds, building = recorder.built
+        started = perf_counter()
+        result = run(*args, **kwargs)
+        wait(result)
+        seconds = perf_counter() - started
+        builds_now, building_now = recorder.built
+        times.add(seconds - (building_now - building), first=not called or builds_now != builds)
+        called = True
+        return result
+
+    return identity.subject(call, run)

@@ -14,6 +14,7 @@ from typing import Final
 from pytest_graphmode.ledger.causes import History
 from pytest_graphmode.ledger.details import Details, conditions
 from pytest_graphmode.ledger.drawing import Drawing
+from pytest_graphmode.ledger.durations import CallTimes
 from pytest_graphmode.ledger.identity import Identity, call_site
 from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak, GraphBuild, GraphLedger
 from pytest_graphmode.ledger.tally import EagerCounter
@@ -39,7 +40,12 @@ class _Function:
 
 
 class Recorder:
-    """The outermost scope of watching: a test, or a `watch` outside one. Its ledgers share one history."""
+    """The outermost scope of watching: a test, or a `watch` outside one. Its ledgers share one history.
+
+    Attributes:
+        times: how long calls take; None where nobody asks.
+        built: how many builds there were, and the seconds they took.
+    """
 
     def __init__(
         self,
@@ -51,6 +57,8 @@ class Recorder:
         self.structures = structures
         self._details = Details() if reported else None
         self.guards: list[Callable[[], object]] = []
+        self.times: CallTimes | None = None
+        self.built = 0, 0.0
         self._on_build = on_build
         self._lock = threading.RLock()
         self._places: dict[Hashable, _Function] = {}
@@ -62,6 +70,8 @@ class Recorder:
     def restart(self) -> None:
         """Forget what was built so far: the test proper begins. Functions keep their groups, and so their counters."""
         with self._lock:
+            if self.times is not None:
+                self.times.clear()
             for function in self._functions:
                 function.history = History()
             self.ledger.clear()
@@ -215,6 +225,7 @@ class Recorder:
             return bool(self._ledgers)
 
     def _add(self, build: GraphBuild) -> None:
+        self.built = self.built[0] + 1, self.built[1] + build.seconds
         for ledger in self._ledgers:
             ledger.add_build(build)
         if self._on_build is not None:

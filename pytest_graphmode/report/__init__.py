@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from pytest_graphmode.ledger.durations import CallTimes
     from pytest_graphmode.ledger.ledger import GraphBuild, GraphLedger
     from pytest_graphmode.select.variants import Variant
 
@@ -40,7 +41,9 @@ class Row:
 
     `calls` lacks those that the framework does not tell of, unless `calls_known`.
     `build_seconds` is the time spent building graphs; `call_seconds` the rest of the test's time divided by its calls
-    of graphs and eager functions, 0 where there were none.
+    of graphs and eager functions, 0 where there were none. `static` says that the variant's mode runs graphs which are
+    built once. `steady_seconds` is the time of a warm call of `graphmode.function`, and `warm_up_seconds` what first
+    calls took beyond that and beyond builds; both are measured where a report asks for it, and 0 elsewhere.
     """
 
     test: str
@@ -55,12 +58,23 @@ class Row:
     call_seconds: float
     calls_known: bool = True
     rebuilders: tuple[Rebuilder, ...] = ()
+    static: bool = False
+    steady_seconds: float = 0.0
+    warm_up_seconds: float = 0.0
 
 
 _COLUMNS: Final = tuple(field.name for field in fields(Row) if field.name != "rebuilders")
 
 
-def row(test: str, variant: Variant | None, ledger: GraphLedger, seconds: float) -> Row:
+def row(
+    test: str,
+    variant: Variant | None,
+    ledger: GraphLedger,
+    seconds: float,
+    *,
+    static: bool = False,
+    times: CallTimes | None = None,
+) -> Row:
     """The row of a test whose call took `seconds`."""
     modes = " ".join(f"{backend}:{mode}" for backend, mode in ledger.backends)
     calls, build_seconds, known = ledger.calls, ledger.seconds, not ledger.uncountable_calls
@@ -76,6 +90,9 @@ def row(test: str, variant: Variant | None, ledger: GraphLedger, seconds: float)
         build_seconds=round(build_seconds, 6),
         call_seconds=round(max(seconds - build_seconds, 0.0) / calls, 9) if calls and known else 0.0,
         calls_known=known,
+        static=static,
+        steady_seconds=round((times and times.steady) or 0.0, 9),
+        warm_up_seconds=round((times and times.warm_up) or 0.0, 9),
         rebuilders=tuple(rebuilders(ledger)),
     )
 
@@ -96,9 +113,17 @@ def _rebuilder(events: list[GraphBuild]) -> Rebuilder:
     return Rebuilder(events[0].function, events[0].location, len(events), first, more)
 
 
-def properties(test: str, variant: Variant | None, ledger: GraphLedger, seconds: float) -> list[tuple[str, Any]]:
+def properties(
+    test: str,
+    variant: Variant | None,
+    ledger: GraphLedger,
+    seconds: float,
+    *,
+    static: bool = False,
+    times: CallTimes | None = None,
+) -> list[tuple[str, Any]]:
     """The `user_properties` of a test: strings and numbers, each name with the plugin's prefix."""
-    made = row(test, variant, ledger, seconds)
+    made = row(test, variant, ledger, seconds, static=static, times=times)
     counts = [(f"{PREFIX}{name}", getattr(made, name)) for name in _COLUMNS]
     return counts + [(_REBUILDER, json.dumps(asdict(entry))) for entry in made.rebuilders]
 

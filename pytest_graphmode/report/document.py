@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pytest_graphmode.records.replacing import replacing
+from pytest_graphmode.report.payback import Pace, paybacks
 
 SCHEMA: Final = 1
 # How many characters all drawn graphs may have. The schema says so.
@@ -22,6 +23,10 @@ _UNCOUNTED: Final[Mapping[str, Any]] = {
     "modes": {},
     "build_seconds": None,
     "call_seconds": None,
+    "static": None,
+    "steady_call_seconds": None,
+    "warm_up_seconds": None,
+    "payback_seconds": None,
     "events": [],
     "events_left_out": 0,
     "stretches": [],
@@ -107,6 +112,8 @@ def document(items: Iterable[Data], environment: Data, run: Data) -> Data:
             test["agreement"] = _agreement(item)
         else:
             test["variants"].append(_variant(item))
+    for test in tests.values():
+        _pay_back(test["variants"])
     graphs, left_out = _shared_graphs(tests.values())
     said = {"schema": SCHEMA, "run": run, "environment": environment, "tests": list(tests.values())}
     return {**said, "graphs": graphs, "graphs_left_out": left_out}
@@ -146,6 +153,33 @@ def _shown(item: Data) -> str:
 def _variant(item: Data) -> Data:
     kept = {name: item[name] for name in ("node", "variant", "outcome", "text", "failed_at", "seconds")}
     return {"shown": _shown(item), **kept, **{name: item.get(name, none) for name, none in _UNCOUNTED.items()}}
+
+
+def _pay_back(variants: Sequence[Data]) -> None:
+    """Say of each static variant after how many calls it has paid for its build, where an eager one is beside it."""
+    named = {one["variant"]["id"]: one for one in variants if one["variant"] is not None and one["counts"] is not None}
+    paces = (
+        Pace(
+            id_,
+            one["static"],
+            one["build_seconds"],
+            one["steady_call_seconds"],
+            one["warm_up_seconds"],
+            one["counts"]["calls"] if one["counts"]["calls_known"] else None,
+            one["call_seconds"],
+        )
+        for id_, one in named.items()
+    )
+    for found in paybacks(paces):
+        named[found.variant]["payback_seconds"] = {
+            "against": found.against,
+            "measured": found.measured,
+            "build": found.build,
+            "warm_up": found.warm_up,
+            "graph_call": found.graph,
+            "eager_call": found.eager,
+            "calls": found.calls,
+        }
 
 
 _VERDICTS: Final = {"passed": "agree", "skipped": "not compared", "unfinished": "not compared"}

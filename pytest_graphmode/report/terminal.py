@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from pytest_graphmode.report import Rebuilder, Row
+from pytest_graphmode.report.payback import ENOUGH_CALLS, Pace, Payback, paybacks
 
 NOTE: Final = (
-    "build: seconds spent building; call: seconds per call, the rest of the test's time by its calls; "
-    "?: calls that the framework does not tell of"
+    "build: seconds spent building; call: seconds of a warm call of graphmode.function, or else the rest of the test's "
+    "time by its calls; ?: calls that the framework does not tell of"
 )
+PAID: Final = "pays: after how many calls a static graph has paid for its build, against the eager mode of its test"
 WORST: Final = 10
 
 
@@ -33,7 +35,7 @@ _COLUMNS: Final[Sequence[tuple[str, Callable[[Row], str]]]] = (
     ("calls", lambda row: str(row.calls) if row.calls_known else f"{row.calls or ''}?"),
     ("nodes", lambda row: str(row.nodes)),
     ("build", lambda row: _seconds(row.build_seconds)),
-    ("call", lambda row: _seconds(row.call_seconds)),
+    ("call", lambda row: _seconds(row.steady_seconds or row.call_seconds)),
 )
 
 
@@ -51,9 +53,13 @@ def table(rows: Iterable[Row]) -> list[str]:
 
 
 def _aligned(rows: Sequence[Row]) -> list[str]:
-    """A line for each test, and under it one for each variant of it."""
+    """A line for each test, and under it one for each variant of it; below all what static graphs cost and gain."""
+    paid = _paid(rows)
     cells = [[f"  {row.variant}", *(show(row) for _, show in _COLUMNS)] for row in rows]
     head = ["test, variant", *(name for name, _ in _COLUMNS)]
+    if paid:
+        cells = [[*texts, _calls(paid.get((row.test, row.variant)))] for texts, row in zip(cells, rows, strict=True)]
+        head.append("pays")
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     lines, test = [_line(head, widths)], None
     for row, texts in zip(rows, cells, strict=True):
@@ -61,13 +67,51 @@ def _aligned(rows: Sequence[Row]) -> list[str]:
             lines.append(row.test)
             test = row.test
         lines.append(_line(texts, widths))
-    return [*lines, NOTE]
+    return [*lines, NOTE, *([PAID, "", *_reckoned(paid)] if paid else [])]
+
+
+def _paid(rows: Sequence[Row]) -> dict[tuple[str, str], Payback]:
+    """By test and variant what a graph cost and gains, in tests that have an eager variant too."""
+    tests: dict[str, list[Pace]] = {}
+    for row in rows:
+        tests.setdefault(row.test, []).append(_pace(row))
+    return {(test, found.variant): found for test, paces in tests.items() for found in paybacks(paces)}
+
+
+def _pace(row: Row) -> Pace:
+    calls, steady = row.calls if row.calls_known else None, row.steady_seconds or None
+    return Pace(row.variant, row.static, row.build_seconds, steady, row.warm_up_seconds, calls, row.call_seconds)
+
+
+def _calls(found: Payback | None) -> str:
+    """`1319`, `never`, `?` where times are unknown; `~` before what was not measured around calls."""
+    if found is None:
+        return ""
+    return "?" if found.calls is None else f"{'' if found.measured else '~'}{found.calls}"
+
+
+def _reckoned(paid: Mapping[tuple[str, str], Payback]) -> Iterator[str]:
+    """How these numbers come about, the dearest graphs first."""
+    known = [(key, found) for key, found in paid.items() if found.graph is not None and found.eager is not None]
+    known.sort(key=lambda pair: pair[1].build, reverse=True)
+    if known:
+        yield "static graphs against eager"
+    for (test, variant), found in known[:WORST]:
+        after = "never pays" if found.calls == "never" else f"pays after {found.calls} call{'s' * (found.calls != 1)}"
+        cost = f"build {_seconds(found.build)}" + (f" and warm-up {_seconds(found.warm_up)}" if found.warm_up else "")
+        graph, eager = _seconds(found.graph or 0.0), _seconds(found.eager or 0.0)
+        yield f"  {variant} in {test} {after}"
+        yield f"    {cost}; {'' if found.measured else 'about '}{graph} a call against {eager} of {found.against}"
+    if len(known) > WORST:
+        yield f"  and {len(known) - WORST} more"
+    if len(known) < len(paid):
+        yield f"  ? where no function was called again, and not all calls are told, or fewer than {ENOUGH_CALLS}"
 
 
 def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
     first, *others = texts
     numbers = (text.rjust(width) for text, width in zip(others, widths[1:], strict=True))
-    return " ".join([first.ljust(widths[0]), *numbers])
+    return " ".join([first.ljust(widths[0]), *numbers]).rstrip()
 
 
 def _worst(rows: Iterable[Row]) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 from pytest_graphmode.backends import lacking
 from pytest_graphmode.backends.names import DEFAULT_DTYPE
 from pytest_graphmode.backends.specs import keys
+from pytest_graphmode.ledger.durations import CallTimes
 from pytest_graphmode.ledger.watcher import recording, watcher
 from pytest_graphmode.run import beside, devices, verdict
 from pytest_graphmode.run.collect import limited
@@ -163,6 +164,8 @@ def _recorded(node: pytest.Item) -> Iterator[Recorder]:
     """A recorder for a test, where `body` finds it."""
     reported = registry_of(node.config).settings.reported
     with recording(on_build=_build_hook(node), reported=reported and RERUN not in node.stash) as recorder:
+        if FACTS in node.stash or registry_of(node.config).settings.report:
+            recorder.times = CallTimes()
         node.stash[RECORDER] = recorder
         try:
             yield recorder
@@ -264,6 +267,8 @@ def _report(node: pytest.Item, variant: Variant | None, ledger: GraphLedger, sec
 
     test = beside.worker(node.config) + (node.nodeid if variant is None else base_id(node, variant))
     kept = [entry for entry in node.user_properties if not entry[0].startswith(PREFIX)]  # a rerun reports anew
-    node.user_properties[:] = [*kept, *properties(test, variant, ledger, seconds)]
+    _, handle = node.stash.get(BOUND, (None, None))
+    static, times = handle is not None and handle.runtime.mode.static, node.stash[RECORDER].times
+    node.user_properties[:] = [*kept, *properties(test, variant, ledger, seconds, static=static, times=times)]
     if FACTS in node.stash:
-        node.stash[FACTS].counted(ledger, seconds)
+        node.stash[FACTS].counted(ledger, seconds, static=static, times=times)

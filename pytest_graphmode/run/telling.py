@@ -23,6 +23,7 @@ from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.checks.tolerances import Table
+    from pytest_graphmode.ledger.durations import CallTimes
     from pytest_graphmode.ledger.ledger import GraphLedger
     from pytest_graphmode.records.recording import Run
     from pytest_graphmode.run.agreement.keeping import Kept
@@ -47,10 +48,13 @@ class Facts:
         if self._agreement:
             self.said.update(tolerance=_tolerance(item), pairs=[])
 
-    def counted(self, ledger: GraphLedger, seconds: float) -> None:
+    def counted(self, ledger: GraphLedger, seconds: float, *, static: bool, times: CallTimes | None) -> None:
         from pytest_graphmode.report.events import ledger_data
 
-        self.said.update(ledger_data(ledger, seconds))
+        steady, warm_up = (None, None) if times is None else (times.steady, times.warm_up)
+        self.said.update(
+            ledger_data(ledger, seconds), static=static, steady_call_seconds=steady, warm_up_seconds=warm_up
+        )
 
     def compared(self, runs: Sequence[Run], asked: AgreeRequest, table: Table, kept: Kept | None) -> None:
         from pytest_graphmode.report.compared import comparison_data

@@ -167,7 +167,7 @@ SUITE = """
 """
 EXPECTED = [
     "*= graph report =*",
-    "test, variant *builds rebuilds breaks fallbacks calls nodes * build * call",
+    "test, variant *builds rebuilds breaks fallbacks calls nodes * build * call*",
     "test_suite.py::test_fail",
     "  numpy-eager-cpu * 1 *",
     "  toy-graph-cpu * 1 *",

@@ -64,6 +64,9 @@ class Jax:
             if native in array.devices():
                 array.block_until_ready()
 
+    def await_result(self, result: Any) -> None:
+        jax.block_until_ready(result)
+
     def lacks(self, error: BaseException, dtype: str) -> str | None:
         return lacking.reason(error, dtype, lacking.JAX)
 

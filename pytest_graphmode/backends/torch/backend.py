@@ -46,6 +46,9 @@ class Torch:
             found += [f"{added}:{index}" for index in range(_module(added).device_count())]
         return found
 
+    def tracing(self) -> bool:
+        return bool(torch.compiler.is_compiling())
+
     def synchronize(self, device: str) -> None:
         native = eager.native_device(device)
         wait = getattr(_module(native.type), "synchronize", None)

@@ -1,0 +1,210 @@
+"""After how many calls a static graph has paid for its build: the reckoning, the timing of calls, and the reports."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pytest_graphmode.backends import calls
+from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.builds import BuildReport
+from pytest_graphmode.ledger.durations import CallTimes
+from pytest_graphmode.ledger.recorder import Recorder
+from pytest_graphmode.report.payback import Pace, paybacks
+
+GRAPH = Pace("tf-graph-cpu", True, 0.3, 1e-3, 0.1, 60, 5e-3)
+EAGER = Pace("tf-eager-cpu", False, 0.0, 3e-3, 0.5, 60, 10e-3)
+
+
+def calls_of(*paces: Pace) -> list[Any]:
+    return [found.calls for found in paybacks(paces)]
+
+
+def test_build_and_warm_up_by_the_gain_of_a_call() -> None:
+    (found,) = paybacks([EAGER, GRAPH])
+    assert (found.variant, found.against, found.measured) == ("tf-graph-cpu", "tf-eager-cpu", True)
+    assert found.calls == 200  # (0.3 + 0.1) / (3e-3 - 1e-3)
+
+
+@pytest.mark.parametrize("seconds", [3e-3, 4e-3])
+def test_a_graph_that_is_not_faster_never_pays(seconds: float) -> None:
+    assert calls_of(EAGER, GRAPH._replace(steady=seconds)) == ["never"]
+
+
+def test_without_measured_calls_the_tests_time_is_shared_out() -> None:
+    (found,) = paybacks([EAGER, GRAPH._replace(steady=None, warm_up=None)])
+    assert (found.measured, found.warm_up, found.calls) == (False, 0.0, 60)  # 0.3 / (10e-3 - 5e-3)
+
+
+@pytest.mark.parametrize("unknown", [{"calls": None}, {"calls": 9}, {"average": None}, {"average": 0.0}])
+def test_what_is_not_known_is_not_made_up(unknown: dict[str, Any]) -> None:
+    assert calls_of(EAGER, GRAPH._replace(steady=None, **unknown)) == [None]
+    assert calls_of(EAGER._replace(steady=None, **unknown), GRAPH) == [None]
+
+
+def test_the_eager_mode_of_the_same_backend_on_the_same_device_in_the_same_dtype_is_first() -> None:
+    torch, numpy = EAGER._replace(variant="torch-eager-cpu"), EAGER._replace(variant="numpy-eager-cpu")
+    found = {one.variant: one.against for one in paybacks([numpy, torch, EAGER, GRAPH])}
+    assert found == {"tf-graph-cpu": "tf-eager-cpu"}
+    assert [one.against for one in paybacks([numpy, torch, GRAPH])] == ["torch-eager-cpu"]
+    assert [one.against for one in paybacks([numpy, GRAPH])] == ["numpy-eager-cpu"]
+    assert calls_of(EAGER._replace(variant="tf-eager-gpu:0"), GRAPH) == []
+    assert calls_of(EAGER._replace(variant="tf-eager-cpu-float64"), GRAPH) == []
+
+
+def test_what_was_not_built_has_nothing_to_pay_for() -> None:
+    assert calls_of(EAGER, GRAPH._replace(build=0.0)) == []
+    assert calls_of(GRAPH) == []
+
+
+# The timing of calls.
+
+
+def test_what_first_calls_take_beyond_the_others_is_warm_up() -> None:
+    times = CallTimes()
+    times.add(5.0, first=True)
+    assert (times.steady, times.warm_up) == (None, None)
+    times.add(1.0, first=False)
+    times.add(2.0, first=False)
+    assert (times.steady, times.warm_up) == (1.5, 3.5)
+    times.add(1.0, first=True)  # quicker than the others
+    assert times.warm_up == 3.0
+
+
+class Clock:
+    """Stands still but for what is added to it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(calls, "perf_counter", made)
+    return made
+
+
+def test_calls_that_build_are_first_ones_and_builds_are_left_out(clock: Clock) -> None:
+    recorder, inside = Recorder(), [False]
+    recorder.times = CallTimes()
+
+    def step(seconds: float, build: float) -> None:
+        if build:
+            recorder.build(BuildReport("tf", "graph", identity.of(step), seconds=build))
+        clock.passes(seconds)
+
+    timed = calls.timed(step, lambda: inside[0], recorder, lambda result: clock.passes(0.25))
+    timed(5.0, 4.0)  # 1 beyond the build, and a quarter of waiting
+    timed(1.0, 0.0)
+    timed(7.0, 5.0)
+    assert recorder.times.steady == 1.25
+    assert recorder.times.warm_up == 1.25 + 2.25 - 2 * 1.25
+    inside[0] = True
+    timed(100.0, 0.0)
+    assert recorder.times.steady == 1.25
+    recorder.restart()
+    assert recorder.times.steady is None
+
+
+def test_nothing_is_around_a_call_that_nobody_times() -> None:
+    assert calls.timed(abs, lambda: False, Recorder(), lambda result: None) is abs
+
+
+# Through pytest.
+
+SUITE = """
+    from pytest_graphmode.backends import calls
+
+    def test_net(graphmode):
+        def step(x):
+            calls.perf_counter.passes(0.003 if graphmode.mode == SLOW else 0.001)
+            return x
+
+        step = graphmode.function(step)
+        for _ in range(4):
+            step(1)
+"""
+
+
+def paid(toy: pytest.Pytester, slow: str) -> tuple[pytest.RunResult, Any]:
+    toy.makepyfile(test_suite=SUITE.replace("SLOW", repr(slow)))
+    result = toy.runpytest_inprocess("--graph-backends=toy:eager+graph", "--graph-report", "--graph-json=r.json")
+    result.assert_outcomes(passed=2)
+    (test,) = json.loads((toy.path / "r.json").read_text(encoding="utf-8"))["tests"]
+    eager, graph = test["variants"]
+    assert (eager["static"], eager["payback_seconds"], graph["static"]) == (False, None, True)
+    assert eager["warm_up_seconds"] is not None
+    return result, graph["payback_seconds"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_graph_that_is_faster(toy: pytest.Pytester) -> None:
+    result, found = paid(toy, "eager")
+    assert (found["against"], found["measured"], found["build"]) == ("toy-eager-cpu", True, 0.25)
+    assert (found["eager_call"], found["graph_call"]) == (pytest.approx(0.003), pytest.approx(0.001))
+    assert found["calls"] in (125, 126)
+    result.stdout.fnmatch_lines(
+        [
+            "test, variant * build * call pays",
+            f"  toy-graph-cpu * 250 ms*1 ms*{found['calls']}",
+            f"  toy-graph-cpu in test_suite.py::test_net pays after {found['calls']} calls",
+            "    build 250 ms; 1 ms a call against 3 ms of toy-eager-cpu",
+        ]
+    )
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_graph_that_is_slower(toy: pytest.Pytester) -> None:
+    result, found = paid(toy, "graph")
+    assert found["calls"] == "never"
+    result.stdout.fnmatch_lines(["  toy-graph-cpu * never", "  toy-graph-cpu in test_suite.py::test_net never pays"])
+
+
+def test_a_function_that_is_called_once_is_not_known_to_pay(toy: pytest.Pytester) -> None:
+    toy.makepyfile("def test_net(graphmode): graphmode.function(abs)(-1)")
+    result = toy.runpytest_inprocess("--graph-backends=toy:eager+graph", "--graph-report")
+    result.stdout.fnmatch_lines([" *toy-graph-cpu * ?", "  ? where no function was called again,*"])
+    result.stdout.no_fnmatch_line("static graphs against eager")
+
+
+@pytest.mark.slow
+def test_timing_changes_no_count_of_torch(pytester: pytest.Pytester) -> None:
+    """Dynamo may meet the wrappers that time calls, inside of graphs and beside them."""
+    pytest.importorskip("torch")
+    pytester.makepyfile(
+        """
+        import torch
+
+        def test_net(graphmode):
+            inner = graphmode.function(lambda x: x * 2)
+            gradient = graphmode.grad(lambda x: (x * x).sum())
+
+            def step(x):
+                y = inner(x) + gradient(x)
+                torch._dynamo.graph_break()
+                return inner(y)
+
+            for function in (graphmode.function(step), torch.compile(step, backend="eager")):
+                for size in (3, 4):
+                    function(graphmode.tensor([1.0] * size))
+            lines = [line.partition(" in ")[0] for line in graphmode.explain().splitlines()]
+            with open("counts.txt", "a") as file:
+                print(graphmode.variant, *lines, sep=chr(10), file=file)
+        """
+    )
+    kept = []
+    for options in ([], ["--graph-report"]):
+        result = pytester.runpytest_subprocess("--graph-backends=torch:compile", *options)
+        result.assert_outcomes(passed=1)
+        kept.append((pytester.path / "counts.txt").read_text(encoding="utf-8"))
+        (pytester.path / "counts.txt").unlink()
+    assert kept[0] == kept[1]
+    assert "graph break" in kept[0]
