@@ -153,7 +153,7 @@ def test_a_graph_that_is_faster(toy: pytest.Pytester) -> None:
     assert found["calls"] in (125, 126)
     result.stdout.fnmatch_lines(
         [
-            "test, variant * build * call pays",
+            "test, variant * build*call pays",
             f"  toy-graph-cpu * 250 ms*1 ms*{found['calls']}",
             f"  toy-graph-cpu in test_suite.py::test_net pays after {found['calls']} calls",
             "    build 250 ms; 1 ms a call against 3 ms of toy-eager-cpu",
