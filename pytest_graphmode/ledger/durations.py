@@ -31,10 +31,10 @@ class CallTimes:
     @property
     def steady(self) -> float | None:
         """Seconds per call once warm; None where no function was called again."""
-        return self._other_seconds / self._others if self._others else None
+        return round(self._other_seconds / self._others, 9) if self._others else None
 
     @property
     def warm_up(self) -> float | None:
         """What the first calls took beyond builds and the calls after them; None where there are none to compare."""
         steady = self.steady
-        return None if steady is None else max(self._first_seconds - self._first * steady, 0.0)
+        return None if steady is None else round(max(self._first_seconds - self._first * steady, 0.0), 9)

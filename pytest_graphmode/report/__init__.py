@@ -91,8 +91,8 @@ def row(
         call_seconds=round(max(seconds - build_seconds, 0.0) / calls, 9) if calls and known else 0.0,
         calls_known=known,
         static=static,
-        steady_seconds=round((times and times.steady) or 0.0, 9),
-        warm_up_seconds=round((times and times.warm_up) or 0.0, 9),
+        steady_seconds=(times and times.steady) or 0.0,
+        warm_up_seconds=(times and times.warm_up) or 0.0,
         rebuilders=tuple(rebuilders(ledger)),
     )
 

@@ -71,7 +71,7 @@ class Payback(NamedTuple):
         if self.graph is None or self.eager is None:
             return None
         gain = self.eager - self.graph
-        return math.ceil((self.build + self.warm_up) / gain) if gain > 0 else "never"
+        return math.ceil(round((self.build + self.warm_up) / gain, 6)) if gain > 0 else "never"
 
 
 def paybacks(paces: Iterable[Pace]) -> Iterator[Payback]:
