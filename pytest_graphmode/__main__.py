@@ -1,4 +1,4 @@
-"""`python -m pytest_graphmode records`: what runs have kept with `--graph-records`, outside of pytest."""
+"""`python -m pytest_graphmode`, outside of pytest: what runs kept with `--graph-records`, and the page of a report."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ def main(arguments: Sequence[str]) -> int:
         words.insert(1, "list")
     parser = _parser()
     given = parser.parse_args(words)
+    if given.command == "report":
+        return _report(parser, given.file, given.out)
     for root in given.folders:
         if not root.is_dir():
             parser.error(f"{root} is no folder")
@@ -28,7 +30,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m pytest_graphmode", description=__doc__)
-    records = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    report = commands.add_parser("report", help="make the page of --graph-html from a file of --graph-json")
+    report.add_argument("file", type=Path, metavar="FILE.json")
+    report.add_argument("-o", dest="out", type=Path, metavar="FILE.html", help="default: FILE.html beside it")
+    records = commands.add_parser(
         "records",
         usage="python -m pytest_graphmode records DIR | diff A B | prune DIR",
         help="list, compare and prune folders of --graph-records",
@@ -49,6 +55,27 @@ def _parser() -> argparse.ArgumentParser:
     pruned.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     pruned.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="arguments for pytest, such as -p PLUGIN")
     return parser
+
+
+def _report(parser: argparse.ArgumentParser, file: Path, out: Path | None) -> int:
+    from pytest_graphmode.records.replacing import check_writable
+    from pytest_graphmode.report import document, html
+
+    out = file.with_suffix(".html") if out is None else out
+    if not html.installed():
+        parser.error(html.CURE)
+    if out.resolve() == file.resolve():
+        parser.error(f"{out}: the page would replace the report: name another file, -o FILE.html")
+    try:
+        report = document.read(file)
+        check_writable(out)
+        html.write_page(out, report)
+    except document.ReportError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{out}: the page can't be written: {error.strerror or error}")
+    print(f"graph report written to {out}")
+    return 0
 
 
 def _lines(given: argparse.Namespace) -> Iterable[str]:

@@ -52,6 +52,10 @@ def register(config: pytest.Config) -> None:
         tell(config)
         if not hasattr(config, "workerinput"):
             write_json(config, chosen.json)
+    if chosen.html is not None:
+        tell(config)
+        if not hasattr(config, "workerinput"):
+            write_html(config, chosen.html)
 
 
 def tell(config: pytest.Config) -> None:
@@ -70,12 +74,31 @@ def write_json(config: pytest.Config, file: Path) -> None:
     Raises:
         pytest.UsageError: the file can't be written.
     """
+    from pytest_graphmode.report import document
     from pytest_graphmode.run import writing
 
     writing.refuse_unwritable(registry_of(config).settings, "graph_json", file)
     gatherer = config.pluginmanager.get_plugin("graphmode-gathering")
     assert isinstance(gatherer, writing.Gatherer)
-    config.pluginmanager.register(writing.JsonWriter(file, gatherer), "graphmode-json")
+    config.pluginmanager.register(writing.ReportWriter(file, gatherer, document.write), "graphmode-json")
+
+
+def write_html(config: pytest.Config, file: Path) -> None:
+    """Write the HTML report at the end of a run.
+
+    Raises:
+        pytest.UsageError: the file can't be written, or what makes it is not installed.
+    """
+    from pytest_graphmode.report import html
+    from pytest_graphmode.run import writing
+
+    settings = registry_of(config).settings
+    if not html.installed():
+        raise pytest.UsageError(f"{settings.origin('graph_html')}={settings.written['graph_html']}: {html.CURE}")
+    writing.refuse_unwritable(settings, "graph_html", file)
+    gatherer = config.pluginmanager.get_plugin("graphmode-gathering")
+    assert isinstance(gatherer, writing.Gatherer)
+    config.pluginmanager.register(writing.ReportWriter(file, gatherer, html.write_page), "graphmode-html")
 
 
 def distribute(config: pytest.Config) -> None:

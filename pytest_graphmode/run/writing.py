@@ -1,19 +1,20 @@
 """Gathers what the reports of tests tell and writes it at the end of a run, in the process that no worker is.
 
-Registered by `hooks.py` in runs with `--graph-json`.
+Registered by `hooks.py` in runs with `--graph-json` or `--graph-html`.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_graphmode.records.replacing import check_writable
-from pytest_graphmode.report.document import Gathered, document, write
+from pytest_graphmode.report.document import Gathered, document
 from pytest_graphmode.run import telling
 from pytest_graphmode.select.registry import registry_of
 
@@ -42,6 +43,8 @@ class Gatherer:
     def __init__(self, config: pytest.Config) -> None:
         self.gathered = Gathered()
         self._config = config
+        self._started = time.time()
+        self._report: dict[str, Any] | None = None
         self._each = config.getoption("dist", "no") == "each"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -55,27 +58,32 @@ class Gatherer:
             names = [f"{spec.name}-{mode}" for spec in specs for mode in spec.modes]
             self.gathered.crashed(key, report.nodeid, names)
 
+    def report(self, exitstatus: int | pytest.ExitCode) -> dict[str, Any]:
+        """The whole report, the same for all that write it at the end of a run."""
+        if self._report is None:
+            run = {
+                "started": round(self._started, 3),
+                "seconds": round(time.time() - self._started, 3),
+                "finished": exitstatus in _ENDED,
+                "exit": int(exitstatus),
+            }
+            environment = telling.environment(registry_of(self._config))
+            self._report = document(self.gathered.items, environment, run)
+        return self._report
 
-class JsonWriter:
-    """Writes the report of `--graph-json`."""
 
-    def __init__(self, file: Path, gatherer: Gatherer) -> None:
-        self._file, self._gatherer = file, gatherer
-        self._started = time.time()
+class ReportWriter:
+    """Writes the report of `--graph-json` or `--graph-html`; `write` puts it into a file whole or not at all."""
+
+    def __init__(self, file: Path, gatherer: Gatherer, write: Callable[[Path, dict[str, Any]], None]) -> None:
+        self._file, self._gatherer, self._write = file, gatherer, write
         self._said = ""
 
     # Last, when the workers of pytest-xdist are done.
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
-        run = {
-            "started": round(self._started, 3),
-            "seconds": round(time.time() - self._started, 3),
-            "finished": exitstatus in _ENDED,
-            "exit": int(exitstatus),
-        }
-        environment = telling.environment(registry_of(session.config))
         try:
-            write(self._file, document(self._gatherer.gathered.items, environment, run))
+            self._write(self._file, self._gatherer.report(exitstatus))
         except OSError as error:
             self._said = f"ERROR: the graph report can't be written to {self._file}: {error.strerror or error}"
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED

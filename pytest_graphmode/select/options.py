@@ -52,6 +52,11 @@ _VALUES: Final = {
         """write what the tests built, and why, how the variants agreed and what they recorded as JSON, by the schema
         that ships with the package, pytest_graphmode/report/schema.json""",
     ),
+    "graph_html": (
+        "FILE",
+        """write the same as one page for a browser, which opens from disk and needs no network (needs Jinja2: pip
+        install 'pytest-graphmode[html]')""",
+    ),
     "graph_compiler": (
         "NAME",
         """compiler backend of torch:compile variants (default: aot_eager), and, where it is given, of torch.compile

@@ -42,7 +42,7 @@ class Settings(NamedTuple):
         records: the folder that records are kept in, None for none; `label` is this environment's name in them, None
             for the framework with its version, and `frozen` says to write none.
         trace: the folder that traces of failed tests are kept in, None for none.
-        json: the file that the JSON report is written to, None for none.
+        json: the file that the JSON report is written to, None for none; `html` that of the page.
         compiler: torch's compiler backend, None where nobody named one.
         per_object: whether functions are told apart by object too, where a marker does not say.
         within: the packages whose graph breaks count; empty for all.
@@ -63,6 +63,7 @@ class Settings(NamedTuple):
     frozen: bool = False
     trace: Path | None = None
     json: Path | None = None
+    html: Path | None = None
     compiler: str | None = None
     per_object: bool = False
     within: tuple[str, ...] = ()
@@ -106,6 +107,7 @@ def resolve(config: pytest.Config, specs: Specs) -> Settings:
         frozen=given.frozen("graph_records_frozen"),
         trace=given.path("graph_trace", "folder"),
         json=given.path("graph_json", "file"),
+        html=given.path("graph_html", "file"),
         compiler=given.value("graph_compiler", parse_compiler, None),
         per_object=bool(given.ini("graph_per_object")),
         within=given.lines("graph_within", parse_within, ()),

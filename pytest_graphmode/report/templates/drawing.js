@@ -1,0 +1,114 @@
+// A graph drawn: dagre lays out each list of nodes; the bodies of a loop or branch are laid out first, as parts of their node.
+
+const CHARACTER = 6.6;
+const NODE = { height: 36, gap: 14, title: 16 };
+
+async function graphPart(test) {
+  const drawnBuilds = allBuilds(test).filter(({ event }) => event.graph !== null && event.graph !== undefined);
+  if (!drawnBuilds.length) return null;
+  const select = buildSelect(drawnBuilds, 0, 0);
+  select.setAttribute("aria-label", "Build whose graph is drawn");
+  const constants = element("input", { type: "checkbox", checked: true });
+  const whole = element("input", { type: "checkbox", checked: true });
+  const view = element("div", { class: "graph scroll", tabindex: "0", role: "region", "aria-label": "Graph" });
+  const update = async () => {
+    const graph = await unpack(`graph-${drawnBuilds[select.value].event.graph}`);
+    view.classList.toggle("whole", whole.checked);
+    view.replaceChildren(picture(graph, constants.checked), asText(graph));
+  };
+  for (const control of [select, constants, whole]) control.addEventListener("change", update);
+  await update();
+  const controls = element("div", { class: "controls" }, element("label", {}, "Build ", select),
+    element("label", {}, constants, " constants"), element("label", {}, whole, " fit the width"));
+  return section("Graph", "Bodies of control flow are drawn in their node; dashed lines say that one runs after another.", controls, view);
+}
+
+function picture(graph, constants) {
+  const layout = laidOut(graph.nodes, constants);
+  const { width, height } = layout;
+  const count = `${times(graph.nodes.length, "node")}`;
+  const arrow = drawn("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
+    drawn("path", { d: "M0 0L8 4L0 8z", class: "arrow" }));
+  return drawn("svg", { viewBox: `-4 -4 ${width + 8} ${height + 8}`, width: width + 8, height: height + 8, role: "img",
+    "aria-label": `Graph of ${count}; the list below has them as text` }, drawn("defs", {}, arrow), shapes(layout));
+}
+
+function laidOut(nodes, constants) {
+  const graph = new dagre.graphlib.Graph({ multigraph: true });
+  graph.setGraph({ rankdir: "TB", nodesep: 14, ranksep: 26, marginx: 0, marginy: 0 });
+  const kept = nodes.filter((node) => constants || node.kind !== "constant");
+  const ids = new Set(kept.map((node) => node.id));
+  for (const node of kept) graph.setNode(node.id, sized(node, constants));
+  for (const node of kept) {
+    for (const input of node.inputs) if (ids.has(input)) graph.setEdge(input, node.id, { after: false }, "data");
+    for (const input of node.after ?? []) if (ids.has(input)) graph.setEdge(input, node.id, { after: true }, "after");
+  }
+  dagre.layout(graph);
+  const { width = 0, height = 0 } = graph.graph();
+  return { width: Math.max(0, width), height: Math.max(0, height), nodes: graph.nodes().map((id) => graph.node(id)), edges: graph.edges().map((edge) => graph.edge(edge)) };
+}
+
+// A node with the lines it says, and the bodies in it beside each other.
+function sized(node, constants) {
+  const lines = [node.operation, detailOf(node)];
+  const bodies = Object.entries(node.bodies ?? {}).map(([role, body]) => ({ role, ...laidOut(body.nodes, constants) }));
+  const widest = Math.max(...lines.map((line) => line.length)) * CHARACTER + 18;
+  const inside = bodies.reduce((sum, body) => sum + Math.max(body.width, body.role.length * CHARACTER) + 2 * NODE.gap, bodies.length ? NODE.gap : 0);
+  const tallest = Math.max(0, ...bodies.map((body) => body.height + NODE.title + 2 * NODE.gap));
+  return { lines, bodies, kind: node.kind, width: Math.max(widest, inside), height: NODE.height + (bodies.length ? tallest + NODE.gap : 0) };
+}
+
+function detailOf(node) {
+  const shape = node.shape ? `[${node.shape.map((size) => size ?? "?").join(", ")}]` : "";
+  const type = `${node.dtype ?? ""}${shape}`;
+  const name = node.name && node.name !== node.operation ? clipped(node.name, 28) : "";
+  return [name, type].filter(Boolean).join("  ");
+}
+
+function clipped(text, most) {
+  return text.length > most ? `…${text.slice(1 - most)}` : text;
+}
+
+function shapes(layout) {
+  return [
+    ...layout.edges.map((edge) => drawn("path", { class: edge.after ? "edge after" : "edge", "marker-end": "url(#arrow)",
+      d: edge.points.map(({ x, y }, index) => `${index ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("") })),
+    ...layout.nodes.map(nodeShape),
+  ];
+}
+
+function nodeShape(node) {
+  const left = node.x - node.width / 2;
+  const top = node.y - node.height / 2;
+  let x = NODE.gap;
+  const bodies = node.bodies.map((body) => {
+    const width = Math.max(body.width, body.role.length * CHARACTER) + NODE.gap;
+    const shape = bodyShape(body, x, NODE.height, width);
+    x += width + NODE.gap;
+    return shape;
+  });
+  return drawn("g", { class: `node ${node.kind}`, transform: `translate(${left.toFixed(1)} ${top.toFixed(1)})` },
+    drawn("rect", { width: node.width, height: node.height, rx: node.kind === "operation" ? 4 : 12 }),
+    node.lines.map((line, index) => drawn("text", { x: node.width / 2, y: 15 + 14 * index, class: index ? "type" : null }, line)),
+    bodies);
+}
+
+function bodyShape(body, x, y, width) {
+  return drawn("g", { class: "body", transform: `translate(${x.toFixed(1)} ${y})` },
+    drawn("rect", { width, height: body.height + NODE.title + 2 * NODE.gap - NODE.gap, rx: 6 }),
+    drawn("text", { x: 8, y: 13, class: "role" }, body.role),
+    drawn("g", { transform: `translate(${((width - body.width) / 2).toFixed(1)} ${NODE.title + NODE.gap / 2})` }, shapes(body)));
+}
+
+function asText(graph) {
+  return element("details", {}, element("summary", {}, "The graph as text"), element("pre", { tabindex: "0" }, textLines(graph.nodes, "").join("\n")));
+}
+
+function textLines(nodes, indent) {
+  return nodes.flatMap((node) => {
+    const inputs = node.inputs.length ? ` <- ${node.inputs.join(", ")}` : "";
+    const after = node.after?.length ? ` after ${node.after.join(", ")}` : "";
+    const bodies = Object.entries(node.bodies ?? {}).flatMap(([role, body]) => [`${indent}    ${role}:`, ...textLines(body.nodes, `${indent}      `)]);
+    return [`${indent}${node.id} ${node.operation} ${detailOf(node)}${inputs}${after}`, ...bodies];
+  });
+}
