@@ -132,6 +132,9 @@ class Mode(Protocol):
     return a state return a flat tuple of tensors of the same dtypes and shapes, and predicates are checked. What a
     branch and what a scan returns as `y` may be any tree of tensors and None.
 
+    A mode that records a graph on every call may have `recorded_drawing(outputs) -> Drawing | None`, which draws the
+    graph of a call with these outputs for reports (see `pytest_graphmode.ledger.drawing`).
+
     Attributes:
         name: as in `--graph-backends`.
         static: whether a function's graph is built once and run many times.

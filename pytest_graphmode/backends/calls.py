@@ -88,12 +88,17 @@ def uncounted(applies: bool = True) -> Iterator[None]:
         here.within = kept
 
 
+def _no_drawing(outputs: Any) -> None:
+    return None
+
+
 def counted(run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder: Recorder) -> Callable[..., Any]:
     """`run` with each outermost call that recorded an autograd node counted as a build.
 
     The counts need no lock: CPython gives no other thread a turn between reading a number and writing it back.
     """
     nodes = mode.recorded_nodes
+    draw = getattr(mode, "recorded_drawing", _no_drawing)
     structures = counter.structures
 
     @functools.wraps(run)
@@ -113,7 +118,7 @@ def counted(run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder
             if key in structures:
                 structures[key] += 1
             else:
-                recorder.recorded(counter, recorded, key)
+                recorder.recorded(counter, recorded, key, functools.partial(draw, result))
         return result
 
     return call

@@ -130,8 +130,8 @@ class BuildReport:
     and no build. `operations` counts all operations by the framework's names.
 
     For reports: `began` is when it began by `time.perf_counter`, None for `seconds` ago; `called` says that the call it
-    was built in was told of before it, and not when that ends; `depends_on` has in words what else it was built for,
-    which is not compared (guards, say); `drawing` is the graph, where the sink asks for it.
+    was built in was told of before it, and not when that ends; `depends_on` returns in words what else it was built
+    for, which is not compared (guards, say); `drawing` is the graph, where the sink asks for it.
     """
 
     backend: str
@@ -159,7 +159,7 @@ class BuildReport:
     graphless: bool = False
     began: float | None = None
     called: bool = False
-    depends_on: Mapping[str, str] = field(default_factory=dict)
+    depends_on: Callable[[], Mapping[str, str]] | None = None
     drawing: Drawing | None = None
 
 

@@ -55,7 +55,7 @@ class History:
         self.count += 1
         self._failed[_signature(report)] = report.failed
         self._objects.update(report.identity.keys)
-        self._builds.append(replace(report, earlier=None, drawing=None))
+        self._builds.append(replace(report, earlier=None, depends_on=None, drawing=None))
         if len(self._builds) > 2 * RECENT:
             del self._builds[:RECENT]
 

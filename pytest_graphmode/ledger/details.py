@@ -19,6 +19,8 @@ MOST_DRAWINGS: Final = 8
 _MOST_OF_REBUILDS: Final = 4
 _MOST_TRIES: Final = 64
 MOST_CONDITIONS: Final = 40
+# What nearly every test closes over, by its customary name, and never changes.
+_HANDLES: Final = ("graphmode", "xp")
 
 
 class Details:
@@ -64,10 +66,15 @@ class Details:
 
 def conditions(report: BuildReport) -> Mapping[str, str]:
     """What beside its arguments a graph was built for, in words: what it closes over and is bound to, and settings."""
-    found = dict(report.depends_on)
+    found: dict[str, str] = {}
     for content in report.identity.contents:
-        found.update(_of_content(content))
-    found |= {one.name or one.kind: one.value for one in report.conditions if one.shown}
+        if content.name not in _HANDLES:
+            found.update(_of_content(content))
+    if report.depends_on is not None:
+        found.update(report.depends_on())
+    for one in report.conditions:
+        if one.shown:
+            found[f"device of {one.name}" if one.kind == "device" else one.name or one.kind] = one.value
     return dict(list(found.items())[:MOST_CONDITIONS])
 
 

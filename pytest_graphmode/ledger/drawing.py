@@ -5,8 +5,8 @@ Made by event sources while a sink asks for it (`Sink.drawing`), kept by `record
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
 
 # Larger graphs are not drawn: nobody can read them. Constants and inputs, which some frameworks count and some do not,
 # come on top, and so does what a function has that is called more than once.
@@ -49,6 +49,30 @@ class Drawing(NamedTuple):
 
 class TooLargeError(Exception):
     """A graph has more nodes than are drawn."""
+
+
+class DrawingSink(Protocol):
+    """Who wants drawings, or does not: a `Sink`, as far as it matters here."""
+
+    @property
+    def drawing(self) -> bool: ...
+    def note(self, text: str) -> None: ...
+
+
+def drawn_for(sink: DrawingSink, nodes: int, draw: Callable[[], Drawing | None]) -> Drawing | None:
+    """What `draw` returns, where a sink wants drawings; None for what has too many `nodes`, or can't be drawn.
+
+    What goes wrong reaches nobody but a reader of the report: it is noted.
+    """
+    if not sink.drawing or nodes > MOST_OPERATIONS:
+        return None
+    try:
+        return draw()
+    except TooLargeError:
+        return None
+    except Exception as error:
+        sink.note(f"a graph could not be drawn: {type(error).__name__}: {error}")
+        return None
 
 
 class Draft:

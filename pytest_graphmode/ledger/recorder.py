@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from pytest_graphmode.ledger.causes import History
 from pytest_graphmode.ledger.details import Details, conditions
-from pytest_graphmode.ledger.drawing import Drawing
+from pytest_graphmode.ledger.drawing import Drawing, drawn_for
 from pytest_graphmode.ledger.durations import CallTimes
 from pytest_graphmode.ledger.identity import Identity, call_site
 from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak, GraphBuild, GraphLedger
@@ -96,6 +96,13 @@ class Recorder:
         """Whether graphs are to be drawn: for a report, and not yet many."""
         return self._details is not None and self._details.drawing
 
+    def _conditions(self, report: BuildReport) -> Mapping[str, str]:
+        try:
+            return conditions(report)
+        except Exception as error:  # of what looks into the user's own objects
+            self.note(f"the conditions of a build could not be described: {type(error).__name__}: {error}")
+            return {}
+
     def _detailed(
         self, build: GraphBuild, report: BuildReport | None = None, drawn: Drawing | None = None
     ) -> GraphBuild:
@@ -105,7 +112,7 @@ class Recorder:
         return replace(
             build,
             calls=self._details.calls(self.ledger.calls_by_function, report),
-            conditions={} if report is None else conditions(report),
+            conditions={} if report is None else self._conditions(report),
             drawing=self._details.kept(drawn if report is None else report.drawing, first=not build.rebuild),
         )
 
@@ -207,7 +214,7 @@ class Recorder:
                 began=now,
                 ended=now,
             )
-            self._add(self._detailed(build, drawn=draw() if self.drawing else None))
+            self._add(self._detailed(build, drawn=drawn_for(self, nodes, draw)))
 
     def open_ledger(self) -> GraphLedger:
         with self._lock:

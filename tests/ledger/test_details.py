@@ -70,7 +70,7 @@ def test_conditions_in_words() -> None:
     recorder = Recorder(reported=True)
     settings = (Condition("grad-mode", "", "no_grad"), Condition("global-state", "one of many", "1", shown=False))
     guards = {"n": "3"}
-    recorder.build(BuildReport("tf", "graph", of(Model().step), conditions=settings, depends_on=guards))
+    recorder.build(BuildReport("tf", "graph", of(Model().step), conditions=settings, depends_on=lambda: guards))
     assert recorder.ledger.events[0].conditions == {
         "n": "3",
         "bound to Model": "<Model>",
@@ -78,6 +78,20 @@ def test_conditions_in_words() -> None:
         "closes over factor": "2.0",
         "grad-mode": "no_grad",
     }
+
+
+def test_what_can_not_be_described_is_noted() -> None:
+    def fails() -> dict[str, str]:
+        raise KeyError("gone")
+
+    recorder = Recorder(reported=True)
+    recorder.build(BuildReport("tf", "graph", Identity("step", "a.py", 1), depends_on=fails))
+    recorder.eager_call("torch", "eager", Identity("loss", "a.py", 2), 3, lambda: None, fails)  # type: ignore[arg-type]
+    assert [event.conditions for event in recorder.ledger.events] == [{}, {}]
+    assert recorder.ledger.notes == (
+        "the conditions of a build could not be described: KeyError: 'gone'",
+        "a graph could not be drawn: KeyError: 'gone'",
+    )
 
 
 def test_a_draft_knows_where_values_come_from() -> None:

@@ -12,14 +12,20 @@ import jax
 
 from pytest_graphmode.ledger.ledger import Condition
 
+# The settings that reports show of every build, of more than a hundred.
+_SHOWN: Final = ("jax_default_matmul_precision", "jax_default_device", "jax_debug_nans")
 _CALLS: Final = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 
 
 def conditions() -> tuple[Condition, ...]:
     """JAX's configuration, context managers included."""
     values = {name: getattr(jax.config, name, None) for name in jax.config.values}
-    found = [Condition("global-state", f"jax.config.{name}", _setting(value)) for name, value in values.items()]
-    return (*found, Condition("global-state", "the mesh of jax.set_mesh", _mesh()))
+    found = [
+        Condition("global-state", f"jax.config.{name}", _setting(value), shown=_is_shown(name, value))
+        for name, value in values.items()
+    ]
+    mesh = _mesh()
+    return (*found, Condition("global-state", "the mesh of jax.set_mesh", mesh, shown=mesh != "none"))
 
 
 def _mesh() -> str:
@@ -29,6 +35,10 @@ def _mesh() -> str:
     if mesh is None or mesh.empty:
         return "none"
     return ", ".join(f"{name}: {size}" for name, size in mesh.shape.items())
+
+
+def _is_shown(name: str, value: Any) -> bool:
+    return name == "jax_enable_x64" or (name in _SHOWN and value is not None)
 
 
 def _setting(value: Any) -> str:

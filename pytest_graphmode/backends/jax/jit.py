@@ -16,6 +16,7 @@ from pytest_graphmode.backends.jax.eager import JaxMode
 from pytest_graphmode.backends.jax.packing import Passed, Statics, pack, unpack, untraceable
 from pytest_graphmode.backends.jax.taps import trace_state
 from pytest_graphmode.backends.jax.variables import (
+    TOLD,
     VARIABLES,
     Retrace,
     TracedVariables,
@@ -66,8 +67,16 @@ class _JittedFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._variables is None:
             self._variables = self._space.alive()
-        if not self._space.tracing and not jax.config.jax_disable_jit:
+        if self._space.tracing or jax.config.jax_disable_jit:
+            return self._run_again(args, kwargs)
+        try:
+            return self._run_again(args, kwargs)
+        finally:
             watcher.call("jax", "jit", self._name)  # JAX runs its cached graphs without a word
+
+    def _run_again(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run, and once more where it made a variable."""
+        assert self._variables is not None
         try:
             return self._call(self._variables, args, kwargs)
         except Retrace:
@@ -122,4 +131,5 @@ def _traceable(space: VariableSpace, fn: Callable[..., Any]) -> Callable[..., An
         every = sorted((*signature.parameters.values(), added), key=lambda parameter: parameter.kind)
         # JAX takes the names of arguments from it.
         traceable.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]
+    setattr(traceable, TOLD, True)
     return identity.subject(traceable, fn)

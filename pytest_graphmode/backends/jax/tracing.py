@@ -16,14 +16,15 @@ import jax
 import jax.monitoring
 import numpy as np
 
-from pytest_graphmode.backends.jax import description, steps, wrappers
+from pytest_graphmode.backends.jax import description, drawn, steps, wrappers
 from pytest_graphmode.backends.jax.hints import CONSTRUCT_HINTS, HINTS
 from pytest_graphmode.backends.jax.history import RecentGraphs, Traced, causes
 from pytest_graphmode.backends.jax.steps import Step
 from pytest_graphmode.backends.jax.structure import structure_of
-from pytest_graphmode.backends.jax.variables import Signal
+from pytest_graphmode.backends.jax.variables import TOLD, Signal
 from pytest_graphmode.backends.jax.wrappers import Call, of_user, unwrapped
 from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.ledger import BuildReport, Condition
 from pytest_graphmode.ledger.watcher import Sink
 
@@ -123,12 +124,14 @@ class JitSource:
         if sink is None or _is_detail(step, nested) or self._continues(step):
             return
         try:
-            report = self._described(step, graph)
+            report = self._described(step, graph, sink)
         except Exception as error:
             sink.not_counted("jax", f"a graph could not be described: {type(error).__name__}: {error}")
             return
         sink.build(report)
-        sink.calls_unknown("jax", "jit")
+        outermost = self._open.steps[0] if nested else step
+        if not getattr(outermost.function, TOLD, False):
+            sink.calls_unknown("jax", "jit")
 
     def _continues(self, step: Step) -> bool:
         """Whether a construct traces the function again for the same graph, its carry having another dtype now."""
@@ -143,7 +146,7 @@ class JitSource:
             return before.origin is mine.origin
         return steps.differs_by_weak_types(before.args, mine.args)
 
-    def _described(self, step: Step, graph: Any) -> BuildReport:
+    def _described(self, step: Step, graph: Any, sink: Sink) -> BuildReport:
         seconds = time.perf_counter() - step.started
         call = unwrapped(step.function, step.args, step.kwargs)
         found = wrappers.identity_of(call, step.function, step.construct)
@@ -156,12 +159,15 @@ class JitSource:
             nodes=sum(operations.values()),
             operations=operations,
             seconds=seconds,
+            began=step.started,
             call_site=identity.call_site(),
             control_flow={} if graph is None else description.control_flow(graph),
             hints=CONSTRUCT_HINTS if step.construct else HINTS,
             failed=graph is None,
             internal=internal,
         )
+        if graph is not None and not internal:
+            report = replace(report, drawing=drawn_for(sink, report.nodes, lambda: drawn.drawing(graph)))
         return report if internal else self._compared(step, call, report)
 
     def _compared(self, step: Step, call: Call, report: BuildReport) -> BuildReport:

@@ -6,7 +6,7 @@ Called for every trace, and for the operations that are added to a TensorFlow 1 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 _OPERATORS: Final[Mapping[str, str]] = {"While": "while", "If": "cond", "Case": "switch"}
@@ -39,10 +39,10 @@ def count(graph: Any, operations: list[Any] | None = None) -> Counted:
         current, body = waiting.pop()
         types.update(operation.type for operation in body)
         for operation in body:
-            kind = operation.type.removeprefix("Stateless").removeprefix("Stateful")
+            kind = _kind(operation)
             if kind in _OPERATORS:
                 control_flow[_operator(kind, operation.name)] += 1
-            for name in _functions(operation, _BODIES.get(kind, ())):
+            for _, name in functions_of(operation):
                 # Private: the public `as_graph_def` copies every constant, which can be gigabytes.
                 function = None if name in seen else current._get_function(name)
                 seen.add(name)
@@ -56,7 +56,16 @@ def _operator(kind: str, name: str) -> str:
     return "scan" if kind == "While" and scope == "scan" else _OPERATORS[kind]
 
 
-def _functions(operation: Any, attributes: tuple[str, ...]) -> list[str]:
-    """The names of the functions that an operation calls."""
-    found = (operation.get_attr(name) for name in attributes)
-    return [one.name for attr in found for one in (attr if isinstance(attr, list) else [attr])]
+def functions_of(operation: Any) -> Iterator[tuple[str, str]]:
+    """The functions that an operation calls: by which attribute, `branch 0` and so on in a list, and their names."""
+    for name in _BODIES.get(_kind(operation), ()):
+        found = operation.get_attr(name)
+        if isinstance(found, list):
+            yield from ((f"branch {number}", one.name) for number, one in enumerate(found))
+        else:
+            yield name, found.name
+
+
+def _kind(operation: Any) -> str:
+    """Its type without Stateless or Stateful."""
+    return str(operation.type.removeprefix("Stateless").removeprefix("Stateful"))

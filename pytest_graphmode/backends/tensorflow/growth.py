@@ -16,8 +16,9 @@ from typing import Any, Final
 import tensorflow as tf
 
 from pytest_graphmode.backends.patching import patched
-from pytest_graphmode.backends.tensorflow import graph_nodes
+from pytest_graphmode.backends.tensorflow import drawn, graph_nodes
 from pytest_graphmode.backends.tensorflow.internals import SUPPORTED, session
+from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.identity import Identity, call_site, is_library, place, token
 from pytest_graphmode.ledger.ledger import BuildReport, Cause
 from pytest_graphmode.ledger.watcher import Sink
@@ -103,10 +104,10 @@ class GrowthSource:
             def extend(extended: Any) -> Any:
                 growth = growth_of(extended.graph)
                 if not growth.own:
-                    sink.call("tf", "session")
                     added, before = growth.added(extended.graph, extended)
                     if added:
-                        sink.build(_build(extended, growth, added, before))
+                        sink.build(_build(extended, growth, added, before, sink))
+                    sink.call("tf", "session")
                 return original(extended)
 
             return extend
@@ -114,12 +115,13 @@ class GrowthSource:
         return patched(SUPPORTED, (session.BaseSession, "_extend_graph", wrap, ("self",)))
 
 
-def _build(session: Any, growth: Growth, added: list[Any], before: int | None) -> BuildReport:
+def _build(session: Any, growth: Growth, added: list[Any], before: int | None, sink: Sink) -> BuildReport:
     lines = Counter(line for operation in added if (line := _user_line(operation)) is not None)
     growth.lines = growth.lines or tuple(lines) or ("?:0",)
     file, _, number = growth.lines[0].rpartition(":")
     kinds = tuple(sorted(growth.lines))  # graphs that the same lines made are one function, however often
     cause = _anew(growth) if before is None else _grown(lines, before, before + len(added))
+    counted = graph_nodes.count(session.graph, added)
     return BuildReport(
         backend="tf",
         mode="session",
@@ -127,7 +129,8 @@ def _build(session: Any, growth: Growth, added: list[Any], before: int | None) -
         call_site=call_site(),
         causes=(cause,),
         complete=True,
-        **graph_nodes.count(session.graph, added)._asdict(),
+        **counted._asdict(),
+        drawing=drawn_for(sink, counted.nodes, lambda: drawn.drawing(session.graph, added)),
     )
 
 

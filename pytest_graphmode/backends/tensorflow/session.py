@@ -22,7 +22,7 @@ from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.numpy import NumPyEager
 from pytest_graphmode.backends.placement import Placement
-from pytest_graphmode.backends.tensorflow import graph_nodes
+from pytest_graphmode.backends.tensorflow import drawn, graph_nodes
 from pytest_graphmode.backends.tensorflow.autograph import converted_by_element, shortened
 from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode, dense, sources_of
 from pytest_graphmode.backends.tensorflow.graph import Graph
@@ -31,6 +31,7 @@ from pytest_graphmode.backends.tensorflow.internals import AutomaticControlDepen
 from pytest_graphmode.backends.tensorflow.taps import differentiable_taps, emit_gradients
 from pytest_graphmode.backends.tensorflow.variables import native
 from pytest_graphmode.ledger import describe, identity
+from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -228,12 +229,14 @@ class SessionFunction:
             return converted_by_element(self._fn)(*args, **kwargs)
         leaves, spec = trees.flatten((args, kwargs))
         leaves = [self._mode.numpy(leaf) if isinstance(leaf, tf.Tensor) else leaf for leaf in leaves]
-        watcher.call("tf", "session", self.__name__)
         key = (spec, *map(_signature, leaves))
-        if key not in self._built:
-            self._built[key] = self._build(leaves, spec)
-        with growth_of(self._mode.graph).own_run():
-            result = self._built[key]([leaf for leaf in leaves if _is_fed(leaf)])
+        try:
+            if key not in self._built:
+                self._built[key] = self._build(leaves, spec)
+            with growth_of(self._mode.graph).own_run():
+                result = self._built[key]([leaf for leaf in leaves if _is_fed(leaf)])
+        finally:
+            watcher.call("tf", "session", self.__name__)
         return tapping.received(result, self._mode.untappable)
 
     def _build(self, leaves: list[Any], spec: Any) -> _Built:
@@ -265,9 +268,11 @@ class SessionFunction:
             report = replace(report, failed=False)
             return built
         finally:
-            counted = graph_nodes.count(graph, graph.get_operations()[before:])._asdict()
-            seconds = time.perf_counter() - start
-            watcher.build(replace(report, seconds=seconds, call_site=identity.call_site(), **counted))
+            seconds, added = time.perf_counter() - start, graph.get_operations()[before:]
+            counted = graph_nodes.count(graph, added)
+            drawing = drawn_for(watcher, counted.nodes, lambda: drawn.drawing(graph, added))
+            report = replace(report, seconds=seconds, began=start, call_site=identity.call_site(), drawing=drawing)
+            watcher.build(replace(report, **counted._asdict()))
 
     def _made(self, leaves: list[Any], spec: Any) -> tuple[_Built, list[Any]]:
         known = {variable.ref() for variable in tf.compat.v1.global_variables()}

@@ -17,7 +17,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from pytest_graphmode.backends.patching import existing, patched
-from pytest_graphmode.backends.tensorflow import autograph, graph_nodes, trace_types, traced_function
+from pytest_graphmode.backends.tensorflow import autograph, drawn, graph_nodes, trace_types, traced_function
 from pytest_graphmode.backends.tensorflow.hints import hints
 from pytest_graphmode.backends.tensorflow.internals import (
     SUPPORTED,
@@ -30,6 +30,7 @@ from pytest_graphmode.backends.tensorflow.internals import (
 )
 from pytest_graphmode.backends.tensorflow.trace_types import FunctionMemory
 from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, Condition
 from pytest_graphmode.ledger.watcher import Sink
 
@@ -112,7 +113,7 @@ class FunctionSource:
                 return concrete
             finally:
                 seconds = time.perf_counter() - start
-                built = replace(report, seconds=seconds - self._thread.nested, failed=failed)
+                built = replace(report, seconds=seconds - self._thread.nested, failed=failed, began=start)
                 self._thread.nested = outer + seconds
                 sink.build(_measured(built, func_graph, sink))
 
@@ -157,12 +158,13 @@ class FunctionSource:
         def calling(function: Any, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             record = counts.calling(function, self._memory)
-            if executing_eagerly():
-                sink.call("tf", "xla" if function._jit_compile else "graph", function.name)
+            by_python = executing_eagerly()
             try:
                 return call(function, *args, **kwargs)
             finally:
                 record.now()
+                if by_python:
+                    sink.call("tf", "xla" if function._jit_compile else "graph", function.name)
 
         return calling
 
@@ -172,9 +174,12 @@ def _calling_concrete(call: Callable[..., Any], sink: Sink) -> Callable[..., Any
 
     def calling(function: Any, /, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        if executing_eagerly():
+        if not executing_eagerly():
+            return call(function, *args, **kwargs)
+        try:
+            return call(function, *args, **kwargs)
+        finally:
             sink.call("tf", _mode(getattr(function, "_attrs", None)), function.graph.name)
-        return call(function, *args, **kwargs)
 
     return calling
 
@@ -185,7 +190,8 @@ def _measured(report: BuildReport, graph: Any, sink: Sink) -> BuildReport:
     except Exception as error:  # of a graph that TensorFlow gave up half-way
         sink.note(f"the graph of {report.identity.name} could not be counted: {type(error).__name__}: {error}")
         return report
-    return replace(report, **counted._asdict())
+    drawing = None if report.internal else drawn_for(sink, counted.nodes, lambda: drawn.drawing(graph))
+    return replace(report, **counted._asdict(), drawing=drawing)
 
 
 def _mode(attributes: Mapping[str, Any] | None) -> str:
@@ -228,7 +234,12 @@ def _repeats_for_variables(options: Any) -> bool:
 def _conditions(eager_context: Any) -> tuple[Condition, ...]:
     """What else TensorFlow looks traces up by, as text."""
     return tuple(
-        Condition("device" if name == "device_functions" else "global-state", _STATE.get(name, name), _state(value))
+        Condition(
+            "device" if name == "device_functions" else "global-state",
+            _STATE.get(name, name),
+            text := _state(value),
+            shown=text not in ("none", "False", "0"),
+        )
         for name, value in eager_context._asdict().items()
     )
 

@@ -15,6 +15,7 @@ import torch
 
 from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
+from pytest_graphmode.ledger.drawing import Draft, Drawing, GraphNode, sizes
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -129,6 +130,50 @@ def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> Sequ
         return [None] * len(wanted)
     found: Sequence[Any] = torch.autograd.grad(value, wanted, create_graph=create_graph, allow_unused=True)
     return found
+
+
+def drawing(outputs: Iterable[Any]) -> Drawing | None:
+    """A recorded graph in the order of the forward computation; None if nothing was recorded.
+
+    Raises:
+        TooLargeError: it has too many nodes.
+    """
+    draft = Draft()
+    for node in _in_order([leaf.grad_fn for leaf in outputs if isinstance(leaf, torch.Tensor) and leaf.grad_fn]):
+        inputs = draft.numbers(child for child, _ in node.next_functions if child is not None)
+        draft.add(_node(node, inputs), node)
+    return draft.drawing() if draft.drawing().nodes else None
+
+
+def _in_order(roots: Sequence[Any]) -> Iterator[Any]:
+    """Each node of a graph after those that its values came from."""
+    seen: set[Any] = set()
+    waiting = [(root, False) for root in reversed(roots)]
+    while waiting:
+        node, ready = waiting.pop()
+        if ready:
+            yield node
+        elif node not in seen:
+            seen.add(node)
+            waiting.append((node, True))
+            waiting += [(child, False) for child, _ in reversed(node.next_functions) if child is not None]
+
+
+def _node(node: Any, inputs: tuple[int, ...]) -> GraphNode:
+    leaf = getattr(node, "variable", None)
+    if leaf is not None:
+        return GraphNode("leaf", "", "input", inputs, str(leaf.dtype).removeprefix("torch."), sizes(tuple(leaf.shape)))
+    # Private: nothing public tells what the forward computation returned. It is left out where it is not there.
+    first = next(iter(getattr(node, "_input_metadata", ())), None)
+    dtype, shape = getattr(first, "dtype", None), getattr(first, "shape", None)
+    name = node.name().rpartition("::")[2]
+    return GraphNode(
+        name,
+        kind="operation",
+        inputs=inputs,
+        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        shape=None if shape is None else sizes(tuple(shape)),
+    )
 
 
 def fingerprint(outputs: Iterable[Any]) -> str | None:

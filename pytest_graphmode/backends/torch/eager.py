@@ -17,6 +17,7 @@ from pytest_graphmode.backends.layers import Layer
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.backends.torch import autograd, layers
 from pytest_graphmode.errors import UnsupportedError
+from pytest_graphmode.ledger.drawing import Drawing
 
 
 def native_device(device: str) -> torch.device:
@@ -94,6 +95,9 @@ class TorchMode(PythonMode):
 
     def fingerprint(self, outputs: Any) -> str | None:
         return autograd.fingerprint(trees.leaves(outputs))
+
+    def recorded_drawing(self, outputs: Any) -> Drawing | None:
+        return autograd.drawing(trees.leaves(outputs))
 
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]

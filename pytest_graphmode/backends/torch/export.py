@@ -10,6 +10,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final
 
@@ -17,10 +18,11 @@ from torch import nn
 
 from pytest_graphmode.backends.calls import FRAMEWORK, here
 from pytest_graphmode.backends.patching import Function, patched
-from pytest_graphmode.backends.torch.dynamo import frames
+from pytest_graphmode.backends.torch.dynamo import drawn, frames
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.state import SUPPORTED
 from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.identity import call_site
 from pytest_graphmode.ledger.ledger import CAUSE_KINDS, Argument, BuildReport
 from pytest_graphmode.ledger.watcher import Sink
@@ -54,7 +56,11 @@ class ExportSource:
                 return program
             finally:
                 self._thread.exporting, here.within = False, outer
-                sink.build(_report(given, program, time.perf_counter() - start))
+                report = _report(given, program, time.perf_counter() - start)
+                if program is not None:
+                    made = program.graph_module
+                    report = replace(report, drawing=drawn_for(sink, report.nodes, lambda: drawn.drawing(made)))
+                sink.build(report)
 
         return exporting
 

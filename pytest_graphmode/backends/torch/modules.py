@@ -79,7 +79,14 @@ class ModuleSource:
             known = self._identities.get(module)
             if known is None:
                 known = self._identities[module] = identity.of(module.forward, owner=module)
-            self._sink.eager_call("torch", "eager", known, nodes, lambda: autograd.fingerprint(trees.leaves(result)))
+            self._sink.eager_call(
+                "torch",
+                "eager",
+                known,
+                nodes,
+                lambda: autograd.fingerprint(trees.leaves(result)),
+                lambda: autograd.drawing(trees.leaves(result)),
+            )
 
 
 def _compiled(module: nn.Module) -> bool:

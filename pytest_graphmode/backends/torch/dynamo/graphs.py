@@ -44,10 +44,10 @@ class GraphContents:
 
     def _add(self, module: GraphModule) -> None:
         for node in module.graph.nodes:
-            if node.op not in _CALLS or _abandoned(node):
+            if node.op not in _CALLS or is_abandoned(node):
                 continue
             self.nodes += 1
-            self.operations[_operation(node)] += 1
+            self.operations[operation(node)] += 1
             if isinstance(node.target, HigherOrderOperator):
                 if (name := _name(node)) is not None:
                     self.control_flow[name] += 1
@@ -57,7 +57,7 @@ class GraphContents:
                         self._add(inner)
 
 
-def _operation(node: Node) -> str:
+def operation(node: Node) -> str:
     """What torch calls an operation: `torch.add` for a function by name, `Tensor.view` for a method."""
     target = node.target
     if isinstance(target, str):
@@ -67,7 +67,7 @@ def _operation(node: Node) -> str:
     return str(getattr(target, "__name__", None) or target)
 
 
-def _abandoned(node: Node) -> bool:
+def is_abandoned(node: Node) -> bool:
     """Whether this is a loop whose results nobody takes: `capture.while_loop` builds some loops twice."""
     return isinstance(node.target, HigherOrderOperator) and not any(user.users for user in node.users)
 

@@ -6,6 +6,7 @@ that Dynamo made, as long as that lives; nothing here keeps a value alive.
 
 from __future__ import annotations
 
+import re
 import types
 import weakref
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import torch
 from torch.utils import _device
 
-from pytest_graphmode.backends.torch.dynamo.frames import Frame
+from pytest_graphmode.backends.torch.dynamo.frames import SHOWN, Frame
 from pytest_graphmode.backends.torch.dynamo.managers import GuardManager
 from pytest_graphmode.ledger import contents
 from pytest_graphmode.ledger.closure import Key
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 # How many guards of one graph are remembered: a large model has thousands, nearly all of them of tensors.
 _MOST: Final = 2000
+_ROOT: Final = re.compile(r"[LG]\['\w+'\]")
 _OF_TENSORS: Final = ("TENSOR_MATCH", "NO_TENSOR_ALIASING", "GLOBAL_STATE", "DYNAMIC_INDICES", "NO_HASATTR")
 
 
@@ -74,7 +76,7 @@ class WatchedGraphs:
 
     def add(self, made: Any, frame: Frame, built_under: tuple[Condition, ...]) -> types.CodeType | None:
         """Remember what a compilation returned, and return the code that it made, if any."""
-        guarded = getattr(made, "guarded_code", made)  # torch 2.4 returns the guarded code itself
+        guarded = _guarded(made)
         code = getattr(guarded, "code", None)
         if not isinstance(code, types.CodeType):
             return None
@@ -122,6 +124,33 @@ def _values(guarded: Any, frame: Frame) -> dict[str, Content]:
     manager = GuardManager(guarded, frame)
     sources = dict.fromkeys(guard.source for guard in manager.guards[:_MOST] if guard.kind not in _OF_TENSORS)
     return {source: contents.described("closure", "", manager.value(source)) for source in sources if source}
+
+
+def _guarded(made: Any) -> Any:
+    return getattr(made, "guarded_code", made)  # torch 2.4 returns the guarded code itself
+
+
+def in_words(made: Any, frame: Frame, built_under: tuple[Condition, ...]) -> dict[str, str]:
+    """What a graph was built for beside its arguments: settings, and the plain values that its guards look at."""
+    found = {one.name or "autograd": one.value for one in built_under if one.value not in ("off", "None")}
+    if not hasattr(_guarded(made), "code"):
+        return found
+    manager, known = GuardManager(_guarded(made), frame), {leaf.argument.name for leaf in frame.leaves}
+    for source in dict.fromkeys(guard.source for guard in manager.guards[:_MOST]):
+        root = _ROOT.match(source)
+        if root is None or _is_code(manager.value(root[0])):
+            continue
+        value, name = manager.value(source, manager), manager.name(source)
+        told = name in known or name.rpartition(".")[0] == frame.word_of_bound  # what it is bound to is told anyway
+        if isinstance(value, SHOWN) and not told and "__" not in name:
+            found[name] = contents.described("", "", value).text
+    return found
+
+
+def _is_code(value: Any) -> bool:
+    """Whether what guards reach from a variable is how the plugin, or a library, works."""
+    own = type(value).__module__.partition(".")[0] == __package__.partition(".")[0]
+    return own or isinstance(value, (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type))
 
 
 def conditions() -> tuple[Condition, ...]:

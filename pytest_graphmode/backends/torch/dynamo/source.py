@@ -21,13 +21,14 @@ from torch._dynamo.utils import graph_break_reasons
 
 from pytest_graphmode.backends.patching import patched
 from pytest_graphmode.backends.torch import modules, state
-from pytest_graphmode.backends.torch.dynamo import breaks, guards
+from pytest_graphmode.backends.torch.dynamo import breaks, drawn, guards
 from pytest_graphmode.backends.torch.dynamo.counters import Audit, Calls
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.dynamo.hints import HINTS
-from pytest_graphmode.backends.torch.dynamo.memory import WatchedGraphs, conditions
+from pytest_graphmode.backends.torch.dynamo.memory import WatchedGraphs, conditions, in_words
 from pytest_graphmode.ledger.closure import code_key
+from pytest_graphmode.ledger.drawing import Drawing, drawn_for
 from pytest_graphmode.ledger.identity import call_site, token
 from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak
 from pytest_graphmode.ledger.watcher import Sink
@@ -74,7 +75,7 @@ class DynamoSource:
         return patched(
             state.SUPPORTED,
             (convert_frame, "_compile", lambda compile: self._compiling(compile, sink, codes), _FRAME),
-            (output_graph.OutputGraph, "call_user_compiler", self._compiling_graph),
+            (output_graph.OutputGraph, "call_user_compiler", lambda compile: self._compiling_graph(compile, sink)),
             self.calls.replacement(sink),
         )
 
@@ -98,11 +99,11 @@ class DynamoSource:
 
         return compiling
 
-    def _compiling_graph(self, compile: Callable[..., Any]) -> Callable[..., Any]:
+    def _compiling_graph(self, compile: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
         def compiling(graph: Any, module: Any, *args: Any, **kwargs: Any) -> Any:
             made = compile(graph, module, *args, **kwargs)
             if self.calls.running:
-                self.calls.running[-1].add(module)
+                self.calls.running[-1].add(module, sink)
             return made
 
         return compiling
@@ -149,6 +150,7 @@ class _Compilation:
         self._codes = codes
         self._graphs = 0
         self._contents: GraphContents | None = None
+        self._drawing: Drawing | None = None
         self._exporting = bool(given.get("export"))  # a part of what `export.py` reports
         self._one_graph = bool(given.get("one_graph"))
         self._call_site = call_site()
@@ -159,6 +161,7 @@ class _Compilation:
         except Exception as error:
             self._failure = error
         self._breaks_before = len(graph_break_reasons)
+        self._called = not source.calls.waiting
         self._start = time.perf_counter()
 
     def _describe(self, given: Mapping[str, Any]) -> None:
@@ -177,13 +180,15 @@ class _Compilation:
         else:
             self._causes = None if reusable else self._codes.causes(self._frame)
 
-    def add(self, module: Any) -> None:
+    def add(self, module: Any, sink: Sink) -> None:
         """A graph was made for it."""
         self._graphs += 1
         try:
             self._contents = GraphContents.of(module)
         except Exception as error:
             self._contents, self._failure = GraphContents(), error
+        else:
+            self._drawing = drawn_for(sink, self._contents.nodes, lambda: drawn.drawing(module))
 
     def end(self, sink: Sink, made: Any, error: BaseException | None) -> None:
         """Tell what came of it: a graph, a failure, breaks, nothing at all."""
@@ -210,12 +215,14 @@ class _Compilation:
         failed = error is not None and (not given_up or breaks.raised(error))
         self._codes.add(self._frame, failed)
         code = self._source.memory.add(made, self._frame, self._conditions)
-        if self._contents is not None:
-            self._source.calls.ran_graph(sink)
-        elif code is not None and not found:  # else its rest may have a graph
+        if self._contents is None and code is not None and not found:  # else its rest may have a graph
             self._source.calls.graphless[code] = True
-        if self._contents is not None or failed or (self._existing and error is None):
-            sink.build(self._built(seconds, failed))
+        try:
+            if self._contents is not None or failed or (self._existing and error is None):
+                sink.build(self._built(seconds, failed, made))
+        finally:
+            if self._contents is not None:
+                self._source.calls.ran_graph(sink)
 
     def _breaks(self, error: BaseException | None) -> Iterator[GraphBreak]:
         yield from breaks.since(self._breaks_before)
@@ -236,7 +243,7 @@ class _Compilation:
             self._identity.file,
         )
 
-    def _built(self, seconds: float, failed: bool) -> BuildReport:
+    def _built(self, seconds: float, failed: bool, made: Any) -> BuildReport:
         return BuildReport(
             "torch",
             "compile",
@@ -254,6 +261,10 @@ class _Compilation:
             existing=self._existing,
             of_others=self._of_others,
             graphless=self._contents is None and not failed,
+            began=self._start,
+            called=self._called,
+            depends_on=lambda: in_words(made, self._frame, self._conditions),
+            drawing=self._drawing,
         )
 
     def _with_its_function(self) -> bool:

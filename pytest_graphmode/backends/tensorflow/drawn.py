@@ -1,0 +1,129 @@
+"""TensorFlow's graphs as plain data, for reports: functions, loops and branches with the graphs in them.
+
+Called for traces and for the operations added to a TensorFlow 1 graph, while a run writes a report.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from pytest_graphmode.backends.tensorflow import graph_nodes
+from pytest_graphmode.ledger.drawing import Draft, Drawing, GraphNode, NodeKind, sizes
+
+_ROLES: Final = {"then_branch": "true", "else_branch": "false"}
+# What a loop's condition is given and does not use, by a name with a number of the process.
+_REDUNDANT: Final = re.compile(r"_\d+___redundant_placeholder\d+$")
+# `__inference_step_12`, and in a gradient `__forward_step_12`, `__backward_step_12`.
+_FUNCTION: Final = re.compile(r"__(?:inference|forward|backward)_(.*)_\d+$")
+
+
+def drawing(graph: Any, operations: Sequence[Any] | None = None) -> Drawing:
+    """A graph, or those operations of it.
+
+    Raises:
+        TooLargeError: it has too many nodes.
+    """
+    return _Drawn(graph, _Names()).drawn(graph.get_operations() if operations is None else operations)
+
+
+class _Drawn:
+    """One graph, and those that its operations name."""
+
+    def __init__(self, graph: Any, names: _Names, within: Draft | None = None) -> None:
+        self._graph = graph
+        self._names = names
+        self._draft = Draft(within)
+        self._variables = {id(one.handle): one.name.partition(":")[0] for one in getattr(graph, "variables", ())}
+        captures = getattr(graph, "captures", ())
+        self._captured = {id(inside): self._variables.get(id(outside)) for outside, inside in captures}
+        self._outputs = {id(tensor.op) for tensor in getattr(graph, "outputs", ())}
+
+    def drawn(self, operations: Sequence[Any]) -> Drawing:
+        mine = {id(operation) for operation in operations}
+        for operation in operations:
+            for tensor in operation.inputs:
+                if not self._draft.has(id(tensor.op)) and id(tensor.op) not in mine:
+                    self._add(tensor.op, "input")  # of a graph of TensorFlow 1: built before
+            if not _REDUNDANT.search(operation.name):
+                self._add(operation, self._kind(operation))
+        return self._draft.drawing()
+
+    def _add(self, operation: Any, kind: NodeKind) -> None:
+        first = operation.outputs[0] if operation.outputs else None
+        variable = None if first is None else self._captured.get(id(first))
+        name = self._names.of_variable(variable) if variable else self._names.of_operation(operation.name)
+        built_before = kind == "input" and operation.type != "Placeholder"
+        node = GraphNode(
+            operation.type,
+            name,
+            kind,
+            () if built_before else self._draft.numbers(id(tensor.op) for tensor in operation.inputs),
+            None if first is None else first.dtype.name,
+            None if first is None or first.shape.rank is None else sizes(first.shape.as_list()),
+            () if built_before else tuple(self._bodies(operation)),
+            () if built_before else tuple(sorted(self._draft.numbers(map(id, operation.control_inputs)))),  # of a set
+        )
+        self._draft.add(node, id(operation))
+
+    def _kind(self, operation: Any) -> NodeKind:
+        if operation.type in ("Placeholder", "PlaceholderWithDefault"):
+            return "input"
+        if operation.type == "Const":
+            return "constant"
+        return "output" if operation.type == "Identity" and id(operation) in self._outputs else "operation"
+
+    def _bodies(self, operation: Any) -> Iterator[tuple[str, Drawing]]:
+        for attribute, name in graph_nodes.functions_of(operation):
+            function = self._graph._get_function(name)  # see `graph_nodes.count`
+            if function is not None:
+                inner = _Drawn(function.graph, self._names, self._draft)
+                yield _role(attribute, name), inner.drawn(function.graph.get_operations())
+
+
+def _role(attribute: str, function: str) -> str:
+    """What the user calls the function of an operation; the name of one that is called."""
+    called = _FUNCTION.match(function)
+    if attribute == "f":
+        return called[1] if called else "function"
+    return _ROLES.get(attribute, attribute)
+
+
+class _Names:
+    """Names without the numbers by which Keras counts the layers of a process (`dense_7`), which tell what ran before.
+
+    Layers of variables are counted in the graph; of scopes, which TensorFlow counts too, the class is left.
+    """
+
+    def __init__(self) -> None:
+        self._layers: re.Pattern[str] | None = None
+        if "keras" in sys.modules:
+            classes = sorted({_snake(cls.__name__) for cls in _subclasses(sys.modules["keras"].Layer)})
+            self._layers = re.compile(rf"(?<![A-Za-z0-9])({'|'.join(classes)})((?:_\d+)*)(?![A-Za-z0-9])")
+        self._seen: dict[str, list[str]] = {}
+
+    def of_operation(self, name: str) -> str:
+        return name if self._layers is None else self._layers.sub(r"\1", name)
+
+    def of_variable(self, name: str) -> str:
+        return name if self._layers is None else self._layers.sub(self._counted, name)
+
+    def _counted(self, match: re.Match[str]) -> str:
+        base, number = match.groups()
+        known = self._seen.setdefault(base, [])
+        if number not in known:
+            known.append(number)
+        return f"{base}_{known.index(number)}" if known.index(number) else base
+
+
+def _subclasses(cls: Any) -> Iterator[Any]:
+    for one in cls.__subclasses__():
+        yield one
+        yield from _subclasses(one)
+
+
+def _snake(name: str) -> str:
+    """`my_dense` for `MyDense`, as Keras makes names of classes."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)).lower()
