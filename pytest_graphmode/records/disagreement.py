@@ -227,11 +227,27 @@ def _where_they_part(side: Side, reference: Side, allowed: Allowed) -> Iterator[
 
 def taps_apart(side: Side, reference: Side, allowed: Allowed) -> Parting:
     """The taps of two sides against each other."""
+    return _apart(side, reference, allowed, side.recording.taps, reference.recording.taps)
 
+
+def _apart(side: Side, reference: Side, allowed: Allowed, actual: Series, expected: Series) -> Parting:
     def compare(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> Mismatch | None:
         return mismatch_of(side, reference, actual, expected, allowed)
 
-    return Parting(side.recording.taps, reference.recording.taps, (side.name, reference.name), compare)
+    return Parting(actual, expected, (side.name, reference.name), compare)
+
+
+def worst_difference(side: Side, reference: Side, allowed: Allowed) -> tuple[float, str] | None:
+    """How far two sides are apart, also where they agree: the worst error, relative to the largest value of the
+    reference, and the name of what has it; None where nothing can be compared.
+    """
+    mine, its = side.recording, reference.recording
+    values = (mine.values, its.values) if _has_values(side, reference) else (mine.taps, its.taps)
+    errors = [
+        (max(worst.error for worst in one.errors), one.name)
+        for one in _apart(side, reference, allowed, *values).compared
+    ]
+    return max(errors, default=None)
 
 
 def _times(count: int) -> str:

@@ -1,6 +1,22 @@
 """What a run reports: one `Row` for each watched test, which travels as `user_properties` of its test report.
 
 So JUnit files hold it too, and xdist's workers send it home. `execute.py` writes rows, the modules here print them.
+
+The properties of a variant, or of a plain test, have the names of a row's fields after `graphmode_`, and besides:
+
+- `graphmode_rebuilder`: a function that was built again, as JSON, one property each;
+- `graphmode_modes`: the counts by `backend:mode`, as JSON;
+- `graphmode_causes`: why it was built again, in short;
+- `graphmode_verdict`: `kept` or `broken`, of the limits that markers set; `no limits`; `not judged` where it failed;
+- `graphmode_reason`: what was broken, in one line.
+
+Those of an agreement item:
+
+- `graphmode_test`, and `graphmode_verdict`: `agree`, `disagree`, `not compared`, `failed`;
+- `graphmode_reason`: the first difference, or why nothing was compared, in one line;
+- `graphmode_reference`, and `graphmode_compared`: how many were compared with it;
+- `graphmode_worst_difference`, relative to the largest value of the reference, and `graphmode_worst`, where it is: with
+  `--junitxml` alone, since they take time.
 """
 
 from __future__ import annotations
@@ -19,6 +35,7 @@ PREFIX: Final = "graphmode_"
 _REBUILDER: Final = f"{PREFIX}rebuilder"
 _KEPT_REBUILDERS: Final = 10
 _KEPT_CAUSES: Final = 3
+_LONGEST: Final = 300
 
 
 @dataclass(frozen=True)
@@ -125,14 +142,37 @@ def properties(
     """The `user_properties` of a test: strings and numbers, each name with the plugin's prefix."""
     made = row(test, variant, ledger, seconds, static=static, times=times)
     counts = [(f"{PREFIX}{name}", getattr(made, name)) for name in _COLUMNS]
+    modes = {f"{backend}:{mode}": _counts(ledger.select(backend, mode)) for backend, mode in sorted(ledger.backends)}
+    causes = dict.fromkeys(
+        f"{event.function}: {cause.what}" for event in ledger.events if event.rebuild for cause in event.causes
+    )
+    counts += [(f"{PREFIX}modes", json.dumps(modes)), (f"{PREFIX}causes", _short("; ".join(causes)))]
     return counts + [(_REBUILDER, json.dumps(asdict(entry))) for entry in made.rebuilders]
+
+
+def _counts(ledger: GraphLedger) -> dict[str, int]:
+    return {name: getattr(ledger, name) for name in ("builds", "rebuilds", "breaks", "fallbacks", "calls", "nodes")}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def put(user_properties: list[tuple[str, Any]], **values: object) -> None:
+    """Set properties of an item, each once, also where it is run again; a text in one line, and None is left out."""
+    names = {f"{PREFIX}{name}" for name in values}
+    user_properties[:] = [entry for entry in user_properties if entry[0] not in names]
+    for name, value in values.items():
+        if value is not None:
+            text = _short(value.partition("\n")[0]) if isinstance(value, str) else value
+            user_properties.append((f"{PREFIX}{name}", text))
 
 
 def read(user_properties: Iterable[tuple[str, Any]]) -> Row | None:
     """The row that `properties` put into a test report, None where there is none."""
     entries = [(name, value) for name, value in user_properties if name.startswith(PREFIX)]
     values = {name[len(PREFIX) :]: value for name, value in entries}
-    if not values:
+    if "builds" not in values:  # an agreement item's
         return None
     worst = (json.loads(value) for name, value in entries if name == _REBUILDER)
     found = tuple(Rebuilder(**{**entry, "causes": tuple(entry["causes"])}) for entry in worst)

@@ -263,12 +263,14 @@ def _counted(ledger: GraphLedger, settings: Settings) -> GraphLedger:
 
 def _report(node: pytest.Item, variant: Variant | None, ledger: GraphLedger, seconds: float) -> None:
     """Attach what the test built to its report, from where the terminal, JUnit and other plugins read it."""
-    from pytest_graphmode.report import PREFIX, properties
+    from pytest_graphmode.report import PREFIX, properties, put
 
     test = beside.worker(node.config) + (node.nodeid if variant is None else base_id(node, variant))
     kept = [entry for entry in node.user_properties if not entry[0].startswith(PREFIX)]  # a rerun reports anew
     _, handle = node.stash.get(BOUND, (None, None))
-    static, times = handle is not None and handle.runtime.mode.static, node.stash[RECORDER].times
+    runtime = None if handle is None else vars(handle)["runtime"]  # read so, it stays untouched
+    static, times = runtime is not None and runtime.mode.static, node.stash[RECORDER].times
     node.user_properties[:] = [*kept, *properties(test, variant, ledger, seconds, static=static, times=times)]
+    put(node.user_properties, verdict="not judged")
     if FACTS in node.stash:
         node.stash[FACTS].counted(ledger, seconds, static=static, times=times)

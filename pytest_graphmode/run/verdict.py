@@ -37,11 +37,14 @@ def judge(node: pytest.Item, ledger: GraphLedger, limits: Sequence[Limit], untru
     """
     __tracebackhide__ = True
     from pytest_graphmode.checks.budget import Question, verdict
+    from pytest_graphmode.report import put
 
     variant, handle = node.stash.get(BOUND, (None, None))
     if handle is not None and not handle.touched:
+        put(node.user_properties, verdict="broken", reason=_VACUOUS)
         fail(node, _VACUOUS)
     if not limits:
+        put(node.user_properties, verdict="no limits")
         return
     settings = registry_of(node.config).settings
     static = handle is None or handle.runtime.mode.static
@@ -54,8 +57,10 @@ def judge(node: pytest.Item, ledger: GraphLedger, limits: Sequence[Limit], untru
         untrusted=untrusted,
     )
     failure = verdict(question, limits)
+    brief = None if failure is None else in_brief(failure, ledger)
+    put(node.user_properties, verdict="kept" if failure is None else "broken", reason=brief)
     if failure is not None:
-        fail(node, failure, in_brief(failure, ledger))
+        fail(node, failure, brief)
 
 
 def fail(node: pytest.Item, text: str, brief: str | None = None) -> NoReturn:

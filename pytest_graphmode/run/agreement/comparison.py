@@ -5,7 +5,7 @@ Called by `item.py`, which has run the variants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pytest_graphmode.checks.tolerances import Table
@@ -73,6 +73,17 @@ def disagreement(
     notes = [f"Not compared: {_skipped(runs)}."] if _skipped(runs) else []
     sides = ((side(one), side(other), role) for one, other, role in pairs(runs, request, kept))
     return words.disagreement(sides, allowed(request, table), notes)
+
+
+def tells_apart(text: str) -> bool:
+    """Whether a disagreement is of values, and not of nothing that could be compared."""
+    return " does not agree with " in text.partition("\n")[0]
+
+
+def worst(compared: Iterable[tuple[Side, Side]], allowed: Allowed) -> tuple[float, str] | None:
+    """The largest difference of all sides from their references, and what has it: `loss of tf-graph-cpu`."""
+    found = [(side.name, words.worst_difference(side, reference, allowed)) for side, reference in compared]
+    return max(((one[0], f"{one[1]} of {name}") for name, one in found if one is not None), default=None)
 
 
 def allowed(request: AgreeRequest, table: Table | None) -> Allowed:

@@ -92,6 +92,18 @@ class Agreement(pytest.Function):
             # As a mark, since pytest then reports the place of the test instead of a line in here.
             self._skip = pytest.mark.skip(reason=beside.worker(self.config) + self._incomparable)
             self.add_marker(self._skip)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Attach to the item's reports how the comparison went, from where JUnit and other plugins read it."""
+        from pytest_graphmode.run.agreement import summary
+
+        wrong = self._trouble
+        if self._failed_here is not None:
+            wrong = f"{self._failed_here.variant} failed when it was run for this item"
+        said = summary.Said(wrong, self._incomparable, self._failure)
+        measured = self.config.getoption("xmlpath", None) is not None
+        summary.attach(self, said, self._runs(), self._kept, measured=measured)
 
     def _look_for_records(self) -> None:
         """Find the records of other runs, and what was wrong with writing those of this one."""

@@ -1,0 +1,72 @@
+"""What the report of an agreement item says in short, as `user_properties`; `report/__init__.py` has their names.
+
+Called by `item.py` once the variants are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_graphmode.records.archive import RecordError
+from pytest_graphmode.records.recording import Run
+from pytest_graphmode.run import beside
+from pytest_graphmode.run.agreement import comparison
+from pytest_graphmode.run.execute import test_of
+from pytest_graphmode.select.registry import registry_of
+
+if TYPE_CHECKING:
+    from pytest_graphmode.run.agreement.item import Agreement
+    from pytest_graphmode.run.agreement.keeping import Kept
+
+
+class Said(NamedTuple):
+    """What an agreement item says, each None where it does not: what went wrong, why it skips, how variants differ."""
+
+    wrong: str | None
+    incomparable: str | None
+    disagreement: str | None
+
+    @property
+    def verdict(self) -> str:
+        """As the JSON report has it."""
+        if self.wrong is not None:
+            return "failed"
+        if self.incomparable is not None:
+            return "not compared"
+        if self.disagreement is None:
+            return "agree"
+        return "disagree" if comparison.tells_apart(self.disagreement) else "failed"
+
+    @property
+    def reason(self) -> str | None:
+        from pytest_graphmode.records.disagreement import brief
+
+        if self.disagreement is not None and self.verdict == "disagree":
+            return brief(self.disagreement)
+        return self.wrong or self.incomparable or self.disagreement
+
+
+def attach(item: Agreement, said: Said, runs: Sequence[Run], kept: Kept | None, *, measured: bool) -> None:
+    """Put properties on the item; `measured` has how far apart values are looked for too, which takes time."""
+    from pytest_graphmode.report import put
+
+    compared = []
+    if said.verdict in ("agree", "disagree"):
+        compared = [(comparison.side(a), comparison.side(b)) for a, b, _ in comparison.pairs(runs, item.asked, kept)]
+    worst = None
+    if measured:
+        allowed = comparison.allowed(item.asked, registry_of(item.config).settings.tolerances)
+        with suppress(RecordError):  # gone since it was compared
+            worst = comparison.worst(compared, allowed)
+    put(
+        item.user_properties,
+        test=beside.worker(item.config) + test_of(item),
+        verdict=said.verdict,
+        reason=said.reason,
+        reference=compared[0][1].name if compared else None,
+        compared=len(compared),
+        worst_difference=None if worst is None else worst[0],
+        worst=None if worst is None else worst[1],
+    )
