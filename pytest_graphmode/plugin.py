@@ -52,6 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
     hooks.register(config)
 
 
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    if config.getoption("graph_lock_from") is None or config.option.help or config.option.version:
+        return None
+    from pytest_graphmode.run import lock_keeping
+
+    return lock_keeping.update_from_report(config)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return options.header(config)
 

@@ -27,7 +27,11 @@ def ledger_data(ledger: GraphLedger, seconds: float) -> Data:
     return {
         "counts": {**counts(ledger), "calls": ledger.calls, "calls_known": known},
         "modes": {
-            f"{backend}:{mode}": counts(ledger.select(backend, mode)) for backend, mode in sorted(ledger.backends)
+            f"{backend}:{mode}": {
+                **counts(ledger.select(backend, mode)),
+                "recorded": (backend, mode) in ledger.recorded_modes,
+            }
+            for backend, mode in sorted(ledger.backends)
         },
         "build_seconds": round(ledger.seconds, 6),
         "call_seconds": round(rest / ledger.calls, 9) if ledger.calls and known else None,

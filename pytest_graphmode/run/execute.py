@@ -18,7 +18,17 @@ from pytest_graphmode.ledger.durations import CallTimes
 from pytest_graphmode.ledger.watcher import recording, watcher
 from pytest_graphmode.run import beside, devices, verdict
 from pytest_graphmode.run.collect import limited
-from pytest_graphmode.run.items import BOUND, FACTS, RECORDER, RERUN, fresh_recording, is_agreement, variant_of
+from pytest_graphmode.run.items import (
+    BOUND,
+    FACTS,
+    LOCK,
+    RECORDER,
+    RERUN,
+    fresh_recording,
+    is_agreement,
+    is_locked,
+    variant_of,
+)
 from pytest_graphmode.select import variants
 from pytest_graphmode.select.registry import registry_of
 
@@ -192,7 +202,7 @@ def _build_hook(node: pytest.Item) -> Callable[[GraphBuild], object] | None:
 
 def before_fixtures(node: pytest.Item) -> None:
     """A test that asserts counts starts from the frameworks' configuration that the run began with."""
-    if limited(node):
+    if limited(node) or is_locked(node):
         watcher.start()
 
 
@@ -216,20 +226,24 @@ def body(node: pytest.Item) -> Iterator[None]:
     except (TypeError, ValueError) as error:  # of a unittest method: others fail when they are collected
         verdict.fail(node, str(error))
     with following(node) as ledger:
-        fresh = all(limit.fresh for limit in limits)
-        if fresh and (limits or "graph_ledger" in getattr(node, "fixturenames", ())):
+        fresh, held = all(limit.fresh for limit in limits), bool(limits) or is_locked(node)
+        if fresh and (held or "graph_ledger" in getattr(node, "fixturenames", ())):
             watcher.reset()  # what earlier tests left in the frameworks' caches changes no verdict
-        trust = watcher.trust() if limits else None
+        trust = watcher.trust() if held else None
         node.stash[RECORDER].restart()
         started = perf_counter()
         try:
             with _skipped_where_lacking(node, registry, variant), devices.awaited(node, registry, variant):
                 yield
         finally:
-            _report(node, variant, _counted(ledger, registry.settings), perf_counter() - started)
+            counted = _counted(ledger, registry.settings)
+            _report(node, variant, counted, perf_counter() - started)
         if RERUN in node.stash:  # of interest are its values, and its counts may be another mode's
             return
-        verdict.judge(node, ledger, limits, {} if trust is None else trust.broken())
+        untrusted = {} if trust is None else trust.broken()
+        verdict.judge(node, ledger, limits, untrusted)
+        if is_locked(node):
+            node.config.stash[LOCK].hold(node, counted, untrusted)
 
 
 @contextmanager

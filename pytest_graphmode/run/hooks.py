@@ -48,6 +48,8 @@ def register(config: pytest.Config) -> None:
         graph_traces.use(config)
     if chosen.compiler is not None:
         Compiler.use(config)
+    if chosen.lock is not None or chosen.lock_update is not None:
+        hold(config)
     if chosen.json is not None:
         tell(config)
         if not hasattr(config, "workerinput"):
@@ -66,6 +68,21 @@ def tell(config: pytest.Config) -> None:
         config.pluginmanager.register(telling.Teller(), "graphmode-telling")
         if not hasattr(config, "workerinput"):
             config.pluginmanager.register(writing.Gatherer(config), "graphmode-gathering")
+
+
+def hold(config: pytest.Config) -> None:
+    """Hold what tests count against the lock, and update it or tell of it at the end of a run.
+
+    Raises:
+        pytest.UsageError: the lock can't be used, or not so.
+    """
+    from pytest_graphmode.run import lock_keeping, locking
+
+    tell(config)
+    watch_calls(config)
+    locking.use(config)
+    if not hasattr(config, "workerinput"):
+        lock_keeping.use(config)
 
 
 def write_json(config: pytest.Config, file: Path) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.handle import Handle
     from pytest_graphmode.ledger.recorder import Recorder
     from pytest_graphmode.records.recording import Recording
+    from pytest_graphmode.run.locking import GraphLock
     from pytest_graphmode.run.telling import Facts
     from pytest_graphmode.select.variants import Variant
 
@@ -22,8 +23,15 @@ RECORDER: Final[pytest.StashKey[Recorder]] = pytest.StashKey()
 RECORDING: Final[pytest.StashKey[Recording]] = pytest.StashKey()
 # What a report is told of an item while it runs, in runs that write one.
 FACTS: Final[pytest.StashKey[Facts]] = pytest.StashKey()
+# On the configuration: the lock that counts are held against, in runs that have one.
+LOCK: Final[pytest.StashKey[GraphLock]] = pytest.StashKey()
 # On the item of a variant that is run to say more of a failure: it is in no report, record or count.
 RERUN: Final[pytest.StashKey[bool]] = pytest.StashKey()
+
+
+def is_locked(node: pytest.Item) -> bool:
+    """Whether the counts of a running test are held against the lock."""
+    return LOCK in node.config.stash and FACTS in node.stash and not is_agreement(node)
 
 
 def is_agreement(node: pytest.Item) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,7 @@ _VALUES: Final = (
     "graph_compiler",
     "graph_records",
     "graph_label",
+    "graph_lock",
 )
 _SWITCHES: Final = ("graph_records_frozen",)
 
@@ -48,14 +50,14 @@ def say(report: pytest.TestReport, title: str, text: str) -> None:
         report.sections.append((title, text))
 
 
-def command(item: pytest.Item) -> str:
+def command(item: pytest.Item, *more: str) -> str:
     """`pytest --graph-backends=torch:compile 'tests/test_net.py::test_net[torch-compile-cpu]'`, to give to a shell.
 
-    With the options that this run was given, not those of an ini file; a variant is chosen out of those selected.
+    With the options that this run was given, not those of an ini file, and `more`; a variant is chosen out of those
+    selected.
     """
-    config = item.config
-    settings = registry_of(config).settings
-    written = {name: settings.written[name] for name in _VALUES if settings.origins.get(name, "").startswith("-")}
+    node = item.nodeid if item.parent is None else f"{item.parent.nodeid}::{item.name}"  # xdist may change the id
+    chosen: dict[str, str] = {}
     variant = variant_of(item)
     if variant is not None and not variants.names_variants(item):
         chosen = {
@@ -63,16 +65,23 @@ def command(item: pytest.Item) -> str:
             "graph_devices": variant.device,
             "graph_dtypes": variant.dtype,
         }
-        written.update({name: value for name, value in chosen.items() if name in written})
+    return command_for(item.config, [node], more, chosen)
+
+
+def command_for(
+    config: pytest.Config, nodes: Iterable[str], more: Iterable[str], chosen: Mapping[str, str] | None = None
+) -> str:
+    """The command that runs these tests again, with `more` options; `chosen` values take the place of those given."""
+    settings = registry_of(config).settings
+    written = {name: settings.written[name] for name in _VALUES if settings.origins.get(name, "").startswith("-")}
+    written.update({name: value for name, value in (chosen or {}).items() if name in written})
     given = [argument for name, value in written.items() for argument in _argument(settings, name, value)]
     given += [flag(name) for name in _SWITCHES if config.getoption(name)]
-    return shlex.join(["pytest", *given, _node(item)])
+    return shlex.join(["pytest", *given, *more, *(_node(config, node) for node in nodes)])
 
 
-def _node(item: pytest.Item) -> str:
-    """The item's id, from where pytest was started; not as xdist may have changed it, to hold a group."""
-    config = item.config
-    node = item.nodeid if item.parent is None else f"{item.parent.nodeid}::{item.name}"
+def _node(config: pytest.Config, node: str) -> str:
+    """An item's id, from where pytest was started."""
     file, colons, inside = node.partition("::")
     with suppress(ValueError):  # of another drive of Windows
         file = Path(os.path.relpath(config.rootpath / file, config.invocation_params.dir)).as_posix()

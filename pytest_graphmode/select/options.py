@@ -5,6 +5,7 @@ Called by `plugin.py` in every run of pytest, so it imports nothing but what the
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -57,6 +58,11 @@ _VALUES: Final = {
         """write the same as one page for a browser, which opens from disk and needs no network (needs Jinja2: pip
         install 'pytest-graphmode[html]')""",
     ),
+    "graph_lock": (
+        "FILE",
+        """compare what each test builds with this committed file: tests that build more again, break more or capture
+        less fail, and where CI is set those without a line in it""",
+    ),
     "graph_compiler": (
         "NAME",
         """compiler backend of torch:compile variants (default: aot_eager), and, where it is given, of torch.compile
@@ -68,6 +74,8 @@ _SWITCHES: Final = {
     "graph_records_frozen": "compare with the kept records, as golden values, and write none",
     "graph_report": "print a table of what each test built, and the worst rebuilders with cause and hint",
 }
+# Of one run, so that no ini file has them.
+_ONCE: Final = ("graph_lock_update", "graph_lock_from")
 _INI_ONLY: Final = {
     "graph_per_object": (
         "bool",
@@ -110,6 +118,14 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+class _LockUpdate(argparse.Action):
+    """Two options in one, neither of which takes the argument after it for its value, as an optional one would."""
+
+    def __call__(self, parser: object, namespace: object, values: object, option_string: str | None = None) -> None:
+        _, _, what = (option_string or "").partition("=")
+        setattr(namespace, self.dest, what or "counts")
+
+
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("graphmode", "graphmode: TensorFlow, PyTorch and JAX variants of tests")
     for name, (metavar, lines) in _VALUES.items():
@@ -119,6 +135,23 @@ def add_options(parser: pytest.Parser) -> None:
     for name, text in _SWITCHES.items():
         group.addoption(flag(name), action="store_true", help=text)
         parser.addini(name, _sentence(text), type="bool", default=False)
+    update = flag("graph_lock_update")
+    group.addoption(
+        update,
+        f"{update}=operations",
+        action=_LockUpdate,
+        nargs=0,
+        dest="graph_lock_update",
+        default=None,
+        help="write what the tests of this run build into the file of --graph-lock, with =operations how many "
+        "operations they capture too; refused where CI is set",
+    )
+    group.addoption(
+        flag("graph_lock_from"),
+        metavar="REPORT",
+        default=None,
+        help="update the file of --graph-lock from a --graph-json report, of another machine say, and run no test",
+    )
     for name, (kind, lines) in _INI_ONLY.items():
         default: Any = False if kind == "bool" else []
         parser.addini(name, _sentence(_one_line(lines)), type=kind, default=default)  # type: ignore[arg-type]
@@ -139,7 +172,7 @@ def _sentence(text: str) -> str:
 
 def given(config: pytest.Config) -> bool:
     """Whether an option or ini value of the plugin was given: where none was, there is nothing to resolve or refuse."""
-    if any(config.getoption(name) not in (None, False) for name in (*_VALUES, *_SWITCHES)):
+    if any(config.getoption(name) not in (None, False) for name in (*_VALUES, *_SWITCHES, *_ONCE)):
         return True
     try:
         return any(map(config.getini, (*_VALUES, *_SWITCHES, *_INI_ONLY)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import pytest
 
@@ -43,6 +43,8 @@ class Settings(NamedTuple):
             for the framework with its version, and `frozen` says to write none.
         trace: the folder that traces of failed tests are kept in, None for none.
         json: the file that the JSON report is written to, None for none; `html` that of the page.
+        lock: the file that counts are held against, None for none; `lock_update` says what is written into it, None
+            for nothing, and `lock_from` is the report that it is updated from, None for this run.
         compiler: torch's compiler backend, None where nobody named one.
         per_object: whether functions are told apart by object too, where a marker does not say.
         within: the packages whose graph breaks count; empty for all.
@@ -64,6 +66,9 @@ class Settings(NamedTuple):
     trace: Path | None = None
     json: Path | None = None
     html: Path | None = None
+    lock: Path | None = None
+    lock_update: Literal["counts", "operations"] | None = None
+    lock_from: Path | None = None
     compiler: str | None = None
     per_object: bool = False
     within: tuple[str, ...] = ()
@@ -108,6 +113,9 @@ def resolve(config: pytest.Config, specs: Specs) -> Settings:
         trace=given.path("graph_trace", "folder"),
         json=given.path("graph_json", "file"),
         html=given.path("graph_html", "file"),
+        lock=given.path("graph_lock", "file"),
+        lock_update=config.getoption("graph_lock_update"),
+        lock_from=None if config.getoption("graph_lock_from") is None else given.path("graph_lock_from", "file"),
         compiler=given.value("graph_compiler", parse_compiler, None),
         per_object=bool(given.ini("graph_per_object")),
         within=given.lines("graph_within", parse_within, ()),

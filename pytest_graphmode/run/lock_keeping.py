@@ -1,0 +1,207 @@
+"""Updates the lock of `--graph-lock`, and tells of tests without a line and lines without a test.
+
+In the process that no worker is: at the end of a run, from what the reports of tests told, or from the JSON report of
+another machine (`--graph-lock-from`), without a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_graphmode.report import lock, lock_file
+from pytest_graphmode.report.document import ReportError, read
+from pytest_graphmode.report.lock import Counts, Frameworks
+from pytest_graphmode.run import locking, reproducing, writing
+from pytest_graphmode.run.items import LOCK
+from pytest_graphmode.run.locking import TOLD, LockedTests
+from pytest_graphmode.select.registry import registry_of
+
+if TYPE_CHECKING:
+    from pytest_graphmode.select.settings import Settings
+
+Lines = Mapping[str, Counts]
+# Of more, the rest is counted.
+_MOST: Final = 20
+_ENDED: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+# What narrows a run to a part of the tests, by pytest's names of the options.
+_NARROWING: Final = (
+    "keyword",
+    "markexpr",
+    "file_or_dir",
+    "lf",
+    "stepwise",
+    "deselect",
+    "ignore",
+    "ignore_glob",
+    "collectonly",
+)
+
+
+def use(config: pytest.Config) -> None:
+    """Tell at the end of a run, or update then.
+
+    Raises:
+        pytest.UsageError: the lock can't be written.
+    """
+    settings = registry_of(config).settings
+    if settings.lock_update is not None and settings.lock is not None:
+        writing.refuse_unwritable(settings, "graph_lock", settings.lock)
+    config.pluginmanager.register(LockKeeper(config), "graphmode-lock")
+
+
+class LockKeeper:
+    """Knows at the end of a run what all tests counted, whichever process ran them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        gatherer = config.pluginmanager.get_plugin("graphmode-gathering")
+        tests = config.pluginmanager.get_plugin("graphmode-locked-tests")
+        assert isinstance(gatherer, writing.Gatherer)
+        assert isinstance(tests, LockedTests)
+        self._config, self._lock, self._tests, self._gatherer = config, config.stash[LOCK], tests, gatherer
+        self._settings = registry_of(config).settings
+        self._of_workers: list[list[str] | None] = []
+        self._said: list[str] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[TOLD] = {"text": self._lock.text, "ci": self._lock.ci}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        output = getattr(node, "workeroutput", None)  # none of a worker that crashed
+        if output is not None:
+            self._of_workers.append(output.get(TOLD))
+
+    # Last, when the workers of pytest-xdist are done.
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
+        if self._config.option.collectonly:
+            return
+        if self._settings.lock_update is None:
+            self._said = [*self._tests_without_line(), *self._lines_without_test()]
+        elif exitstatus not in _ENDED:
+            self._said = [f"{self._lock.name} is left as it was: the run did not come to its end"]
+        else:
+            try:
+                self._said = update(self._settings, self._changed)
+            except lock_file.LockError as error:
+                self._said = [f"ERROR: {error}"]
+                session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._said:
+            terminalreporter.write_sep("=", "graph lock")
+        for line in self._said:
+            terminalreporter.write_line(line)
+
+    def _changed(self, lines: Lines) -> Lines:
+        operations = self._settings.lock_update == "operations"
+        lines = lock.without(lines, self._gone())
+        return lock.updated(lines, self._gatherer.gathered.items, self._lock.frameworks, operations=operations)
+
+    def _gone(self) -> set[str]:
+        """The locked tests that are no more, as every process that collected tests found; none in a part of a run."""
+        options = self._config.option
+        part = any(getattr(options, name, None) for name in _NARROWING)
+        if part or self._config.invocation_params.dir.resolve() != self._config.rootpath.resolve():
+            return set()
+        distributed = self._config.getoption("dist", "no") != "no"
+        found = self._of_workers if distributed else [self._tests.gone]
+        known = [set(gone) for gone in found if gone is not None]
+        return set.intersection(*known) if known and len(known) == len(found) else set()
+
+    def _tests_without_line(self) -> Iterator[str]:
+        items = [item for item in self._gatherer.gathered.items if item.get("unlocked")]
+        unlocked = sorted({line for item in items for line in item["unlocked"]})
+        if not unlocked:
+            return
+        yield f"{_counted(unlocked, 'line')} missing in {self._lock.name}:"
+        yield from _listed(unlocked)
+        nodes = _few(item["node"].partition("[")[0] for item in items)
+        command = reproducing.command_for(self._config, nodes, locking.update_options(self._config))
+        yield f"to write {'it' if len(unlocked) == 1 else 'them'}: {command}"
+
+    def _lines_without_test(self) -> Iterator[str]:
+        tests = self._gone()
+        lines = sorted(line for line in self._lock.lines if lock.test_in(line) in tests)
+        if lines:
+            yield f"{_counted(lines, 'line')} in {self._lock.name} without a test:"
+            yield from _listed(lines)
+            command = reproducing.command_for(self._config, [], locking.update_options(self._config))
+            yield f"to remove {'it' if len(lines) == 1 else 'them'}: {command}"
+
+
+def _few(nodes: Iterator[str]) -> Sequence[str]:
+    """Ids of functions, of their files where these are too many for a command, or none for all tests."""
+    functions = list(dict.fromkeys(nodes))
+    files = list(dict.fromkeys(node.partition("::")[0] for node in functions))
+    return next((some for some in (functions, files) if len(some) <= _MOST // 2), [])
+
+
+def _listed(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:_MOST])
+    if len(lines) > _MOST:
+        yield f"  and {len(lines) - _MOST} more"
+
+
+def _counted(lines: Sequence[str], noun: str) -> str:
+    return f"1 {noun}" if len(lines) == 1 else f"{len(lines)} {noun}s"
+
+
+def update(settings: Settings, change: Callable[[Lines], Lines]) -> list[str]:
+    """Change the file as it is now, which another run may have updated meanwhile.
+
+    Returns:
+        What was done, in lines to print.
+
+    Raises:
+        LockError: it can't be read or written.
+    """
+    file, name = settings.lock, settings.written["graph_lock"]
+    assert file is not None
+    before = lock_file.parse(lock_file.read(file, name), name)
+    after = change(before)
+    if before == after and file.exists():
+        return [f"{name}: nothing changed, {_counted(list(after), 'line')}"]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock_file.write(file, after)
+    except OSError as error:
+        raise lock_file.LockError(f"{name}: it can't be written: {error.strerror or error}") from error
+    changed = lock.told(before, after)
+    return [f"{name} written, {_counted(list(after), 'line')}:", *_listed(changed)]
+
+
+def update_from_report(config: pytest.Config) -> int:
+    """Update the lock from the report of another run, and run nothing.
+
+    Raises:
+        pytest.UsageError: the lock or the report can't be used.
+    """
+    settings = registry_of(config).settings
+    locking.refuse(settings)
+    assert settings.lock_from is not None
+    origin = f"--graph-lock-from={settings.written['graph_lock_from']}"
+    try:
+        report = read(settings.lock_from)
+        items, frameworks = _told_by(report, locking.frameworks(registry_of(config)))
+        operations = settings.lock_update == "operations"
+        said = update(settings, lambda lines: lock.updated(lines, items, frameworks, operations=operations))
+    except ReportError as error:
+        raise pytest.UsageError(f"{origin}: {error}") from None
+    except lock_file.LockError as error:
+        raise pytest.UsageError(f"{settings.origin('graph_lock')}: {error}") from None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise pytest.UsageError(f"{origin}: it is no report of --graph-json, or damaged ({error!r})") from None
+    print("\n".join(said))
+    return pytest.ExitCode.OK
+
+
+def _told_by(report: dict[str, Any], here: Frameworks) -> tuple[list[dict[str, Any]], Frameworks]:
+    """The tests of a report, and the frameworks of its machine."""
+    items = [{**variant, "test": test["test"]} for test in report["tests"] for variant in test["variants"]]
+    versions = {name: one["version"] for name, one in report["environment"]["frameworks"].items()}
+    return items, Frameworks(versions, here.counting)
