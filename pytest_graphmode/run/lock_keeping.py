@@ -16,7 +16,7 @@ from pytest_graphmode.report.document import ReportError, read
 from pytest_graphmode.report.lock import Counts, Frameworks
 from pytest_graphmode.run import locking, reproducing, writing
 from pytest_graphmode.run.items import LOCK
-from pytest_graphmode.run.locking import TOLD, LockedTests
+from pytest_graphmode.run.locking import TOLD, UPDATE, LockedTests
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
@@ -47,8 +47,12 @@ def use(config: pytest.Config) -> None:
         pytest.UsageError: the lock can't be written.
     """
     settings = registry_of(config).settings
-    if settings.lock_update is not None and settings.lock is not None:
-        writing.refuse_unwritable(settings, "graph_lock", settings.lock)
+    if settings.lock_update is not None:
+        if config.getoption("dist", "no") == "each":
+            raise pytest.UsageError(
+                f"{UPDATE}: --dist=each runs each test in several environments, and a lock is of one: update it without"
+            )
+        writing.refuse_unwritable(settings, "graph_lock", config.stash[LOCK].file)
     config.pluginmanager.register(LockKeeper(config), "graphmode-lock")
 
 

@@ -79,10 +79,11 @@ class GraphLock:
         registry = registry_of(config)
         settings = registry.settings
         assert settings.lock is not None
+        self.file = settings.lock
         self.name = settings.written["graph_lock"]
         told = getattr(config, "workerinput", {}).get(TOLD)
         self.ci: bool = in_ci() if told is None else told["ci"]
-        self.text: str | None = lock_file.read(settings.lock, self.name) if told is None else told["text"]
+        self.text: str | None = lock_file.read(self.file, self.name) if told is None else told["text"]
         self.lines = lock_file.parse(self.text, self.name)
         self.frameworks = frameworks(registry)
         self._updating = settings.lock_update is not None

@@ -297,7 +297,7 @@ def test_the_options_are_shown_in_one_group_of_help(pytester: pytest.Pytester) -
         "watch",
     ):
         assert f"--graph-{option}" in group
-    assert group.count("--graph-") == text.count("\n  --graph-")
+    assert group.count("\n  --graph-") == text.count("\n  --graph-")
     for name in ("graph_backends", "graph_devices", "graph_dtypes", "graph_seed", "graph_compiler"):
         assert f"  {name} (string):" in text
     for name in ("graph_watch", "graph_report", "graph_per_object"):
