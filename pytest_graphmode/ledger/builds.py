@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 
 from pytest_graphmode.ledger.arguments import Argument
 from pytest_graphmode.ledger.drawing import Drawing
+from pytest_graphmode.ledger.durations import Timed
 from pytest_graphmode.ledger.identity import Identity
 
 CauseKind = Literal[
@@ -176,8 +177,8 @@ class GraphBuild:
     a class, say. `graphless` is a compilation again that found no operation: a rebuild, and in no count of builds.
 
     `began` and `ended` are by `time.perf_counter`. Where the run writes a report there are `calls`, those that ended
-    since the build before by function, `conditions`, what beside its arguments the graph was built for, in words, and
-    `drawing`, for the first graphs.
+    since the build before by function, `timed`, those measured since the test began, `conditions`, what beside its
+    arguments the graph was built for, in words, and `drawing`, for the first graphs.
     """
 
     function: str
@@ -206,6 +207,7 @@ class GraphBuild:
     began: float = field(default=0.0, compare=False)
     ended: float = field(default=0.0, compare=False)
     calls: Mapping[str, int] = field(default_factory=dict, compare=False)
+    timed: Timed = field(default=Timed(), compare=False)
     conditions: Mapping[str, str] = field(default_factory=dict, compare=False)
     drawing: Drawing | None = field(default=None, compare=False)
 

@@ -5,6 +5,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+
+class Timed(NamedTuple):
+    """The calls measured so far, the first ones and the others, with their seconds."""
+
+    first: int = 0
+    first_seconds: float = 0.0
+    others: int = 0
+    other_seconds: float = 0.0
+
+    def since(self, before: Timed) -> Timed:
+        return Timed(
+            self.first - before.first,
+            self.first_seconds - before.first_seconds,
+            self.others - before.others,
+            self.other_seconds - before.other_seconds,
+        )
+
 
 class CallTimes:
     """Seconds of calls, without those of the builds in them; nothing in it grows with the number of calls.
@@ -27,6 +46,10 @@ class CallTimes:
         else:
             self._others += 1
             self._other_seconds += seconds
+
+    @property
+    def totals(self) -> Timed:
+        return Timed(self._first, self._first_seconds, self._others, self._other_seconds)
 
     @property
     def steady(self) -> float | None:

@@ -14,7 +14,7 @@ from typing import Final
 from pytest_graphmode.ledger.causes import History
 from pytest_graphmode.ledger.details import Details, conditions
 from pytest_graphmode.ledger.drawing import Drawing, drawn_for
-from pytest_graphmode.ledger.durations import CallTimes
+from pytest_graphmode.ledger.durations import CallTimes, Timed
 from pytest_graphmode.ledger.identity import Identity, call_site
 from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak, GraphBuild, GraphLedger
 from pytest_graphmode.ledger.tally import EagerCounter
@@ -112,6 +112,7 @@ class Recorder:
         return replace(
             build,
             calls=self._details.calls(self.ledger.calls_by_function, report),
+            timed=Timed() if self.times is None else self.times.totals,
             conditions={} if report is None else self._conditions(report),
             drawing=self._details.kept(drawn if report is None else report.drawing, first=not build.rebuild),
         )

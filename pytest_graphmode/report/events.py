@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_graphmode.ledger.durations import Timed
 from pytest_graphmode.report.stretches import stretches_data
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ MOST_BUILDS: Final = 400
 Data = dict[str, Any]
 
 
-def ledger_data(ledger: GraphLedger, seconds: float) -> Data:
-    """What one test built, whose call took `seconds`."""
+def ledger_data(ledger: GraphLedger, seconds: float, timed: Timed = Timed()) -> Data:  # noqa: B008 - it is frozen
+    """What one test built, whose call took `seconds`; `timed` has its calls that were measured."""
     events = ledger.events
     half = MOST_BUILDS // 2
     left_out = max(len(events) - MOST_BUILDS, 0)
@@ -37,7 +38,7 @@ def ledger_data(ledger: GraphLedger, seconds: float) -> Data:
         "call_seconds": round(rest / ledger.calls, 9) if ledger.calls and known else None,
         "events": [_build(event, ledger.started) for event in shown],
         "events_left_out": left_out,
-        "stretches": stretches_data(ledger, seconds, known=known),
+        "stretches": stretches_data(ledger, seconds, timed, known=known),
         "machinery": len(ledger.internal),
         "breaks": [
             {"function": entry.function, "where": entry.where, "reason": entry.reason} for entry in ledger.graph_breaks

@@ -49,11 +49,15 @@ class Facts:
             self.said.update(tolerance=_tolerance(item), pairs=[])
 
     def counted(self, ledger: GraphLedger, seconds: float, *, static: bool, times: CallTimes | None) -> None:
+        from pytest_graphmode.ledger.durations import Timed
         from pytest_graphmode.report.events import ledger_data
 
         steady, warm_up = (None, None) if times is None else (times.steady, times.warm_up)
         self.said.update(
-            ledger_data(ledger, seconds), static=static, steady_call_seconds=steady, warm_up_seconds=warm_up
+            ledger_data(ledger, seconds, Timed() if times is None else times.totals),
+            static=static,
+            steady_call_seconds=steady,
+            warm_up_seconds=warm_up,
         )
 
     def compared(self, runs: Sequence[Run], asked: AgreeRequest, table: Table, kept: Kept | None) -> None:

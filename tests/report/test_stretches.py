@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_graphmode.ledger.durations import CallTimes
 from pytest_graphmode.ledger.identity import Identity
 from pytest_graphmode.ledger.ledger import BuildReport
 from pytest_graphmode.ledger.recorder import Recorder
@@ -54,6 +55,18 @@ def test_calls_stand_between_builds(clock: Clock) -> None:
     first, last = stretches_data(recorder.ledger, 7.0, known=True)
     assert (first["call_seconds"], last["call_seconds"]) == (1.0, 1.0)
     assert stretches_data(recorder.ledger, 7.0, known=False)[0]["call_seconds"] is None
+
+
+def test_what_calls_took_by_measure(clock: Clock) -> None:
+    recorder = Recorder(reported=True)
+    recorder.times = CallTimes()
+    for ended, took in ((2.0, (1.0, 0.25, 0.75)), (6.0, (0.5,))):
+        told(recorder, clock, STEP, ended - 1.0, ended)
+        for number, seconds in enumerate(took):
+            recorder.call("tf", "graph", "step")
+            recorder.times.add(seconds, first=number == 0)
+    found = stretches_data(recorder.ledger, 7.0, recorder.times.totals, known=True)
+    assert [(one["first_call_seconds"], one["steady_call_seconds"]) for one in found] == [(1.0, 0.5), (0.5, None)]
 
 
 def test_a_call_told_of_before_its_build_stands_after_it(clock: Clock) -> None:
