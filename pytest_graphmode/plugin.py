@@ -69,17 +69,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from pytest_graphmode.run import collect
 
-    with collect.failing_without_traceback(metafunc.definition):
-        collect.parametrize(metafunc)
-
-
-def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    if argname != "graphmode":
-        return None
-    from pytest_graphmode.select import variants
-    from pytest_graphmode.select.registry import registry_of
-
-    return variants.parameter_id(val, registry_of(config).specs)
+    collect.parametrize(metafunc)
 
 
 @pytest.hookimpl(trylast=True)
@@ -90,7 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from pytest_graphmode.run import collect
 
     config.add_cleanup(places.shown_from(config.rootpath))  # any of them may watch by itself
-    if any(map(collect.limited, items)):
+    if collect.any_limited(items):
         from pytest_graphmode.ledger.watcher import watcher
         from pytest_graphmode.run import hooks
 
@@ -111,8 +101,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
     from pytest_graphmode.run import collect
 
     items = made if isinstance(made, list) else [made]
-    collect.look_at(collector, obj, items)
-    if not collect.may_agree(collector, obj, items):
+    if not collect.look_at(collector, obj, items):
         return made
     from pytest_graphmode.run import hooks
     from pytest_graphmode.run.agreement import collection
