@@ -207,8 +207,11 @@ class Runtime:
 
     def tap_output(self, name: str, output: Any) -> Any:
         """Tap what a layer returned, where that can be done: one in a loop can't be helped."""
-        untappable = getattr(self.mode, "untappable", tapping.untappable)
-        return output if untappable() is not None else self.tap(name, output)
+        where = getattr(self.mode, "untappable", tapping.untappable)()
+        if where is None:
+            return self.tap(name, output)
+        getattr(self.mode, "leave_out", tapping.leave_out)(name, where)
+        return output
 
     def layers(self, model: Any) -> list[Layer]:
         """The layers of a model; raises TypeError for what has none."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_graphmode.backends import layers
-from pytest_graphmode.backends.layers import Layer, Watch
+from pytest_graphmode.backends.layers import Layer, Tap, Watch
 
 
 def is_layer(model: object) -> bool:
@@ -56,12 +56,12 @@ def _snake_case(name: str) -> str:
 
 
 def _watch(layer: Any) -> Watch:
-    def watch(tap: Callable[[Any], Any]) -> Callable[[], None]:
+    def watch(name: str, tap: Tap) -> Callable[[], None]:
         call, before = layer.call, vars(layer).get("call")
 
         def calling(*args: Any, **kwargs: Any) -> Any:
             output = call(*args, **kwargs)
-            return output if _is_symbolic(output) else tap(output)
+            return output if _is_symbolic(output) else tap(name, output)
 
         def undo() -> None:
             if before is None:

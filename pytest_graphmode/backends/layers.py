@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-Watch = Callable[[Callable[[Any], Any]], Callable[[], None]]
+Tap = Callable[[str, Any], Any]
+Watch = Callable[[str, Tap], Callable[[], None]]
 
 
 class Layer(NamedTuple):
@@ -16,8 +17,8 @@ class Layer(NamedTuple):
 
     Attributes:
         names: where it stands in the model; a shared layer has several, the first of which it is known by.
-        watch: calls a function with every output of the layer, which goes on with what that returns; returns what
-            undoes it.
+        watch: takes a name and a function, and calls that with the name and every output of the layer, which goes on
+            with what that returns; returns what undoes it.
     """
 
     names: tuple[str, ...]

@@ -135,6 +135,16 @@ def differentiated() -> list[Tap] | None:
     return tapped if frames == len(here.frames) else None
 
 
+class LeftOut(str):
+    """In place of a value: why it was not tapped."""
+
+
+def leave_out(name: str, reason: str) -> None:
+    """Note why something is not tapped, at once and for the whole test: it is no value in a graph."""
+    if _receivers and _receivers[-1] is not None:
+        _receivers[-1](name, LeftOut(reason))
+
+
 def emit(name: str, value: Any) -> None:
     """Hand a tap on to the trace around, or to the test."""
     if here.frames:

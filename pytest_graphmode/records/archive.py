@@ -65,7 +65,8 @@ class Record:
                 return _array(archive, steps, leaf)
 
             description = _description(archive)
-            return Recording(encoding.decode(description["values"], read), encoding.decode(description["taps"], read))
+            values, taps = (encoding.decode(description[kind], read) for kind in ("values", "taps"))
+            return Recording(values, taps, left_out=dict(description.get("left_out", {})))
 
 
 # Writing.
@@ -80,7 +81,8 @@ def write(file: Path, origin: Origin, recording: Recording) -> None:
     stacks: list[Stack] = []
     try:
         series = {kind: encoding.encode(getattr(recording, kind), stacks) for kind in ("values", "taps")}
-        text = json.dumps({"schema": SCHEMA, **asdict(origin), **series}, allow_nan=False)
+        left_out = {"left_out": recording.left_out} if recording.left_out else {}
+        text = json.dumps({"schema": SCHEMA, **asdict(origin), **series, **left_out}, allow_nan=False)
         with replacing(file) as whole:
             with zipfile.ZipFile(whole, "w") as archive:
                 archive.comment = _SEAL + b"0" * _DIGITS

@@ -6,7 +6,7 @@ Called by the agreement item for the variants of a run and the records beside th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -133,10 +133,12 @@ def _of_taps(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
 
     That the gradient by a tap is missing is no fault: not every mode has those of a function within a function.
     """
-    actual, expected = side.recording.taps, reference.recording.taps
+    parting = taps_apart(side, reference, allowed)
+    actual, expected = (_without(one.recording.taps, parting.left_out) for one in (side, reference))
     yield from _sets(side, reference, _without_gradients(actual), _without_gradients(expected))
     both = [name for name in expected if name in actual]
-    parting = taps_apart(side, reference, allowed)
+    if parting.left_out and not both:
+        yield _Fault(f"no tap could be compared: {'; '.join(parting.left_out.values())}", _ALIGN)
     if parting.first is not None:
         yield _Fault(parting.sentence, _WIDEN)
         name = parting.first.name
@@ -150,6 +152,10 @@ def _of_taps(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
 
 def _without_gradients(taps: Series) -> Series:
     return {name: steps for name, steps in taps.items() if not name.startswith("grad(")}
+
+
+def _without(taps: Series, left_out: Container[str]) -> Series:
+    return {name: steps for name, steps in taps.items() if name not in left_out}
 
 
 def _sets(side: Side, reference: Side, actual: Series, expected: Series) -> Iterator[_Fault]:
@@ -227,10 +233,10 @@ def _where_they_part(side: Side, reference: Side, allowed: Allowed) -> Iterator[
 
 def taps_apart(side: Side, reference: Side, allowed: Allowed) -> Parting:
     """The taps of two sides against each other."""
-    return _apart(side, reference, allowed, side.recording.taps, reference.recording.taps)
+    return _apart(side, reference, allowed, side.recording, reference.recording)
 
 
-def _apart(side: Side, reference: Side, allowed: Allowed, actual: Series, expected: Series) -> Parting:
+def _apart(side: Side, reference: Side, allowed: Allowed, actual: Recording, expected: Recording) -> Parting:
     def compare(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> Mismatch | None:
         return mismatch_of(side, reference, actual, expected, allowed)
 
@@ -241,11 +247,11 @@ def worst_difference(side: Side, reference: Side, allowed: Allowed) -> tuple[flo
     """How far two sides are apart, also where they agree: the worst error, relative to the largest value of the
     reference, and the name of what has it; None where nothing can be compared.
     """
-    mine, its = side.recording, reference.recording
-    values = (mine.values, its.values) if _has_values(side, reference) else (mine.taps, its.taps)
+    both = side.recording, reference.recording
+    if _has_values(side, reference):
+        both = Recording(taps=side.recording.values), Recording(taps=reference.recording.values)
     errors = [
-        (max(worst.error for worst in one.errors), one.name)
-        for one in _apart(side, reference, allowed, *values).compared
+        (max(worst.error for worst in one.errors), one.name) for one in _apart(side, reference, allowed, *both).compared
     ]
     return max(errors, default=None)
 

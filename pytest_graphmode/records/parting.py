@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from pytest_graphmode.checks.compare import Mismatch
-from pytest_graphmode.records.recording import Series
+from pytest_graphmode.records.recording import Recording, Series
 
 Compare = Callable[[Mapping[str, Any], Mapping[str, Any]], "Mismatch | None"]
 
@@ -59,18 +59,26 @@ class _Compared:
 
 
 class Parting:
-    """The taps of two sides against each other: `compared` in the order of the code, `first` the first that differs."""
+    """The taps of two sides against each other.
 
-    def __init__(self, actual: Series, expected: Series, sides: tuple[str, str], compare: Compare) -> None:
+    Attributes:
+        compared: in the order of the code.
+        first: the first that differs.
+        left_out: what one of them could not tap, and what is said of that.
+    """
+
+    def __init__(self, actual: Recording, expected: Recording, sides: tuple[str, str], compare: Compare) -> None:
         """Compare all of them; `sides` are the names of the actual and of the expected, for messages."""
-        self._actual, self._expected, self._sides = actual, expected, sides
+        self._actual, self._expected, self._sides = actual.taps, expected.taps, sides
         self._compare = compare
+        self.left_out = dict(_left_out(list(zip(sides, (actual, expected), strict=True))))
         self.compared: list[_Compared] = []
         self._missing: dict[tuple[str, str], list[str]] = {}
         self._incomparable: list[str] = []
         self._hints: list[str] = []
-        for name in _in_order(expected, actual):
-            self._add(name)
+        for name in _in_order(self._expected, self._actual):
+            if name not in self.left_out:
+                self._add(name)
         self.first = _first(self.compared)
 
     @property
@@ -97,7 +105,7 @@ class Parting:
             yield "Taps in the order of the code, with the error relative to the largest value:"
             yield from (f"  {line}" for line in self._table())
         incomparable = [f"{', '.join(names)} of {has}, not of {lacks}" for (has, lacks), names in self._missing.items()]
-        incomparable += self._incomparable
+        incomparable += [*self._incomparable, *self.left_out.values()]
         if incomparable:
             yield f"Taps that could not be compared: {'; '.join(incomparable)}."
         yield from self._hints
@@ -177,6 +185,14 @@ class Parting:
             last = error or last
         if end < len(self.compared):
             yield f"({len(self.compared) - end} more)"
+
+
+def _left_out(sides: Sequence[tuple[str, Recording]]) -> Iterator[tuple[str, str]]:
+    """What one side alone could not tap, by name, and why: the steps that it has are not those of the other."""
+    for (side, recording), (_, other) in (sides, sides[::-1]):
+        for name, reason in recording.left_out.items():
+            if name in other.taps and name not in other.left_out:
+                yield name, f"`{name}`, not tapped by {side} {reason}"
 
 
 def _in_order(expected: Series, actual: Series) -> Iterator[str]:

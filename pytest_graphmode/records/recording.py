@@ -34,11 +34,13 @@ class Recording:
         taps: what `graphmode.tap` and `tap_layers` saw, by name, in the order of the code.
         dtypes: of the values that `agree` was given those which NumPy has another dtype for, bfloat16, by path; None
             where that is not known, of a recording that comes from a file.
+        left_out: why something was not tapped, by name.
     """
 
     values: Series = field(default_factory=dict)
     taps: Series = field(default_factory=dict)
     dtypes: dict[str, str] | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.values or self.taps)
@@ -52,6 +54,7 @@ class Recording:
         self.values.clear()
         self.taps.clear()
         self.dtypes = None
+        self.left_out.clear()
 
 
 def compared_names(values: Iterable[str], taps: Iterable[str]) -> list[str]:

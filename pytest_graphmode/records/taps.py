@@ -5,10 +5,10 @@ How they leave graphs is the modes' affair; see `backends.tapping`.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_graphmode.backends.tapping import LeftOut
 from pytest_graphmode.records.recording import Recording, copied
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ def receiver(runtime: Runtime, recording: Recording) -> Callable[[str, Any], Non
     """What puts taps that have left all graphs into a recording."""
 
     def receive(name: str, value: Any) -> None:
+        if isinstance(value, LeftOut):
+            recording.left_out[name] = value
+            return
         recording.taps.setdefault(name, []).append(copied(runtime, "graphmode.tap", name, value))
 
     return receive
@@ -51,7 +54,7 @@ def tap_layers(runtime: Runtime, model: Any, names: Mapping[str, str] | None) ->
     """
     layers = runtime.layers(model)
     for layer, name in zip(layers, _common(layers, names or {}), strict=True):
-        runtime.ending.callback(layer.watch(functools.partial(runtime.tap_output, name)))
+        runtime.ending.callback(layer.watch(name, runtime.tap_output))
 
 
 def _common(layers: Sequence[Layer], names: Mapping[str, str]) -> list[str]:

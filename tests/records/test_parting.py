@@ -7,10 +7,11 @@ import pytest
 
 from pytest_graphmode.checks.compare import first_leaf_mismatch
 from pytest_graphmode.records.parting import Parting
+from pytest_graphmode.records.recording import Recording
 
 
-def parting(actual, expected):
-    """Taps by name: an array, or a list of arrays for a series."""
+def parting(actual, expected, left_out=({}, {})):
+    """Taps by name: an array, or a list of arrays for a series; and what either side left out, with the reason."""
 
     def series(taps):
         return {
@@ -18,9 +19,8 @@ def parting(actual, expected):
             for name, steps in taps.items()
         }
 
-    return Parting(
-        series(actual), series(expected), ("torch", "tf"), lambda a, b: first_leaf_mismatch(a, b, rtol=1e-5, atol=0)
-    )
+    sides = [Recording(taps=series(taps), left_out=out) for taps, out in zip((actual, expected), left_out, strict=True)]
+    return Parting(*sides, ("torch", "tf"), lambda a, b: first_leaf_mismatch(a, b, rtol=1e-5, atol=0))
 
 
 ONES = np.ones((2, 3))
@@ -139,3 +139,13 @@ def test_names_of_one_side_stand_where_its_code_has_them():
 @pytest.mark.parametrize("actual", [np.nan, np.inf])
 def test_what_is_not_finite_differs_by_no_share(actual):
     assert "(not finite at [0])" in parting({"h": np.array([actual])}, {"h": np.array([1.0])}).sentence
+
+
+def test_what_one_side_alone_left_out_is_not_compared_and_said_with_the_reason():
+    within = {"a": "inside of a loop", "b": "inside of a torch.cond"}
+    found = parting({"a": ONES, "b": ONES, "c": ONES}, {"a": changed(ONES), "b": [changed(ONES)] * 2, "c": ONES}, (
+        within, {"a": "inside of a loop"}
+    ))  # fmt: skip
+    assert [one.name for one in found.compared] == ["a", "c"]
+    assert "Taps that could not be compared: `b`, not tapped by torch inside of a torch.cond." in list(found.lines)
+    assert parting({"b": ONES}, {"b": ONES}, (within, within)).left_out == {}

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from pytest_graphmode.backends import keras_layers, layers
-from pytest_graphmode.backends.layers import Layer, Watch
+from pytest_graphmode.backends.layers import Layer, Tap, Watch
 from pytest_graphmode.backends.tensorflow.autograph import converted
 
 
@@ -34,7 +34,7 @@ def _inner(module: Any, path: str, above: set[int]) -> Iterator[tuple[str, Any]]
 
 
 def _watch(module: Any) -> Watch:
-    def watch(tap: Callable[[Any], Any]) -> Callable[[], None]:
+    def watch(name: str, tap: Tap) -> Callable[[], None]:
         cls = type(module)
         user: Any = cls.__call__
 
@@ -43,7 +43,7 @@ def _watch(module: Any) -> Watch:
             # By super, which binds: a tf.function that is a method has traces and variables of its own for each object.
             bound = super(tapped, self).__call__
             # AutoGraph leaves this package alone, and so would not see what is called from here.
-            return tap((bound if tf.executing_eagerly() else converted(bound))(*args, **kwargs))
+            return tap(name, (bound if tf.executing_eagerly() else converted(bound))(*args, **kwargs))
 
         # A call looks for __call__ in the class: this one object gets a class of its own.
         tapped: Any = type(cls.__name__, (cls,), {"__call__": calling, "__module__": cls.__module__})

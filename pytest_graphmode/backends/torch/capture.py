@@ -25,7 +25,6 @@ def value_and_grad(
     args: Sequence[Any],
     argnums: Sequence[int],
     variables: Sequence[Any],
-    pending: taps.Pending,
     *,
     within: bool,
 ) -> tuple[Any, list[Any], list[Any]]:
@@ -41,9 +40,9 @@ def value_and_grad(
     with torch.enable_grad():
         for position in argnums:
             tracked[position] = trees.map(_tracked, args[position])
-        around = taps.watch(pending)
+        around = taps.watch()
         value = fn(*tracked)
-        tapped = taps.watched(pending, around)
+        tapped = taps.watched(around)
         require_scalar(fn, value, is_tensor)
         wanted = [leaf for position in argnums for leaf in trees.leaves(tracked[position])]
         grads = _gradients(value, [*wanted, *variables, *[leaf for _, leaf in tapped]], create_graph=again)
@@ -52,7 +51,7 @@ def value_and_grad(
         grads, found = grads[: -len(tapped)], grads[-len(tapped) :]
         reached = [Tap(tap.name, grad) for tap, grad in zip(tapped, found, strict=True) if grad is not None]
         for name, grad in as_computed(reached):
-            taps.put(pending, name, grad)
+            taps.put(name, grad)
     of_args = []
     for position in argnums:
         leaves, spec = trees.flatten(tracked[position])

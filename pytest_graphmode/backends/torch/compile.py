@@ -17,8 +17,10 @@ import torch
 from torch._dynamo.exc import BackendCompilerFailed
 
 from pytest_graphmode.backends import calls, tapping
+from pytest_graphmode.backends.layers import Layer
 from pytest_graphmode.backends.torch import autograd, capture, state, taps, tracing
 from pytest_graphmode.backends.torch.default_compiler import default
+from pytest_graphmode.backends.torch.dynamo import outputs
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
 from pytest_graphmode.backends.torch.eager import TorchMode, native_dtype
 from pytest_graphmode.errors import UnsupportedError
@@ -44,7 +46,6 @@ class Compile(TorchMode):
         self._traces_trees = tracing.prepare()
         self._differentiating = False
         self._twice = False
-        self._taps = taps.Pending()
 
     def scope(self) -> AbstractContextManager[None]:
         return state.fresh_graphs()
@@ -83,8 +84,8 @@ class Compile(TorchMode):
                 calls.here.within = around
                 if around is None:
                     tracing.settings.restore()
-                if self._taps.taps[0] is not None:
-                    self._taps.hand_on()
+                if taps.pending.taps[0] is not None:
+                    taps.pending.hand_on()
 
         return call
 
@@ -110,7 +111,7 @@ class Compile(TorchMode):
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
     ) -> tuple[Any, list[Any], list[Any]]:
         if torch.compiler.is_compiling():
-            return capture.value_and_grad(fn, args, argnums, variables, self._taps, within=self._differentiating)
+            return capture.value_and_grad(fn, args, argnums, variables, within=self._differentiating)
         kept = self._differentiating, self._twice
         self._differentiating, self._twice = True, self._differentiating
         try:
@@ -137,14 +138,20 @@ class Compile(TorchMode):
         return tapping.untappable()
 
     def tapped(self, name: str, value: Any) -> Any:
+        if torch.compiler.is_compiling() and tracing.in_checkpoint():
+            return tracing.run_with_effects(taps.tap, name, value)
         if self.inside():
-            return taps.tap(self._taps, name, value)
+            return taps.tap(name, value)
         self.hand_on_taps()
         return super().tapped(name, value)
 
+    def layers(self, model: Any) -> list[Layer]:
+        outputs.require()
+        return super().layers(model)
+
     def hand_on_taps(self) -> None:
         """Those of a torch.compile of the test's own, after which nobody else does."""
-        self._taps.hand_on()
+        taps.pending.hand_on()
 
     # Control flow.
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch._subclasses import FakeTensorMode
 
-from pytest_graphmode.backends import keras_layers, trees
+from pytest_graphmode.backends import keras_layers, tapping, trees
 from pytest_graphmode.backends.layers import Layer
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.torch import autograd, layers
+from pytest_graphmode.backends.torch import autograd, layers, modules
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger.drawing import Drawing
 
@@ -117,13 +117,20 @@ class TorchMode(PythonMode):
 
     def untappable(self, tap: str = "") -> str | None:
         if torch.compiler.is_compiling():
-            return "inside of a torch.compile that is not graphmode.function's"
+            return modules.OF_OTHERS
         return super().untappable()
 
+    def leave_out(self, name: str, reason: str) -> None:
+        if not torch.compiler.is_compiling():  # else it would be an effect of the graph
+            tapping.leave_out(name, reason)
+
     def layers(self, model: Any) -> list[Layer]:
-        return keras_layers.of(model) if keras_layers.is_layer(model) else layers.of(model)
+        return keras_layers.of(model) if keras_layers.is_layer(model) else layers.of(model, traced=self.static)
 
     def tapped(self, name: str, value: Any) -> Any:
+        # In a backward, as torch.utils.checkpoint itself asks: there it computes again what was tapped already.
+        if torch._C._current_graph_task_id() != -1:
+            return value
         autograd.watch_gradient(name, value)
         return super().tapped(name, value)
 

@@ -1,4 +1,8 @@
-"""The layers of an nn.Module, watched by forward hooks, which Dynamo traces with them. Called by torch's modes."""
+"""The layers of an nn.Module, whose outputs are met where modules are called. Called by torch's modes.
+
+Forward hooks would be the public way. But a module that has one is called by another way: what torch does around a hook
+is compiled and counted as a frame of its own wherever a graph is broken, and so is the hook.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,16 @@ from typing import Any
 import torch
 
 from pytest_graphmode.backends import layers
-from pytest_graphmode.backends.layers import Layer, Watch
+from pytest_graphmode.backends.layers import Layer, Tap, Watch
+from pytest_graphmode.backends.torch import modules
 
 
-def of(model: Any) -> list[Layer]:
-    """The modules in a module, or itself where there are none; not those of TorchScript, which take no hooks."""
+def of(model: Any, *, traced: bool = False) -> list[Layer]:
+    """The modules in a module, or itself where there are none; not those of TorchScript, which are called elsewhere.
+
+    Args:
+        traced: whether they are tapped in what Dynamo traces, too.
+    """
     if not isinstance(model, torch.nn.Module):
         raise layers.unknown(model, "an nn.Module")
     model = getattr(model, "_orig_mod", model)  # what torch.compile(model) wraps
@@ -20,12 +29,11 @@ def of(model: Any) -> list[Layer]:
         raise layers.unknown(model, "an nn.Module that is not scripted")
     found = model.named_modules(remove_duplicate=False)
     inner = [(name, module) for name, module in found if name and not isinstance(module, torch.jit.ScriptModule)]
-    return layers.named(inner or [(type(model).__name__, model)], _watch)
 
+    def watching(module: torch.nn.Module) -> Watch:
+        def watch(name: str, tap: Tap) -> Callable[[], None]:
+            return modules.tapped.add(module, modules.OutputTap(name, tap, traced))
 
-def _watch(module: torch.nn.Module) -> Watch:
-    def watch(tap: Callable[[Any], Any]) -> Callable[[], None]:
-        removed: Callable[[], None] = module.register_forward_hook(lambda _, args, output: tap(output)).remove
-        return removed
+        return watch
 
-    return watch
+    return layers.named(inner or [(type(model).__name__, model)], watching)

@@ -1,7 +1,8 @@
 """Sees the modules that record autograd graphs when they are called eagerly, in code that nobody wrapped.
 
-Attached by `watcher.py`. `torch.nn.Module.__call__` is replaced for it: a global forward hook, the public way, is a
-thing that Dynamo builds its graphs for, and it builds them again once the hook is removed.
+It also taps what they return, where `tap_layers` asked for that. Attached by `watcher.py`. `nn.Module.__call__` is
+replaced for it: a global forward hook, the public way, is a thing that Dynamo builds its graphs for, and it builds them
+again once the hook is removed.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import nn
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.calls import FRAMEWORK, here
+from pytest_graphmode.backends.layers import Tap
 from pytest_graphmode.backends.torch import autograd
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.identity import Identity
@@ -25,6 +27,49 @@ from pytest_graphmode.ledger.watcher import Sink
 
 _ORIGINAL: Final = "__graphmode_original__"
 _OWN: Final = "unpatched_nn_module_call"
+
+
+# Why nothing is tapped in what the test compiles itself.
+OF_OTHERS: Final = "inside of a torch.compile that is not graphmode.function's"
+
+
+class OutputTap(NamedTuple):
+    """What a module returns is tapped: by which name and function, and whether in what Dynamo traces, too."""
+
+    name: str
+    tap: Tap
+    traced: bool
+
+
+class TappedModules:
+    """The modules whose outputs are tapped, by their `ids`; they are kept as long as they are tapped."""
+
+    def __init__(self) -> None:
+        self.ids: dict[int, tuple[nn.Module, list[OutputTap]]] = {}
+
+    def add(self, module: nn.Module, tap: OutputTap) -> Callable[[], None]:
+        """Tap what a module returns; returns what ends that."""
+        self.ids.setdefault(id(module), (module, []))[1].append(tap)
+
+        def remove() -> None:
+            taps = self.of(module)
+            taps.remove(tap)
+            if not taps:
+                del self.ids[id(module)]
+
+        return remove
+
+    def of(self, module: nn.Module) -> list[OutputTap]:
+        return self.ids[id(module)][1] if id(module) in self.ids else []
+
+    def output(self, module: nn.Module, output: Any) -> Any:
+        """Tap what a call of a module returned outside of Dynamo's graphs; returns what to go on with."""
+        for name, tap, _ in self.of(module):
+            output = tap(name, output)
+        return output
+
+
+tapped: Final = TappedModules()
 
 
 class ModuleSource:
@@ -58,8 +103,15 @@ class ModuleSource:
         @functools.wraps(call)
         def calling(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            if torch.compiler.is_compiling() or here.within is not None or _in_compiled_code():
+            if torch.compiler.is_compiling():
                 return call(module, *args, **kwargs)
+            if here.within is not None or _in_compiled_code():
+                result = call(module, *args, **kwargs)
+                # Where a graph break left the call outside of the graphs, Dynamo would make graphs of what taps do.
+                if id(module) in tapped.ids:
+                    tap = torch.compiler.disable(tapped.output) if "torch._dynamo" in sys.modules else tapped.output
+                    result = tap(module, result)
+                return result
             here.within = FRAMEWORK
             before = recorded()
             try:
@@ -69,7 +121,7 @@ class ModuleSource:
             nodes = recorded() - before
             if nodes and not _compiled(module):
                 self._report(module, nodes, result)
-            return result
+            return tapped.output(module, result) if id(module) in tapped.ids else result
 
         setattr(calling, _ORIGINAL, call)
         return calling

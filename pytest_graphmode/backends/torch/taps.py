@@ -14,9 +14,10 @@ import torch
 
 from pytest_graphmode.backends import tapping
 from pytest_graphmode.backends.torch.autograd import differentiable
+from pytest_graphmode.backends.torch.modules import tapped
 
-_Link = tuple[str, Any, Any]
-"""A name, its value, and the link before it."""
+_Link = tuple[Any, Any, Any]
+"""A name, or a layer that is known by its name; what was tapped; and the link before it."""
 
 
 class Pending:
@@ -37,27 +38,47 @@ class Pending:
     def hand_on(self) -> None:
         """Out of the graph; called when a compiled function has returned."""
         last, self.taps[0], self.watched[0] = self.taps[0], None, None
-        for name, value in reversed(list(_links(last))):
-            tapping.emit(name, value)
+        for of, value in reversed(list(_links(last))):
+            for name in [of] if isinstance(of, str) else [tap.name for tap in tapped.of(of)]:
+                tapping.emit(name, value)
 
 
-def _links(last: Any) -> Iterator[tuple[str, Any]]:
+# One, which traces reach in all ways by one name: another for each mode would be a thing to guard by.
+pending: Final = Pending()
+
+
+def _links(last: Any) -> Iterator[tuple[Any, Any]]:
     while last:
-        name, value, last = last
-        yield name, value
+        of, value, last = last
+        yield of, value
 
 
-def tap(pending: Pending, name: str, value: Any) -> Any:
+def tap(name: str, value: Any) -> Any:
     """Tap a value in code that Dynamo traces, or has left out of its graphs; returns what to go on with."""
-    put(pending, name, value)
+    put(name, value)
+    return _followed(name, value)
+
+
+def of_layer(layer: Any, name: str, first: bool, output: Any) -> Any:
+    """Tap what a layer returned, in code that Dynamo traces; the `first` time for all the names that it has.
+
+    The layer is kept instead of its name: one graph may serve several, and must not be built again for another name.
+    """
+    if first:
+        put(layer, output)
+    return _followed(name, output)
+
+
+def _followed(name: str, value: Any) -> Any:
+    """A value that a gradient by it can be found of."""
     if pending.watched[0] is not None:
         pending.watched[0] = (name, value, pending.watched[0])
         return _each(_clone, name, value)  # what is modified in place later on is not what was tapped
     return _each(_probed, name, value)
 
 
-def put(pending: Pending, name: str, value: Any) -> None:
-    pending.taps[0] = (name, _each(_copy, name, value), pending.taps[0])
+def put(of: Any, value: Any) -> None:
+    pending.taps[0] = (of, _each(_copy, "", value), pending.taps[0])
 
 
 def _each(function: Callable[[str, torch.Tensor], Any], name: str, tree: Any) -> Any:
@@ -83,14 +104,14 @@ def _clone(name: str, leaf: torch.Tensor) -> torch.Tensor:
 # Gradients in the graph.
 
 
-def watch(pending: Pending) -> Any:
+def watch() -> Any:
     """Begin a gradient in the graph; returns what `watched` needs."""
     kept = pending.watched[0]
     pending.watched[0] = ()
     return kept
 
 
-def watched(pending: Pending, kept: Any) -> list[tapping.Tap]:
+def watched(kept: Any) -> list[tapping.Tap]:
     """The tensors that were tapped on the way of a gradient that began with `watch`, in the order of the code."""
     found: list[tapping.Tap] = []
     last: Any = pending.watched[0]

@@ -17,9 +17,10 @@ from typing import Any, Final, NoReturn, TypeVar
 import torch
 from torch._dynamo import config
 from torch._dynamo.exc import UnspecializeRestartAnalysis
+from torch._dynamo.symbolic_convert import InstructionTranslator
 from torch._guards import TracingContext
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import tapping, trees
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -159,9 +160,44 @@ def leave_operator() -> None:
 @for_real
 def in_operator(tap: str) -> bool:
     """Whether a loop or branch is traced. A tap in one is noted: Dynamo makes another error of what is raised then."""
-    inside = _trace().operators > 0
+    inside = _trace().operators > 0 or operator_around(InstructionTranslator.current_tx()) is not None
     settings.refused_tap = tap if inside else ""
     return inside
+
+
+# Effects in what a higher-order operator of torch's runs.
+
+
+def operator_around(tx: Any) -> str | None:
+    """Why nothing that is traced now can leave the graph, None where it can."""
+    if _trace().operators or (with_effects(tx) is None and tx.output.current_tracer.parent is not None):
+        return tapping.within("loop or branch" if _trace().operators else _operator(tx.output.current_tracer))
+    return None
+
+
+def with_effects(tx: Any) -> Callable[..., Any] | None:
+    """What calls a function of which effects are wanted in activation checkpointing; None elsewhere.
+
+    What they keep is then among the results of the checkpointed region, as computed the first time (torch 2.13, which
+    calls it experimental). torch's public setting would allow effects of the user's own code too, and hide breaks.
+    """
+    tracer = tx.output.current_tracer
+    checkpointing = tracer.parent is not None and tracer.parent.parent is None and _operator(tracer) == _CHECKPOINT
+    return run_with_effects if checkpointing else None
+
+
+def _operator(tracer: Any) -> str:
+    return getattr(tracer, "description", None) or "higher-order operator of torch's"  # torch 2.4 has no name for it
+
+
+_CHECKPOINT: Final = "torch.utils.checkpoint.checkpoint"
+run_with_effects: Any = getattr(torch._dynamo.utils, "_disable_side_effect_safety_checks_for_current_subtracer", None)
+
+
+@for_real
+def in_checkpoint() -> bool:
+    """Whether what activation checkpointing runs is traced, with effects."""
+    return with_effects(InstructionTranslator.current_tx()) is not None
 
 
 @for_real

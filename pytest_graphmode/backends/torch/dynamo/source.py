@@ -21,7 +21,7 @@ from torch._dynamo.utils import graph_break_reasons
 
 from pytest_graphmode.backends.patching import patched
 from pytest_graphmode.backends.torch import modules, state
-from pytest_graphmode.backends.torch.dynamo import breaks, drawn, guards
+from pytest_graphmode.backends.torch.dynamo import breaks, drawn, guards, outputs
 from pytest_graphmode.backends.torch.dynamo.counters import Audit, Calls
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
@@ -77,6 +77,7 @@ class DynamoSource:
             (convert_frame, "_compile", lambda compile: self._compiling(compile, sink, codes), _FRAME),
             (output_graph.OutputGraph, "call_user_compiler", lambda compile: self._compiling_graph(compile, sink)),
             self.calls.replacement(sink),
+            *outputs.replacements(),
         )
 
     def _compiling(self, compile: Callable[..., Any], sink: Sink, codes: _Codes) -> Callable[..., Any]:
