@@ -45,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         hooks.distribute(config)
     # What can't be used must be said before tests are collected; the rest is resolved when a test needs it.
-    if not options.given(config) and len(config.hook.pytest_graphmode_backends.get_hookimpls()) == 1:
+    given = options.given(config) or options.on_github()
+    if not given and len(config.hook.pytest_graphmode_backends.get_hookimpls()) == 1:
         return
     from pytest_graphmode.run import hooks
 

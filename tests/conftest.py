@@ -54,7 +54,11 @@ def backends_of_imported_frameworks() -> None:
 
 
 @pytest.fixture
-def pytester(backends_of_imported_frameworks: None, pytester: pytest.Pytester) -> pytest.Pytester:
+def pytester(
+    backends_of_imported_frameworks: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> pytest.Pytester:
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):  # what runs in here is no job's
+        monkeypatch.delenv(name, raising=False)
     return pytester
 
 

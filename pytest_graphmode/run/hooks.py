@@ -26,6 +26,7 @@ from pytest_graphmode.run.agreement.item import (
 from pytest_graphmode.run.compiler import Compiler
 from pytest_graphmode.run.items import is_agreement
 from pytest_graphmode.run.workers import controller
+from pytest_graphmode.select import options
 from pytest_graphmode.select.registry import registry_of
 
 
@@ -58,6 +59,9 @@ def register(config: pytest.Config) -> None:
         tell(config)
         if not hasattr(config, "workerinput"):
             write_html(config, chosen.html)
+    if options.on_github():
+        tell(config)
+        tell_github(config)
 
 
 def tell(config: pytest.Config) -> None:
@@ -116,6 +120,15 @@ def write_html(config: pytest.Config, file: Path) -> None:
     gatherer = config.pluginmanager.get_plugin("graphmode-gathering")
     assert isinstance(gatherer, writing.Gatherer)
     config.pluginmanager.register(writing.ReportWriter(file, gatherer, html.write_page), "graphmode-html")
+
+
+def tell_github(config: pytest.Config) -> None:
+    """Annotate failures, and sum up what was built, in a job of GitHub Actions."""
+    gatherer = config.pluginmanager.get_plugin("graphmode-gathering")
+    if gatherer is not None:  # in no worker
+        from pytest_graphmode.run import github
+
+        config.pluginmanager.register(github.GitHub(config, gatherer), "graphmode-github")
 
 
 def distribute(config: pytest.Config) -> None:

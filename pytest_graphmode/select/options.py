@@ -180,6 +180,11 @@ def given(config: pytest.Config) -> bool:
         return True
 
 
+def on_github() -> bool:
+    """Whether this is a job of GitHub Actions, where failures are annotated and summed up."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
 def header(config: pytest.Config) -> str:
     """The line of `pytest_report_header`; it imports nothing, so devices that only a framework can tell are `all`."""
     from pytest_graphmode.backends.names import extension  # here, since a quiet run has no header

@@ -1,0 +1,100 @@
+"""The Markdown summary of a job of GitHub Actions: what the tests built, and the failures with their causes.
+
+Made from the JSON report; `run/github.py` appends it to the file that GitHub names.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+Data = dict[str, Any]
+# GitHub shows none of a summary of more than a mebibyte.
+LARGEST: Final = 1024 * 1024 - 4096
+_LONGEST: Final = 4000
+_COLUMNS: Final = ("builds", "rebuilds", "breaks", "fallbacks", "calls", "nodes")
+_HEAD: Final = f"| test | variant | outcome | {' | '.join(_COLUMNS)} |\n|---|---|---|{'---:|' * len(_COLUMNS)}\n"
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|~])")
+
+
+def summary(report: Data, left_out: int, room: int = LARGEST) -> str:
+    """The summary in at most `room` bytes; "" where there is no room, or no test to speak of.
+
+    Args:
+        left_out: how many annotations GitHub would not show.
+    """
+    tests = report["tests"]
+    failures, rows = list(_failures(tests)), list(_rows(tests))
+    if not tests:
+        return ""
+    head = f"## Graphs of {_count(len(tests), 'test')}: {_count(len(failures), 'failure')}\n\n"
+    if left_out:
+        head += f"{_count(left_out, 'annotation')} left out, since GitHub shows 10 of a step.\n\n"
+    head += f"{_text(_environment(report['environment']))}\n\n"
+    space = room - _size(head) - 500  # for what says that more is left out
+    if space <= _size(_HEAD):
+        return ""
+    shown = _fitting(failures, space - _size(_HEAD))
+    space -= sum(map(_size, shown))
+    lines = _fitting(rows, space - _size(_HEAD))
+    more = [(len(failures) - len(shown), "failure"), (len(rows) - len(lines), "row")]
+    rest = [f"{_count(count, what)} more left out, for want of room\n" for count, what in more if count]
+    return "".join([head, *shown, _HEAD, *lines, "\n" if rest else "", *rest, "\n"])
+
+
+def _fitting(texts: Iterable[str], space: int) -> list[str]:
+    """The first texts that have room."""
+    found = []
+    for text in texts:
+        space -= _size(text)
+        if space < 0:
+            break
+        found.append(text)
+    return found
+
+
+def _failures(tests: Iterable[Data]) -> Iterator[str]:
+    for test in tests:
+        items = [(variant["shown"], variant) for variant in test["variants"]]
+        items += [("agreement", test["agreement"])] if test["agreement"] is not None else []
+        for shown, item in items:
+            if item["outcome"] in ("failed", "error", "crashed", "xpassed"):
+                text = (item["text"] or item["outcome"])[:_LONGEST]
+                # Up to its closing tag nothing in it is Markdown.
+                yield f"**{_text(test['test'])}**, {_text(shown)}\n\n<pre>\n{html.escape(text)}\n</pre>\n\n"
+
+
+def _rows(tests: Iterable[Data]) -> Iterator[str]:
+    for test in tests:
+        for variant in test["variants"]:
+            counts = variant["counts"] or {}
+            numbers = [str(counts.get(name, "")) for name in _COLUMNS]
+            if counts and not counts["calls_known"]:
+                numbers[_COLUMNS.index("calls")] += "?"
+            yield _row([test["test"], variant["shown"], variant["outcome"], *numbers])
+        if test["agreement"] is not None:
+            yield _row([test["test"], "agreement", test["agreement"]["verdict"], *[""] * len(_COLUMNS)])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_text, cells))} |\n"
+
+
+def _text(text: str) -> str:
+    """Text that means nothing in Markdown or HTML, in one line."""
+    return _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split())))
+
+
+def _environment(environment: Data) -> str:
+    frameworks = [f"{name} {one['version']}" for name, one in environment["frameworks"].items()]
+    return ", ".join([*frameworks, f"Python {environment['python']}", environment["platform"]])
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "backslashreplace"))

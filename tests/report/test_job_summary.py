@@ -1,0 +1,100 @@
+"""The Markdown summary of a job of GitHub Actions: what it says, what it escapes, how it is bounded and appended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_graphmode.report.job_summary import summary
+
+COUNTS = {"builds": 2, "rebuilds": 1, "breaks": 0, "fallbacks": 0, "calls": 2, "nodes": 9, "calls_known": True}
+ENVIRONMENT = {"frameworks": {"tf": {"package": "tf", "version": "2.21.0"}}, "python": "3.11.7", "platform": "linux"}
+
+
+def variant(**more: Any) -> dict[str, Any]:
+    return {"shown": "tf-graph-cpu", "outcome": "passed", "text": None, "counts": COUNTS, **more}
+
+
+def report(*variants: dict[str, Any], test: str = "test_a.py::test_a", agreement: Any = None) -> dict[str, Any]:
+    tests = [{"test": test, "variants": list(variants), "agreement": agreement}]
+    return {"tests": tests if variants else [], "environment": ENVIRONMENT}
+
+
+def test_a_table_and_the_failures_with_their_causes() -> None:
+    failure = variant(shown="tf-eager-cpu", outcome="failed", text="1 rebuild\n  x changed")
+    agreement = {"outcome": "passed", "verdict": "agree", "text": None}
+    told = report(variant(), failure, variant(counts=None, outcome="skipped", text="no"), agreement=agreement)
+    assert summary(told, 0) == (
+        "## Graphs of 1 test: 1 failure\n\n"
+        "tf 2.21.0, Python 3.11.7, linux\n\n"
+        "**test\\_a.py::test\\_a**, tf-eager-cpu\n\n<pre>\n1 rebuild\n  x changed\n</pre>\n\n"
+        "| test | variant | outcome | builds | rebuilds | breaks | fallbacks | calls | nodes |\n"
+        "|---|---|---|---:|---:|---:|---:|---:|---:|\n"
+        "| test\\_a.py::test\\_a | tf-graph-cpu | passed | 2 | 1 | 0 | 0 | 2 | 9 |\n"
+        "| test\\_a.py::test\\_a | tf-eager-cpu | failed | 2 | 1 | 0 | 0 | 2 | 9 |\n"
+        "| test\\_a.py::test\\_a | tf-graph-cpu | skipped |  |  |  |  |  |  |\n"
+        "| test\\_a.py::test\\_a | agreement | agree |  |  |  |  |  |  |\n"
+        "\n"
+    )
+
+
+def test_what_markdown_and_html_would_read_is_escaped() -> None:
+    text = summary(report(variant(outcome="failed", text="</pre><img src=x>|`"), test="t[a|b`c<i>_d_*e*\nf]"), 0)
+    assert "| t\\[a\\|b\\`c&lt;i&gt;\\_d\\_\\*e\\* f\\] |" in text
+    assert "<pre>\n&lt;/pre&gt;&lt;img src=x&gt;|`\n</pre>" in text
+
+
+def test_calls_that_are_not_all_told_are_marked() -> None:
+    assert "| 2? |" in summary(report(variant(counts={**COUNTS, "calls_known": False})), 0)
+
+
+def test_it_fits_into_what_room_there_is() -> None:
+    many = [variant(shown=f"v{number}", outcome="failed", text="é" * 9000) for number in range(300)]
+    whole = summary(report(*many), 0)
+    assert 900_000 < len(whole.encode()) < 1024 * 1024
+    assert " failures more left out, for want of room\n" in whole
+    small = summary(report(*many), 0, room=5000)
+    assert 0 < len(small.encode()) <= 5000
+    assert "300 failures more left out" in small
+    assert " rows more left out, for want of room" in small
+    assert summary(report(*many), 0, room=300) == ""
+    assert summary(report(), 0) == ""
+
+
+# Through pytest.
+
+
+@pytest.fixture
+def job(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = toy.path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(file))
+    toy.makepyfile(test_suite="def test_a(graphmode):\n    graphmode.function(abs)(-1)")
+    return file
+
+
+def test_it_is_appended_to_what_others_wrote(toy: pytest.Pytester, job: Path) -> None:
+    job.write_text("# of another step\n", encoding="utf-8")
+    for _ in range(2):
+        toy.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
+    text = job.read_text(encoding="utf-8")
+    assert text.startswith("# of another step\n## Graphs of 1 test: 0 failures\n")
+    assert text.count("| test\\_suite.py::test\\_a | toy-graph-cpu | passed | 1 | 0 | 0 | 0 | 1 | 1 |\n") == 2
+    job.write_bytes(b"x" * 1024 * 1024)
+    toy.runpytest_inprocess("--graph-backends=toy")
+    assert job.stat().st_size == 1024 * 1024
+
+
+def test_a_summary_that_can_not_be_written_is_said_and_fails_nothing(toy: pytest.Pytester, job: Path) -> None:
+    job.mkdir()
+    result = toy.runpytest_inprocess("--graph-backends=toy")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(f"the summary of graphs can't be written to {job}: *")
+
+
+def test_a_job_without_a_summary_file(toy: pytest.Pytester, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY")
+    toy.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
+    assert not job.exists()
