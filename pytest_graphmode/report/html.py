@@ -59,7 +59,7 @@ def page(report: Data) -> str:
     loader = FileSystemLoader(_HERE / "templates")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["duration"] = overview.duration
-    script = _script()
+    script = _script()  # whose hash the page allows to run, beside what tools evaluate that drive a browser
     try:
         return environment.get_template("report.html").render(
             **overview.of(report),

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 Data = dict[str, Any]
 _COUNTS: Final = ("builds", "rebuilds", "breaks", "fallbacks", "calls", "nodes")
+# Rebuilds, breaks and fallbacks, which are marked; not the rebuilds of eager code, that autograd records in each call.
+_BAD: Final = (1, 2, 3)
 COLUMNS: Final = (
     ("test", "Test", "text"),
     ("variant", "Variant", "text"),
@@ -21,6 +23,8 @@ COLUMNS: Final = (
 )
 _FAILED: Final = ("failed", "error", "crashed", "unfinished")
 _LONGEST_WHY: Final = 240
+# How many rows are laid out at once; a button shows the rest.
+MOST_ROWS: Final = 500
 NONE: Final = "\u2013"
 
 
@@ -36,6 +40,7 @@ def of(report: Data) -> Data:
         "made": f"{shown}, {started} UTC, {duration(run['seconds'])}",
         "columns": COLUMNS,
         "rows": rows,
+        "most": MOST_ROWS,
         "summary": _summary(rows, tests),
         "filters": [
             ("backend", sorted({name for one in rows for name in one["backends"].split()})),
@@ -66,6 +71,7 @@ def row(index: int, test: Data, variant: Data) -> Data:
         "outcome": variant["outcome"],
         "agreement": agreement_of(test["agreement"], variant["shown"]),
         "counts": known,
+        "bad": _BAD if any(not event["recorded"] for event in variant["events"]) else _BAD[1:],
         "times": [variant["build_seconds"], variant["call_seconds"]],
         "why": why(test, variant),
     }
@@ -84,9 +90,9 @@ def agreement_of(agreement: Data | None, shown: str) -> str:
 
 
 def why(test: Data, variant: Data) -> str:
-    """The first thing to know of a variant: why it failed, differs, was built again or broke its graph."""
-    found = next(filter(None, _reasons(test, variant)), "")
-    line = " ".join(found.split())
+    """The first thing to know of a variant: why it differs, was built again or broke its graph; two where it failed."""
+    reasons = dict.fromkeys(" ".join(reason.split()) for reason in _reasons(test, variant))
+    line = ". ".join([reason for reason in reasons if reason][: 1 + (variant["outcome"] in _FAILED)])
     return line if len(line) <= _LONGEST_WHY else f"{line[:_LONGEST_WHY]}..."
 
 

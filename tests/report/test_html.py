@@ -88,7 +88,9 @@ def test_no_text_of_a_test_is_markup(tmp_path: Path) -> None:
 
 def test_the_page_asks_for_nothing_from_elsewhere(tmp_path: Path) -> None:
     page = written(tmp_path, many.report())
-    assert re.search(r"content=\"default-src 'none'; script-src 'sha256-[^']+'; style-src 'unsafe-inline'\"", page)
+    assert re.search(
+        r"content=\"default-src 'none'; script-src 'sha256-[^']+' 'unsafe-eval'; style-src 'unsafe-inline'\"", page
+    )
     assert not re.findall(r"(?:src|href)=\"(?!#)", page)
     for licensed in ("Copyright (c) 2022 Leon Sorokin", "Copyright (c) 2012-2014 Chris Pettitt"):
         assert licensed in page
@@ -197,7 +199,7 @@ def test_what_to_know_of_a_variant_first() -> None:
     test = many.report()["tests"][0]
     rebuilt, failed = test["variants"][1:3]
     assert overview.why(test, rebuilt) == "x changed shape [32, 3] -> [7, 3]: an input_signature with None"
-    assert overview.why(test, failed) == "it failed"
+    assert overview.why(test, failed).startswith("it failed. loss: torch-compile-cpu 0.68")
     passed = failed | {"outcome": "passed", "text": None}
     assert overview.why(test, passed).startswith("loss: torch-compile-cpu 0.68")
     plain = rebuilt | {"events": [], "breaks": [{"function": "f", "where": "a.py:3", "reason": "item()"}]}

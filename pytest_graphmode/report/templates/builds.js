@@ -55,7 +55,7 @@ function comparison(test) {
   const again = builds.findIndex(({ variant, event }) => event.rebuild && previous(variant, event));
   const first = again < 0 ? 0 : builds.findIndex(({ event }) => event === previous(builds[again].variant, builds[again].event));
   const selects = [first, again < 0 ? 1 : again].map((chosen, side) => buildSelect(builds, chosen, side));
-  const only = element("input", { type: "checkbox" });
+  const only = element("input", { type: "checkbox", checked: true });
   const table = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences of two builds" });
   const update = () => table.replaceChildren(differences(...selects.map((select) => builds[select.value]), only.checked));
   for (const control of [...selects, only]) control.addEventListener("change", update);

@@ -126,6 +126,7 @@ function markDivergences(plot, test, parted) {
   parted.forEach((one, index) => {
     const x = plot.valToPos(one.step, "x", true);
     ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.lineDashOffset = 4 * index * devicePixelRatio; // so that two at one step are both seen
     ctx.strokeStyle = ctx.fillStyle = colour(look(test.variants, one.variant).colour);
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);

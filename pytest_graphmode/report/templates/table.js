@@ -3,7 +3,9 @@
 const rows = [...document.querySelectorAll("#tests tbody tr")];
 const filters = document.getElementById("filters");
 const chips = [...document.querySelectorAll(".chip")];
+const rest = document.getElementById("rest");
 const searched = new Map();
+let most = Number(rest.dataset.most); // laying out thousands of rows takes longer than all the rest
 
 function searchable(row) {
   if (!searched.has(row)) searched.set(row, row.textContent.toLowerCase());
@@ -23,12 +25,16 @@ function wanted(row, asked) {
 
 function filter() {
   const asked = { text: "", backend: "", device: "", outcome: "", agreement: "", ...Object.fromEntries(new FormData(filters)) };
-  let shown = 0;
+  let found = 0;
   for (const row of rows) {
-    row.hidden = !wanted(row, asked);
-    shown += !row.hidden;
+    const fits = wanted(row, asked);
+    row.hidden = !fits || found >= most;
+    found += fits;
   }
-  document.getElementById("shown").textContent = `${shown} of ${rows.length} shown`;
+  rest.hidden = found <= most;
+  rest.textContent = `Show all ${found}`;
+  document.getElementById("shown").textContent =
+    rest.hidden ? `${found} of ${rows.length} shown` : `${found} of ${rows.length} found, the first ${most} shown`;
   for (const chip of chips) chip.setAttribute("aria-pressed", String(asked[chip.dataset.kind] === chip.dataset.value));
   markRepeated();
 }
@@ -64,12 +70,16 @@ function sortBy(head) {
     if (a === null || b === null) return (a === null) - (b === null); // what is not known comes last, both ways
     return sign * (number ? a - b : words.compare(a, b));
   };
-  document.querySelector("#tests tbody").append(...[...rows].sort(compared));
-  markRepeated();
+  document.querySelector("#tests tbody").append(...rows.sort(compared));
+  filter();
 }
 
 function startTable() {
   filters.hidden = false;
+  rest.addEventListener("click", () => {
+    most = Infinity;
+    filter();
+  });
   filters.addEventListener("input", filter);
   filters.addEventListener("reset", () => setTimeout(filter));
   filters.addEventListener("submit", (event) => event.preventDefault());

@@ -1,0 +1,365 @@
+"""The HTML report in a real browser, Chromium without a window; made of made-up reports, so no framework is needed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_graphmode.report import html
+from tests.report import many
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("jinja2", reason="the page is made by Jinja2: pip install jinja2")
+sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by pip install playwright")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if CHROMIUM is None:
+    pytest.skip("Chromium is not installed: apt-get install chromium", allow_module_level=True)
+
+ARGUMENTS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync"""
+EVIL = "</script><img src=x onerror=\"document.title='run'\">"
+FIRST = "#test=tests/test_0.py::test_net%5B0%5D"
+Page = Any
+Opened = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One for the whole file; it makes an empty profile of its own."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Iterator[Opened]:
+    """Opens the page of a report from disk; at the end it has logged nothing and asked for nothing else."""
+    contexts, complaints = [], []
+
+    def open_page(report: dict[str, Any] | None = None, at: str = "", width: int = 1280, **options: Any) -> Page:
+        file = tmp_path / "report.html"
+        html.write_page(file, many.report(tests=3) if report is None else report)
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        context.set_default_timeout(8000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith(file.as_uri()) else complaints.append(asked.url))
+        page.goto(file.as_uri() + at)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def detail(opened: Opened) -> Page:
+    """The page of the first of three tests."""
+    page = opened(at=FIRST)
+    page.wait_for_selector("#detail h2")
+    return page
+
+
+def texts(page: Page, column: int) -> list[str]:
+    found: list[str] = page.eval_on_selector_all(
+        "#tests tbody tr:not([hidden])", f"rows => rows.map(row => row.cells[{column}].textContent)"
+    )
+    return found
+
+
+def test_all_variants_are_there(opened: Opened) -> None:
+    page = opened()
+    assert page.title() == "Graph report: 12 runs of 3 tests"
+    assert texts(page, 1) == [f"{mode}-cpu" for mode in many.MODES] * 3
+    assert texts(page, 3)[:3] == ["reference", "agrees", "differs"]
+    assert page.text_content("#shown") == "12 of 12 shown"
+
+
+def test_filters(opened: Opened) -> None:
+    page = opened()
+    page.select_option("[name=backend]", "torch")
+    assert set(texts(page, 1)) == {"torch-compile-cpu", "torch-eager-cpu"}
+    page.select_option("[name=outcome]", "failed")
+    assert texts(page, 2) == ["failed"] * 3
+    page.fill("[name=text]", "NET[1] compile")
+    assert [name.partition("]")[0] for name in texts(page, 0)] == ["tests/test_0.py::test_net[1"]
+    assert page.text_content("#shown") == "1 of 12 shown"
+    page.select_option("[name=device]", "cpu")
+    page.fill("[name=text]", "no such thing")
+    assert texts(page, 0) == []
+    page.press("[name=text]", "Escape")
+    page.wait_for_function("document.getElementById('shown').textContent === '12 of 12 shown'")
+    page.click(".chip:has-text('disagreements')")
+    assert texts(page, 3) == ["differs"] * 3
+    assert page.get_attribute(".chip:has-text('disagreements')", "aria-pressed") == "true"
+    assert page.input_value("[name=agreement]") == "differs"
+
+
+def test_sorting_by_keys(opened: Opened) -> None:
+    page = opened()
+    builds = page.get_by_role("columnheader", name="Builds", exact=True)
+    builds.get_by_role("button").press("Enter")
+    assert texts(page, 4) == sorted(texts(page, 4), key=int, reverse=True)
+    assert builds.get_attribute("aria-sort") == "descending"
+    builds.get_by_role("button").press("Enter")
+    assert texts(page, 4) == sorted(texts(page, 4), key=int)
+    assert builds.get_attribute("aria-sort") == "ascending"
+    page.click("th button:has-text('A call')")
+    assert texts(page, 11) == ["40 ms"] * 3 + ["30 ms"] * 3 + ["20 ms"] * 3 + ["10 ms"] * 3
+    assert builds.get_attribute("aria-sort") == "none"
+    page.click("th button:has-text('Variant')")
+    assert texts(page, 1) == sorted(texts(page, 1))
+
+
+def test_what_is_unknown_is_sorted_last(opened: Opened) -> None:
+    report = many.report()
+    report["tests"][0]["variants"][1]["call_seconds"] = None
+    page = opened(report)
+    for _ in range(2):
+        page.click("th button:has-text('A call')")
+        assert texts(page, 11)[-1] == "\u2013"
+
+
+def test_opening_a_test_and_coming_back(opened: Opened) -> None:
+    page = opened()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the tests"
+    page.click("tr[data-test='1'] a >> nth=0")
+    page.wait_for_selector("#detail h2:focus")
+    assert page.text_content("#detail h2") == page.title() == "tests/test_0.py::test_net[1]"
+    assert page.evaluate("location.hash") == FIRST.replace("%5B0", "%5B1")
+    assert page.is_hidden("#tests")
+    page.click("text=Next")
+    page.wait_for_selector("#detail h2:has-text('net[2]')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#tests")
+    assert page.evaluate("document.activeElement.textContent") == "tests/test_0.py::test_net[2]"
+    page.go_back()
+    page.wait_for_selector("#detail h2:has-text('net[2]')")
+
+
+def test_a_link_to_a_test_that_is_gone(opened: Opened) -> None:
+    page = opened(at="#test=gone")
+    assert "This report has no test gone." in page.text_content("#detail")
+
+
+def test_the_timeline(detail: Page) -> None:
+    assert detail.locator(".lane").count() == 4
+    boxes = [bar.bounding_box() for bar in detail.locator(".lane >> nth=0 >> .line span").all()]
+    stretch, later, built, again = boxes
+    assert built["x"] < stretch["x"] < again["x"] < later["x"]
+    assert again["width"] == pytest.approx(built["width"], rel=0.1)
+    assert "9 calls, 30 ms each" in detail.text_content(".stretch >> nth=0")
+    assert "2 builds in 300 ms, 10 calls at 10 ms each" in detail.text_content(".lane figcaption >> nth=0")
+
+
+def test_builds_side_by_side(detail: Page) -> None:
+    assert "x changed shape [32, 3] -> [7, 3]: an input_signature with None" in detail.text_content(
+        ".builds .cause >> nth=0"
+    )
+
+    def rows(kind: str) -> list[str]:
+        found: list[str] = detail.locator(f".sides .{kind}").all_inner_texts()
+        return [" ".join(row.split()) for row in found]
+
+    assert rows("differs") == [
+        "\u2260 took 100 ms 200 ms",
+        "\u2260 x float32[32, 3] float32[7, 3]",
+        "\u2260 closes over scale 1.0 2.0",
+        "\u2260 MatMul 1 2",
+    ]
+    assert rows("equal") == []
+    detail.uncheck("text=differences only")
+    assert "Relu 1 1" in rows("equal")
+    detail.click(".builds button >> nth=1")
+    assert rows("differs")[0] == "\u2260 took 100 ms 200 ms"
+    assert detail.input_value("select >> nth=-2") == "3"
+    detail.select_option("[aria-label='Second build']", "2")
+    assert rows("differs") == []
+
+
+INK = """plot => {
+    const {bbox} = plot.plot, {canvas} = plot.plot.ctx, at = Math.round(plot.plot.valToPos(11, 'x', true));
+    const ctx = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
+    ctx.drawImage(canvas, 0, 0);
+    const inked = (left, width) => {
+        const {data} = ctx.getImageData(left, bbox.top, width, bbox.height);
+        return data.filter((value, index) => index % 4 === 3 && value > 0).length / (width * bbox.height);
+    };
+    return [plot.plot.data.map(line => line.length), inked(bbox.left, bbox.width), inked(at - 1, 3)];
+}"""
+
+
+def test_plots_have_points_and_the_first_divergence(opened: Opened) -> None:
+    page = opened(at=FIRST)
+    page.locator(".series").scroll_into_view_if_needed()
+    page.wait_for_selector(".plot canvas")
+    lengths, whole, divergence = page.eval_on_selector(".plot", INK)
+    assert lengths == [30] * 5
+    assert whole > 0.01
+    assert divergence > 0.3
+    assert "torch-compile-cpu, step 11: loss" in page.text_content(".series .cause")
+    assert "torch-compile-cpu differs from step 11 on" in page.get_attribute(".plot", "aria-label")
+    page.check(".series input")
+    assert page.eval_on_selector(".plot", INK)[1] > 0.01
+    agreeing = many.report()
+    for pair in agreeing["tests"][0]["agreement"]["pairs"]:
+        pair["differences"] = []
+    page = opened(agreeing, at=FIRST)
+    page.locator(".series").scroll_into_view_if_needed()
+    page.wait_for_selector(".plot canvas")
+    assert page.eval_on_selector(".plot", INK)[2] < 0.2
+    assert page.locator(".series .cause").count() == 0
+
+
+def test_what_is_not_finite_is_told(opened: Opened) -> None:
+    report = many.report()
+    report["tests"][0]["variants"][0]["series"][0]["values"][5:] = ["nan"] * 25
+    page = opened(report, at=FIRST)
+    page.wait_for_selector(".series .cause:has-text('nan tf-graph-cpu from step 5 on')")
+
+
+def test_the_error_of_taps_by_layer(detail: Page) -> None:
+    table = detail.locator("figure", has_text="torch-compile-cpu against tf-graph-cpu").locator(".taps")
+    rows = [" ".join(row.split()) for row in table.locator("tbody tr").all_inner_texts()]
+    assert rows == ["conv1 3e-8 [0, 3]", "conv2 first that differs 0.12 [0, 3]", "dense 0.4 [0, 3]"]
+    widths = [bar.bounding_box()["width"] for bar in table.locator(".error-bar").all()]
+    assert 0 < widths[0] < widths[1] < widths[2]
+
+
+def inside(one: dict[str, float], other: dict[str, float]) -> bool:
+    return all(
+        other[at] <= one[at] and one[at] + one[size] <= other[at] + other[size]
+        for at, size in (("x", "width"), ("y", "height"))
+    )
+
+
+def test_the_graph_is_drawn_with_the_bodies_in_their_nodes(detail: Page) -> None:
+    svg = detail.locator(".graph svg")
+    assert svg.locator("> .node").count() == 12
+    assert svg.locator("> .edge").count() == 11
+    loop = svg.locator("> .node").last
+    assert loop.locator("> .body > .role").all_text_contents() == ["cond", "body"]
+    branch = loop.locator("> .body >> nth=1").locator(".node:has(.body)")
+    assert branch.locator("> .body > .role").all_text_contents() == ["true", "false"]
+    box = loop.locator("> rect").bounding_box()
+    parts = [part.bounding_box() for part in loop.locator(".body .node > rect").all()]
+    assert len(parts) == 2 + 2 + 4
+    assert all(inside(part, box) for part in parts)
+    assert "    cond:\n      0 Arg" in detail.text_content(".graph pre")
+
+
+def test_200_nodes_are_drawn_and_constants_can_be_left_out(opened: Opened) -> None:
+    report = many.report(nodes=200)
+    for node in report["graphs"][0]["nodes"][:100]:
+        node["kind"] = "constant"
+    page = opened(report, at=FIRST)
+    page.wait_for_selector(".graph svg")
+    assert page.locator(".graph svg > .node").count() == 200
+    page.uncheck("text=constants")
+    assert page.locator(".graph svg > .node").count() == 100
+
+
+def evil(value: Any) -> Any:
+    """A report all of whose free texts are markup."""
+    if isinstance(value, dict):
+        kept = (
+            "outcome",
+            "verdict",
+            "kind",
+            "of",
+            "backend",
+            "device",
+            "platform",
+            "shown",
+            "reference",
+            "test",
+            "dtype",
+        )
+        free = {"operations", "control_flow", "conditions", "bodies", "calls"}
+        changed = {key: one if key in kept else evil(one) for key, one in value.items()}
+        for key in free & {key for key in changed if isinstance(changed[key], dict)}:
+            changed[key] = {EVIL + name: one for name, one in changed[key].items()}
+        return changed
+    if isinstance(value, list):
+        return [evil(entry) for entry in value]
+    return EVIL + value if isinstance(value, str) else value
+
+
+def test_no_text_of_a_test_is_markup(opened: Opened) -> None:
+    page = opened(evil(many.report(name=EVIL)))
+    page.click("tr a >> nth=0")
+    page.wait_for_selector(".graph svg")
+    page.wait_for_timeout(100)
+    assert page.locator("img").count() == 0
+    assert page.title().startswith("tests/test_0.py::</script><img")
+    assert page.inner_text(".cause >> nth=0").count("<img") == 2
+
+
+@pytest.mark.parametrize("at", ["", FIRST], ids=["all", "test"])
+def test_a_narrow_screen_scrolls_down_only(opened: Opened, at: str) -> None:
+    page = opened(many.report(name="test_of_a_very_long_name_that_no_telephone_has_the_width_for"), width=390)
+    if at:
+        page.click("tr a >> nth=0")
+        page.wait_for_selector(".graph svg")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    sizes = page.eval_on_selector_all(
+        "tr[data-test] td", "cells => cells.map(cell => cell.offsetLeft + cell.offsetWidth)"
+    )
+    assert max(sizes) <= 390
+
+
+def test_themes_and_paper(opened: Opened) -> None:
+    page = opened(at=FIRST, color_scheme="dark")
+    page.wait_for_selector("#detail h2")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.click("#theme")
+    assert page.text_content("#theme") == "Theme: light"
+    light = page.evaluate(ground)
+    assert (light, light == dark) == ("rgb(255, 255, 255)", False)
+    page.click("#theme")
+    assert page.evaluate(ground) == dark
+    page.emulate_media(media="print")
+    assert page.evaluate(ground) == light
+    assert page.is_hidden("#theme")
+    assert page.is_visible(".graph svg")
+
+
+def test_a_run_that_was_interrupted_and_one_without_tests(opened: Opened) -> None:
+    report = many.report(tests=0)
+    report["run"]["finished"] = False
+    page = opened(report)
+    assert "tests may be missing" in page.text_content("[role=alert]")
+    assert "--graph-watch" in page.text_content(".none")
+
+
+def test_a_damaged_block_is_told(opened: Opened) -> None:
+    report = many.report()
+    report["tests"][0]["variants"][0]["events"][0]["operations"] = None
+    page = opened(report, at=FIRST)
+    page.wait_for_selector("#detail [role=alert]")
+    assert "This test can't be shown: TypeError" in page.text_content("#detail")
+
+
+def test_2000_variants_open_within_3_seconds(opened: Opened, tmp_path: Path) -> None:
+    report = many.report(tests=500, steps=100)
+    page = opened(report)
+    assert page.text_content("#shown") == "2000 of 2000 found, the first 500 shown"
+    assert len(texts(page, 0)) == 500
+    told = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd / 1000")
+    assert told < 3
+    assert (tmp_path / "report.html").stat().st_size < 10_000_000
+    page.fill("[name=text]", "net[499] eager")
+    assert len(texts(page, 0)) == 2
+    page.fill("[name=text]", "")
+    page.click("text=Show all 2000")
+    assert len(texts(page, 0)) == 2000
