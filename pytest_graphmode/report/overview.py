@@ -71,10 +71,16 @@ def row(index: int, test: Data, variant: Data) -> Data:
         "outcome": variant["outcome"],
         "agreement": agreement_of(test["agreement"], variant["shown"]),
         "counts": known,
-        "bad": _BAD if any(not event["recorded"] for event in variant["events"]) else _BAD[1:],
-        "times": [variant["build_seconds"], variant["call_seconds"]],
+        "bad": _BAD[1:] if variant["static"] is False else _BAD,
+        "times": [variant["build_seconds"], _call_seconds(variant)],
         "why": why(test, variant),
     }
+
+
+def _call_seconds(variant: Data) -> float | None:
+    """Of a warm call, as measured around it; else what calls share of the test's time."""
+    steady: float | None = variant["steady_call_seconds"]
+    return variant["call_seconds"] if steady is None else steady
 
 
 def agreement_of(agreement: Data | None, shown: str) -> str:

@@ -6,6 +6,16 @@ import math
 from typing import Any
 
 Data = dict[str, Any]
+STRETCH = {"first_call_seconds": None, "steady_call_seconds": None}
+PAYBACK = {
+    "against": "tf-eager-cpu",
+    "measured": False,
+    "build": 0.3,
+    "warm_up": 0.0,
+    "graph_call": 0.01,
+    "eager_call": 0.02,
+    "calls": 30,
+}
 MODES = ("tf-graph", "tf-eager", "torch-compile", "torch-eager")
 
 
@@ -65,11 +75,15 @@ def _variant(test: str, mode: str, index: int, steps: int, text: str) -> Data:
         "modes": {f"{backend}:{name}": counts},
         "build_seconds": 0.3,
         "call_seconds": 0.01 * (index + 1),
+        "static": index % 2 == 0,
+        "steady_call_seconds": None,
+        "warm_up_seconds": None,
+        "payback_seconds": PAYBACK if index == 0 else None,
         "events": [_build(f"{backend}:{name}", number) for number in (1, 2)],
         "events_left_out": 0,
         "stretches": [
-            {"begun_seconds": 0.2, "ended_seconds": 0.5, "calls": {"step": 9}, "call_seconds": 0.03},
-            {"begun_seconds": 0.6, "ended_seconds": 0.7, "calls": {"step": 1}, "call_seconds": 0.1},
+            {**STRETCH, "begun_seconds": 0.2, "ended_seconds": 0.5, "calls": {"step": 9}, "call_seconds": 0.03},
+            {**STRETCH, "begun_seconds": 0.6, "ended_seconds": 0.7, "calls": {"step": 1}, "call_seconds": 0.1},
         ],
         "machinery": 0,
         "breaks": [],

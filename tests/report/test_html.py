@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_graphmode.__main__ import main
-from pytest_graphmode.report import overview
+from pytest_graphmode.report import html, overview
 from tests.report import many
 
 pytest.importorskip("jinja2")
@@ -76,6 +76,12 @@ def test_under_workers(toy: pytest.Pytester) -> None:
     toy.runpytest_subprocess(BACKENDS, "--graph-html=r.html", "-n1")
     assert [path.name for path in toy.path.glob("*.html")] == ["r.html"]
     assert len(chunk((toy.path / "r.html").read_text(encoding="utf-8"), "test-1")["variants"]) == 2
+
+
+def test_the_made_up_reports_of_these_tests_are_valid() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((Path(html.__file__).parent / "schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(many.report())
 
 
 def test_no_text_of_a_test_is_markup(tmp_path: Path) -> None:

@@ -25,7 +25,15 @@ function costs(variant) {
   const building = variant.events.reduce((sum, event) => sum + event.build_seconds, 0);
   const built = `${times(variant.events.length, "build")} in ${duration(building)}`;
   const called = variant.stretches.reduce((sum, one) => sum + calls(one), 0);
-  return called ? `${built}, ${times(called, "call")} at ${duration(variant.call_seconds)} each` : built;
+  const each = duration(variant.steady_call_seconds ?? variant.call_seconds);
+  const parts = [built, called ? `${times(called, "call")} at ${each} each` : null, payback(variant.payback_seconds)];
+  return parts.filter(Boolean).join(", ");
+}
+
+// After how many calls a static graph is cheaper than the eager mode of the same test.
+function payback(said) {
+  if (!said || said.calls === null) return null;
+  return said.calls === "never" ? `no faster than ${said.against}` : `pays off after ${said.calls} calls against ${said.against}`;
 }
 
 function calls(stretch) {
@@ -42,7 +50,9 @@ function bar(span, whole, kind, title, text) {
 
 function stretchBar(stretch, whole) {
   const names = Object.entries(stretch.calls).map(([name, count]) => `${name} ${count}`).join(", ");
-  const cost = `${times(calls(stretch), "call")}, ${duration(stretch.call_seconds)} each`;
+  const each = duration(stretch.steady_call_seconds ?? stretch.call_seconds);
+  const first = stretch.first_call_seconds === null ? "" : `, the first ${duration(stretch.first_call_seconds)}`;
+  const cost = `${times(calls(stretch), "call")}, ${each} each${first}`;
   const wide = (stretch.ended_seconds - stretch.begun_seconds) / whole > 0.15;
   return bar(stretch, whole, "stretch", `${cost} (${names})`, wide ? cost : null);
 }
