@@ -6,7 +6,9 @@ import importlib
 import importlib.util
 import shutil
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +62,23 @@ def pytester(
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):  # what runs in here is no job's
         monkeypatch.delenv(name, raising=False)
     return pytester
+
+
+@pytest.fixture(scope="session")
+def dynamo() -> Any:
+    """torch._dynamo with all that it imports late.
+
+    An in-process run of pytester's forgets what was imported in it, and much of torch can be imported only once; so a
+    test that compiles in such a run asks for this.
+    """
+    torch = pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("torch._inductor.compile_fx")
+        value = torch.compile(lambda x: x * 2, backend="aot_eager")(torch.ones(1, requires_grad=True))
+        value.backward()
+    torch._dynamo.reset()
+    return torch._dynamo
 
 
 @pytest.fixture

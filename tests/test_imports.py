@@ -90,29 +90,20 @@ def test_collecting_imports_nothing_heavy(tmp_path: Path) -> None:
     assert imported(tmp_path, "--markers") == set()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("backend", "module"), [("tf", "tensorflow"), ("torch", "torch"), ("jax", "jax")])
-def test_one_framework_is_imported_where_one_is_chosen(tmp_path: Path, backend: str, module: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        pytest.skip(f"{module} is not installed")
-    (tmp_path / "test_net.py").write_text("def test_net(graphmode): graphmode.tensor([1.0])\n")
-    found = imported(tmp_path, f"--graph-backends={backend}")
-    brought = {"keras", "jax"} if backend == "tf" else set()  # TensorFlow imports both, where they are, by itself
-    assert module in found
-    assert not found & (set(FRAMEWORKS) - {module} - brought)
+LATE = {
+    "tf": "f = tensorflow.function(lambda x: x + 1.0); f(tensorflow.constant(1.0)); f(tensorflow.constant([1.0]))",
+    "torch": "f = torch.compile(lambda x: x + 1.0, backend='eager', dynamic=False); f(torch.ones(2)); f(torch.ones(3))",
+    "jax": "f = jax.jit(lambda x: x + 1.0); f(jax.numpy.ones(2)); f(jax.numpy.ones(3))",
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("backend", "module"), [("tf", "tensorflow"), ("torch", "torch"), ("jax", "jax")])
-def test_a_framework_imported_by_a_test_is_watched_from_then_on(tmp_path: Path, backend: str, module: str) -> None:
+def test_one_framework_is_imported_where_one_is_chosen_and_watched_from_then_on(
+    tmp_path: Path, backend: str, module: str
+) -> None:
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
-    body = {
-        "tf": "f = tensorflow.function(lambda x: x + 1.0); f(tensorflow.constant(1.0)); f(tensorflow.constant([1.0]))",
-        "torch": "f = torch.compile(lambda x: x + 1.0, backend='eager', dynamic=False); "
-        "f(torch.ones(2)); f(torch.ones(3))",
-        "jax": "f = jax.jit(lambda x: x + 1.0); f(jax.numpy.ones(2)); f(jax.numpy.ones(3))",
-    }[backend]
     (tmp_path / "test_late.py").write_text(
         f"""
 import pytest, sys
@@ -121,12 +112,17 @@ import pytest, sys
 def test_late(graph_ledger):
     assert {module!r} not in sys.modules
     import {module}
-    {body}
+    {LATE[backend]}
     assert [event.function for event in graph_ledger.events] == ["<lambda>", "<lambda>"]
     assert [event.backend for event in graph_ledger.events] == [{backend!r}] * 2
+
+def test_variant(graphmode): graphmode.tensor([1.0])
 """
     )
-    assert module in imported(tmp_path)
+    found = imported(tmp_path, f"--graph-backends={backend}")
+    brought = {"keras", "jax"} if backend == "tf" else set()  # TensorFlow imports both, where they are, by itself
+    assert module in found
+    assert not found & (set(FRAMEWORKS) - {module} - brought)
 
 
 def without_frameworks(*modules: str) -> subprocess.CompletedProcess[str]:
