@@ -19,6 +19,7 @@ from pytest_graphmode.backends.numpy import NumPy, NumPyEager
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.arguments import Argument
+from pytest_graphmode.ledger.drawing import Drawing, drawn_for
 from pytest_graphmode.ledger.ledger import BuildReport
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -36,6 +37,7 @@ class Program:
         run: takes one array for each input, of its dtype, and returns the outputs.
         nodes: how many operations or layers it has.
         control_flow: how many `while`, `cond`, `scan` and `switch` nodes it has.
+        draw: draws it for reports, None where it can't be; see `pytest_graphmode.ledger.drawing`.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Program:
     run: Callable[[Sequence[Array]], Sequence[Array]]
     nodes: int = 0
     control_flow: Mapping[str, int] = field(default_factory=dict)
+    draw: Callable[[], Drawing] | None = None
 
 
 class ForwardOnlyMode(NumPyEager):
@@ -119,6 +122,7 @@ class ForwardOnlyMode(NumPyEager):
                 control_flow=program.control_flow,
                 hints=_HINTS,
                 failed=failed,
+                drawing=drawn_for(watcher, program.nodes, program.draw) if program.draw is not None else None,
             )
             watcher.build(report)
 

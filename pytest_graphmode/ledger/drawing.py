@@ -46,6 +46,18 @@ class Drawing(NamedTuple):
         """How many nodes it has, with those of its loops and branches."""
         return len(self.nodes) + sum(body.size for node in self.nodes for _, body in node.bodies)
 
+    @property
+    def fault(self) -> str:
+        """What is wrong with it, "" for nothing: values can come from nodes before only."""
+        for number, node in enumerate(self.nodes):
+            late = [one for one in (*node.inputs, *node.after) if not 0 <= one < number]
+            if late:
+                return f"node {number}, {node.operation}, comes before node {late[0]}, whose values it takes"
+            within = next(filter(None, (body.fault for _, body in node.bodies)), "")
+            if within:
+                return f"{within}, in {node.operation}"
+        return ""
+
 
 class TooLargeError(Exception):
     """A graph has more nodes than are drawn."""

@@ -96,6 +96,15 @@ class Recorder:
         """Whether graphs are to be drawn: for a report, and not yet many."""
         return self._details is not None and self._details.drawing
 
+    def _sound(self, report: BuildReport | None) -> Drawing | None:
+        """The drawing of a build, if it is one that can be shown: backends may come from anybody."""
+        if report is None or report.drawing is None:
+            return None
+        if report.drawing.fault:
+            self.note(f"the graph of {report.identity.name} is not shown: {report.drawing.fault}")
+            return None
+        return report.drawing
+
     def _conditions(self, report: BuildReport) -> Mapping[str, str]:
         try:
             return conditions(report)
@@ -114,7 +123,7 @@ class Recorder:
             calls=self._details.calls(self.ledger.calls_by_function, report),
             timed=Timed() if self.times is None else self.times.totals,
             conditions={} if report is None else self._conditions(report),
-            drawing=self._details.kept(drawn if report is None else report.drawing, first=not build.rebuild),
+            drawing=self._details.kept(drawn or self._sound(report), first=not build.rebuild),
         )
 
     def _guard(self) -> None:

@@ -94,6 +94,16 @@ def test_what_can_not_be_described_is_noted() -> None:
     )
 
 
+def test_a_drawing_of_anybodys_is_looked_at() -> None:
+    recorder = Recorder(reported=True)
+    body = Drawing((GraphNode("add", inputs=(1,)), GraphNode("argument", kind="input")))
+    build(recorder, "step", Drawing((GraphNode("while", bodies=(("body", body),)),)))
+    assert recorder.ledger.events[0].drawing is None
+    assert recorder.ledger.notes == (
+        "the graph of step is not shown: node 0, add, comes before node 1, whose values it takes, in while",
+    )
+
+
 def test_a_draft_knows_where_values_come_from() -> None:
     draft = Draft()
     x = draft.add(GraphNode("argument", "x", "input"), "x")
