@@ -38,7 +38,7 @@ def _mesh() -> str:
 
 
 def _is_shown(name: str, value: Any) -> bool:
-    return name == "jax_enable_x64" or (name in _SHOWN and value is not None)
+    return name == "jax_enable_x64" or (name in _SHOWN and value not in (None, False))
 
 
 def _setting(value: Any) -> str:

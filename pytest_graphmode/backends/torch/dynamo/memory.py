@@ -138,7 +138,8 @@ def in_words(made: Any, frame: Frame, built_under: tuple[Condition, ...]) -> dic
     manager, known = GuardManager(_guarded(made), frame), {leaf.argument.name for leaf in frame.leaves}
     for source in dict.fromkeys(guard.source for guard in manager.guards[:_MOST]):
         root = _ROOT.match(source)
-        if root is None or _is_code(manager.value(root[0])):
+        # What the function itself closes over is told anyway; what hooks do is theirs alone.
+        if root is None or "__closure__" in source or _is_code(manager.value(root[0])):
             continue
         value, name = manager.value(source, manager), manager.name(source)
         told = name in known or name.rpartition(".")[0] == frame.word_of_bound  # what it is bound to is told anyway
