@@ -204,6 +204,21 @@ def test_what_autograd_recorded(torch):
     assert "TBackward0" in sources(graph, graph.nodes[-1])
 
 
+def test_what_a_differentiation_recorded_and_gave_back(torch):
+    from pytest_graphmode.backends.torch.eager import Eager
+
+    mode = Eager("cpu")
+
+    def found():
+        value, grads, _ = mode.value_and_grad(lambda x: (x * x).sum(), [torch.ones(2)], [0], [])
+        return mode.recorded_drawing((value, grads))
+
+    with recording(reported=True):
+        graph = found()
+    assert [node.operation for node in graph.nodes] == ["leaf", "MulBackward0", "SumBackward0"]
+    assert found() is None  # nobody wants it
+
+
 def test_an_exported_program(torch):
     class Double(torch.nn.Module):
         def forward(self, x):

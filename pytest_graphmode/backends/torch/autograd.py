@@ -16,14 +16,19 @@ import torch
 from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
 from pytest_graphmode.ledger.drawing import Draft, Drawing, GraphNode, sizes
+from pytest_graphmode.ledger.watcher import watcher
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
 
 class Nesting(threading.local):
-    """How many differentiations of a mode are under way in this thread: inner ones keep their graph for outer ones."""
+    """How many differentiations of a mode are under way in this thread: inner ones keep their graph for outer ones.
+
+    `root` is where the graph of the latest ended, for who draws it: what a differentiation returns has none any more.
+    """
 
     depth = 0
+    root: Any = None
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -49,6 +54,7 @@ def value_and_grad(
         with nesting.entered(), following_taps():
             value = fn(*sources.args)
             require_scalar(fn, value, is_tensor)
+            nesting.root = value.grad_fn if watcher.drawing else None
             grads = _gradients(value, sources.tensors, create_graph=outer)
     return value if outer else value.detach(), *sources.arranged(grads)
 
@@ -132,14 +138,15 @@ def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> Sequ
     return found
 
 
-def drawing(outputs: Iterable[Any]) -> Drawing | None:
-    """A recorded graph in the order of the forward computation; None if nothing was recorded.
+def drawing(outputs: Iterable[Any], root: Any = None) -> Drawing | None:
+    """A recorded graph in the order of the forward computation, of outputs or else to a root; None if there is none.
 
     Raises:
         TooLargeError: it has too many nodes.
     """
     draft = Draft()
-    for node in _in_order([leaf.grad_fn for leaf in outputs if isinstance(leaf, torch.Tensor) and leaf.grad_fn]):
+    roots = [leaf.grad_fn for leaf in outputs if isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None]
+    for node in _in_order(roots or [one for one in [root] if one is not None]):
         inputs = draft.numbers(child for child, _ in node.next_functions if child is not None)
         draft.add(_node(node, inputs), node)
     return draft.drawing() if draft.drawing().nodes else None

@@ -97,7 +97,8 @@ class TorchMode(PythonMode):
         return autograd.fingerprint(trees.leaves(outputs))
 
     def recorded_drawing(self, outputs: Any) -> Drawing | None:
-        return autograd.drawing(trees.leaves(outputs))
+        root, self._nesting.root = self._nesting.root, None
+        return autograd.drawing(trees.leaves(outputs), root)
 
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
