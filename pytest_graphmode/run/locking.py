@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_graphmode.ledger.watcher import watcher
-from pytest_graphmode.report import lock, lock_file
+from pytest_graphmode.report import lock, lock_file, put
 from pytest_graphmode.report.lock import Change, Counts, Frameworks, Seen
 from pytest_graphmode.run import reproducing, verdict
 from pytest_graphmode.run.execute import test_of
@@ -122,7 +122,9 @@ class GraphLock:
         command = reproducing.command(node, *update_options(node.config))
         if texts:
             text = "\n".join([*texts, f"  {'where that is meant' if worse else 'so that it stays so'}: {command}"])
-            verdict.fail(node, text, "; ".join(text.partition("\n")[0] for text in texts))
+            brief = "; ".join(text.partition("\n")[0] for text in texts)
+            put(node.user_properties, verdict="broken", reason=brief)
+            verdict.fail(node, text, brief)
         unlocked = node.stash[FACTS].said["unlocked"]
         if unlocked and self.ci:
             modes = ", ".join(line.rpartition(" ")[2] for line in unlocked)
