@@ -89,6 +89,31 @@ def test_code_that_is_in_no_graph_any_more_is_worse(run: Run) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (
+            "sink.graph_break(GraphBreak('toy', 'graph', 'f', 'net.py:3', 'print'))",
+            "was 0 breaks, now 1, because the graph breaks at net.py:3: print (toy:graph, *",
+        ),
+        (
+            "sink.fallback(Fallback('toy', 'graph', 'f', 'net.py:3', 'no source'))",
+            "was 0 fallbacks, now 1, because f fell back to eager execution: no source (toy:graph, *",
+        ),
+    ],
+)
+def test_breaks_and_fallbacks_fail_with_their_reasons(run: Run, event: str, said: str) -> None:
+    edit("BuildReport, value", "BuildReport, Fallback, GraphBreak, value", "toybackend.py")
+    edit("            hints = ", f"            {event}\n            hints = ", "toybackend.py")
+    result = run()
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines([said, said])
+    run(UPDATE)
+    run().assert_outcomes(passed=4)
+    edit(event, "pass", "toybackend.py")
+    run().stdout.fnmatch_lines(["was 1 * now 0 (toy:graph, better than in graphs.lock)"])
+
+
 def test_better_fails_too_until_it_is_locked(run: Run) -> None:
     edit('"rebuilds": 0', '"rebuilds": 1', "graphs.lock")
     edit('"builds": 1', '"builds": 2', "graphs.lock")
