@@ -6,8 +6,9 @@ So other runs do not pay for them.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,10 +25,13 @@ from pytest_graphmode.run.agreement.item import (
     travelling_run,
 )
 from pytest_graphmode.run.compiler import Compiler
-from pytest_graphmode.run.items import is_agreement
+from pytest_graphmode.run.items import RECORDER, is_agreement
 from pytest_graphmode.run.workers import controller
 from pytest_graphmode.select import options
 from pytest_graphmode.select.registry import registry_of
+
+if TYPE_CHECKING:
+    from pytest_graphmode.run.progress import Progress
 
 
 def register(config: pytest.Config) -> None:
@@ -140,7 +144,7 @@ def watch_calls(config: pytest.Config) -> None:
     """Count in the calls of tests, from the first test on that needs it."""
     if not config.pluginmanager.hasplugin("graphmode-calls"):
         registry_of(config)  # which has the watcher know all backends
-        config.pluginmanager.register(CountedCalls(), "graphmode-calls")
+        config.pluginmanager.register(CountedCalls(config), "graphmode-calls")
 
 
 def run_agreements(config: pytest.Config) -> None:
@@ -152,6 +156,14 @@ def run_agreements(config: pytest.Config) -> None:
 class CountedCalls:
     """Counts in the calls of tests."""
 
+    def __init__(self, config: pytest.Config) -> None:
+        self._progress: Progress | None = None
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and reporter.isatty:
+            from pytest_graphmode.run import progress
+
+            self._progress = progress.on_terminal(config)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         execute.before_fixtures(item)
@@ -160,8 +172,18 @@ class CountedCalls:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         if not execute.concerned(item):
             return (yield)
-        with execute.body(item):
+        with execute.body(item), self._shown(item):
             return (yield)
+
+    def _shown(self, item: pytest.Item) -> AbstractContextManager[None]:
+        """Says on a terminal how a long test gets on."""
+        if self._progress is None:
+            return nullcontext()
+        return self._progress.of(item.name, item.stash[RECORDER].ledger)
+
+    def pytest_enter_pdb(self) -> None:
+        if self._progress is not None:
+            self._progress.end()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> None:

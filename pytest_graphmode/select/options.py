@@ -68,6 +68,11 @@ _VALUES: Final = {
         """compiler backend of torch:compile variants (default: aot_eager), and, where it is given, of torch.compile
         calls in anybody's code that name none""",
     ),
+    "graph_progress": (
+        "auto|off",
+        """on a terminal, say below a test that takes more than 2 seconds what runs, how often it built and how many
+        calls it makes a second; never with -q, -s or CI set (default: auto)""",
+    ),
 }
 _SWITCHES: Final = {
     "graph_watch": "keep a ledger for every test of the run, also those that never heard of this plugin",

@@ -46,6 +46,7 @@ class Settings(NamedTuple):
         lock: the file that counts are held against, None for none; `lock_update` says what is written into it, None
             for nothing, and `lock_from` is the report that it is updated from, None for this run.
         compiler: torch's compiler backend, None where nobody named one.
+        progress: whether a live line of a long test is shown on a terminal.
         per_object: whether functions are told apart by object too, where a marker does not say.
         within: the packages whose graph breaks count; empty for all.
         tolerances: the project's own, by `dtype` or `device.dtype`; see `pytest_graphmode.checks.tolerances`.
@@ -70,6 +71,7 @@ class Settings(NamedTuple):
     lock_update: Literal["counts", "operations"] | None = None
     lock_from: Path | None = None
     compiler: str | None = None
+    progress: bool = True
     per_object: bool = False
     within: tuple[str, ...] = ()
     tolerances: Mapping[str, tuple[float | None, float | None]] = MappingProxyType({})
@@ -117,6 +119,7 @@ def resolve(config: pytest.Config, specs: Specs) -> Settings:
         lock_update=config.getoption("graph_lock_update"),
         lock_from=None if config.getoption("graph_lock_from") is None else given.path("graph_lock_from", "file"),
         compiler=given.value("graph_compiler", parse_compiler, None),
+        progress=given.value("graph_progress", parse_progress, True),
         per_object=bool(given.ini("graph_per_object")),
         within=given.lines("graph_within", parse_within, ()),
         tolerances=given.lines("graph_tolerances", _parse_tolerances, {}),
@@ -369,3 +372,14 @@ def parse_compiler(text: str) -> str:
     if not name:
         raise ValueError("names no compiler backend: write eager, aot_eager, inductor or another one that torch has")
     return name
+
+
+def parse_progress(text: str) -> bool:
+    """Whether lines of progress are shown where there is a terminal.
+
+    Raises:
+        ValueError: neither auto nor off.
+    """
+    if text not in ("auto", "off"):
+        raise ValueError("the progress is auto or off")
+    return text == "auto"

@@ -1,0 +1,115 @@
+"""The live line of a long test on a terminal: what runs, how often it built and how many calls it makes a second.
+
+Used by `hooks.py`. A thread reads counters that are there anyway, so calls pay nothing; it is there while a test runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import Final
+
+import pytest
+
+from pytest_graphmode.ledger.ledger import GraphLedger
+from pytest_graphmode.select.registry import registry_of
+
+# Seconds that a test runs without a line, and between two of them.
+DELAY: Final = 2.0
+INTERVAL: Final = 0.5
+# Below the line that pytest is writing, where the cursor stays: index and back, so that there is a line below at the
+# end of the screen; save the cursor, go there, clear the line; restore the cursor. All of this any VT100 has.
+_SHOWN: Final = "\x1bD\x1bM\x1b7\x1b[1B\r\x1b[2K{}\x1b8"
+_ERASED: Final = "\x1b7\x1b[1B\r\x1b[2K\x1b8"
+
+
+def on_terminal(config: pytest.Config) -> Progress | None:
+    """Lines on what pytest writes to, whatever a test's output is captured by; None where there are to be none."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if capture is None or not wanted(config):
+        return None
+    with capture.global_and_fixture_disabled():
+        terminal = os.dup(sys.stdout.fileno())
+    config.add_cleanup(lambda: os.close(terminal))
+
+    def width() -> int:
+        return os.get_terminal_size(terminal).columns or 80
+
+    return Progress(lambda text: os.write(terminal, text.encode("utf-8", "replace")), width, monotonic)
+
+
+def wanted(config: pytest.Config) -> bool:
+    """Whether there is a terminal that nothing else writes to while a test runs, and a person before it."""
+    option = config.option
+    logged = config.pluginmanager.hasplugin("logging") and (option.log_cli_level or config.getini("log_cli"))
+    return (
+        bool(registry_of(config).settings.progress)
+        and option.verbose >= 0
+        and option.capture in ("fd", "sys")  # else the test's own output is shown at once
+        and not (logged or getattr(option, "usepdb", False) or getattr(option, "trace", False))
+        and getattr(option, "dist", "no") == "no"
+        and not hasattr(config, "workerinput")
+        and not os.environ.get("CI")
+        and os.environ.get("TERM", "dumb") != "dumb"
+    )
+
+
+class Progress:
+    """Shows the line of the test that runs."""
+
+    def __init__(self, write: Callable[[str], object], width: Callable[[], int], clock: Callable[[], float]) -> None:
+        self._write, self._width, self._clock = write, width, clock
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._shown = False
+
+    @contextmanager
+    def of(self, name: str, ledger: GraphLedger) -> Iterator[None]:
+        """While a test runs; pytest's own line is as it was when the block ends."""
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._run, args=(name, ledger), daemon=True)
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Show no more of this test: it is done, or a debugger is entered."""
+        if self._thread is not None:
+            self._ended.set()
+            self._thread.join()
+            self._thread = None
+        if self._shown:
+            self._shown = False
+            with suppress(OSError):
+                self._write(_ERASED)
+
+    def _run(self, name: str, ledger: GraphLedger) -> None:
+        began = self._clock()
+        calls, then = 0, began
+        pause = DELAY
+        while not self._ended.wait(pause):
+            pause = INTERVAL
+            with suppress(RuntimeError):  # a count that grew while it was added up: the next time
+                now, counted = self._clock(), ledger.calls
+                text = line(name, ledger, now - began, (counted - calls) / max(now - then, 1e-9))
+                calls, then = counted, now
+                try:
+                    self._shown = True
+                    self._write(_SHOWN.format(text[: max(self._width() - 1, 0)]))
+                except OSError:  # the terminal is gone
+                    return
+
+
+def line(name: str, ledger: GraphLedger, seconds: float, rate: float) -> str:
+    """`test_loop[tf-graph-cpu]: 12 s, 3 builds, 1234 calls, 103 a second`."""
+    builds, calls = ledger.builds, ledger.calls
+    parts = [f"{seconds:.0f} s", f"{builds} build{'s' * (builds != 1)}"]
+    if calls:
+        parts += [f"{calls} call{'s' * (calls != 1)}{' told' * bool(ledger.uncountable_calls)}", f"{rate:.3g} a second"]
+    return f"{name}: {', '.join(parts)}"
