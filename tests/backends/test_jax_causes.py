@@ -312,3 +312,13 @@ def test_calls_are_unknown_and_not_none(jax, jnp):
         for _ in range(3):
             double(jnp.ones(3))
     assert ledger.uncountable_calls == {("jax", "jit")}
+
+
+def test_calls_of_the_handles_functions_are_known(jnp):
+    from pytest_graphmode.backends.jax import Jax
+
+    double = Jax().mode("jit", "cpu").function(lambda x: jnp.where(x > 0, x * 2, x))
+    with watch() as ledger:
+        double(jnp.ones(3))
+        double(jnp.ones(3))
+    assert (ledger.builds >= 1, ledger.calls, ledger.uncountable_calls) == (True, 2, frozenset())
