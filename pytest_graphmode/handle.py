@@ -29,6 +29,7 @@ class Handle:
 
     Calls at top level run in the variant's mode; a call inside `function` becomes part of its graph. NumPy arrays
     among the arguments become tensors by the rule of `tensor`; Python values and native tensors stay as they are.
+    Control flow outside of `function` is built anew by every call, so that what a callback reads is current.
     """
 
     touched = True
@@ -144,6 +145,8 @@ class Handle:
     def assign(self, variable: Any, value: Any) -> None:
         """Set a variable: part of the graph in a static graph; in eager torch outside of autograd.
 
+        It takes torch's parameters and leaves that require gradients too; set a buffer with `buffer.copy_(value)`.
+
         Raises:
             TypeError: it is a tensor, or something else that is no variable.
         """
@@ -227,7 +230,22 @@ class Handle:
         coverage: bool = True,
         in_graph: bool = True,
     ) -> None:
-        """Fail unless `fn` gives plain Python's results on every case, from one graph that holds its control flow."""
+        """Fail unless `fn` gives plain Python's results on every case, from one graph that holds its control flow.
+
+        Args:
+            cases: a tuple of arguments each, `[(x, 1), (x, 5)]`, of one argument `[(x,)]`; arrays and numbers become
+                tensors, a list stays a list.
+            reference: the plain Python to compare with, instead of `fn` itself; it gets NumPy values.
+            coverage: fail also where no case took a side of a branch, or none ran a loop zero or several times: of the
+                operators, and of Python's `if`, `while` and `for` in `fn` and its nested functions. Loops over
+                literals, shapes, `len` and closed-over values are exempt, and an `if` that calls nothing and reads
+                only globals and closed-over values that `fn` leaves as they are.
+            in_graph: fail also where a static mode's graph breaks, or lacks a loop or branch that the code has.
+
+        Raises:
+            AssertionError: one of these, or cases of one signature build the graph again.
+            TypeError, ValueError: a case is no tuple, or there are none.
+        """
         __tracebackhide__ = True
         from pytest_graphmode.checks.control_flow import check_control_flow
 
@@ -235,7 +253,17 @@ class Handle:
             check_control_flow(self.runtime, fn, cases, reference=reference, coverage=coverage, in_graph=in_graph)
 
     def check_not_frozen(self, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None) -> None:
-        """Fail if a graph of `fn` froze Python state (random numbers, the clock, what `vary` changes) it reads."""
+        """Fail if a graph of `fn` froze Python state that it reads: random numbers, the clock, what `vary` changes.
+
+        The clock (`time.time`, `datetime`; not `monotonic` and `perf_counter`) moves where `time-machine` is installed,
+        `pip install 'pytest-graphmode[clock]'`.
+
+        Raises:
+            AssertionError: Python's result changes with that state, and the graph's does not.
+
+        Warns:
+            GraphmodeWarning: `fn` reads a clock that could not be moved, and passes.
+        """
         __tracebackhide__ = True
         from pytest_graphmode.checks.frozen import check_not_frozen
 
@@ -262,12 +290,13 @@ class Handle:
         `PrecisionWarning` that says why. Outputs that are no real scalar are projected on fixed random weights.
 
         Args:
-            variables: a tree of more variables to differentiate by.
+            variables: a tree of more variables to differentiate by, `dict(model.named_parameters())`.
             order: 1 for gradients, 2 for second derivatives as well.
             rtol: error allowed, relative to the 2-norm of gradient times direction; 1e-6, or 1e-3 in float32.
             atol: error allowed in addition, relative to the 2-norm of the direction; 0.
             eps: the step, relative to the root mean square of each leaf; the cube root of the machine epsilon.
-            float64: fail where float64 can't be had.
+            float64: fail where float64 can't be had. Torch's modules and JAX's variables run in it, TensorFlow's
+                variables that were made in float32 don't: make the model in float64 (Keras: `dtype="float64"`).
 
         Raises:
             AssertionError: the gradients are wrong, or there is nothing to compare; it is also an `UnsupportedError`
@@ -295,7 +324,8 @@ class Handle:
 
         The agreement item compares taps where variants differ, to tell where that begins; where nothing is given to
         `agree`, they are what it compares. A name tapped again grows into a series. Where `value_and_grad` or `grad`
-        goes through a tap, the gradient by it is recorded too, as `grad(name)`.
+        goes through a tap, the gradient by it is recorded too, as `grad(name)`; in `tf:graph`, `tf:xla` and `jax:jit`
+        not in a `graphmode.function` that the differentiated function calls. A tap costs no build and no graph break.
 
         Raises:
             TypeError: inside of a loop or branch, from where no value can leave the graph.
@@ -309,9 +339,10 @@ class Handle:
     def tap_layers(self, model: Any, names: Mapping[str, str] | None = None) -> None:
         """Tap what every layer of an `nn.Module`, Keras model or `tf.Module` returns, until the test ends.
 
-        Nested layers have dotted names, `block.conv`; a layer that is called again grows into a series, and a shared
-        one has the first of its names. Layers that run inside of a loop are left alone, and a graph that is there
-        already stays without taps: call this before the model is run.
+        Nested layers have dotted names, `block.conv`, and what Keras named itself is numbered as in a fresh process; a
+        layer that is called again grows into a series, and a shared one has the first of its names. Layers that run
+        inside of a loop, such as the cell of a Keras LSTM, are left alone, and a graph that is there already stays
+        without taps: call this before the model is run.
 
         Args:
             names: common names for layers of this model, `{"features.0": "conv1"}`; others keep their own.

@@ -82,6 +82,8 @@ def is_in(line: str, printed: str) -> bool:
 
 def run(example: Shown, words: list[str], pytester: pytest.Pytester) -> pytest.RunResult:
     program, *arguments = words
+    if program == "cp":
+        return pytester.run(*words)
     if program != "pytest":
         return pytester.run(sys.executable, *arguments)
     arguments = ["-p", "no:cacheprovider", "--show-capture=no", *arguments]
@@ -117,7 +119,7 @@ def test_output(example: Shown, imported: None, pytester: pytest.Pytester) -> No
     for words, lines in example.commands:
         result = run(example, words, pytester)
         printed = iter([normal(line, pytester.path) for line in (*result.outlines, *result.errlines)])
-        assert lines, "the page shows no output"
+        assert lines or words[0] == "cp", "the page shows no output"
         for line in lines:
             wanted = normal(line, pytester.path)
             assert any(is_in(wanted, found) for found in printed), f"not printed, or not in this order: {line}"
