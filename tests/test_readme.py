@@ -80,15 +80,14 @@ def is_in(line: str, printed: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(line)}(?!\w)", printed) is not None
 
 
-def run(example: Shown, words: list[str], pytester: pytest.Pytester) -> pytest.RunResult:
+def run(words: list[str], pytester: pytest.Pytester) -> pytest.RunResult:
     program, *arguments = words
     if program == "cp":
         return pytester.run(*words)
     if program != "pytest":
         return pytester.run(sys.executable, *arguments)
     arguments = ["-p", "no:cacheprovider", "--show-capture=no", *arguments]
-    # What a newcomer runs first is tried as they run it; a fresh process for each of the rest would take minutes.
-    if example.page == README or any(word.startswith("--graph-logical-cpus") for word in arguments):
+    if any(word.startswith("--graph-logical-cpus") for word in arguments):  # too late where the framework is in use
         return pytester.runpytest_subprocess(*arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # as in a process of its own; this suite takes them for errors
@@ -103,8 +102,6 @@ def imported(request: pytest.FixtureRequest) -> None:
     for module in [*example.frameworks, *clock]:
         if find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
-    if example.page == README:
-        return
     for module in example.frameworks:
         importlib.import_module("keras" if module == "tensorflow" else module)
     if "torch" in example.frameworks:
@@ -117,7 +114,7 @@ def test_output(example: Shown, imported: None, pytester: pytest.Pytester) -> No
     for name, code in example.files.items():
         (pytester.path / name).write_text(code)
     for words, lines in example.commands:
-        result = run(example, words, pytester)
+        result = run(words, pytester)
         printed = iter([normal(line, pytester.path) for line in (*result.outlines, *result.errlines)])
         assert lines or words[0] == "cp", "the page shows no output"
         for line in lines:
