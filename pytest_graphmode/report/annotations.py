@@ -19,6 +19,8 @@ _BROKEN: Final = re.compile(
     r"(?:at (?:most|least)|exactly|[\d.e+]+ to) ",
     re.MULTILINE,
 )
+# What is other than in the lock: `was 0 rebuilds, now 2, because ...`.
+_CHANGED: Final = re.compile(r"\bwas (\d+) (?:first )?(build|rebuild|break|fallback|operation)s?, now (\d+)")
 # Where a place, `tests/test_net.py:17`, is in the repository; None for one that is not in it.
 Locate = Callable[[str], "tuple[str, int] | None"]
 
@@ -90,7 +92,7 @@ def _findings(test: Data) -> Iterator[_Finding]:
 def _of_variant(test: Data, variant: Data) -> Iterator[_Finding]:
     """The rebuilds, breaks and fallbacks that the text of the failure names; the verdict itself where it names none."""
     text, who = variant["text"], f"{test['test']} ({variant['shown']})"
-    broken = {match[1] or "seconds" for match in _BROKEN.finditer(text)}
+    broken = set(_broken(text))
     shown = [*_failed_at(variant), _of_test(test)]
     found = []
     if broken & {"rebuild", "build"}:
@@ -110,6 +112,13 @@ def _of_variant(test: Data, variant: Data) -> Iterator[_Finding]:
     if broken and not found:
         found = [_Finding([], shown, "graph counts", f"{who}: {text.splitlines()[0]}")]
     yield from found
+
+
+def _broken(text: str) -> Iterator[str]:
+    """The counts that the text of a failure says were broken; those that became less have no line of their own."""
+    yield from (match[1] or "seconds" for match in _BROKEN.finditer(text))
+    for before, name, after in _CHANGED.findall(text.partition("\n")[0]):
+        yield name if int(after) > int(before) else "less"
 
 
 def _rebuild(event: Data, text: str, who: str) -> str | None:

@@ -162,6 +162,22 @@ def test_a_rebuild_is_where_it_was_called() -> None:
     assert defined[:2] == ("net.py", 3)
 
 
+@pytest.mark.parametrize(
+    ("head", "title"),
+    [
+        ("was 0 rebuilds, now 1, because x changed shape [1] -> [2] (tf:graph, worse than in g.lock)", "graph rebuild"),
+        ("was 0 breaks, now 1, was 1 rebuild, now 2 (tf:graph, worse than in g.lock)", "graph rebuild"),
+        ("was 2 rebuilds, now 1 (tf:graph, better than in g.lock)", "graph counts"),
+        ("was 9 operations, now 3 (tf:graph, worse than in g.lock)", "graph counts"),
+    ],
+)
+def test_what_is_other_than_in_the_lock(head: str, title: str) -> None:
+    cause = {"text": "x changed shape [1] -> [2]", "hint": ""}
+    event = {"function": "step", "call_site": "test_a.py:9", "location": "net.py:3", "rebuild": True, "causes": [cause]}
+    (found,) = found_in([failed(f"{head}\n  x changed shape [1] -> [2]", events=[event])], everywhere)
+    assert (found.title, found.line) == (title, 9 if title == "graph rebuild" else 7)
+
+
 def test_a_break_is_at_its_line() -> None:
     breaks = [
         {"function": "step", "where": "net.py:12", "reason": "print"},
