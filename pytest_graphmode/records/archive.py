@@ -53,6 +53,11 @@ class Record:
         values, taps = ([entry["name"] for entry in self.description[kind]] for kind in ("values", "taps"))
         return compared_names(values, taps)
 
+    @property
+    def disagreed_with(self) -> str:
+        """What it did not agree with in the run that wrote it; "" where it did, or was not compared."""
+        return str(self.description.get("disagreed_with", ""))
+
     def recording(self) -> Recording:
         """The values.
 
@@ -72,8 +77,14 @@ class Record:
 # Writing.
 
 
-def write(file: Path, origin: Origin, recording: Recording) -> None:
+def write(
+    file: Path, origin: Origin, recording: Recording, disagreed_with: str = "", before: Record | None = None
+) -> None:
     """Write a record at once or not at all, over one that is there.
+
+    Args:
+        disagreed_with: what it does not agree with.
+        before: a record of which the same is true, if its values are the same.
 
     Raises:
         RecordError: it can't be written, or holds a dtype that can't be kept.
@@ -81,8 +92,11 @@ def write(file: Path, origin: Origin, recording: Recording) -> None:
     stacks: list[Stack] = []
     try:
         series = {kind: encoding.encode(getattr(recording, kind), stacks) for kind in ("values", "taps")}
-        left_out = {"left_out": recording.left_out} if recording.left_out else {}
-        text = json.dumps({"schema": SCHEMA, **asdict(origin), **series, **left_out}, allow_nan=False)
+        if before is not None and json.loads(json.dumps(series)) == {kind: before.description[kind] for kind in series}:
+            disagreed_with = before.disagreed_with
+        told = {"left_out": recording.left_out, "disagreed_with": disagreed_with}
+        told = {name: one for name, one in told.items() if one}  # else records of before would have other bytes
+        text = json.dumps({"schema": SCHEMA, **asdict(origin), **series, **told}, allow_nan=False)
         with replacing(file) as whole:
             with zipfile.ZipFile(whole, "w") as archive:
                 archive.comment = _SEAL + b"0" * _DIGITS

@@ -38,7 +38,8 @@ def _summary(record: Record) -> str:
     names = [_counted(entry) for kind in ("values", "taps") for entry in record.description[kind]]
     shown = ", ".join(names if len(names) <= 6 else [*names[:5], f"{len(names) - 5} more"])
     seed = f"seed {origin.seed}, " if origin.seed else ""
-    return f"{shown} ({seed}Python {origin.python}, {origin.platform}, {_size(record.size)})"
+    apart = f", did not agree with {record.disagreed_with}" if record.disagreed_with else ""
+    return f"{shown} ({seed}Python {origin.python}, {origin.platform}, {_size(record.size)}){apart}"
 
 
 def _counted(entry: dict[str, Any]) -> str:

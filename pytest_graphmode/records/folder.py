@@ -71,18 +71,29 @@ class Folder:
         Raises:
             RecordError: it can't be written, or what is there is damaged or another test's, which is left as it is.
         """
-        file = self.file(origin)
+        file, before = self.file(origin), None
         try:
             if not file.parent.resolve().is_relative_to(self.root.resolve()):
                 raise RecordError(f"{file}: it would be outside of {self.root}, by a link: remove that")
-            if os.path.lexists(file) and archive.read(file).origin.test != origin.test:
+            if os.path.lexists(file) and (before := archive.read(file)).origin.test != origin.test:
                 raise RecordError(f"{file}: it is a record of another test: move it away")
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             there = next((part for part in file.parents if part.exists()), self.root)
             reason = f"{there} is no folder" if not there.is_dir() else error.strerror
             raise RecordError(f"{file}: the record can't be written: {reason}") from error
-        archive.write(file, origin, recording)
+        archive.write(file, origin, recording, before=before)
+
+    def judge(self, origin: Origin, disagreed_with: str) -> None:
+        """Note in a record what it does not agree with, "" where it does with all that it was compared with.
+
+        Raises:
+            RecordError: it can't be read or written.
+        """
+        file = self.file(origin)
+        record = archive.read(file)
+        if record.disagreed_with != disagreed_with:
+            archive.write(file, record.origin, record.recording(), disagreed_with)
 
     def all(self, suffix: str = SUFFIX) -> list[Path]:
         """All files with a suffix, those of other tests too; links to other folders are not followed."""

@@ -72,7 +72,21 @@ def disagreement(
         return "\n".join([kept.none, *kept.stale])
     notes = [f"Not compared: {_skipped(runs)}."] if _skipped(runs) else []
     sides = ((side(one), side(other), role) for one, other, role in pairs(runs, request, kept))
-    return words.disagreement(sides, allowed(request, table), notes)
+    told = words.disagreement(sides, allowed(request, table), notes)
+    return "\n".join([*filter(None, [told]), *(kept.unfit if kept is not None else ())]) or None
+
+
+def apart(runs: Sequence[Run], request: AgreeRequest, table: Table | None, kept: Kept | None) -> dict[Variant, str]:
+    """The variants of this run that do not agree with their reference, and its name.
+
+    Of a reference that ran here the same is said where only a record does not agree with it.
+    """
+    found: dict[Variant, str] = {}
+    for one, reference, _ in pairs(runs, request, kept):
+        mine, other = (one, reference) if isinstance(one, Run) else (reference, one)
+        if isinstance(mine, Run) and not words.agree(side(one), side(reference), allowed(request, table)):
+            found.setdefault(mine.variant, side(other).name)
+    return found
 
 
 def tells_apart(text: str) -> bool:

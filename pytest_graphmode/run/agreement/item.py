@@ -158,13 +158,17 @@ class Agreement(pytest.Function):
     def _judge(self) -> None:
         """Compare; where variants disagree, and nobody said otherwise, run them again to say more of it."""
         from pytest_graphmode.records.archive import RecordError
-        from pytest_graphmode.run.agreement.comparison import disagreement
+        from pytest_graphmode.run.agreement.comparison import apart, disagreement
 
         table = registry_of(self.config).settings.tolerances
         try:
             self._failure = disagreement(self._runs(), self.asked, table, self._kept)
             if FACTS in self.stash:
                 self.stash[FACTS].compared(self._runs(), self.asked, table, self._kept)
+            if self._kept is not None:
+                differing = apart(self._runs(), self.asked, table, self._kept) if self._failure is not None else {}
+                unwritten = keeping.judge(self.variants[0], self._kept, differing)
+                self._trouble = unwritten if self._failure is None else None
         except RecordError as error:  # damaged since it was looked through
             self._trouble = str(error)
         if self._failure is not None and self.asked.triage:

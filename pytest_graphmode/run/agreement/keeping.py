@@ -6,7 +6,7 @@ Called by `item.py` and by the hooks of `plugin.py`, in runs that have such a fo
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +41,7 @@ class Kept:
         own: the origins of this run's variants, as they ran.
         frozen: whether the records are golden values.
         none: what a frozen run says where there are none.
+        unfit: what is to be said of golden values that did not agree when they were written.
     """
 
     records: tuple[Record, ...] = ()
@@ -48,6 +49,7 @@ class Kept:
     own: dict[Variant, Origin] = field(default_factory=dict)
     frozen: bool = False
     none: str = ""
+    unfit: tuple[str, ...] = ()
 
     def nearest(self, variant: Variant) -> Record:
         from pytest_graphmode.records.folder import nearest
@@ -100,7 +102,37 @@ def beside(variants: dict[Variant, pytest.Function], runs: Iterable[Run]) -> Kep
         f"there is no record of {now.test} in {settings.records} to compare with, and --graph-records-frozen writes "
         f"none: make one, {_command(settings, now)}"
     )
-    return Kept(tuple(records), tuple(left_out), own, settings.frozen, none)
+    unfit = _unfit(settings, records, own.values()) if settings.frozen and records else []
+    return Kept(tuple(records), tuple(left_out), own, settings.frozen, none, tuple(unfit))
+
+
+def _unfit(settings: Settings, records: Sequence[Record], own: Iterable[Origin]) -> list[str]:
+    from pytest_graphmode.records.folder import nearest
+
+    found = [(nearest(records, one), one) for one in own]
+    told = [
+        f"{record.file}: no golden values: they did not agree with {record.disagreed_with} in the run that wrote them; "
+        f"write them again in one where they do, or remove the file first where they are right: "
+        f"{_command(settings, one, record.origin)}"
+        for record, one in found
+        if record.disagreed_with
+    ]
+    return list(dict.fromkeys(told))
+
+
+def judge(item: pytest.Function, kept: Kept, apart: Mapping[Variant, str]) -> str | None:
+    """Note in the records of this run's variants which do not agree, and with what; why that could not be done."""
+    from pytest_graphmode.records.archive import RecordError
+
+    if kept.frozen:
+        return None
+    folder = _folder(registry_of(item.config).settings)
+    try:
+        for variant, one in kept.own.items():
+            folder.judge(one, apart.get(variant, ""))
+    except RecordError as error:
+        return str(error)
+    return None
 
 
 def _folder(settings: Settings) -> Folder:
