@@ -117,7 +117,8 @@ def _of_variant(test: Data, variant: Data) -> Iterator[_Finding]:
 def _broken(text: str) -> Iterator[str]:
     """The counts that the text of a failure says were broken; those that became less have no line of their own."""
     yield from (match[1] or "seconds" for match in _BROKEN.finditer(text))
-    for before, name, after in _CHANGED.findall(text.partition("\n")[0]):
+    heads = "\n".join(line for line in text.splitlines() if not line.startswith(" "))
+    for before, name, after in _CHANGED.findall(heads):
         yield name if int(after) > int(before) else "less"
 
 
