@@ -21,6 +21,7 @@ _MOST_TRIES: Final = 64
 MOST_CONDITIONS: Final = 40
 # What nearly every test closes over, by its customary name, and never changes.
 _HANDLES: Final = ("graphmode", "xp")
+_TYPES: Final = ("Runtime", "Handle", "UntouchedHandle", "module")
 
 
 class Details:
@@ -68,7 +69,7 @@ def conditions(report: BuildReport) -> Mapping[str, str]:
     """What beside its arguments a graph was built for, in words: what it closes over and is bound to, and settings."""
     found: dict[str, str] = {}
     for content in report.identity.contents:
-        if content.name not in _HANDLES:
+        if content.name not in _HANDLES and content.type_name not in _TYPES:
             found.update(_of_content(content))
     if report.depends_on is not None:
         found.update(report.depends_on())
@@ -83,5 +84,6 @@ def _of_content(content: Content) -> dict[str, str]:
     how = {"closure": "closes over", "partial": "partial with", "bound": "bound to"}.get(content.role, content.role)
     return {
         f"{how} {content.name}": content.text,
-        **{f"{content.name}.{name}": text for name, text in content.attributes},
+        # Keras names a layer by how many there were before in the process.
+        **{f"{content.name}.{name}": text for name, text in content.attributes if name != "name"},
     }

@@ -10,6 +10,7 @@ import re
 import types
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import torch
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 # How many guards of one graph are remembered: a large model has thousands, nearly all of them of tensors.
 _MOST: Final = 2000
+_PLUGIN: Final = str(Path(__file__).parents[3])
 _ROOT: Final = re.compile(r"[LG]\['\w+'\]")
 _OF_TENSORS: Final = ("TENSOR_MATCH", "NO_TENSOR_ALIASING", "GLOBAL_STATE", "DYNAMIC_INDICES", "NO_HASATTR")
 
@@ -139,7 +141,8 @@ def in_words(made: Any, frame: Frame, built_under: tuple[Condition, ...]) -> dic
     for source in dict.fromkeys(guard.source for guard in manager.guards[:_MOST]):
         root = _ROOT.match(source)
         # What the function itself closes over is told anyway; what hooks do is theirs alone.
-        if root is None or "__closure__" in source or _is_code(manager.value(root[0])):
+        of_library = source.startswith("G") and (frame.identity.library or frame.code.co_filename.startswith(_PLUGIN))
+        if root is None or of_library or "__closure__" in source or _is_code(manager.value(root[0])):
             continue
         value, name = manager.value(source, manager), manager.name(source)
         told = name in known or name.rpartition(".")[0] == frame.word_of_bound  # what it is bound to is told anyway
