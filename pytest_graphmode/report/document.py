@@ -16,7 +16,7 @@ from pytest_graphmode.report.payback import Pace, paybacks
 
 SCHEMA: Final = 1
 # How many characters all drawn graphs may have. The schema says so.
-MOST_OF_GRAPHS: Final = 4_000_000
+MOST_OF_GRAPHS: Final = 2_000_000
 # What a run of a variant has where it never came to its call.
 _UNCOUNTED: Final[Mapping[str, Any]] = {
     "counts": None,
