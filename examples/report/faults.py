@@ -24,9 +24,9 @@ def test_batches(graphmode):
 
 
 @pytest.mark.graphmode(backends="tf:graph+eager,torch:eager+compile")
-@pytest.mark.graph_agree(rtol=1e-3)
+@pytest.mark.graph_agree(rtol=1e-3, triage=False)
 def test_training(graphmode):
-    """The port to torch halves its rate from step 15 on, which the original does not."""
+    """The port to torch has a tenth of the rate from step 6 on, which the original does not."""
     xp, rng = graphmode.xp, graphmode.rng
     x, y = graphmode.tensor((rng.standard_normal((16, 8)), rng.standard_normal((16, 2))))
     kernel = graphmode.variable(rng.standard_normal((8, 2)))
@@ -41,8 +41,8 @@ def test_training(graphmode):
         return value
 
     for number in range(STEPS):
-        halved = graphmode.backend == "torch" and number >= 15
-        graphmode.agree(loss=step(graphmode.tensor(0.5 if halved else 1.0)))
+        smaller = graphmode.backend == "torch" and number >= 6
+        graphmode.agree(loss=step(graphmode.tensor(0.1 if smaller else 1.0)))
 
 
 @pytest.mark.graphmode(backends="tf:graph,torch:eager+compile")

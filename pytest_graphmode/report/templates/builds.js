@@ -53,8 +53,11 @@ function comparison(test) {
   const builds = allBuilds(test);
   if (builds.length < 2) return { part: null, show: () => {} };
   const again = builds.findIndex(({ variant, event }) => event.rebuild && previous(variant, event));
-  const first = again < 0 ? 0 : builds.findIndex(({ event }) => event === previous(builds[again].variant, builds[again].event));
-  const selects = [first, again < 0 ? 1 : again].map((chosen, side) => buildSelect(builds, chosen, side));
+  const before = again < 0 ? null : previous(builds[again].variant, builds[again].event);
+  // Else two that say what is in them, which those of eager code don't.
+  const telling = [...builds.keys()].sort((one, other) => !size(builds[one]) - !size(builds[other]) || one - other);
+  const chosen = before ? [builds.findIndex(({ event }) => event === before), again] : telling.slice(0, 2);
+  const selects = chosen.map((index, side) => buildSelect(builds, index, side));
   const only = element("input", { type: "checkbox", checked: true });
   const table = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences of two builds" });
   const update = () => table.replaceChildren(differences(...selects.map((select) => builds[select.value]), only.checked));
@@ -71,6 +74,10 @@ function comparison(test) {
     selects[0].focus({ preventScroll: true });
   };
   return { part, show };
+}
+
+function size({ event }) {
+  return Object.keys(event.operations).length;
 }
 
 function buildSelect(builds, chosen, side) {

@@ -1,7 +1,7 @@
 // A graph drawn: dagre lays out each list of nodes; the bodies of a loop or branch are laid out first, as parts of their node.
 
 const CHARACTER = 6.6;
-const NODE = { height: 36, gap: 14, title: 16 };
+const NODE = { height: 36, gap: 14, title: 16, widest: 900 };
 
 async function graphPart(test) {
   const drawnBuilds = allBuilds(test).filter(({ event }) => event.graph !== null && event.graph !== undefined);
@@ -14,9 +14,14 @@ async function graphPart(test) {
   const view = element("div", { class: "graph scroll", tabindex: "0", role: "region", "aria-label": "Graph" });
   const update = async () => {
     const graph = await unpack(`graph-${drawnBuilds[select.value].event.graph}`);
+    const drawing = picture(graph, constants.checked);
+    // Unless somebody says so, no graph is made too small to be read.
+    if (!chosen) whole.checked = Number(drawing.getAttribute("width")) <= 1.6 * (view.clientWidth || document.body.clientWidth);
     view.classList.toggle("whole", whole.checked);
-    view.replaceChildren(picture(graph, constants.checked), asText(graph));
+    view.replaceChildren(drawing, asText(graph));
   };
+  let chosen = false;
+  whole.addEventListener("change", () => { chosen = true; });
   for (const control of [select, constants, whole]) control.addEventListener("change", update);
   await update();
   const controls = element("div", { class: "controls" }, element("label", {}, "Build ", select),
@@ -49,20 +54,31 @@ function laidOut(nodes, constants) {
   return { width: Math.max(0, width), height: Math.max(0, height), nodes: graph.nodes().map((id) => graph.node(id)), edges: graph.edges().map((edge) => graph.edge(edge)) };
 }
 
-// A node with the lines it says, and the bodies in it beside each other.
+// A node with the lines it says, and the bodies in it beside each other, or below where that would be too wide to read.
 function sized(node, constants) {
-  const lines = [node.operation, detailOf(node)];
-  const bodies = Object.entries(node.bodies ?? {}).map(([role, body]) => ({ role, ...laidOut(body.nodes, constants) }));
-  const widest = Math.max(...lines.map((line) => line.length)) * CHARACTER + 18;
-  const inside = bodies.reduce((sum, body) => sum + Math.max(body.width, body.role.length * CHARACTER) + 2 * NODE.gap, bodies.length ? NODE.gap : 0);
-  const tallest = Math.max(0, ...bodies.map((body) => body.height + NODE.title + 2 * NODE.gap));
-  return { lines, bodies, kind: node.kind, width: Math.max(widest, inside), height: NODE.height + (bodies.length ? tallest + NODE.gap : 0) };
+  const lines = [node.operation, detailOf(node)].filter(Boolean);
+  const bodies = Object.entries(node.bodies ?? {}).map(([role, body]) => {
+    const parts = laidOut(body.nodes, constants);
+    const [wide, tall] = [Math.max(parts.width, role.length * CHARACTER) + NODE.gap, parts.height + NODE.title + NODE.gap];
+    return { role, parts, wide, tall };
+  });
+  const room = (size) => bodies.reduce((sum, body) => sum + body[size] + NODE.gap, 0);
+  const most = (size) => Math.max(0, ...bodies.map((body) => body[size] + NODE.gap));
+  const below = room("wide") > NODE.widest;
+  let at = below ? NODE.height : NODE.gap;
+  for (const body of bodies) {
+    [body.x, body.y] = below ? [NODE.gap, at] : [at, NODE.height];
+    at += body[below ? "tall" : "wide"] + NODE.gap;
+  }
+  const width = Math.max(...lines.map((line) => line.length * CHARACTER + 18), NODE.gap + (below ? most("wide") : room("wide")));
+  return { lines, bodies, name: node.name, kind: node.kind, width, height: NODE.height + (below ? room("tall") : most("tall")) };
 }
 
 function detailOf(node) {
   const shape = node.shape ? `[${node.shape.map((size) => size ?? "?").join(", ")}]` : "";
   const type = `${node.dtype ?? ""}${shape}`;
-  const name = node.name && node.name !== node.operation ? clipped(node.name, 28) : "";
+  const last = node.name.split("/").at(-1); // of TensorFlow's long names, which hovering shows whole
+  const name = last === node.operation ? "" : clipped(last, 24);
   return [name, type].filter(Boolean).join("  ");
 }
 
@@ -81,24 +97,18 @@ function shapes(layout) {
 function nodeShape(node) {
   const left = node.x - node.width / 2;
   const top = node.y - node.height / 2;
-  let x = NODE.gap;
-  const bodies = node.bodies.map((body) => {
-    const width = Math.max(body.width, body.role.length * CHARACTER) + NODE.gap;
-    const shape = bodyShape(body, x, NODE.height, width);
-    x += width + NODE.gap;
-    return shape;
-  });
   return drawn("g", { class: `node ${node.kind}`, transform: `translate(${left.toFixed(1)} ${top.toFixed(1)})` },
     drawn("rect", { width: node.width, height: node.height, rx: node.kind === "operation" ? 4 : 12 }),
-    node.lines.map((line, index) => drawn("text", { x: node.width / 2, y: 15 + 14 * index, class: index ? "type" : null }, line)),
-    bodies);
+    node.name ? drawn("title", {}, node.name) : null,
+    node.lines.map((line, index) => drawn("text", { x: node.width / 2, y: 15 + 7 * (2 - node.lines.length) + 14 * index, class: index ? "type" : null }, line)),
+    node.bodies.map(bodyShape));
 }
 
-function bodyShape(body, x, y, width) {
-  return drawn("g", { class: "body", transform: `translate(${x.toFixed(1)} ${y})` },
-    drawn("rect", { width, height: body.height + NODE.title + 2 * NODE.gap - NODE.gap, rx: 6 }),
-    drawn("text", { x: 8, y: 13, class: "role" }, body.role),
-    drawn("g", { transform: `translate(${((width - body.width) / 2).toFixed(1)} ${NODE.title + NODE.gap / 2})` }, shapes(body)));
+function bodyShape({ role, parts, wide, tall, x, y }) {
+  return drawn("g", { class: "body", transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
+    drawn("rect", { width: wide, height: tall, rx: 6 }),
+    drawn("text", { x: 8, y: 13, class: "role" }, role),
+    drawn("g", { transform: `translate(${((wide - parts.width) / 2).toFixed(1)} ${NODE.title + NODE.gap / 2})` }, shapes(parts)));
 }
 
 function asText(graph) {

@@ -110,7 +110,7 @@ function drawPlot(canvas, test, series, parted, logarithmic) {
   canvas.plot = new uPlot({
     width: Math.max(240, canvas.clientWidth), height: 240, legend: { live: true },
     scales: { x: { time: false }, y: { distr: logarithmic ? 3 : 1 } },
-    axes: [{ ...axis, label: "step", labelSize: 18, size: 34 }, { ...axis, size: 62, values: (_, values) => values.map((one) => (one === null ? "" : short(one))) }],
+    axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6], label: "step", labelSize: 18, size: 34 }, { ...axis, size: 62, values: (_, values) => values.map((one) => (one === null ? "" : short(one))) }],
     series: [{ label: "step" }, ...lines],
     hooks: { draw: [(plot) => markDivergences(plot, test, parted)] },
   }, data, canvas);
