@@ -81,6 +81,13 @@ def dynamo() -> Any:
     return torch._dynamo
 
 
+@pytest.fixture(scope="session")
+def frameworks(dynamo: Any) -> None:
+    """TensorFlow and torch, for tests that use pytester in-process, which forgets what was imported in it."""
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("keras")
+
+
 @pytest.fixture
 def toy(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project whose conftest offers the backend `toy` (see `toy/toylib.py`), and `absent`, which is not installed."""

@@ -26,13 +26,6 @@ SHAPE = (
 )
 
 
-@pytest.fixture
-def frameworks():
-    """Imported here, since a run inside this process forgets what it imported itself."""
-    pytest.importorskip("tensorflow")
-    pytest.importorskip("torch")
-
-
 def shown(result):
     """The lines of a run's output from the first that counts something, numbers that vary replaced."""
     lines = result.outlines

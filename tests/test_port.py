@@ -11,13 +11,6 @@ import pytest
 EXAMPLE = Path(__file__).parents[1] / "examples" / "test_keras_to_torch.py"
 
 
-@pytest.fixture
-def frameworks():
-    """Imported here, since a run inside this process forgets what it imported itself."""
-    for module in ("tensorflow", "keras", "torch._dynamo"):
-        pytest.importorskip(module)
-
-
 @pytest.mark.slow
 def test_each_planted_fault_is_found_by_name(frameworks, pytester):
     shutil.copy(EXAMPLE, pytester.path)

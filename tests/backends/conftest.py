@@ -6,6 +6,8 @@ import functools
 
 import pytest
 
+from tests.backends.variants import imported_jax
+
 
 @pytest.fixture
 def torch(dynamo):
@@ -19,3 +21,13 @@ def torch(dynamo):
 def compiled(torch):
     """torch.compile with Dynamo's own, quick backend."""
     return functools.partial(torch.compile, backend="eager")
+
+
+@pytest.fixture(scope="session")
+def jax():
+    return imported_jax()
+
+
+@pytest.fixture
+def jnp(jax):
+    return jax.numpy

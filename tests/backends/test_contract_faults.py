@@ -6,8 +6,6 @@ import textwrap
 
 import pytest
 
-from tests.backends.variants import imported_jax
-
 pytestmark = [pytest.mark.table, pytest.mark.slow]
 
 CONTRACT = """
@@ -211,11 +209,6 @@ def outcome(pytester, backend, mode, names, fault, test):
 def test_a_fault_in_a_forward_backend(pytester, test):
     failed, _ = outcome(pytester, "numpy", "eager", PLAIN, PLAIN_FAULTS[test], test)
     assert failed
-
-
-@pytest.fixture(scope="module")
-def jax():
-    return imported_jax()
 
 
 @pytest.mark.parametrize("test", JITTED_FAULTS)

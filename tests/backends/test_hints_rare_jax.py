@@ -7,17 +7,13 @@ import contextlib
 import pytest
 
 from pytest_graphmode import watch
-from tests.backends.variants import imported_jax
+
+pytestmark = pytest.mark.usefixtures("jax")
 
 STATE = (
     "jax.jit builds a graph for each configuration and context: set it once, before the first call, or enter it around "
     "every call"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def jax():
-    return imported_jax()
 
 
 def doubling(jax):

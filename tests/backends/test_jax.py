@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 
 from pytest_graphmode import UnsupportedError
-from tests.backends.variants import imported_jax, variants
+from tests.backends.variants import variants
+
+pytestmark = pytest.mark.usefixtures("jax")
 
 both = variants("jax:jit", "jax:eager")
 jit = variants("jax:jit")
 eager = variants("jax:eager")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def jax():
-    return imported_jax()
 
 
 @dataclasses.dataclass

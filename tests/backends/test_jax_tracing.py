@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 
 from pytest_graphmode import watch
-from tests.backends.variants import imported_jax
 
-
-@pytest.fixture(scope="module", autouse=True)
-def jax():
-    return imported_jax()
-
-
-@pytest.fixture
-def jnp(jax):
-    return jax.numpy
+pytestmark = pytest.mark.usefixtures("jax")
 
 
 def causes(ledger):

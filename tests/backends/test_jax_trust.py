@@ -8,13 +8,8 @@ import pytest
 
 from pytest_graphmode import UnsupportedError
 from tests.backends.test_jax_tracing import _watched_attributes
-from tests.backends.variants import imported_jax
 
-
-@pytest.fixture(scope="module", autouse=True)
-def jax():
-    return imported_jax()
-
+pytestmark = pytest.mark.usefixtures("jax")
 
 COUNTED = """
 import jax, jax.numpy as jnp, pytest

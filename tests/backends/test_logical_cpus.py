@@ -50,6 +50,24 @@ WRONG = """
     def test_value(graphmode):
         graphmode.grad(lambda x: moved(graphmode, graphmode.xp.sum(x)))(np.array([1.0, 2.0]))
 """
+# A callback of JAX fails after the function has returned, and yet in the test that caused it.
+LATE = """
+    @pytest.mark.graphmode("jax:jit")
+    def test_late(graphmode):
+        def fail(x):
+            raise ValueError("the callback failed")
+
+        def step(x):
+            graphmode.lib.debug.callback(fail, x)
+            return x + 1.0
+
+        step_in_graph = graphmode.function(step)
+        step_in_graph(np.array([1.0, 2.0]))
+
+    @pytest.mark.graphmode("jax:jit")
+    def test_next(graphmode):
+        graphmode.variant
+"""
 
 
 def run(pytester: pytest.Pytester, backends: str, body: str) -> pytest.RunResult:
@@ -62,14 +80,10 @@ def run(pytester: pytest.Pytester, backends: str, body: str) -> pytest.RunResult
     return pytester.runpytest_subprocess(*options)
 
 
-def test_tensorflow_on_its_second_cpu(pytester: pytest.Pytester) -> None:
-    run(pytester, "tf:graph+session+eager+xla", RIGHT).assert_outcomes(passed=33)
-
-
-def test_what_tensorflow_has_moved(pytester: pytest.Pytester) -> None:
+def test_tensorflow_on_its_second_cpu_and_what_it_has_moved(pytester: pytest.Pytester) -> None:
     """XLA compiles all of a function for one device, whatever tf.device says in it."""
-    result = run(pytester, "tf:graph+session+eager+xla", WRONG)
-    result.assert_outcomes(passed=10, failed=6)
+    result = run(pytester, "tf:graph+session+eager+xla", RIGHT + WRONG)
+    result.assert_outcomes(passed=33 + 10, failed=6)
     result.stdout.fnmatch_lines(
         [
             "E*AssertionError: ?1? of what <lambda> returned is on cpu, and tf-graph-cpu:1 runs on *soft*",
@@ -80,20 +94,17 @@ def test_what_tensorflow_has_moved(pytester: pytest.Pytester) -> None:
     )
 
 
-def test_jax_on_its_second_cpu(pytester: pytest.Pytester) -> None:
-    run(pytester, "jax:jit+eager", RIGHT).assert_outcomes(passed=17)
-
-
-def test_what_jax_has_moved(pytester: pytest.Pytester) -> None:
+def test_jax_on_its_second_cpu_and_what_it_has_moved(pytester: pytest.Pytester) -> None:
     """A jitted function runs on one device, whatever jax.device_put says in it."""
-    result = run(pytester, "jax:jit+eager", WRONG)
-    result.assert_outcomes(passed=6, failed=2)
+    result = run(pytester, "jax:jit+eager", RIGHT + WRONG + LATE)
+    result.assert_outcomes(passed=17 + 6 + 2, failed=2 + 2)
     result.stdout.fnmatch_lines(
         [
             "E*AssertionError: ?1? of what <lambda> returned is on cpu, and jax-eager-cpu:1 runs on *device_put*",
             "E*AssertionError: the value of <lambda> is on cpu, and jax-eager-cpu:1 runs on cpu:1: *",
         ]
     )
+    result.stdout.fnmatch_lines(["FAILED *test_late?jax-jit-cpu?*", "FAILED *test_late?jax-jit-cpu:1?*"])
 
 
 @pytest.mark.parametrize(
@@ -112,24 +123,3 @@ def test_a_conftest_that_uses_the_framework_is_too_early(
     result.stderr.fnmatch_lines(
         [f"ERROR: --graph-logical-cpus=2: {framework} has made its devices already, 1 of the CPU: let nothing use it *"]
     )
-
-
-def test_a_callback_of_jax_that_fails_late_fails_the_test_that_caused_it(pytester: pytest.Pytester) -> None:
-    body = """
-    def test_late(graphmode):
-        def fail(x):
-            raise ValueError("the callback failed")
-
-        def step(x):
-            graphmode.lib.debug.callback(fail, x)
-            return x + 1.0
-
-        step_in_graph = graphmode.function(step)
-        step_in_graph(np.array([1.0, 2.0]))
-
-    def test_next(graphmode):
-        graphmode.variant
-"""
-    result = run(pytester, "jax:jit", body)
-    result.assert_outcomes(passed=2, failed=2)
-    result.stdout.fnmatch_lines(["FAILED *test_late?jax-jit-cpu?*", "FAILED *test_late?jax-jit-cpu:1?*"])

@@ -61,36 +61,47 @@ RIGHT = """
         graphmode.assign(variable, 2.0)
         assert graphmode.numpy(variable) == 2.0
 """
+STRAY = """
+    def test_stray(graphmode):
+        graphmode.function(lambda x: {"y": x.cpu() * 2})(graphmode.tensor([1.0, 2.0]))
+
+    def test_value(graphmode):
+        graphmode.grad(lambda x: x.cpu().sum())(graphmode.tensor([1.0, 2.0]))
+
+    def test_gradient_of_a_module_left_there(graphmode):
+        weight = graphmode.lib.nn.Parameter(graphmode.lib.ones(2))
+        loss = lambda x: (weight.to(graphmode.native_device) * x).sum()
+        graphmode.grad(loss, variables=[weight])(graphmode.tensor([1.0, 2.0]))
+"""
+PRODUCTS = """
+    import torch
+    from pytest_graphmode.backends.torch import state
+
+    def products():
+        return [torch.get_float32_matmul_precision(), *(get() for get, _ in state._products())]
+
+    before = products()
+
+    def test_full(graphmode):
+        if graphmode.device == "toy:0":
+            assert set(products()) <= {"highest", "ieee", False}
+        else:
+            assert products() == before
+        torch.set_float32_matmul_precision("medium")
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+    def test_restored():
+        assert products() == before
+"""
 
 
-def test_variants_run_on_it_and_agree(device: pytest.Pytester) -> None:
-    device.makepyfile(RIGHT)
+def test_variants_run_on_it_and_agree_and_what_is_on_the_cpu_by_mistake_fails(device: pytest.Pytester) -> None:
+    """Products are in full precision on it, and as before after it."""
+    device.makepyfile(test_right=RIGHT, test_stray=STRAY, test_products=PRODUCTS)
     result = run(device)
-    result.assert_outcomes(passed=7)
-    result.stdout.fnmatch_lines(["*devices: all; *", "*AT torch-eager-cpu cpu", "*AT torch-eager-toy:0 toy:0"])
-    run(device, "--graph-devices=toy", "-k", "not agreement").assert_outcomes(passed=3)
-    run(device, "--graph-devices=cpu", "-k", "not agreement").assert_outcomes(passed=3)
-    wrong = run(device, "--graph-devices=toy:1")
-    wrong.stderr.fnmatch_lines(["ERROR: --graph-devices=toy:1: there is no toy:1 here: torch has cpu, toy:0"])
-
-
-def test_what_is_on_the_cpu_by_mistake_fails(device: pytest.Pytester) -> None:
-    device.makepyfile(
-        """
-        def test_stray(graphmode):
-            graphmode.function(lambda x: {"y": x.cpu() * 2})(graphmode.tensor([1.0, 2.0]))
-
-        def test_value(graphmode):
-            graphmode.grad(lambda x: x.cpu().sum())(graphmode.tensor([1.0, 2.0]))
-
-        def test_gradient_of_a_module_left_there(graphmode):
-            weight = graphmode.lib.nn.Parameter(graphmode.lib.ones(2))
-            loss = lambda x: (weight.to(graphmode.native_device) * x).sum()
-            graphmode.grad(loss, variables=[weight])(graphmode.tensor([1.0, 2.0]))
-        """
-    )
-    result = run(device)
-    result.assert_outcomes(passed=3, failed=3)
+    result.assert_outcomes(passed=7 + 3 + 3, failed=3)
+    result.stdout.fnmatch_lines(["*devices: all; *"])
+    result.stdout.fnmatch_lines_random(["*AT torch-eager-cpu cpu", "*AT torch-eager-toy:0 toy:0"])
     ending = "and torch-eager-toy:0 runs on toy:0: a stray .cpu() or .to() moved it, *"
     result.stdout.fnmatch_lines(
         [
@@ -99,6 +110,8 @@ def test_what_is_on_the_cpu_by_mistake_fails(device: pytest.Pytester) -> None:
             f"E*AssertionError: ?0? of the gradient of <lambda> is on cpu, {ending}",
         ]
     )
+    wrong = run(device, "--graph-devices=toy:1")
+    wrong.stderr.fnmatch_lines(["ERROR: --graph-devices=toy:1: there is no toy:1 here: torch has cpu, toy:0"])
 
 
 def test_what_fails_late_fails_the_test_that_caused_it(device: pytest.Pytester) -> None:
@@ -136,29 +149,3 @@ def test_what_fails_late_fails_the_test_that_caused_it(device: pytest.Pytester) 
             "E*OutOfMemoryError: toy out of memory",
         ]
     )
-
-
-def test_products_are_in_full_precision_on_it_and_as_before_after_it(device: pytest.Pytester) -> None:
-    device.makepyfile(
-        """
-        import torch
-        from pytest_graphmode.backends.torch import state
-
-        def products():
-            return [torch.get_float32_matmul_precision(), *(get() for get, _ in state._products())]
-
-        before = products()
-
-        def test_full(graphmode):
-            if graphmode.device == "toy:0":
-                assert set(products()) <= {"highest", "ieee", False}
-            else:
-                assert products() == before
-            torch.set_float32_matmul_precision("medium")
-            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-
-        def test_restored():
-            assert products() == before
-        """
-    )
-    run(device).assert_outcomes(passed=3)

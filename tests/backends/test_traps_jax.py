@@ -11,17 +11,8 @@ import threading
 import pytest
 
 from pytest_graphmode import watch
-from tests.backends.variants import imported_jax
 
-
-@pytest.fixture(scope="module", autouse=True)
-def jax():
-    return imported_jax()
-
-
-@pytest.fixture
-def jnp(jax):
-    return jax.numpy
+pytestmark = pytest.mark.usefixtures("jax")
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def failure(check: Callable[..., object], *args: Any, **options: Any) -> str:
 def imported_jax() -> Any:
     """JAX, with all that it and its backend import when they are first used; skips where it is not installed.
 
-    To be called by a fixture of a module whose tests use pytester in-process: it forgets the modules that were imported
+    The fixture `jax` calls it, for tests that use pytester in-process, which forgets the modules that were imported
     during a test, and extension modules load only once.
     """
     jax = pytest.importorskip("jax")

@@ -1,6 +1,5 @@
-"""Agreement between real frameworks, in processes of their own."""
+"""Agreement between real frameworks."""
 
-import importlib.util
 import re
 
 import pytest
@@ -79,33 +78,17 @@ def test_compiled(graphmode):
 """
 
 
-def installed(*names):
-    """Skip without importing, which would cost this process seconds."""
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed")
-
-
 @pytest.mark.slow
-def test_tensorflow_and_torch_agree_on_a_training_loop_and_not_on_a_planted_difference(project):
-    installed("tensorflow", "torch", "xdist")
-    project.write(MODEL)
-    result = project.run(
-        "-n2",
-        "--graph-dtypes=float32,bfloat16",
-        backends="tf,torch",
-        run=project.pytester.runpytest_subprocess,
-    )
+def test_tensorflow_and_torch_agree_on_a_training_loop_and_not_on_a_planted_difference(frameworks, project):
+    result = project.check(MODEL, "--graph-dtypes=float32,bfloat16", backends="tf,torch")
     result.assert_outcomes(passed=8, failed=1)
     result.stdout.fnmatch_lines(["torch-eager-cpu does not agree with the reference, tf-graph-cpu:"])
     result.stdout.fnmatch_lines(["FAILED test_net.py::test_off?agreement?*"])
 
 
 @pytest.mark.slow
-def test_triage_tells_rounding_faults_chance_and_stages_apart(project):
-    installed("tensorflow", "torch")
-    project.write(TRIAGED)
-    result = project.run(backends="tf,torch:eager+compile", run=project.pytester.runpytest_subprocess)
+def test_triage_tells_rounding_faults_chance_and_stages_apart(frameworks, project):
+    result = project.check(TRIAGED, backends="tf,torch:eager+compile")
     result.assert_outcomes(passed=8, failed=4)
     rounding, fault, chance, compiled = [line for line in result.outlines if line.startswith("Triage: ")]
     rtol = re.search(r"in float64 they agree to \S+: rounding; allow rtol=([^;]+);", rounding)
@@ -114,15 +97,13 @@ def test_triage_tells_rounding_faults_chance_and_stages_apart(project):
     assert "torch-eager-cpu differs from itself: not deterministic" in chance
     assert "the first that differs is torch-compile-cpu with the compiler eager" in compiled
     project.write(TRIAGED.replace("@agree", f"@pytest.mark.graph_agree(rtol={rtol[1]})", 1))
-    again = project.run("-k", "rounding", backends="tf,torch", run=project.pytester.runpytest_subprocess)
+    again = project.run("-k", "rounding", backends="tf,torch")
     again.assert_outcomes(passed=3, deselected=9)
 
 
 @pytest.mark.slow
-def test_reading_a_symbol_is_explained(project):
-    installed("tensorflow")
-    project.write(SYMBOLS)
-    result = project.run(backends="tf:graph", run=project.pytester.runpytest_subprocess)
+def test_reading_a_symbol_is_explained(frameworks, project):
+    result = project.check(SYMBOLS, backends="tf:graph")
     result.assert_outcomes(failed=4, skipped=4)
     assert result.stdout.str().count("RuntimeError: graphmode.agree can't read the value of inside") >= 4
     assert outcomes(result)["test_net[agreement-False-False]"] == "SKIPPED"
