@@ -96,7 +96,7 @@ class Progress:
         while not self._ended.wait(pause):
             pause = INTERVAL
             with suppress(RuntimeError):  # a count that grew while it was added up: the next time
-                now, counted = self._clock(), ledger.calls
+                now, counted = self._clock(), ledger.calls + ledger.hidden_graphs
                 text = line(name, ledger, now - began, (counted - calls) / max(now - then, 1e-9))
                 calls, then = counted, now
                 try:
@@ -107,9 +107,13 @@ class Progress:
 
 
 def line(name: str, ledger: GraphLedger, seconds: float, rate: float) -> str:
-    """`test_loop[tf-graph-cpu]: 12 s, 3 builds, 1234 calls, 103 a second`."""
-    builds, calls = ledger.builds, ledger.calls
+    """`test_loop[tf-graph-cpu]: 12 s, 3 builds, 1234 calls, 103 a second`, or `87 in checks` of the plugin's own."""
+    builds, calls, hidden = ledger.builds, ledger.calls, ledger.hidden_graphs
     parts = [f"{seconds:.0f} s", f"{builds} build{'s' * (builds != 1)}"]
     if calls:
-        parts += [f"{calls} call{'s' * (calls != 1)}{' told' * bool(ledger.uncountable_calls)}", f"{rate:.3g} a second"]
+        parts.append(f"{calls} call{'s' * (calls != 1)}{' told' * bool(ledger.uncountable_calls)}")
+    if hidden:
+        parts.append(f"{hidden} in checks")
+    if calls or hidden:
+        parts.append(f"{rate:.3g} a second")
     return f"{name}: {', '.join(parts)}"

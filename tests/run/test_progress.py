@@ -220,6 +220,13 @@ def test_calls_that_are_not_all_told_are_said_to_be_those_told() -> None:
     assert progress.line("t", recorder.ledger, 3.2, 0.5) == "t: 3 s, 0 builds, 1 call told, 0.5 a second"
 
 
+def test_what_the_plugins_own_checks_run_is_said_apart() -> None:
+    recorder = Recorder()
+    for _ in range(3):
+        recorder.hidden()
+    assert progress.line("t", recorder.ledger, 3.2, 1.5) == "t: 3 s, 0 builds, 3 in checks, 1.5 a second"
+
+
 def test_a_short_test_has_no_line() -> None:
     screen = Screen()
     with progress.Progress(screen.write, lambda: 80, screen.clock).of("t", Recorder().ledger):
