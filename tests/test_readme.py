@@ -23,7 +23,7 @@ FIXTURES = ("graphmode", "graph_ledger")
 _BLOCK = re.compile(r"^```(python|ini|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAMED = re.compile(r"# ([\w.]+\.(?:py|ini))\n")
 _VARYING = (
-    (re.compile(r"\b\d+(\.\d+)? (s|ms|us)\b"), r"N \2"),
+    (re.compile(r"\b\d+(\.\d+)? (s|ms|us)\b"), "N s"),
     (re.compile(r"@(tensorflow|torch)-[\w.+]+"), r"@\1-N"),
     (re.compile(r"\(Python .*\)"), "(...)"),
     (re.compile(r"\s+"), " "),
