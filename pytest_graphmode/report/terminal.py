@@ -13,6 +13,9 @@ NOTE: Final = (
     "time by its calls; ?: calls that the framework does not tell of"
 )
 PAID: Final = "pays: after how many calls a static graph has paid for its build, against the eager mode of its test"
+_NO_CODE: Final = (
+    "  torch:compile compiles with aot_eager here, which generates no code: --graph-compiler=inductor for its speed"
+)
 WORST: Final = 10
 
 
@@ -39,20 +42,23 @@ _COLUMNS: Final[Sequence[tuple[str, Callable[[Row], str]]]] = (
 )
 
 
-def table(rows: Iterable[Row]) -> list[str]:
-    """The lines of the report, by test and variant; tests that built and called nothing are only counted."""
+def table(rows: Iterable[Row], *, generating: bool = True) -> list[str]:
+    """The lines of the report, by test and variant; tests that built and called nothing are only counted.
+
+    `generating` says whether torch's compiler backend is one that generates code.
+    """
     rows = sorted(rows, key=lambda row: (row.test, row.variant))  # xdist's workers report in any order
     if not rows:
         return ["no test was watched: use graphmode or graph_ledger, or run with --graph-watch"]
     shown = [row for row in rows if row.builds or row.calls]
-    lines = _aligned(shown) if shown else []
+    lines = _aligned(shown, generating=generating) if shown else []
     idle = len(rows) - len(shown)
     if idle:
         lines.append(f"{idle} watched {'test' if idle == 1 else 'tests'} built and called no graph")
     return [*lines, *_worst(shown)]
 
 
-def _aligned(rows: Sequence[Row]) -> list[str]:
+def _aligned(rows: Sequence[Row], *, generating: bool) -> list[str]:
     """A line for each test, and under it one for each variant of it; below all what static graphs cost and gain."""
     paid = _paid(rows)
     cells = [[f"  {row.variant}", *(show(row) for _, show in _COLUMNS)] for row in rows]
@@ -67,7 +73,9 @@ def _aligned(rows: Sequence[Row]) -> list[str]:
             lines.append(row.test)
             test = row.test
         lines.append(_line(texts, widths))
-    return [*lines, NOTE, *([PAID, "", *_reckoned(paid)] if paid else [])]
+    of_torch = any(variant.startswith("torch-compile-") for _, variant in paid)
+    remarks = [_NO_CODE] if of_torch and not generating else []
+    return [*lines, NOTE, *([PAID, "", *_reckoned(paid), *remarks] if paid else [])]
 
 
 def _paid(rows: Sequence[Row]) -> dict[tuple[str, str], Payback]:

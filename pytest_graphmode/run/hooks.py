@@ -213,7 +213,8 @@ class Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_sep("=", "graph report")
-        for line in table(self._rows):
+        compiler = registry_of(terminalreporter.config).settings.compiler
+        for line in table(self._rows, generating=compiler not in (None, "eager", "aot_eager")):
             terminalreporter.write_line(line)
 
 

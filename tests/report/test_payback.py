@@ -12,7 +12,9 @@ from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.builds import BuildReport
 from pytest_graphmode.ledger.durations import CallTimes
 from pytest_graphmode.ledger.recorder import Recorder
+from pytest_graphmode.report import Row
 from pytest_graphmode.report.payback import Pace, paybacks
+from pytest_graphmode.report.terminal import table
 
 GRAPH = Pace("tf-graph-cpu", True, 0.3, 1e-3, 0.1, 60, 5e-3)
 EAGER = Pace("tf-eager-cpu", False, 0.0, 3e-3, 0.5, 60, 10e-3)
@@ -166,6 +168,17 @@ def test_a_graph_that_is_slower(toy: pytest.Pytester) -> None:
     result, found = paid(toy, "graph")
     assert found["calls"] == "never"
     result.stdout.fnmatch_lines(["  toy-graph-cpu * never", "  toy-graph-cpu in test_suite.py::test_net never pays"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "generating", "said"), [("compile", False, 1), ("compile", True, 0), ("graph", False, 0)]
+)
+def test_torchs_backend_that_generates_no_code_is_named(mode: str, generating: bool, said: int) -> None:
+    backend = "torch" if mode == "compile" else "tf"
+    graph = Row("t", f"{backend}-{mode}-cpu", 1, 0, 0, 0, 9, 1, 0.3, 0.0, static=True, steady_seconds=2e-3)
+    eager = Row("t", f"{backend}-eager-cpu", 0, 0, 0, 0, 9, 0, 0.0, 0.0, steady_seconds=1e-3)
+    lines = table([graph, eager], generating=generating)
+    assert sum("--graph-compiler=inductor" in line for line in lines) == said
 
 
 def test_a_function_that_is_called_once_is_not_known_to_pay(toy: pytest.Pytester) -> None:
