@@ -154,7 +154,7 @@ class Runtime:
         __tracebackhide__ = True
         self.require_function("graphmode.function", fn)
         run = self._run(fn, options or {})
-        return run if self.placement is None else self.placement.checked(run, self.mode, identity.of(fn).name)
+        return run if self.placement is None else self.placement.checked(run, self.mode, identity.of(fn).name, fn)
 
     def timed(self, run: Callable[..., Any]) -> Callable[..., Any]:
         """What the handle gives out to be called: with its outermost calls timed, where a report asks."""

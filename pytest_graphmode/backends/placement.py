@@ -6,10 +6,12 @@ Used by `runtime.py`, and only where the variant could have run on another devic
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, cast
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.base import Mode
+from pytest_graphmode.errors import UnsupportedError
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -33,13 +35,22 @@ class Placement(NamedTuple):
     device: str
     variant: str
 
-    def checked(self, run: Callable[..., Any], mode: Mode, name: str) -> Callable[..., Any]:
-        """`run` with the results of its outermost calls checked; `name` is what it is called."""
+    def checked(self, run: Callable[..., Any], mode: Mode, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """`run` with the results of its outermost calls checked; `name` is what `fn` is called.
+
+        The variables of `fn` are checked too, after its first call, which may have made them: they stay where they are.
+        """
+        owners = [getattr(fn, "__self__", fn)]
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if mode.inside():
                 return run(*args, **kwargs)
             result = run(*args, **kwargs)
+            while owners:
+                with suppress(UnsupportedError):  # some have no values yet
+                    variables = mode.trainable_variables(owners.pop())
+                    for variable, value in variables.items():
+                        self.require(mode, value, f"the variable {variable} of {name}")
             self.require(mode, result, f"what {name} returned")
             return result
 

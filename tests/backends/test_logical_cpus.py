@@ -94,6 +94,55 @@ def test_tensorflow_on_its_second_cpu_and_what_it_has_moved(pytester: pytest.Pyt
     )
 
 
+def test_variables_of_tensorflows_own(pytester: pytest.Pytester) -> None:
+    """Those that TensorFlow keeps in the host's memory on purpose, counters and iterators, are no concern."""
+    body = """
+    def dense(graphmode):
+        keras = pytest.importorskip("keras")
+        layer = keras.layers.Dense(2)
+        assert graphmode.function(lambda x: layer(x))(np.ones((3, 4), np.float32)).shape == (3, 2)
+        return layer
+
+    def test_here(graphmode):
+        tf = graphmode.lib
+        weight, step, text = tf.Variable([1.0, 2.0]), tf.Variable(0), tf.Variable("text")
+        with tf.device(graphmode.native_device):
+            more = tf.Variable(2.0)
+        numbers = iter(tf.data.Dataset.from_tensor_slices([[1.0, 2.0]]))
+        run = graphmode.function(lambda x: x * weight * more + tf.cast(step, tf.float32))
+        assert graphmode.numpy(run(next(numbers))).tolist() == [2.0, 8.0]
+        layer = dense(graphmode)
+        pytest.importorskip("keras").optimizers.Adam().build(layer.trainable_variables)
+
+    def test_elsewhere(graphmode):
+        with graphmode.lib.device("/CPU:0"):
+            graphmode.lib.Variable([1.0], name="table")
+
+    def test_layer_elsewhere(graphmode):
+        with graphmode.lib.device("/CPU:0"):
+            dense(graphmode)
+
+    def test_made_in_a_graph(graphmode):
+        tf, made = graphmode.lib, []
+
+        def call(x):
+            with tf.device("/CPU:0"):
+                made or made.append(tf.Variable([1.0], name="inner"))
+            return x + made[0]
+
+        graphmode.function(call)(np.array([1.0]))
+"""
+    result = run(pytester, "tf:graph+eager", body)
+    result.assert_outcomes(passed=10, failed=6)
+    runs = "and tf-{mode}-cpu:1 runs on cpu:1: a tf.device(...) moved it, *"
+    result.stdout.fnmatch_lines(
+        [
+            f"E*AssertionError: the variable {name} is on cpu, {runs.format(mode=mode)}"
+            for name, mode in [("table", "graph"), ("table", "eager"), ("*kernel", "graph"), ("inner", "eager")]
+        ]
+    )
+
+
 def test_jax_on_its_second_cpu_and_what_it_has_moved(pytester: pytest.Pytester) -> None:
     """A jitted function runs on one device, whatever jax.device_put says in it."""
     result = run(pytester, "jax:jit+eager", RIGHT + WRONG + LATE)

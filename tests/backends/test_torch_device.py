@@ -72,6 +72,17 @@ STRAY = """
         weight = graphmode.lib.nn.Parameter(graphmode.lib.ones(2))
         loss = lambda x: (weight.to(graphmode.native_device) * x).sum()
         graphmode.grad(loss, variables=[weight])(graphmode.tensor([1.0, 2.0]))
+
+    def test_parameter_of_a_module_left_there(graphmode):
+        class Net(graphmode.lib.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weight = graphmode.lib.nn.Parameter(graphmode.lib.ones(2))
+
+            def forward(self, x):
+                return self.weight.detach().to(graphmode.native_device) * x
+
+        graphmode.function(Net())(graphmode.tensor([1.0, 2.0]))
 """
 PRODUCTS = """
     import torch
@@ -99,7 +110,7 @@ def test_variants_run_on_it_and_agree_and_what_is_on_the_cpu_by_mistake_fails(de
     """Products are in full precision on it, and as before after it."""
     device.makepyfile(test_right=RIGHT, test_stray=STRAY, test_products=PRODUCTS)
     result = run(device)
-    result.assert_outcomes(passed=7 + 3 + 3, failed=3)
+    result.assert_outcomes(passed=7 + 4 + 3, failed=4)
     result.stdout.fnmatch_lines(["*devices: all; *"])
     result.stdout.fnmatch_lines_random(["*AT torch-eager-cpu cpu", "*AT torch-eager-toy:0 toy:0"])
     ending = "and torch-eager-toy:0 runs on toy:0: a stray .cpu() or .to() moved it, *"
@@ -108,6 +119,7 @@ def test_variants_run_on_it_and_agree_and_what_is_on_the_cpu_by_mistake_fails(de
             f"E*AssertionError: ?'y'? of what <lambda> returned is on cpu, {ending}",
             f"E*AssertionError: the value of <lambda> is on cpu, {ending}",
             f"E*AssertionError: ?0? of the gradient of <lambda> is on cpu, {ending}",
+            f"E*AssertionError: the variable weight of *Net.forward is on cpu, {ending}",
         ]
     )
     wrong = run(device, "--graph-devices=toy:1")

@@ -17,6 +17,7 @@ from pytest_graphmode.backends.differentiation import Sources, require_scalar
 from pytest_graphmode.backends.layers import Layer
 from pytest_graphmode.backends.names import parse_device
 from pytest_graphmode.backends.patching import patched
+from pytest_graphmode.backends.placement import Placement
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.backends.tensorflow import layers
 from pytest_graphmode.backends.tensorflow.control_flow import traced_outputs
@@ -43,6 +44,8 @@ class TensorFlowMode(PythonMode):
         "tf.config.set_soft_device_placement(False) has TensorFlow refuse"
     )
 
+    placement: Placement | None = None
+
     def __init__(self, device: str) -> None:
         self.device = native_device(device)
 
@@ -58,8 +61,19 @@ class TensorFlowMode(PythonMode):
     def scope(self) -> AbstractContextManager[None]:
         if self.device == "/CPU:0" and len(tf.config.list_logical_devices()) == 1:
             return nullcontext()
-        scope: AbstractContextManager[None] = tf.device(self.device)
-        return scope
+        return self._placing()
+
+    @contextmanager
+    def _placing(self) -> Iterator[None]:
+        with tf.device(self.device), tf.variable_creator_scope(self._created):
+            yield
+
+    def _created(self, create: Callable[..., Any], **given: Any) -> Any:
+        """A variable that the test makes itself, or has Keras make, held to the variant's device as soon as it is."""
+        made = create(**given)
+        if self.placement is not None:
+            self.placement.require(self, made, f"the variable {made.name.partition(':')[0]}")
+        return made
 
     def is_tensor(self, value: object) -> bool:
         own = (tf.Tensor, tf.Variable, tf.RaggedTensor, tf.SparseTensor, tf.IndexedSlices)
