@@ -183,7 +183,16 @@ def received(result: Any, untappable: Callable[[], str | None]) -> Any:
         raise refused(result.taps[0].name, where)
     for name, value in result.taps:
         emit(name, value)
+        if differentiated() is not None:
+            _leave_out_gradients(name, value)
     return result.result
+
+
+def _leave_out_gradients(name: str, value: Any) -> None:
+    """A gradient passes the results of a graph of its own: what is computed on the way in that is none of them."""
+    for path, leaf in trees.paths(value, name):
+        if "float" in (dtype := str(getattr(leaf, "dtype", ""))) or "complex" in dtype:
+            leave_out(f"grad({path})", "inside of a graphmode.function that the differentiated function calls")
 
 
 def carrying(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -188,11 +188,16 @@ class Parting:
 
 
 def _left_out(sides: Sequence[tuple[str, Recording]]) -> Iterator[tuple[str, str]]:
-    """What one side alone could not tap, by name, and why: the steps that it has are not those of the other."""
+    """What one side alone could not tap, by name, and why: the steps that it has are not those of the other.
+
+    And what neither could.
+    """
     for (side, recording), (_, other) in (sides, sides[::-1]):
         for name, reason in recording.left_out.items():
-            if name in other.taps and name not in other.left_out:
+            if name not in other.left_out and name in other.taps:
                 yield name, f"`{name}`, not tapped by {side} {reason}"
+            elif name not in other.taps and name not in recording.taps:
+                yield name, f"`{name}`, tapped by neither: it is {reason}"
 
 
 def _in_order(expected: Series, actual: Series) -> Iterator[str]:

@@ -311,3 +311,16 @@ def test_wrong_calls_say_what_is_right(graphmode):
     with pytest.raises(TypeError, match=r"graphmode.tap records numbers, .*; h is a object"):
         graphmode.tap("h", object())
     graphmode.tap("x", 1)
+
+
+@variants("tf:graph", "jax:jit", "torch:compile", "torch:eager")
+def test_a_gradient_by_a_tap_in_a_function_of_its_own_graph_is_there_or_said_to_be_missing(graphmode):
+    inner = graphmode.function(lambda x: graphmode.tap("h", graphmode.xp.sin(x)) * 2)
+    graphmode.grad(lambda x: graphmode.xp.sum(graphmode.tap("out", inner(x))))(X)
+    taps, missing = graphmode.recording.taps, graphmode.recording.left_out
+    assert {"h", "out", "grad(out)"} <= set(taps)
+    if graphmode.backend == "torch":
+        assert ("grad(h)" in taps, missing) == (True, {})
+    else:
+        where = "inside of a graphmode.function that the differentiated function calls"
+        assert ("grad(h)" in taps, missing) == (False, {"grad(h)": where})

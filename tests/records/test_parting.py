@@ -148,4 +148,12 @@ def test_what_one_side_alone_left_out_is_not_compared_and_said_with_the_reason()
     ))  # fmt: skip
     assert [one.name for one in found.compared] == ["a", "c"]
     assert "Taps that could not be compared: `b`, not tapped by torch inside of a torch.cond." in list(found.lines)
-    assert parting({"b": ONES}, {"b": ONES}, (within, within)).left_out == {}
+    assert parting({"a": ONES, "b": ONES}, {"a": ONES, "b": ONES}, (within, within)).left_out == {}
+
+
+def test_what_neither_could_tap_is_said_too():
+    found = parting({"h": ONES}, {"h": ONES}, ({"grad(h)": "inside of a loop"}, {}))
+    assert (
+        list(found.lines)[-1]
+        == "Taps that could not be compared: `grad(h)`, tapped by neither: it is inside of a loop."
+    )
