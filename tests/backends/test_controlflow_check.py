@@ -158,8 +158,6 @@ def test_checks_are_not_counted_against_the_test(graphmode):
 
 # Functions that are decorated already: plain Python is what the decorator was put on.
 
-forms = pytest.mark.parametrize("form", ["itself", "in a lambda", "partial", "method"])
-
 
 def decorate(graphmode, fn):
     lib = graphmode.lib
@@ -181,7 +179,7 @@ def decorated(graphmode, fn, form):
 
 
 @variants("tf:graph", "torch:eager", "jax:jit")
-@forms
+@pytest.mark.parametrize("form", ["itself", "in a lambda", "partial", "method"])
 def test_what_a_decorated_function_froze(graphmode, form):
     box = [1.0]
 
@@ -201,7 +199,7 @@ def test_what_a_decorated_function_froze(graphmode, form):
 
 
 @variants("tf:graph", "torch:compile", "jax:jit")
-@forms
+@pytest.mark.parametrize("form", ["itself", "method"])
 def test_control_flow_of_a_decorated_function(graphmode, form):
     def fn(n):
         return graphmode.while_loop(lambda n: n < 10, lambda n: n * 2, (n,))[0]

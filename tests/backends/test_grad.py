@@ -67,9 +67,6 @@ def test_rows_of_a_table_have_a_dense_gradient(graphmode):
         close(graphmode.numpy(grad), np.multiply.outer([1, 0, 2], np.ones(shape[1:])))
 
 
-# Variables.
-
-
 # Nesting.
 
 
