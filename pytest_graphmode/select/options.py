@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_graphmode.backends.specs import BackendSpec
     from pytest_graphmode.select.registry import Registry
 
 DEFAULT_BACKENDS: Final = ("tf", "torch")
@@ -197,7 +200,7 @@ def header(config: pytest.Config) -> str:
 
     registry = config.stash.get(REGISTRY, None)
     specs = {spec.name: spec for spec in BACKENDS} if registry is None else registry.specs
-    hints = " or ".join(specs[name].hint for name in DEFAULT_BACKENDS if name in specs)
+    none = f"neither TensorFlow nor PyTorch is installed ({default_hints(specs)})"
     seed, named, chosen = 0, None, {name: name for name in DEFAULT_BACKENDS if specs[name].installed}
     if registry is not None:
         seed, named = registry.settings.seed, registry.settings.devices
@@ -205,7 +208,12 @@ def header(config: pytest.Config) -> str:
     backends = ", ".join(f"{text} {specs[name].version_shown}" for name, text in chosen.items())
     logical = 1 if registry is None else registry.settings.logical_cpus
     devices = ", ".join(named or (["all"] if accelerator_present() or extension() else logical_names(logical)))
-    return f"graphmode: {backends or f'no framework installed ({hints})'}; devices: {devices}; seed: {seed}"
+    return f"graphmode: {backends or none}; devices: {devices}; seed: {seed}"
+
+
+def default_hints(specs: Mapping[str, BackendSpec]) -> str:
+    """What installs the frameworks that run without being named."""
+    return " or ".join(specs[name].hint for name in DEFAULT_BACKENDS if name in specs)
 
 
 def logical_names(count: int) -> tuple[str, ...]:

@@ -342,5 +342,5 @@ def test_the_header_says_that_no_framework_is_installed(
         monkeypatch.setitem(__import__("sys").modules, framework, None)
     result = pytester.runpytest_inprocess()
     result.stdout.fnmatch_lines(
-        ["graphmode: no framework installed (pip install '*[[]tf]' or pip install '*[[]torch]'); devices: all; seed: 0"]
+        ["graphmode: neither TensorFlow nor PyTorch is installed (*[[]tf]' or *[[]torch]'); devices: all; seed: 0"]
     )

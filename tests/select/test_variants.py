@@ -140,14 +140,6 @@ def test_the_order_is_backend_mode_device_dtype(monkeypatch: pytest.MonkeyPatch)
     ("registry_", "request_", "reason"),
     [
         (
-            registry(),
-            asked(),
-            (
-                "neither TensorFlow nor PyTorch is installed: "
-                "pip install 'pytest-graphmode[tf]' or pip install 'pytest-graphmode[torch]'"
-            ),
-        ),
-        (
             registry(TF),
             asked(BackendChoice("torch", ("compile",))),
             (
@@ -194,3 +186,16 @@ def test_the_order_is_backend_mode_device_dtype(monkeypatch: pytest.MonkeyPatch)
 def test_the_reason_for_none_says_what_to_do(registry_: Registry, request_: GraphmodeRequest, reason: str) -> None:
     assert select(registry_, request_) == []
     assert reason_for_none(registry_, request_) == reason
+
+
+@pytest.mark.parametrize(
+    ("installed", "rest"), [((), ""), (("numpy",), ""), (("jax", "numpy"), " or run with --graph-backends=jax")]
+)
+def test_without_tensorflow_and_pytorch_others_that_are_there_are_named(
+    installed: tuple[str, ...], rest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BackendSpec, "installed", property(lambda spec: spec.name in installed))
+    assert reason_for_none(registry(), asked()) == (
+        "neither TensorFlow nor PyTorch is installed: "
+        f"pip install 'pytest-graphmode[tf]' or pip install 'pytest-graphmode[torch]'{rest}"
+    )
