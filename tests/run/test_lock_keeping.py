@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_graphmode.report.lock import Counts
-from pytest_graphmode.report.lock_file import parse, read
+from pytest_graphmode.report.lock_file import parse, read, write
 
 LOCK = "--graph-lock=graphs.lock"
 UPDATE = "--graph-lock-update"
@@ -45,15 +45,20 @@ def run(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
+@pytest.fixture
+def lock(run: Run) -> Path:
+    """The lock of `SUITE`, as an update writes it."""
+    write(Path("graphs.lock"), ALL)
+    return Path("graphs.lock")
+
+
 def locked(file: str = "graphs.lock") -> dict[str, Counts]:
     return parse(read(Path(file), file), file)
 
 
 def add(*lines: str) -> None:
     """Add lines to the lock, by hand."""
-    text = Path("graphs.lock").read_text(encoding="utf-8")
-    rows = [f'"{line}": {json.dumps(ONE.data())},\n' for line in lines]
-    Path("graphs.lock").write_text(text.replace("{\n", "{\n" + "".join(rows), 1), encoding="utf-8")
+    write(Path("graphs.lock"), {**locked(), **dict.fromkeys(lines, ONE)})
 
 
 def edit(before: str, after: str) -> None:
@@ -108,16 +113,14 @@ def test_operations_are_compared_where_they_are_locked(run: Run) -> None:
     "change",
     ["pytest.skip('not today')", "pytest.xfail('known')", "assert False", "pytest.importorskip('no_such_module')"],
 )
-def test_a_test_that_does_not_pass_keeps_its_line(run: Run, change: str) -> None:
-    run(UPDATE)
+def test_a_test_that_does_not_pass_keeps_its_line(run: Run, change: str, lock: Path) -> None:
     edit("    toylib.jit(abs)(-1)", f"    toylib.jit(abs)(-1), toylib.jit(abs)(-1.0)\n    {change}")
     run(UPDATE)
     assert locked() == ALL
     assert "missing" not in run().stdout.str()
 
 
-def test_a_test_that_fails_when_it_is_torn_down_keeps_its_line(run: Run) -> None:
-    run(UPDATE)
+def test_a_test_that_fails_when_it_is_torn_down_keeps_its_line(run: Run, lock: Path) -> None:
     edit(
         "def test_plain(graph_ledger)",
         "@pytest.fixture\ndef broken():\n    yield\n    assert 0\n\ndef test_plain(graph_ledger, broken)",
@@ -127,8 +130,7 @@ def test_a_test_that_fails_when_it_is_torn_down_keeps_its_line(run: Run) -> None
     assert locked() == ALL
 
 
-def test_a_plain_test_that_builds_no_more_loses_its_line(run: Run) -> None:
-    run(UPDATE)
+def test_a_plain_test_that_builds_no_more_loses_its_line(run: Run, lock: Path) -> None:
     edit("    toylib.jit(abs)(-1)", "    abs(-1)")
     result = run()
     result.assert_outcomes(passed=2, failed=1)
@@ -139,8 +141,7 @@ def test_a_plain_test_that_builds_no_more_loses_its_line(run: Run) -> None:
     assert locked() == {NET_1: ONE, NET_2: ONE}
 
 
-def test_lines_of_frameworks_that_are_not_installed_stay(run: Run) -> None:
-    run(UPDATE)
+def test_lines_of_frameworks_that_are_not_installed_stay(run: Run, lock: Path) -> None:
     add(
         "test_a.py::test_plain absent:eager",
         "test_a.py::test_plain nobody:eager",
@@ -171,8 +172,7 @@ def test_a_lock_that_can_not_be_written_any_more_is_told(run: Run) -> None:
     result.stdout.fnmatch_lines(["ERROR: graphs.lock: it can't be read: Is a directory"])
 
 
-def test_what_another_run_wrote_meanwhile_stays(run: Run) -> None:
-    run(UPDATE)
+def test_what_another_run_wrote_meanwhile_stays(run: Run, lock: Path) -> None:
     before = Path("graphs.lock").read_text(encoding="utf-8")
     add("test_b.py::test_b toy:graph")
     Path("graphs.lock").rename("other.lock")
@@ -185,8 +185,7 @@ def test_what_another_run_wrote_meanwhile_stays(run: Run) -> None:
 # Lines without a test.
 
 
-def test_a_line_without_a_test_is_named_by_a_whole_run_and_removed_by_its_update(run: Run) -> None:
-    run(UPDATE)
+def test_a_line_without_a_test_is_named_by_a_whole_run_and_removed_by_its_update(run: Run, lock: Path) -> None:
     add(GONE, "test_removed.py::test_x toy:graph")
     result = run()
     assert result.ret == 0
@@ -216,28 +215,31 @@ def test_a_line_without_a_test_is_named_by_a_whole_run_and_removed_by_its_update
         ("-p", "sharding"),
     ],
 )
-def test_a_part_of_a_run_leaves_other_lines_alone(run: Run, toy: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+def test_a_part_of_a_run_leaves_other_lines_alone(
+    run: Run, toy: pytest.Pytester, arguments: tuple[str, ...], lock: Path
+) -> None:
     toy.syspathinsert()
     Path("sharding.py").write_text("def pytest_collection_modifyitems(items): items[:] = items[:2]\n", encoding="utf-8")
-    run(UPDATE)
     add(GONE)
-    result = run(*arguments)
-    assert result.ret == 0
-    result.stdout.no_fnmatch_line("*without a test*")
-    run(UPDATE, *arguments)
+    assert run(UPDATE, *arguments).ret == 0
     assert locked() == {**ALL, GONE: ONE}
 
 
-def test_from_another_folder_a_run_is_none_of_all_tests(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(UPDATE)
+def test_a_part_of_a_run_tells_of_no_line_without_a_test(run: Run, lock: Path) -> None:
+    add(GONE)
+    result = run("-k", "test_plain")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*graph lock*")
+
+
+def test_from_another_folder_a_run_is_none_of_all_tests(run: Run, monkeypatch: pytest.MonkeyPatch, lock: Path) -> None:
     add(GONE)
     Path("inner").mkdir()
     monkeypatch.chdir("inner")
     run("--graph-lock=../graphs.lock").stdout.no_fnmatch_line("*without a test*")
 
 
-def test_a_module_that_is_not_collected_keeps_its_lines(run: Run) -> None:
-    run(UPDATE)
+def test_a_module_that_is_not_collected_keeps_its_lines(run: Run, lock: Path) -> None:
     add("test_b.py::test_b toy:graph", "test_c.py::test_c toy:graph")
     Path("test_b.py").write_text("import pytest; pytest.skip(allow_module_level=True)", encoding="utf-8")
     Path("test_c.py").write_text("", encoding="utf-8")
@@ -251,8 +253,7 @@ def test_a_module_that_is_not_collected_keeps_its_lines(run: Run) -> None:
     result.stdout.fnmatch_lines(["1 line in graphs.lock without a test:", "  test_b.py::test_b toy:graph"])
 
 
-def test_a_lock_of_another_folder_loses_no_line(run: Run) -> None:
-    run(UPDATE)
+def test_a_lock_of_another_folder_loses_no_line(run: Run, lock: Path) -> None:
     Path("test_a.py").rename("test_b.py")
     assert "without a test" not in run().stdout.str()
     run(UPDATE)
@@ -263,9 +264,8 @@ def test_a_lock_of_another_folder_loses_no_line(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_workers(run: Run, toy: pytest.Pytester) -> None:
+def test_workers(run: Run, toy: pytest.Pytester, lock: Path) -> None:
     pytest.importorskip("xdist")
-    run(UPDATE)
     add(GONE)
     edit("        f(-1)", "        f(-1), f(-2.0)")
     edit(
@@ -289,9 +289,8 @@ def test_workers(run: Run, toy: pytest.Pytester) -> None:
 
 
 @pytest.mark.slow
-def test_a_test_that_a_worker_crashed_in_keeps_its_line(run: Run, toy: pytest.Pytester) -> None:
+def test_a_test_that_a_worker_crashed_in_keeps_its_line(run: Run, toy: pytest.Pytester, lock: Path) -> None:
     pytest.importorskip("xdist")
-    run(UPDATE)
     edit("    toylib.jit(abs)(-1)", "    import os; os._exit(1)")
     edit("        f(-1)", "        f(-1), f(-2.0)")
     toy.runpytest_subprocess("--graph-backends=toy", LOCK, "-n1", UPDATE)
@@ -301,8 +300,7 @@ def test_a_test_that_a_worker_crashed_in_keeps_its_line(run: Run, toy: pytest.Py
 # What is refused.
 
 
-def test_ci_never_writes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(UPDATE)
+def test_ci_never_writes(run: Run, monkeypatch: pytest.MonkeyPatch, lock: Path) -> None:
     before = Path("graphs.lock").read_bytes()
     edit("        f(-1)", "        f(-1), f(-2.0)")
     monkeypatch.setenv("CI", "true")

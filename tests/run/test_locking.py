@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_graphmode.report.lock import Counts
+from pytest_graphmode.report.lock_file import write
+
 LOCK = "--graph-lock=graphs.lock"
 UPDATE = "--graph-lock-update"
 SUITE = """
@@ -35,7 +38,7 @@ def run(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     def run(*arguments: str) -> pytest.RunResult:
         return toy.runpytest_inprocess("--graph-backends=toy,numpy", LOCK, *arguments)
 
-    run(UPDATE).assert_outcomes(passed=4)
+    write(toy.path / "graphs.lock", {f"test_suite.py::test_{name} toy:graph": Counts(1) for name in ("net", "plain")})
     return run
 
 
@@ -51,11 +54,16 @@ def edit(before: str, after: str, file: str = "test_suite.py") -> None:
     Path(file).write_text(text.replace(before, after), encoding="utf-8")
 
 
-def test_a_run_that_builds_the_same_passes(run: Run) -> None:
+def test_an_update_writes_a_line_a_test_and_mode(run: Run) -> None:
+    Path("graphs.lock").unlink()
+    run(UPDATE).assert_outcomes(passed=4)
     assert lines() == {
         '"test_suite.py::test_net toy:graph"': '{"builds": 1, "rebuilds": 0, "breaks": 0, "fallbacks": 0}',
         '"test_suite.py::test_plain toy:graph"': '{"builds": 1, "rebuilds": 0, "breaks": 0, "fallbacks": 0}',
     }
+
+
+def test_a_run_that_builds_the_same_passes(run: Run) -> None:
     before = Path("graphs.lock").read_bytes()
     result = run()
     result.assert_outcomes(passed=4)
