@@ -27,11 +27,13 @@ class LockError(Exception):
 
 def text_of(lines: Mapping[str, Counts]) -> str:
     """The whole file: sorted, a line each, the last one always the same."""
-    entries = (
-        f"{json.dumps(line, ensure_ascii=False)}: {json.dumps(lines[line].data(), ensure_ascii=False)},"
-        for line in sorted(lines)
-    )
+    entries = (f"{_spelled(line)}: {_spelled(lines[line].data())}," for line in sorted(lines))
     return "\n".join([_FIRST, *entries, _LAST, ""])
+
+
+def _spelled(value: object) -> str:
+    """JSON as people read it, but for half a surrogate pair, which no file holds."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def write(file: Path, lines: Mapping[str, Counts]) -> None:
@@ -41,7 +43,7 @@ def write(file: Path, lines: Mapping[str, Counts]) -> None:
         OSError: it can't be written.
     """
     with replacing(file.resolve()) as whole:  # what a link leads to, not the link
-        whole.write(text_of(lines).encode("utf-8", "backslashreplace"))
+        whole.write(text_of(lines).encode())
 
 
 def read(file: Path, name: str) -> str | None:
@@ -145,7 +147,7 @@ def _entry(line: str, entry: Any) -> Counts:
 
 def _row(rows: Sequence[str], key: str, which: int = 1) -> int:
     """The number of the row that a key stands in for the `which`th time."""
-    spellings = {json.dumps(key, ensure_ascii=ascii_only) for ascii_only in (True, False)}
+    spellings = {json.dumps(key), _spelled(key)}
     found = [number for number, row in enumerate(rows, 1) if any(one in row for one in spellings)]
     return found[min(which, len(found)) - 1] if found else 1
 

@@ -166,9 +166,10 @@ def update(settings: Settings, change: Callable[[Lines], Lines]) -> list[str]:
     """
     file, name = settings.lock, settings.written["graph_lock"]
     assert file is not None
-    before = lock_file.parse(lock_file.read(file, name), name)
+    text = lock_file.read(file, name)
+    before = lock_file.parse(text, name)
     after = change(before)
-    if before == after and file.exists():
+    if text == lock_file.text_of(after):
         return [f"{name}: nothing changed, {_counted(list(after), 'line')}"]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -206,6 +207,8 @@ def update_from_report(config: pytest.Config) -> int:
 
 def _told_by(report: dict[str, Any], here: Frameworks) -> tuple[list[dict[str, Any]], Frameworks]:
     """The tests of a report, and the frameworks of its machine."""
+    if any(test["test"].startswith("worker ") for test in report["tests"]):
+        raise ReportError("it is of a run with --dist=each, in several environments, and a lock is of one")
     items = [{**variant, "test": test["test"]} for test in report["tests"] for variant in test["variants"]]
     versions = {name: one["version"] for name, one in report["environment"]["frameworks"].items()}
     return items, Frameworks(versions, here.counting)

@@ -152,6 +152,14 @@ def test_lines_of_frameworks_that_are_not_installed_stay(run: Run, lock: Path) -
     assert len(locked()) == 6
 
 
+def test_an_update_puts_what_git_has_merged_into_order(run: Run, lock: Path) -> None:
+    ordered = lock.read_text(encoding="utf-8")
+    first, *lines, last = ordered.splitlines()
+    lock.write_text("\n".join([first, *reversed(lines), last]), encoding="utf-8")
+    run(UPDATE).stdout.fnmatch_lines(["graphs.lock written, 3 lines:"])
+    assert lock.read_text(encoding="utf-8") == ordered
+
+
 def test_an_interrupted_run_writes_nothing(run: Run, toy: pytest.Pytester) -> None:
     edit("    toylib.jit(abs)(-1)", "    raise KeyboardInterrupt")
     result = toy.runpytest_inprocess("--graph-backends=toy", LOCK, UPDATE, no_reraise_ctrlc=True)
@@ -393,6 +401,10 @@ def test_operations_from_a_report_have_the_versions_of_its_machine(run: Run) -> 
         ("{}", "it is no report of --graph-json"),
         ('{"schema": 1, "tests": [3], "environment": {}}', "it is no report of --graph-json, or damaged"),
         ('{"schema": 1, "tests": [], "environment": {}}', "it is no report of --graph-json, or damaged"),
+        (
+            '{"schema": 1, "environment": {}, "tests": [{"test": "worker gw0: a", "variants": []}]}',
+            "it is of a run with --dist=each",
+        ),
         ('{"schema": 9, "tests": []}', "its schema version is 9"),
     ],
 )
