@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -380,7 +381,8 @@ def test_an_update_from_a_report(run: Run) -> None:
     ]
     assert locked() == {NET_1: Counts(2, 1, 0, 0), NET_2: Counts(2, 1, 0, 0), PLAIN: ONE}
     assert run("--graph-lock-from=report.json").outlines == ["graphs.lock: nothing changed, 3 lines"]
-    run("--graph-lock-from=report.json", f"{UPDATE}=operations", "-n2")
+    workers = ["-n2"] if find_spec("xdist") else []
+    run("--graph-lock-from=report.json", f"{UPDATE}=operations", *workers)
     assert locked()[NET_1] == Counts(2, 1, 0, 0, 1, "unknown")
 
 
