@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from pytest_graphmode.ledger.durations import CallTimes
+
 pytestmark = pytest.mark.graphmode(backends="torch:compile")
 
 
@@ -264,3 +266,30 @@ def test_a_test_keeps_to_its_budget_or_fails_with_cause_and_line(pytester, line,
     result = pytester.runpytest_inprocess("--graph-backends=torch:compile")
     result.assert_outcomes(passed=int(not said), failed=int(bool(said)))
     result.stdout.fnmatch_lines(said)
+
+
+@pytest.mark.slow
+def test_timing_calls_changes_no_count(graphmode, torch):
+    """Dynamo meets the wrappers that time calls, inside of graphs and after a break."""
+
+    def counted():
+        inner = graphmode.function(lambda x: x * 2)
+
+        def step(x):
+            y = inner(x)
+            torch._dynamo.graph_break()
+            return inner(y)
+
+        step = graphmode.function(step)
+        with graphmode.watch() as ledger:
+            for size in (3, 4):
+                step(graphmode.tensor([1.0] * size))
+        builds = [(event.function, event.signature, event.nodes) for event in ledger.events]
+        return builds, ledger.calls, ledger.graph_breaks, ledger.fallback_reasons
+
+    plain = counted()
+    torch._dynamo.reset()
+    times = graphmode.runtime.recorder.times = CallTimes()
+    assert counted() == plain
+    assert times.warm_up is None  # both calls built
+    assert plain[2]

@@ -186,38 +186,3 @@ def test_a_function_that_is_called_once_is_not_known_to_pay(toy: pytest.Pytester
     result = toy.runpytest_inprocess("--graph-backends=toy:eager+graph", "--graph-report")
     result.stdout.fnmatch_lines([" *toy-graph-cpu * ?", "  ? where no function was called again,*"])
     result.stdout.no_fnmatch_line("static graphs against eager")
-
-
-@pytest.mark.slow
-def test_timing_changes_no_count_of_torch(pytester: pytest.Pytester) -> None:
-    """Dynamo may meet the wrappers that time calls, inside of graphs and beside them."""
-    pytest.importorskip("torch")
-    pytester.makepyfile(
-        """
-        import torch
-
-        def test_net(graphmode):
-            inner = graphmode.function(lambda x: x * 2)
-            gradient = graphmode.grad(lambda x: (x * x).sum())
-
-            def step(x):
-                y = inner(x) + gradient(x)
-                torch._dynamo.graph_break()
-                return inner(y)
-
-            for function in (graphmode.function(step), torch.compile(step, backend="eager")):
-                for size in (3, 4):
-                    function(graphmode.tensor([1.0] * size))
-            lines = [line.partition(" in ")[0] for line in graphmode.explain().splitlines()]
-            with open("counts.txt", "a") as file:
-                print(graphmode.variant, *lines, sep=chr(10), file=file)
-        """
-    )
-    kept = []
-    for options in ([], ["--graph-report"]):
-        result = pytester.runpytest_subprocess("--graph-backends=torch:compile", *options)
-        result.assert_outcomes(passed=1)
-        kept.append((pytester.path / "counts.txt").read_text(encoding="utf-8"))
-        (pytester.path / "counts.txt").unlink()
-    assert kept[0] == kept[1]
-    assert "graph break" in kept[0]
