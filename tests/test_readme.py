@@ -81,6 +81,10 @@ def is_in(line: str, printed: str) -> bool:
 
 
 def run(words: list[str], pytester: pytest.Pytester) -> pytest.RunResult:
+    if "=" in words[0]:
+        with pytest.MonkeyPatch.context() as changed:
+            changed.setenv(*words[0].split("="))
+            return run(words[1:], pytester)
     program, *arguments = words
     if program == "cp":
         return pytester.run(*words)
