@@ -365,3 +365,33 @@ def test_2000_variants_open_within_3_seconds(opened: Opened, tmp_path: Path) -> 
     page.fill("[name=text]", "")
     page.click("text=Show all 2000")
     assert len(texts(page, 0)) == 2000
+
+
+def test_the_parts_of_a_test_are_reached_by_keys(detail: Page) -> None:
+    parts = detail.locator(".contents button")
+    assert parts.all_inner_texts()[:3] == ["Messages", "Timeline", "Builds, causes and hints"]
+    parts.last.press("Enter")
+    assert detail.evaluate("document.activeElement.closest('section').querySelector('h3').textContent") == "Graph"
+    assert detail.evaluate("scrollY") > 500
+
+
+def test_builds_of_two_variants_are_compared_where_somebody_asks(opened: Opened) -> None:
+    report = many.report()
+    for variant in report["tests"][0]["variants"]:
+        variant["events"] = variant["events"][:1]
+    page = opened(report, at=FIRST)
+    page.wait_for_selector("#detail h2")
+    assert page.is_hidden(".sides")
+    page.click("summary:has-text('Signature')")
+    assert "tf-eager-cpu" in page.inner_text(".sides .differs >> nth=0")
+
+
+def test_a_wide_graph_begins_where_one_looks(opened: Opened) -> None:
+    report = many.report(nodes=2)
+    nodes = report["graphs"][0]["nodes"]
+    nodes += [{**nodes[0], "id": index, "inputs": [0]} for index in range(2, 60)]
+    page = opened(report, at=FIRST)
+    page.wait_for_selector(".graph svg")
+    page.wait_for_function("document.querySelector('.graph').scrollLeft > 0")
+    assert not page.is_checked("text=fit the width")
+    assert inside(page.locator(".node >> nth=0").bounding_box(), page.locator(".graph").bounding_box())

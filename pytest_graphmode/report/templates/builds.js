@@ -21,7 +21,7 @@ function buildList(test, variant, compare) {
   const counted = variant.counts ? times(variant.counts.builds, "build") : times(variant.events.length, "build");
   return element("details", { open: true },
     element("summary", {}, swatch(test, variant), element("b", {}, variant.shown), ` ${counted}${left}`),
-    beginning(variant.events, 20, make, list));
+    beginning(variant.events, 10, make, list));
 }
 
 function swatch(test, variant) {
@@ -66,10 +66,13 @@ function comparison(test) {
   const controls = element("div", { class: "controls" },
     selects.map((select, side) => element("label", {}, side ? "with " : "Build ", select)),
     element("label", {}, only, " differences only"));
-  const part = section("Two builds side by side", null, controls, table);
+  // Builds of two variants differ in nearly everything: they are there for who asks.
+  const inside = element("details", { open: before !== null }, element("summary", {}, "Signature, conditions and operations"), controls, table);
+  const part = section("Two builds side by side", null, inside);
   const show = (...events) => {
     events.forEach((event, side) => { selects[side].value = builds.findIndex((build) => build.event === event); });
     update();
+    inside.open = true;
     part.scrollIntoView({ block: "start" });
     selects[0].focus({ preventScroll: true });
   };
@@ -98,7 +101,7 @@ function differences(left, right, only) {
     ["Control flow", ...sides.map((event) => event.control_flow)],
     ["Operations", ...sides.map((event) => event.operations)],
   ];
-  const head = [element("th", { scope: "col" }, ""), ...[left, right].map(({ event }) => element("th", { scope: "col" }, `${event.function} #${event.number}`))];
+  const head = [element("th", { scope: "col" }, "What"), ...[left, right].map(({ event }) => element("th", { scope: "col" }, `${event.function} #${event.number}`))];
   return element("table", { class: "sides" }, element("thead", {}, element("tr", {}, head)),
     groups.map(([title, ...values]) => differenceRows(title, values, only)));
 }

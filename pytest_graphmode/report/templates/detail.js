@@ -8,7 +8,16 @@ async function showTest(index) {
     heading(index, test),
     ...[variantTable(index), messages(test), timelines(test), buildLists(test, show), part, seriesParts(test, "series", "Recorded values"),
       tapParts(test), seriesParts(test, "taps", "Values of taps"), await graphPart(test), remarks(test)].filter(Boolean));
+  article.querySelector(".heading").append(contents([...article.querySelectorAll("section")]));
   return test;
+}
+
+function contents(parts) {
+  const to = (part) => element("button", { type: "button", onclick: () => {
+    part.scrollIntoView({ block: "start" });
+    part.querySelector("summary, button, select, input, [tabindex]")?.focus({ preventScroll: true });
+  } }, part.querySelector("h3").textContent);
+  return element("nav", { class: "contents", "aria-label": "Parts of this page" }, parts.map(to));
 }
 
 function heading(index, test) {

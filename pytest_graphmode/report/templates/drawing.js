@@ -19,6 +19,7 @@ async function graphPart(test) {
     if (!chosen) whole.checked = Number(drawing.getAttribute("width")) <= 1.6 * (view.clientWidth || document.body.clientWidth);
     view.classList.toggle("whole", whole.checked);
     view.replaceChildren(drawing, asText(graph));
+    requestAnimationFrame(() => showBeginning(view, drawing)); // once it is in the page
   };
   let chosen = false;
   whole.addEventListener("change", () => { chosen = true; });
@@ -27,6 +28,15 @@ async function graphPart(test) {
   const controls = element("div", { class: "controls" }, element("label", {}, "Build ", select),
     element("label", {}, constants, " constants"), element("label", {}, whole, " fit the width"));
   return section("Graph", "Bodies of control flow are drawn in their node; dashed lines say that one runs after another.", controls, view);
+}
+
+// Scroll a wide graph to the first of its nodes.
+function showBeginning(view, drawing) {
+  const places = [...drawing.querySelectorAll(":scope > .node > rect")].map((node) => node.getBoundingClientRect());
+  if (!places.length) return;
+  const first = places.reduce((one, other) => (other.top < one.top ? other : one));
+  const around = view.getBoundingClientRect();
+  view.scrollLeft += first.left + first.width / 2 - around.left - around.width / 2;
 }
 
 function picture(graph, constants) {

@@ -73,14 +73,18 @@ function startTheme() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawPlots);
 }
 
-// Plots are pictures, which no style sheet turns light for paper.
+// Plots are pictures, which no style sheet turns light or narrow for paper.
 function startPrinting() {
   let theme = "system";
   addEventListener("beforeprint", () => {
     theme = document.documentElement.dataset.theme;
+    paper = true;
     setTheme("light");
   });
-  addEventListener("afterprint", () => setTheme(theme));
+  addEventListener("afterprint", () => {
+    paper = false;
+    setTheme(theme);
+  });
 }
 
 function startKeys() {

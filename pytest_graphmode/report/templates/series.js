@@ -1,6 +1,8 @@
 // What variants recorded: values over the steps in one plot of all variants, single values in a table.
 
 const plots = new Set();
+const PAPER_WIDTH = 640; // of A4 and letter between margins
+let paper = false;
 
 function recorded(test, kind) {
   const found = new Map();
@@ -22,10 +24,10 @@ function seriesParts(test, kind, title) {
   const note = "Arrays and complex numbers are shown by their root mean square.";
   return section(title, all.some(([, series]) => series.some((one) => one.of === "rms")) ? note : null,
     long.length ? beginning(long, 8, ([name, series]) => plotFigure(test, name, series), figures) : null,
-    single.length ? singleValues(test, single) : null);
+    single.length ? singleValues(test, single, title) : null);
 }
 
-function singleValues(test, single) {
+function singleValues(test, single, title) {
   const shown = test.variants.map((variant) => variant.shown).filter((id) => single.some(([, series]) => series.some((one) => one.shown === id)));
   const cell = (series, id) => element("td", {}, short(series.find((one) => one.shown === id)?.values[0] ?? null));
   const row = ([name, series]) => element("tr", {}, element("th", { scope: "row" }, name), shown.map((id) => cell(series, id)));
@@ -33,7 +35,7 @@ function singleValues(test, single) {
   const table = element("table", { class: "values" },
     element("thead", {}, element("tr", {}, ["Recorded once", ...shown].map((text) => element("th", { scope: "col" }, text)))), body);
   body.append(...single.map(row));
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Values recorded once" }, table);
+  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title}, recorded once` }, table);
 }
 
 // The steps from which on a variant differs in this value: by variant, with what the agreement item says.
@@ -108,7 +110,7 @@ function drawPlot(canvas, test, series, parted, logarithmic) {
     return { label: one.shown, stroke: () => colour(name), width: Math.max(1.5, 4 - 0.7 * index), dash, spanGaps: true, points, value: (_, value) => short(value) };
   });
   canvas.plot = new uPlot({
-    width: Math.max(240, canvas.clientWidth), height: 240, legend: { live: true },
+    width: paper ? PAPER_WIDTH : Math.max(240, canvas.clientWidth), height: 240, legend: { live: true },
     scales: { x: { time: false }, y: { distr: logarithmic ? 3 : 1 } },
     axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6], label: "step", labelSize: 18, size: 34 }, { ...axis, size: 62, values: (_, values) => values.map((one) => (one === null ? "" : short(one))) }],
     series: [{ label: "step" }, ...lines],
