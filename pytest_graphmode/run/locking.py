@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
@@ -105,7 +105,7 @@ class GraphLock:
         for one in found:
             backend = one.mode.partition(":")[0]
             if backend in untrusted:
-                verdict.fail(node, _NOT_COUNTED.format(backend, untrusted[backend]))
+                _fail(node, _NOT_COUNTED.format(backend, untrusted[backend]))
         if not self._updating:
             said["unlocked"] = [one.line for one in found if lock.line_for(lines, one) is None]
             self._compare(node, ledger, [(one, lines[line]) for one in found if (line := lock.line_for(lines, one))])
@@ -122,13 +122,11 @@ class GraphLock:
         command = reproducing.command(node, *update_options(node.config))
         if texts:
             text = "\n".join([*texts, f"  {'where that is meant' if worse else 'so that it stays so'}: {command}"])
-            brief = "; ".join(text.partition("\n")[0] for text in texts)
-            put(node.user_properties, verdict="broken", reason=brief)
-            verdict.fail(node, text, brief)
+            _fail(node, text, "; ".join(text.partition("\n")[0] for text in texts))
         unlocked = node.stash[FACTS].said["unlocked"]
         if unlocked and self.ci:
             modes = ", ".join(line.rpartition(" ")[2] for line in unlocked)
-            verdict.fail(node, f"{self.name} has no line of this test for {modes}: write it where you work, {command}")
+            _fail(node, f"{self.name} has no line of this test for {modes}: write it where you work, {command}")
 
     def _changed(self, one: Seen, changed: list[Change], ledger: GraphLedger) -> str:
         how = "worse" if any(change.worse for change in changed) else "better"
@@ -142,8 +140,15 @@ _NOT_COUNTED: Final = (
 )
 
 
+def _fail(node: pytest.Item, text: str, brief: str | None = None) -> NoReturn:
+    __tracebackhide__ = True
+    put(node.user_properties, verdict="broken", reason=brief or text)
+    verdict.fail(node, text, brief)
+
+
 def _reason(change: Change, ledger: GraphLedger) -> str:
-    return next((f", because {reason}" for reason in _reasons(change, ledger)), "") if change.worse else ""
+    reason = next(_reasons(change, ledger), "") if change.worse else ""
+    return f", because {' '.join(reason.split())}" if reason else ""
 
 
 def _reasons(change: Change, ledger: GraphLedger) -> Iterator[str]:
@@ -153,7 +158,9 @@ def _reasons(change: Change, ledger: GraphLedger) -> Iterator[str]:
         if any(build.recorded for build in ledger.events):
             yield "eager code records a graph on every call"
     if change.name in ("breaks", "builds", "first_builds", "operations"):
-        yield from (f"the graph breaks at {entry.where}: {entry.reason}" for entry in ledger.graph_breaks)
+        places = [f"at {entry.where}: {entry.reason}" for entry in ledger.graph_breaks]
+        if places:
+            yield f"the graph breaks {' and '.join(places[:3])}{' and elsewhere' if len(places) > 3 else ''}"
     if change.name != "breaks":
         fallen = ledger.fallback_reasons
         yield from (f"{entry.function} fell back to eager execution: {entry.reason}" for entry in fallen)

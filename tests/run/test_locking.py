@@ -73,7 +73,7 @@ def test_a_run_that_builds_the_same_passes(run: Run) -> None:
 
 def test_more_rebuilds_fail_with_the_locked_number_and_the_cause(run: Run) -> None:
     edit("    f(-1)", "    f(-1), f(-1.0), f(-1j)")
-    result = run("-rf")
+    result = run("-rf", "--junitxml=junit.xml")
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -83,6 +83,7 @@ def test_more_rebuilds_fail_with_the_locked_number_and_the_cause(run: Run) -> No
             "FAILED test_suite.py::test_net[[]toy-graph-cpu[]] - was 0 rebuilds, now 2, *",
         ]
     )
+    assert 'value="was 0 rebuilds, now 2, because value' in Path("junit.xml").read_text(encoding="utf-8")
     run(UPDATE, "test_suite.py").assert_outcomes(passed=4)
     run().assert_outcomes(passed=4)
 
