@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(parser: argparse.ArgumentParser, file: Path, out: Path | None) -> int:
     from pytest_graphmode.records.replacing import check_writable
-    from pytest_graphmode.report import document, html
+    from pytest_graphmode.report import document, html, validity
 
     out = file.with_suffix(".html") if out is None else out
     if not html.installed():
@@ -68,6 +68,8 @@ def _report(parser: argparse.ArgumentParser, file: Path, out: Path | None) -> in
         parser.error(f"{out}: the page would replace the report: name another file, -o FILE.html")
     try:
         report = document.read(file)
+        if (problem := validity.problem(report)) is not None:
+            parser.error(f"{file}: the report is damaged: {problem}: make it again, with --graph-json={file}")
         check_writable(out)
         html.write_page(out, report)
     except document.ReportError as error:

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from pytest_graphmode.records.replacing import replacing
 from pytest_graphmode.report import overview
-from pytest_graphmode.report.document import ReportError
 
 Data = dict[str, Any]
 CURE: Final = "the HTML report needs Jinja2: pip install 'pytest-graphmode[html]'"
@@ -40,7 +39,6 @@ def write_page(file: Path, report: Data) -> None:
 
     Raises:
         OSError: it can't be written.
-        ReportError: the report is damaged.
     """
     text = page(report)
     with replacing(file) as whole:
@@ -48,11 +46,7 @@ def write_page(file: Path, report: Data) -> None:
 
 
 def page(report: Data) -> str:
-    """The page of a report, the same for the same report.
-
-    Raises:
-        ReportError: the report lacks what its schema requires.
-    """
+    """The page of a report that is as its schema says, the same for the same report."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -60,17 +54,14 @@ def page(report: Data) -> str:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["duration"] = overview.duration
     script = _script()  # whose hash the page allows to run, beside what tools evaluate that drive a browser
-    try:
-        return environment.get_template("report.html").render(
-            **overview.of(report),
-            chunks=_chunks(report),
-            # Both are files of this package and its libraries; no text of a test is in them.
-            style=Markup(_text("assets/uPlot.min.css") + _text("templates/style.css")),
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ReportError(f"the report is damaged: {type(error).__name__}: {error}") from error
+    return environment.get_template("report.html").render(
+        **overview.of(report),
+        chunks=_chunks(report),
+        # Both are files of this package and its libraries; no text of a test is in them.
+        style=Markup(_text("assets/uPlot.min.css") + _text("templates/style.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
 
 
 def _script() -> str:

@@ -113,14 +113,25 @@ def test_many_long_series_are_thinned(tmp_path: Path) -> None:
     assert (series["steps"], series["every"], len(series["values"])) == (1000, 2, 500)
 
 
+def changed(name: str, value: Any) -> str:
+    report = many.report()
+    report["tests"][0]["variants"][0][name] = value
+    return json.dumps(report)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("{", "r.json: the report is damaged, or is none of this plugin's"),
         ("[]", "r.json: it is no report of --graph-json"),
         ('{"schema": 99, "tests": []}', "its schema version is 99"),
-        ('{"schema": 1, "tests": [{}]}', "the report is damaged: "),
-        (json.dumps(many.report() | {"graphs": 3}), "the report is damaged: "),
+        ('{"schema": 1, "tests": [{}]}', "r.json: the report is damaged: the report has no 'run': make it again, with"),
+        (json.dumps(many.report() | {"graphs": 3}), "the report is damaged: graphs is int, not array"),
+        (changed("outcome", "lost"), "tests[0].variants[0].outcome is 'lost', not one of passed, failed"),
+        (changed("seconds", True), "tests[0].variants[0].seconds is bool, not number"),
+        (changed("series", [{}]), "tests[0].variants[0].series[0] has no 'name'"),
+        (changed("variant", 3), "tests[0].variants[0].variant is int, not object"),
+        (changed("modes", {"tf:graph": 1}), "tests[0].variants[0].modes.tf:graph is int, not object"),
     ],
 )
 def test_what_is_no_report_is_an_error(
