@@ -9,7 +9,7 @@ import functools
 import numpy as np
 import pytest
 
-from pytest_graphmode import watch
+from pytest_graphmode import expect, watch
 
 pytestmark = pytest.mark.usefixtures("jax")
 
@@ -180,6 +180,24 @@ def test_what_changed(jax, fn, options, before, after, what, hint):
         for args, kwargs in (before, after, before):
             function(*args, **kwargs)
     assert ledger.builds == 0
+
+
+def test_each_object_has_a_first_build_of_its_own_where_objects_are_told_apart(jax, jnp):
+    class Doubled:
+        def __call__(self, x):
+            return x * 2
+
+    def run(models):
+        for model in models:
+            jax.jit(model)(jnp.ones(3))
+
+    models = [Doubled(), Doubled()]
+    with expect(builds=2, rebuilds=0, per_object=True):
+        run(models)
+    with expect(builds=1, rebuilds=1, per_object=True):
+        jax.jit(models[0])(jnp.ones(2))
+    with pytest.raises(AssertionError, match="allow a build for each object with per_object=True"), expect(rebuilds=0):
+        run([Doubled(), Doubled()])
 
 
 def test_equal_objects_are_one_static_value(jax):

@@ -176,8 +176,10 @@ class JitSource:
         traced = replace(traced, conditions=self._conditions())
         past = self._history.of(report.identity) or _held(step, traced)
         self._history.add(traced)
-        existing = bool(past) or steps.graphs(step.function) > (not report.failed)
-        report = replace(report, arguments=traced.arguments, conditions=traced.conditions, existing=existing)
+        own = steps.graphs(step.function) > (not report.failed)
+        others = bool(past) and not own and not any(one.identity.same_object(report.identity) for one in past)
+        report = replace(report, existing=bool(past) or own, of_others=others)
+        report = replace(report, arguments=traced.arguments, conditions=traced.conditions)
         return replace(
             report,
             causes=tuple(causes(past, traced)),
