@@ -105,7 +105,10 @@ def why(test: Data, variant: Data) -> str:
 def _reasons(test: Data, variant: Data) -> Iterable[str]:
     if variant["outcome"] in _FAILED:
         yield (variant["text"] or "").partition("\n")[0]
-    for pair in (test["agreement"] or {"pairs": []})["pairs"]:
+    agreement = test["agreement"] or {"pairs": [], "verdict": None}
+    if agreement["verdict"] == "failed":
+        yield (agreement["text"] or "").partition("\n")[0]
+    for pair in agreement["pairs"]:
         if pair["variant"] == variant["shown"]:
             yield from (difference["text"] for difference in pair["differences"])
     for event in variant["events"]:
@@ -120,10 +123,12 @@ def _summary(rows: Iterable[Data], tests: Iterable[Data]) -> list[tuple[str, int
     """The buttons above the table: label, number, and the filter that shows these rows."""
     rows = list(rows)
     outcomes = Counter(one["outcome"] for one in rows)
-    differing = sum((test["agreement"] or {}).get("verdict") == "disagree" for test in tests)
+    verdicts = Counter(test["agreement"]["verdict"] for test in tests if test["agreement"])
     found = [(outcome, count, "outcome", outcome) for outcome, count in sorted(outcomes.items())]
-    if differing:
+    if differing := verdicts["disagree"]:
         found.append((f"disagreement{'s' * (differing > 1)}", differing, "agreement", "differs"))
+    if failed := verdicts["failed"]:
+        found.append((f"agreement item{'s' * (failed > 1)} failed", failed, "agreement", "failed"))
     return found
 
 

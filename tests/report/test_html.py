@@ -224,6 +224,16 @@ def test_what_to_know_of_a_variant_first() -> None:
     assert overview.why(test, failed | {"text": "word " * 200}).endswith("...")
 
 
+def test_an_agreement_item_that_failed_for_another_reason() -> None:
+    report = many.report(text="nothing was recorded\nmore")
+    agreement = report["tests"][0]["agreement"]
+    agreement.update(verdict="failed", pairs=[])
+    shown = overview.of(report)
+    assert shown["summary"][-1] == ("agreement item failed", 1, "agreement", "failed")
+    assert shown["rows"][0]["why"] == "nothing was recorded"
+    assert shown["rows"][0]["agreement"] == "failed"
+
+
 def test_calls_that_nobody_counted_are_no_number() -> None:
     test = many.report()["tests"][0]
     variant = test["variants"][0]
