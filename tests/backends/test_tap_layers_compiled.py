@@ -67,6 +67,25 @@ def test_layers_in_activation_checkpointing_are_tapped_once_without_a_break(grap
     assert {"grad(h)", "grad(a)", "grad(b)", "grad(c)"} <= set(graphmode.recording.taps)
 
 
+@variants("torch:eager", "torch:compile")
+def test_gradients_by_several_tensors_are_left_out_where_they_would_be_a_part(graphmode):
+    # h of an LSTM cell is made of c, so the gradient by c has a part that goes by no tap behind the cell.
+    torch = graphmode.lib
+    net = torch_module(torch, lambda model, x: model.cell(model.dense(x))[0], cell=torch.nn.LSTMCell(3, 2),
+                       dense=torch.nn.Linear(3, 3))  # fmt: skip
+    graphmode.tap_layers(net)
+    graphmode.value_and_grad(lambda x: graphmode.tap("out", net(x)).sum())(np.ones((4, 3)))
+    gradients = {name for name in graphmode.recording.taps if name.startswith("grad(")}
+    if graphmode.mode == "eager":
+        assert gradients == {"grad(dense)", "grad(cell[0])", "grad(cell[1])", "grad(out)"}
+        assert graphmode.recording.left_out == {}
+    else:
+        assert gradients == {"grad(dense)", "grad(out)"}
+        assert graphmode.recording.left_out == {
+            "grad(cell)": "of several tensors tapped together; tap each by itself before others are made of it"
+        }
+
+
 @pytest.mark.parametrize("tapped", [False, True])
 @variants("torch:compile")
 def test_taps_where_dynamo_breaks_anyway_change_no_count(graphmode, tapped):

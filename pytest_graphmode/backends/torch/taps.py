@@ -19,6 +19,8 @@ from pytest_graphmode.backends.torch.modules import tapped
 _Link = tuple[Any, Any, Any]
 """A name, or a layer that is known by its name; what was tapped; and the link before it."""
 
+_SEVERAL: Final = "of several tensors tapped together; tap each by itself before others are made of it"
+
 
 class Pending:
     """What the call under way has tapped, `handed_on` when it is over.
@@ -41,6 +43,8 @@ class Pending:
         for of, value in reversed(list(_links(last))):
             for name in [of] if isinstance(of, str) else [tap.name for tap in tapped.of(of)]:
                 tapping.emit(name, value)
+                if _tensors(value) > 1:
+                    tapping.leave_out(f"grad({name})", _SEVERAL)
 
 
 # One, which traces reach in all ways by one name: another for each mode would be a thing to guard by.
@@ -70,7 +74,13 @@ def of_layer(layer: Any, name: str, first: bool, output: Any) -> Any:
 
 
 def _followed(name: str, value: Any) -> Any:
-    """A value that a gradient by it can be found of."""
+    """A value that a gradient by it can be found of.
+
+    What is found goes through what comes after the tap. Of several tensors one may have been made of another, as the
+    state of an LSTM cell: the gradient by that one has a part which does not go through the tap.
+    """
+    if _tensors(value) > 1:
+        return value
     if pending.watched[0] is not None:
         pending.watched[0] = (name, value, pending.watched[0])
         return _each(_clone, name, value)  # what is modified in place later on is not what was tapped
@@ -91,6 +101,14 @@ def _each(function: Callable[[str, torch.Tensor], Any], name: str, tree: Any) ->
         made = [_each(function, f"{name}[{index}]", value) for index, value in enumerate(tree)]
         return made if isinstance(tree, list) else tuple(made) if type(tree) is tuple else type(tree)(*made)
     return tree
+
+
+def _tensors(tree: Any) -> int:
+    if isinstance(tree, torch.Tensor):
+        return 1
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return sum([_tensors(part) for part in tree]) if isinstance(tree, (tuple, list)) else 0
 
 
 def _copy(name: str, leaf: torch.Tensor) -> torch.Tensor:
