@@ -69,7 +69,6 @@ class DynamoSource:
 
     def attach(self, sink: Sink) -> Callable[[], None]:
         codes = _Codes()
-        state.quiet_trace_log()
         self.audited.begin()
         modules.hide_from_dynamo()
         return patched(
@@ -84,6 +83,7 @@ class DynamoSource:
         parameters = inspect.signature(compile)
 
         def compiling(*args: Any, **kwargs: Any) -> Any:
+            state.quiet_trace_log()  # here, since pytest sees to loggers that are there when a test's phase begins
             compilation = _Compilation(parameters.bind(*args, **kwargs).arguments, codes, self)
             self.calls.running.append(compilation)
             error = made = None
