@@ -54,7 +54,7 @@ def page(report: Data) -> str:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["duration"] = overview.duration
     script = _script()  # whose hash the page allows to run, beside what tools evaluate that drive a browser
-    return environment.get_template("report.html").render(
+    rendered: str = environment.get_template("report.html").render(
         **overview.of(report),
         chunks=_chunks(report),
         # Both are files of this package and its libraries; no text of a test is in them.
@@ -62,6 +62,7 @@ def page(report: Data) -> str:
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+    return rendered
 
 
 def _script() -> str:
