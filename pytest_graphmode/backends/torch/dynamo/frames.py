@@ -75,6 +75,11 @@ class Frame:
     def module(self) -> nn.Module | None:
         return self.bound if isinstance(self.bound, nn.Module) else None
 
+    @property
+    def of_plugin(self) -> bool:
+        """Whether it is a wrapper of the plugin's around the user's function."""
+        return self.code.co_filename.startswith(_PLUGIN)
+
     @functools.cached_property
     def identity(self) -> Identity:
         """The same for the same code, bound to objects of one class: torch keeps graphs with the code.
@@ -128,8 +133,7 @@ class Frame:
             given = positional(wrapped)[0 if self.bound is None else 1 :]
             yield from arguments_of(given, *map(self.locals.__getitem__, names), names=names)
             names = []
-        of_plugin = self.code.co_filename.startswith(_PLUGIN)  # a wrapper of the plugin's around the user's function
-        for name in (*names, *(() if of_plugin else self.code.co_freevars)):
+        for name in (*names, *(() if self.of_plugin else self.code.co_freevars)):
             yield from self._argument(name)
 
     def _argument(self, name: str) -> Iterator[tuple[str, str, Any]]:

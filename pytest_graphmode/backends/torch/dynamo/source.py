@@ -219,7 +219,9 @@ class _Compilation:
         if self._contents is None and code is not None and not found:  # else its rest may have a graph
             self._source.calls.graphless[code] = True
         try:
-            if self._contents is not None or failed or (self._existing and error is None):
+            # Around a function with a break stand more or fewer wrappers of the plugin's, depending on the options.
+            again = self._existing and error is None and not (self._frame.of_plugin and found)
+            if self._contents is not None or failed or again:
                 sink.build(self._built(seconds, failed, made))
         finally:
             if self._contents is not None:
