@@ -116,6 +116,19 @@ def test_calls_that_build_are_first_ones_and_builds_are_left_out(clock: Clock) -
     assert recorder.times.steady is None
 
 
+def test_timed_functions_share_code_as_what_is_timed_does() -> None:
+    """Frameworks keep graphs by code, and torch gives up on code with too many."""
+    recorder = Recorder()
+    recorder.times = CallTimes()
+
+    def timed(function: Any) -> Any:
+        return calls.timed(function, lambda: False, recorder, lambda result: None).__code__
+
+    twins = [lambda x, k=k: x * k for k in range(2)]
+    assert timed(twins[0]) is timed(twins[1])
+    assert timed(twins[0]) is not timed(lambda x: x)
+
+
 def test_nothing_is_around_a_call_that_nobody_times() -> None:
     assert calls.timed(abs, lambda: False, Recorder(), lambda result: None) is abs
 
