@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.run.agreement.kept import KEPT, NET
+
 CONFTEST = """
 import numpy as np
 import pytest
@@ -68,3 +70,11 @@ class Project:
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> Project:
     return Project(pytester)
+
+
+@pytest.fixture
+def kept(project: Project) -> Project:
+    """A project with one test, and the record of its `ref` variant."""
+    project.write(NET)
+    project.run(KEPT, backends="ref").assert_outcomes(passed=1, skipped=1)
+    return project

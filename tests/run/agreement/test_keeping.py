@@ -12,40 +12,14 @@ import numpy as np
 import pytest
 
 from pytest_graphmode.records import archive
-
-NET = """
-@pytest.mark.graph_agree
-def test_net(graphmode):
-    graphmode.agree(loss=graphmode.tensor([2.0, 3.0]))
-"""
-KEPT = "--graph-records=kept"
-
-
-@pytest.fixture
-def kept(project):
-    """A project with one test, and the record of its `ref` variant."""
-    project.write(NET)
-    project.run(KEPT, backends="ref").assert_outcomes(passed=1, skipped=1)
-    return project
-
-
-def files(project, folder="kept"):
-    return sorted(str(file.relative_to(project.pytester.path / folder)) for file in _all(project, folder))
-
-
-def _all(project, folder="kept"):
-    return (project.pytester.path / folder).rglob("*.npz")
-
-
-def label():
-    return f"numpy-{np.__version__}"
+from tests.run.agreement.kept import KEPT, NET, files, label, records_of
 
 
 def test_a_variant_that_passed_is_kept_and_compared_with_in_another_run(kept):
     assert files(kept) == [f"test_net.py/test_net/ref-eager-cpu@{label()}.npz"]
     kept.run(KEPT, backends="third").assert_outcomes(passed=2)
     assert files(kept) == [f"test_net.py/test_net/{name}-eager-cpu@{label()}.npz" for name in ("ref", "third")]
-    record = archive.read(next(_all(kept)))
+    record = archive.read(next(records_of(kept)))
     assert record.origin.test == "test_net.py::test_net"
     np.testing.assert_array_equal(record.recording().values["loss"][0]["loss"], [2.0, 3.0])
 
@@ -93,14 +67,14 @@ def test_labels_keep_environments_apart(kept):
 
 
 def test_equal_values_leave_the_same_bytes(kept):
-    (file,) = _all(kept)
+    (file,) = records_of(kept)
     before = file.read_bytes()
     kept.run(KEPT, backends="ref")
     assert file.read_bytes() == before
 
 
 def test_a_variant_that_fails_keeps_its_old_record(kept):
-    (file,) = _all(kept)
+    (file,) = records_of(kept)
     before = file.read_bytes()
     kept.write(NET + "    assert False\n")
     kept.run(KEPT, backends="ref")
@@ -194,97 +168,12 @@ def test_moving_commenting_and_marking_a_test_makes_nothing_stale(kept):
     kept.run(KEPT, "-k", "agreement", backends="off").assert_outcomes(passed=1)
 
 
-# Golden values.
-
-
-def test_a_frozen_run_compares_with_the_records_and_writes_none(kept):
-    before = files(kept)
-    kept.run(KEPT, "--graph-records-frozen", backends="third").assert_outcomes(passed=2)
-    kept.run(KEPT, "--graph-records-frozen", backends="ref").assert_outcomes(passed=2)
-    result = kept.run(KEPT, "--graph-records-frozen", backends="off")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines([f"off-eager-cpu does not agree with the record, ref-eager-cpu@{label()}:"])
-    assert files(kept) == before
-
-
-def test_a_frozen_run_compares_with_a_variants_own_record(kept):
-    kept.write(NET.replace("graphmode.tensor([2.0, 3.0])", "graphmode.tensor([2.0, 3.0]) + SHIFT") + "SHIFT = 0.0\n")
-    kept.run(KEPT, backends="ref")
-    kept.write(kept.pytester.path.joinpath("test_net.py").read_text().replace("SHIFT = 0.0", "SHIFT = 1.0"))
-    result = kept.run(KEPT, "--graph-records-frozen", backends="ref")
-    result.stdout.fnmatch_lines([f"ref-eager-cpu does not agree with the record, ref-eager-cpu@{label()}:"])
-
-
-def test_values_that_did_not_agree_when_they_were_written_are_no_golden_values(kept):
-    kept.run(KEPT, backends="off").assert_outcomes(passed=1, failed=1)
-    frozen = kept.run(KEPT, "--graph-records-frozen", backends="off")
-    frozen.assert_outcomes(passed=1, failed=1)
-    said = " ".join(frozen.stdout.str().split())
-    assert (
-        f"off-eager-cpu@{label()}.npz: no golden values: they did not agree with ref-eager-cpu@{label()} in the" in said
-    )
-    assert (
-        "write them again in one where they do, or remove the file first where they are right: pytest --graph-" in said
-    )
-    kept.run(KEPT, "--graph-records-frozen", backends="ref").assert_outcomes(passed=2)
-
-    kept.run(KEPT, "-k", "not agreement", backends="off").assert_outcomes(passed=1, deselected=1)
-    kept.run(KEPT, "--graph-records-frozen", backends="off").assert_outcomes(passed=1, failed=1)
-
-    kept.write(NET.replace("agree\n", "agree(rtol=1e-2)\n"))
-    kept.run(KEPT, backends="off").assert_outcomes(passed=2)
-    kept.run(KEPT, "--graph-records-frozen", backends="off").assert_outcomes(passed=2)
-
-
-def test_of_variants_that_disagree_the_reference_stays_golden(project):
-    project.write(NET)
-    project.run(KEPT, backends="ref,third,off").assert_outcomes(passed=3, failed=1)
-    for backend, agrees in [("ref", True), ("third", True), ("off", False)]:
-        result = project.run(KEPT, "--graph-records-frozen", backends=backend)
-        result.assert_outcomes(passed=1 + agrees, failed=1 - agrees)
-
-
-def test_beside_a_stale_record_of_the_reference_the_verdict_on_the_other_stands(kept):
-    kept.run(KEPT, backends="off").assert_outcomes(passed=1, failed=1)
-    kept.write(NET + "    assert True\n")
-    kept.run(KEPT, backends="off")  # compared with nothing, and of the same values
-    assert [archive.read(file).disagreed_with for file in sorted(_all(kept))] == [f"ref-eager-cpu@{label()}", ""]
-
-
-def test_without_a_record_a_frozen_run_fails_with_the_command_that_makes_one(project):
-    project.write(NET)
-    result = project.run(KEPT, "--graph-records-frozen", backends="ref")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["there is no record of test_net.py::test_net in *kept to compare with, and --graph-*"])
-    assert "none: make one, pytest --graph-records=kept test_net.py::test_net" in result.stdout.str()
-    assert not (project.pytester.path / "kept").exists()
-
-
-def test_a_frozen_run_fails_a_test_that_records_nothing(project):
-    project.write(NET.replace("graphmode.agree(loss=graphmode.tensor([2.0, 3.0]))", "graphmode.tensor(1.0)"))
-    result = project.run(KEPT, "--graph-records-frozen", backends="ref")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["no variant recorded a value: *"])
-
-
-def test_a_frozen_run_in_which_no_variant_runs_skips(project):
-    project.write(NET.replace("@pytest", "@pytest.mark.graph_skip('ref', reason='not here')\n@pytest", 1))
-    project.run(KEPT, "--graph-records-frozen", backends="ref").assert_outcomes(skipped=2)
-
-
-def test_a_frozen_run_needs_a_folder(project):
-    project.write(NET)
-    result = project.run("--graph-records-frozen")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --graph-records-frozen compares with records: name their folder, *=DIR"])
-
-
 # Damage.
 
 
 @pytest.mark.parametrize("frozen", [[], ["--graph-records-frozen"]])
 def test_a_damaged_record_fails_the_item_by_its_name_and_is_left_as_it_is(kept, frozen):
-    (file,) = _all(kept)
+    (file,) = records_of(kept)
     file.write_bytes(file.read_bytes()[:-1])
     before = file.read_bytes()
     for backends in ("third", "ref"):
@@ -295,7 +184,7 @@ def test_a_damaged_record_fails_the_item_by_its_name_and_is_left_as_it_is(kept, 
 
 
 def test_a_variant_alone_fails_where_its_record_is_damaged(kept):
-    (file,) = _all(kept)
+    (file,) = records_of(kept)
     file.write_bytes(b"")
     result = kept.run(KEPT, "-k", "ref", backends="ref,third")
     result.assert_outcomes(passed=1, errors=1)
@@ -411,6 +300,6 @@ def test_two_runs_that_write_at_once_both_pass(project):
         told, _ = run.communicate(timeout=120)
         assert "120 passed" in told
     assert len(files(project)) == 80
-    for file in _all(project):
+    for file in records_of(project):
         archive.read(file)
     assert list((project.pytester.path / "kept").rglob("*.part")) == []

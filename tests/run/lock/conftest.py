@@ -1,0 +1,30 @@
+"""Runs of the suite in `suite.py` with a lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_graphmode.report.lock_file import write
+from tests.run.lock.suite import ALL, LOCK, SUITE, Run
+
+
+@pytest.fixture
+def run(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `SUITE` with the backend toy and a lock."""
+    monkeypatch.delenv("CI", raising=False)
+    toy.makeini("[pytest]")
+    toy.makepyfile(test_a=SUITE)
+
+    def run(*arguments: str) -> pytest.RunResult:
+        return toy.runpytest_inprocess("--graph-backends=toy", LOCK, *arguments)
+
+    return run
+
+
+@pytest.fixture
+def lock(run: Run) -> Path:
+    """The lock of `SUITE`, as an update writes it."""
+    write(Path("graphs.lock"), ALL)
+    return Path("graphs.lock")

@@ -1,0 +1,62 @@
+"""Updates from the JSON report of another machine."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pytest_graphmode.report.lock import Counts
+from tests.run.lock.suite import ALL, NET_1, NET_2, ONE, PLAIN, UPDATE, Run, edit, locked
+
+
+def test_an_update_from_a_report(run: Run) -> None:
+    run("-k", "plain", UPDATE)
+    edit("        f(-1)", "        f(-1), f(-2.0)")
+    run("--graph-json=report.json", "-k", "net")
+    result = run("--graph-lock-from=report.json")
+    assert result.ret == 0
+    assert result.outlines == [
+        "graphs.lock written, 3 lines:",
+        *(f"  {line}: new" for line in (NET_1, NET_2)),
+    ]
+    assert locked() == {NET_1: Counts(2, 1, 0, 0), NET_2: Counts(2, 1, 0, 0), PLAIN: ONE}
+    assert run("--graph-lock-from=report.json").outlines == ["graphs.lock: nothing changed, 3 lines"]
+    workers = ["-n2"] if find_spec("xdist") else []
+    run("--graph-lock-from=report.json", f"{UPDATE}=operations", *workers)
+    assert locked()[NET_1] == Counts(2, 1, 0, 0, 1, "unknown")
+
+
+def test_operations_from_a_report_have_the_versions_of_its_machine(run: Run) -> None:
+    run("--graph-json=report.json")
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    report["environment"]["frameworks"]["toy"]["version"] = "3.14.159+gpu"
+    Path("report.json").write_text(json.dumps(report), encoding="utf-8")
+    run("--graph-lock-from=report.json", f"{UPDATE}=operations")
+    assert locked() == dict.fromkeys(ALL, Counts(1, 0, 0, 0, 1, "3.14"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "report.json: the report can't be read: No such file or directory"),
+        ("{", "report.json: the report is damaged"),
+        ("{}", "it is no report of --graph-json"),
+        ('{"schema": 1, "tests": [3], "environment": {}}', "it is no report of --graph-json, or damaged"),
+        ('{"schema": 1, "tests": [], "environment": {}}', "it is no report of --graph-json, or damaged"),
+        (
+            '{"schema": 1, "environment": {}, "tests": [{"test": "worker gw0: a", "variants": []}]}',
+            "it is of a run with --dist=each",
+        ),
+        ('{"schema": 9, "tests": []}', "its schema version is 9"),
+    ],
+)
+def test_what_is_no_report_is_refused(run: Run, text: str | None, said: str) -> None:
+    if text is not None:
+        Path("report.json").write_text(text, encoding="utf-8")
+    result = run("--graph-lock-from=report.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --graph-lock-from=report.json: *{said}*"])
+    assert not Path("graphs.lock").exists()
