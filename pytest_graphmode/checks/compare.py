@@ -150,6 +150,23 @@ def _kind(leaf: Any) -> str | None:
     return _KINDS.get(dtype.kind)
 
 
+def is_number(leaf: Any) -> bool:
+    """Whether a leaf is a number or an array of numbers; of Python's integers NumPy holds the large ones as objects."""
+    return isinstance(leaf, int) or _kind(leaf) is not None
+
+
+def widened(leaf: Any) -> Array | None:
+    """A leaf's numbers in float64 or complex128; None of text and the like, and of an integer too large for them."""
+    if not is_number(leaf):
+        return None
+    array = np.asarray(leaf)
+    try:
+        with np.errstate(all="ignore"):  # an extended float may be too large for float64, and is infinite there
+            return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    except OverflowError:
+        return None
+
+
 def _equal(actual: Any, expected: Any) -> bool:
     """Whether leaves that are no numbers are equal; arrays of text or objects element by element."""
     if isinstance(actual, np.ndarray) or isinstance(expected, np.ndarray):

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pytest_graphmode.checks.compare import Mismatch
+from pytest_graphmode.checks.compare import Mismatch, widened
 from pytest_graphmode.records.recording import Recording, Series
 
 Compare = Callable[[Mapping[str, Any], Mapping[str, Any]], "Mismatch | None"]
@@ -229,9 +229,9 @@ def _worst(name: str, actual: Mapping[str, Any], expected: Mapping[str, Any], mi
 
 def _worst_of_leaf(path: str, actual: Any, expected: Any) -> _Worst:
     """Infinite where what is no finite number differs."""
-    if not all(isinstance(side, (np.ndarray, bool, int, float, complex)) for side in (actual, expected)):
-        return _Worst(0.0 if actual == expected else math.inf, path, ())
-    a, b = (_wide(np.asarray(side)) for side in (actual, expected))
+    a, b = widened(actual), widened(expected)
+    if a is None or b is None:
+        return _Worst(0.0 if np.array_equal(actual, expected) else math.inf, path, ())
     if not a.size:
         return _Worst(0.0, path, ())
     with np.errstate(all="ignore"):
@@ -242,10 +242,6 @@ def _worst_of_leaf(path: str, actual: Any, expected: Any) -> _Worst:
     index = tuple(int(one) for one in np.unravel_index(int(np.argmax(distance)), distance.shape))
     worst = float(distance[index])
     return _Worst(worst / scale if scale else math.inf if worst else 0.0, path, index)
-
-
-def _wide(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
 def _kinds(mismatch: Mismatch, sides: tuple[str, str]) -> str:

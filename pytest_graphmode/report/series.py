@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pytest_graphmode.checks.compare import is_number, widened
+
 if TYPE_CHECKING:
     from pytest_graphmode.records.recording import Series
 
@@ -28,9 +30,9 @@ def _paths(steps: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _leaf(name: str, path: str, steps: Sequence[dict[str, Any]]) -> Data | None:
-    """One leaf; None where it is text or the like."""
+    """One leaf; None where none of it is a number."""
     values = [step.get(path) for step in steps]
-    arrays = [None if value is None or isinstance(value, (str, bytes)) else np.asarray(value) for value in values]
+    arrays = [np.asarray(value) if is_number(value) else None for value in values]
     known = [array for array in arrays if array is not None]
     if not known:
         return None
@@ -56,10 +58,10 @@ def _number(array: np.ndarray[Any, Any] | None, *, single: bool) -> float | int 
         return None
     if array.dtype.kind in "bui" and single:
         return array.reshape(-1)[0].item()  # type: ignore[no-any-return]
-    try:
-        wide = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64).reshape(-1)
-    except (TypeError, ValueError):  # of text
-        return None
+    wide = widened(array.item() if array.dtype == object else array)
+    if wide is None:  # a Python integer beyond all float64, which readers of JSON would make infinite too
+        return "inf" if array.item() > 0 else "-inf"
+    wide = wide.reshape(-1)
     if single and wide.dtype.kind == "f":
         return finite(float(wide[0]))
     with np.errstate(all="ignore"):

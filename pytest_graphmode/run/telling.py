@@ -10,7 +10,8 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from pytest_graphmode.run import beside, verdict
 from pytest_graphmode.run.collect import limited
 from pytest_graphmode.run.execute import test_of
+from pytest_graphmode.run.guarding import guarded
 from pytest_graphmode.run.items import FACTS, RECORDING, RERUN, is_agreement, skip_reason, variant_of
 from pytest_graphmode.select.registry import registry_of
 
@@ -44,6 +46,8 @@ class Facts:
     def __init__(self, item: pytest.Item) -> None:
         self.said: Data = identity(item)
         self.ran: list[Data] = []
+        self._item = item
+        self._lost: list[str] = []
         self._agreement = is_agreement(item)
         if self._agreement:
             self.said.update(tolerance=_tolerance(item), pairs=[])
@@ -53,21 +57,24 @@ class Facts:
         from pytest_graphmode.report.events import ledger_data
 
         steady, warm_up = (None, None) if times is None else (times.steady, times.warm_up)
-        self.said.update(
-            ledger_data(ledger, seconds, Timed() if times is None else times.totals),
-            static=static,
-            steady_call_seconds=steady,
-            warm_up_seconds=warm_up,
-        )
+        with self._guarded("what was built is"):
+            self.said.update(
+                ledger_data(ledger, seconds, Timed() if times is None else times.totals),
+                static=static,
+                steady_call_seconds=steady,
+                warm_up_seconds=warm_up,
+            )
 
     def compared(self, runs: Sequence[Run], asked: AgreeRequest, table: Table, kept: Kept | None) -> None:
+        from pytest_graphmode.records.archive import RecordError
         from pytest_graphmode.report.compared import comparison_data
         from pytest_graphmode.run.agreement import comparison
 
         ran = any(run.outcome == "passed" for run in runs)
-        pairs = comparison.pairs(runs, asked, kept) if ran else ()
-        sides = ((comparison.side(one), comparison.side(other)) for one, other, _ in pairs)
-        self.said["pairs"] = comparison_data(sides, comparison.allowed(asked, table))
+        with self._guarded("how variants compare is", unless=RecordError):
+            pairs = comparison.pairs(runs, asked, kept) if ran else ()
+            sides = ((comparison.side(one), comparison.side(other)) for one, other, _ in pairs)
+            self.said["pairs"] = comparison_data(sides, comparison.allowed(asked, table))
 
     def noted(self, item: pytest.Item, report: pytest.TestReport) -> Data:
         """What one report of the item says."""
@@ -75,12 +82,27 @@ class Facts:
         if report.when == "call" and recording is not None and not self._agreement:
             from pytest_graphmode.report.series import series_data
 
-            self.said.update(series=series_data(recording.values), taps=series_data(recording.taps))
+            with self._guarded("what was recorded is"):
+                self.said.update(series=series_data(recording.values), taps=series_data(recording.taps))
         if self.ran:
             self.said["ran"] = self.ran
+        if self._lost:
+            noted = (
+                {"text": "\n".join(self._lost)}
+                if self._agreement
+                else {"notes": [*self.said.get("notes", ()), *self._lost]}
+            )
+            self.said.update(noted)
+            self._lost.clear()
         phase = {"phase": report.when, "outcome": outcome(report), "seconds": round(report.duration, 6)}
         whole = self.said if report.when != "setup" or self._agreement else identity(item)
         return {**whole, **phase, **_text(item, report)}
+
+    @contextmanager
+    def _guarded(self, what: str, *, unless: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+        with guarded(self._item, what, unless=unless) as lost:
+            yield
+        self._lost += lost
 
 
 def identity(item: pytest.Item) -> Data:

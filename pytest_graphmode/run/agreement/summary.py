@@ -14,6 +14,7 @@ from pytest_graphmode.records.recording import Run
 from pytest_graphmode.run import beside
 from pytest_graphmode.run.agreement import comparison
 from pytest_graphmode.run.execute import test_of
+from pytest_graphmode.run.guarding import guarded
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ def attach(item: Agreement, said: Said, runs: Sequence[Run], kept: Kept | None, 
     worst = None
     if measured:
         allowed = comparison.allowed(item.asked, registry_of(item.config).settings.tolerances)
-        with suppress(RecordError):  # gone since it was compared
+        with (
+            suppress(RecordError),
+            guarded(item, "the worst difference is", unless=RecordError),
+        ):  # where a record is gone since
             worst = comparison.worst(compared, allowed)
     put(
         item.user_properties,
