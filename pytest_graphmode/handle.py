@@ -10,6 +10,7 @@ from pytest_graphmode.backends.base import native
 from pytest_graphmode.backends.control_flow import Operators
 from pytest_graphmode.backends.mode_options import require_known
 from pytest_graphmode.backends.tapping import received_by
+from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watch as watch_block
 from pytest_graphmode.records import taps
 
@@ -175,7 +176,7 @@ class Handle:
     ) -> Callable[..., Any]:
         """The gradient of a scalar function: `value_and_grad` without the value."""
         both = self.runtime.timed(self.runtime.value_and_grad(fn, argnums, variables, role="grad"))
-        return lambda *args, **kwargs: both(*args, **kwargs)[1]
+        return identity.subject(lambda *args, **kwargs: both(*args, **kwargs)[1], both)
 
     def value_and_grad(
         self, fn: Callable[..., Any], argnums: int | Sequence[int] = 0, variables: Any = None
