@@ -81,7 +81,7 @@ class Settings(NamedTuple):
     @property
     def reported(self) -> bool:
         """Whether the run writes a report that shows builds one by one, with the graphs drawn."""
-        return self.json is not None
+        return self.json is not None or self.html is not None
 
     def origin(self, name: str) -> str:
         """Where a setting comes from, for messages: the option's name where nobody gave it."""

@@ -64,8 +64,12 @@ def test_a_run_writes_the_page_that_the_command_makes_of_its_json(toy: pytest.Py
 def test_the_page_alone_has_the_same_facts(toy: pytest.Pytester) -> None:
     toy.makepyfile(test_suite=SUITE)
     toy.runpytest_inprocess(BACKENDS, "--graph-html=r.html")
-    test = chunk((toy.path / "r.html").read_text(encoding="utf-8"), "test-1")
+    page = (toy.path / "r.html").read_text(encoding="utf-8")
+    test = chunk(page, "test-1")
     assert [len(variant["events"]) for variant in test["variants"]] == [0, 2]
+    drawn = [event["graph"] for event in test["variants"][1]["events"]]
+    assert None not in drawn
+    assert [chunk(page, f"graph-{index}")["nodes"][1]["operation"] for index in drawn] == ["<lambda>", "<lambda>"]
     assert test["variants"][1]["series"][0]["values"] == [1.0, 0.5, 0.3333333]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,20 @@ def test_200_nodes_are_drawn_and_constants_can_be_left_out(opened: Opened) -> No
     assert page.locator(".graph svg > .node").count() == 200
     page.uncheck("text=constants")
     assert page.locator(".graph svg > .node").count() == 100
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [(201, "each has more than 200 nodes."), (12, "each has more than 200 nodes, or its backend can't *")],
+)
+def test_why_no_graph_is_drawn(opened: Opened, nodes: int, why: str) -> None:
+    report = many.report()
+    for variant in report["tests"][0]["variants"]:
+        variant["events"] = [{**event, "graph": None, "nodes": nodes} for event in variant["events"]]
+    page = opened(report, at=FIRST)
+    page.wait_for_selector("#detail h2")
+    said = page.text_content("section:has(> h3:text-is('Graph')) .note")
+    assert fnmatch(said, f"None of these builds is drawn: {why}")
 
 
 def evil(value: Any) -> Any:

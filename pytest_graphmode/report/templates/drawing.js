@@ -5,8 +5,7 @@ const NODE = { height: 36, gap: 14, title: 16, widest: 900 };
 
 async function graphPart(test) {
   const drawnBuilds = allBuilds(test).filter(({ event }) => event.graph !== null && event.graph !== undefined);
-  if (!drawnBuilds.length) return allBuilds(test).some(({ event }) => event.nodes > 0)
-    ? section("Graph", "None of these builds is drawn: graphs of more than 200 nodes are not, nor what a backend can't tell.") : null;
+  if (!drawnBuilds.length) return noneDrawn(allBuilds(test).map(({ event }) => event.nodes).filter(Boolean));
   const select = buildSelect(drawnBuilds, 0, 0);
   select.setAttribute("aria-label", "Build whose graph is drawn");
   const constants = element("input", { type: "checkbox", checked: true });
@@ -28,6 +27,13 @@ async function graphPart(test) {
   const controls = element("div", { class: "controls" }, element("label", {}, "Build ", select),
     element("label", {}, constants, " constants"), element("label", {}, whole, " fit the width"));
   return section("Graph", "Bodies of control flow are drawn in their node; dashed lines say that one runs after another.", controls, view);
+}
+
+function noneDrawn(sizes) {
+  if (!sizes.length) return null;
+  const why = sizes.every((nodes) => nodes > 200) ? "each has more than 200 nodes"
+    : "each has more than 200 nodes, or its backend can't tell its graph, or the report has as many graphs as it holds";
+  return section("Graph", `None of these builds is drawn: ${why}.`);
 }
 
 // Scroll a wide graph to the first of its nodes.
