@@ -19,6 +19,7 @@ SCHEMA: Final = 1
 MOST_OF_GRAPHS: Final = 2_000_000
 # What a run of a variant has where it never came to its call.
 _UNCOUNTED: Final[Mapping[str, Any]] = {
+    "failed_by": None,
     "counts": None,
     "modes": {},
     "build_seconds": None,

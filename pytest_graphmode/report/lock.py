@@ -14,6 +14,8 @@ from pytest_graphmode.backends.names import DEFAULT_DTYPE
 
 COUNTED: Final = ("builds", "rebuilds", "breaks", "fallbacks")
 _PASSED: Final = ("passed", "xpassed")
+# What a report has as `failed_by` of a test that all but the lock was content with.
+BY_LOCK: Final = "lock"
 Modes = Mapping[str, Mapping[str, int]]
 Item = Mapping[str, Any]
 
@@ -179,20 +181,26 @@ def line_for(lines: Lines, one: Seen) -> str | None:
 
 
 def updated(lines: Lines, items: Iterable[Item], frameworks: Frameworks, *, operations: bool) -> dict[str, Counts]:
-    """The lines with what the tests that passed have counted; those of all others are left as they are.
+    """The lines with what the tests that may be taken have counted; those of all others are left as they are.
 
     Args:
         operations: whether to lock operations; otherwise they are where the line had them.
     """
     kept, found, locked = dict(lines), [], by_test(lines)
     for item in items:
-        if item["outcome"] in _PASSED and item.get("counts") is not None:
+        if may_be_taken(item):
             here = list(seen(item["test"], item, frameworks))
             found += here
             if item["variant"] is None:
                 for one in unshown(item["test"], here, locked.get(item["test"], {}), frameworks):
                     kept.pop(one.line, None)
     return merged(kept, found, operations=operations)
+
+
+def may_be_taken(item: Item) -> bool:
+    """Whether an update takes what a test counted: it passed, or failed by the lock alone."""
+    passed = item["outcome"] in _PASSED or (item["outcome"] == "failed" and item.get("failed_by") == BY_LOCK)
+    return passed and item.get("counts") is not None
 
 
 def merged(lines: Lines, found: Iterable[Seen], *, operations: bool) -> dict[str, Counts]:

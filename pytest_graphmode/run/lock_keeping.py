@@ -151,7 +151,7 @@ def _listed(lines: Sequence[str]) -> Iterator[str]:
         yield f"  and {len(lines) - _MOST} more"
 
 
-def _counted(lines: Sequence[str], noun: str) -> str:
+def _counted(lines: Sequence[object], noun: str) -> str:
     return f"1 {noun}" if len(lines) == 1 else f"{len(lines)} {noun}s"
 
 
@@ -201,8 +201,20 @@ def update_from_report(config: pytest.Config) -> int:
         raise pytest.UsageError(f"{settings.origin('graph_lock')}: {error}") from None
     except (AttributeError, KeyError, TypeError) as error:
         raise pytest.UsageError(f"{origin}: it is no report of --graph-json, or damaged ({error!r})") from None
-    print("\n".join(said))
+    print("\n".join([*said, *_not_taken(items)]))
     return pytest.ExitCode.OK
+
+
+def _not_taken(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The tests of a report whose lines an update from it leaves alone, and why, those that failed first."""
+    left = sorted((item for item in items if not lock.may_be_taken(item)), key=lambda one: one["outcome"] == "skipped")
+    if left:
+        yield f"{_counted(left, 'test')} of the report left as {'it was' if len(left) == 1 else 'they were'}:"
+        yield from _listed([f"{one['node']}: {one['outcome']}{_because(one['text'])}" for one in left])
+
+
+def _because(text: str | None) -> str:
+    return f", {text.partition(chr(10))[0]}" if text else ""
 
 
 def _told_by(report: dict[str, Any], here: Frameworks) -> tuple[list[dict[str, Any]], Frameworks]:

@@ -105,7 +105,7 @@ class GraphLock:
         for one in found:
             backend = one.mode.partition(":")[0]
             if backend in untrusted:
-                _fail(node, _NOT_COUNTED.format(backend, untrusted[backend]))
+                _fail(node, _NOT_COUNTED.format(backend, untrusted[backend]), by=None)
         if not self._updating:
             said["unlocked"] = [one.line for one in found if lock.line_for(lines, one) is None]
             self._compare(node, ledger, [(one, lines[line]) for one in found if (line := lock.line_for(lines, one))])
@@ -140,8 +140,9 @@ _NOT_COUNTED: Final = (
 )
 
 
-def _fail(node: pytest.Item, text: str, brief: str | None = None) -> NoReturn:
+def _fail(node: pytest.Item, text: str, brief: str | None = None, by: str | None = lock.BY_LOCK) -> NoReturn:
     __tracebackhide__ = True
+    node.stash[FACTS].said["failed_by"] = by
     put(node.user_properties, verdict="broken", reason=brief or text)
     verdict.fail(node, text, brief)
 
@@ -194,6 +195,13 @@ class LockedTests:
 
     def pytest_collection_modifyitems(self) -> None:
         watcher.begin()
+
+    # First, before what is known of the test is attached to its report.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        facts = item.stash.get(FACTS, None)
+        if facts is not None and (call.when == "setup" or (call.when == "teardown" and call.excinfo is not None)):
+            facts.said["failed_by"] = None  # of an attempt before, or no more by the lock alone
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

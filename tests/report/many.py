@@ -70,6 +70,7 @@ def _variant(test: str, mode: str, index: int, steps: int, text: str) -> Data:
         "outcome": "failed" if index == 2 else "passed",
         "text": text if index == 2 else None,
         "failed_at": {"file": "tests/test_0.py", "line": 9} if index == 2 else None,
+        "failed_by": None,
         "seconds": 0.5,
         "counts": {**counts, "builds": 2 + index, "calls": 10, "calls_known": True},
         "modes": {f"{backend}:{name}": counts},

@@ -38,6 +38,44 @@ def test_operations_from_a_report_have_the_versions_of_its_machine(run: Run) -> 
     assert locked() == dict.fromkeys(ALL, Counts(1, 0, 0, 0, 1, "3.14"))
 
 
+def test_what_failed_by_the_lock_alone_is_taken_and_all_else_is_named(
+    run: Run, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit("        f(-1)", "        f(-1), f(-2.0)")
+    edit("    toylib.jit(abs)(-1)", "    toylib.jit(abs)(-1), toylib.jit(abs)(-1.0)\n    assert not 'broken'")
+    Path("test_new.py").write_text(
+        "import pytest\n\ndef test_new(graphmode):\n    graphmode.function(abs)(-1)\n\n"
+        "def test_skipped(graphmode):\n    pytest.skip('not today')\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("CI", "true")
+    run("--graph-json=report.json").assert_outcomes(failed=4, skipped=1)
+    monkeypatch.delenv("CI")
+    result = run("--graph-lock-from=report.json")
+    assert result.outlines == [
+        "graphs.lock written, 4 lines:",
+        f"  {NET_1}: was 0 rebuilds, now 1",
+        f"  {NET_2}: was 0 rebuilds, now 1",
+        "  test_new.py::test_new toy:graph: new",
+        "2 tests of the report left as they were:",
+        "  test_a.py::test_plain: failed, AssertionError: assert not 'broken'",
+        "  test_new.py::test_skipped[toy-graph-cpu]: skipped, not today",
+    ]
+    assert locked()[NET_1] == Counts(2, 1, 0, 0)
+    assert locked()[PLAIN] == ONE
+
+
+def test_what_failed_by_the_lock_and_when_it_was_torn_down_is_not_taken(run: Run, lock: Path) -> None:
+    edit("import pytest", "import pytest\n\n@pytest.fixture\ndef broken():\n    yield\n    assert 0\n\nimport pytest")
+    edit("(graph_ledger)", "(graph_ledger, broken)")
+    edit("    toylib.jit(abs)(-1)", "    toylib.jit(abs)(-1), toylib.jit(abs)(-1.0)")
+    run("--graph-json=report.json").assert_outcomes(passed=2, failed=1, errors=1)
+    assert run("--graph-lock-from=report.json").outlines[:2] == [
+        "graphs.lock: nothing changed, 3 lines",
+        "1 test of the report left as it was:",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
