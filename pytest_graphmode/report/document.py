@@ -52,15 +52,19 @@ class Gathered:
         self._items: dict[object, Data] = {}
 
     def add(self, key: object, said: Data) -> None:
-        """What one report of an item tells."""
+        """What one report of an item tells; of a subtest, a part of the call, only a failure is of interest."""
         phase, outcome, seconds = said.pop("phase"), said.pop("outcome"), said.pop("seconds")
+        if phase == "subtest":
+            if outcome != "failed":
+                return
+            seconds = 0.0  # the call's has them
         before = self._items.get(key, {}) if phase != "setup" else {}
         item = self._items[key] = {"seconds": 0.0, "outcome": "unfinished", "text": None, "failed_at": None} | before
         failed = item["outcome"] in ("failed", "error")
         kept = {name: item[name] for name in ("text", "failed_at")} if failed else {}
         item.update(said | kept)
         item["seconds"] = round(item["seconds"] + seconds, 6)
-        if phase == "call" or (outcome != "passed" and not failed):
+        if not failed and (phase == "call" or outcome != "passed"):
             item["outcome"] = outcome
 
     def crashed(self, key: object, node: str, names: Iterable[str]) -> None:

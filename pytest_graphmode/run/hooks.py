@@ -25,7 +25,7 @@ from pytest_graphmode.run.agreement.item import (
     travelling_run,
 )
 from pytest_graphmode.run.compiler import Compiler
-from pytest_graphmode.run.items import RECORDER, is_agreement
+from pytest_graphmode.run.items import RECORDER, in_call, is_agreement
 from pytest_graphmode.run.workers import controller
 from pytest_graphmode.select import options
 from pytest_graphmode.select.registry import registry_of
@@ -251,6 +251,11 @@ class Agreements:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         return run_unreported(item, nextitem)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        with in_call(item):
+            return (yield)
 
     # Around all others, so that capturing and the like are set up for a variant or for the item, not for both.
     @pytest.hookimpl(wrapper=True, tryfirst=True)

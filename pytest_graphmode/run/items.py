@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -27,6 +29,23 @@ FACTS: Final[pytest.StashKey[Facts]] = pytest.StashKey()
 LOCK: Final[pytest.StashKey[GraphLock]] = pytest.StashKey()
 # On the item of a variant that is run to say more of a failure: it is in no report, record or count.
 RERUN: Final[pytest.StashKey[bool]] = pytest.StashKey()
+# On an item while its test function runs.
+_CALLED: Final[pytest.StashKey[bool]] = pytest.StashKey()
+
+
+@contextmanager
+def in_call(item: pytest.Item) -> Iterator[None]:
+    """Have reports that are made meanwhile known as those of subtests."""
+    item.stash[_CALLED] = True
+    try:
+        yield
+    finally:
+        item.stash[_CALLED] = False
+
+
+def is_of_subtest(item: pytest.Item) -> bool:
+    """Whether a report that is just made is of a subtest, a part of the call, which pytest's hook does not say."""
+    return item.stash.get(_CALLED, False)
 
 
 def is_locked(node: pytest.Item) -> bool:

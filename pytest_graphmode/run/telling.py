@@ -20,7 +20,16 @@ from pytest_graphmode.run import beside, verdict
 from pytest_graphmode.run.collect import limited
 from pytest_graphmode.run.execute import test_of
 from pytest_graphmode.run.guarding import guarded
-from pytest_graphmode.run.items import FACTS, RECORDING, RERUN, is_agreement, skip_reason, variant_of
+from pytest_graphmode.run.items import (
+    FACTS,
+    RECORDING,
+    RERUN,
+    in_call,
+    is_agreement,
+    is_of_subtest,
+    skip_reason,
+    variant_of,
+)
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
@@ -94,7 +103,11 @@ class Facts:
             )
             self.said.update(noted)
             self._lost.clear()
-        phase = {"phase": report.when, "outcome": outcome(report), "seconds": round(report.duration, 6)}
+        phase = {
+            "phase": "subtest" if is_of_subtest(item) else report.when,
+            "outcome": outcome(report),
+            "seconds": round(report.duration, 6),
+        }
         whole = self.said if report.when != "setup" or self._agreement else identity(item)
         return {**whole, **phase, **_text(item, report)}
 
@@ -190,6 +203,11 @@ class Teller:
         finally:
             self._running.pop()
             del item.stash[FACTS]
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        with in_call(item):
+            return (yield)
 
     # Around all others, which may turn a failure into an expected one.
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -19,7 +19,7 @@ from _pytest.runner import runtestprotocol
 
 from pytest_graphmode.run import beside, verdict
 from pytest_graphmode.run.agreement import keeping, travelling
-from pytest_graphmode.run.items import FACTS, RECORDING, RERUN, skip_reason, variant_of
+from pytest_graphmode.run.items import FACTS, RECORDING, RERUN, is_of_subtest, skip_reason, variant_of
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
@@ -290,12 +290,16 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
     if isinstance(item, Agreement):
         item.add_captured(report)
         return
+    if is_of_subtest(item) and not report.failed:
+        return
     if report.when != "teardown":
         item.stash[keeping.CALL_PASSED] = report.when == "call" and report.passed
     if RUN in item.stash and isinstance(item, pytest.Function):
         before = None if report.when == "setup" else item.stash[RUN]
         if before is None or before.outcome == "passed":
             item.stash[RUN] = _noted(item, report)
+        elif before.outcome == "failed":  # in a subtest
+            item.stash[keeping.CALL_PASSED] = False
         if RERUN in item.stash:
             report.wasxfail = ""  # no failure that --pdb stops at
     elif report.when == "teardown" and RECORDING in item.stash:
