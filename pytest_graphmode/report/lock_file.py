@@ -118,14 +118,18 @@ def _checked(data: Any, rows: Sequence[str], name: str) -> dict[str, Counts]:
     for line, entry in data["graphs"].items():
         if line:
             try:
-                lines[line] = _entry(line, entry)
+                lines[line] = counts_of(line, entry)
             except ValueError as error:
                 raise LockError(f"{name}:{_row(rows, line)}: {error}: {_cure(name)}") from None
     return lines
 
 
-def _entry(line: str, entry: Any) -> Counts:
-    """Raise ValueError for a line that no update writes."""
+def counts_of(line: str, entry: Any) -> Counts:
+    """What a line of a lock says.
+
+    Raises:
+        ValueError: no update writes such a line.
+    """
     test, _, mode = line.rpartition(" ")
     if not test or not all(mode.partition(":")):
         raise ValueError(f"{line!r} is no test and backend:mode, as in 'test_net.py::test_net tf:graph'")

@@ -39,6 +39,13 @@ _NARROWING: Final = (
     "collectonly",
 )
 
+# What makes no sense where no test runs.
+_SHORT: Final = ("-k", "-m")
+_LONG: Final = (
+    *("--lf", "--last-failed", "--sw", "--stepwise", "--deselect", "--ignore", "--ignore-glob"),
+    *("--co", "--collect-only", "--collectonly", "--graph-json", "--graph-html", "--graph-report", "--junitxml"),
+)
+
 
 def use(config: pytest.Config) -> None:
     """Tell at the end of a run, or update then.
@@ -190,19 +197,40 @@ def update_from_report(config: pytest.Config) -> int:
     locking.refuse(settings)
     assert settings.lock_from is not None
     origin = f"--graph-lock-from={settings.written['graph_lock_from']}"
+    of_runs = list(_arguments_of_runs(config))
+    if of_runs:
+        raise pytest.UsageError(f"{origin}: it runs no test and writes no report: leave out {' '.join(of_runs)}")
     try:
         report = read(settings.lock_from)
         items, frameworks = _told_by(report, locking.frameworks(registry_of(config)))
         operations = settings.lock_update == "operations"
-        said = update(settings, lambda lines: lock.updated(lines, items, frameworks, operations=operations))
+        said = update(settings, lambda lines: _readable(lock.updated(lines, items, frameworks, operations=operations)))
     except ReportError as error:
         raise pytest.UsageError(f"{origin}: {error}") from None
     except lock_file.LockError as error:
         raise pytest.UsageError(f"{settings.origin('graph_lock')}: {error}") from None
     except (AttributeError, KeyError, TypeError) as error:
         raise pytest.UsageError(f"{origin}: it is no report of --graph-json, or damaged ({error!r})") from None
+    except ValueError as error:
+        raise pytest.UsageError(f"{origin}: the report is damaged: {error}") from None
     print("\n".join([*said, *_not_taken(items)]))
     return pytest.ExitCode.OK
+
+
+def _arguments_of_runs(config: pytest.Config) -> Iterator[str]:
+    """What the command line has that chooses tests or reports on them; what the ini file has is for other runs."""
+    given = [str(argument) for argument in config.invocation_params.args]
+    yield from (one for one in given if one.startswith(_SHORT) or one.partition("=")[0] in _LONG)
+    yield from (path for path in config.option.file_or_dir if path in given)
+
+
+def _readable(lines: Lines) -> Lines:
+    """Lines that the next run can read.
+
+    Raises:
+        ValueError: one of them it can't.
+    """
+    return {line: lock_file.counts_of(line, counts.data()) for line, counts in lines.items()}
 
 
 def _not_taken(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -222,5 +250,9 @@ def _told_by(report: dict[str, Any], here: Frameworks) -> tuple[list[dict[str, A
     if any(test["test"].startswith("worker ") for test in report["tests"]):
         raise ReportError("it is of a run with --dist=each, in several environments, and a lock is of one")
     items = [{**variant, "test": test["test"]} for test in report["tests"] for variant in test["variants"]]
+    for item in items:
+        for mode, counted in item["modes"].items():  # each by itself, since sums hide what is below 0
+            values = {name: counted[name] for name in (*lock.COUNTED, "operations")}
+            lock_file.counts_of(f"{item['test']} {mode}", {**values, "version": ""})
     versions = {name: one["version"] for name, one in report["environment"]["frameworks"].items()}
     return items, Frameworks(versions, here.counting)

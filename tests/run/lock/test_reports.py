@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_graphmode.report.lock import Counts
+from pytest_graphmode.report.lock import COUNTED, Counts
 from tests.run.lock.suite import ALL, NET_1, NET_2, ONE, PLAIN, UPDATE, Run, edit, locked
 
 
@@ -98,3 +98,44 @@ def test_what_is_no_report_is_refused(run: Run, text: str | None, said: str) -> 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --graph-lock-from=report.json: *{said}*"])
     assert not Path("graphs.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("modes", "toy:graph", "builds"), -1, "builds of 'test_a.py::test_plain toy:graph' is -1, no count"),
+        (("modes", "toy:graph", "builds"), 1.5, "is 1.5, no count"),
+        (("modes", "toy:graph", "operations"), -3, "operations of 'test_a.py::test_plain toy:graph' is -3"),
+        (("modes",), {"toy": {"recorded": False, **dict.fromkeys([*COUNTED, "operations"], 1)}}, "no test and backend"),
+        (("variant",), {"backend": "toy", "mode": "", "device": "cpu", "dtype": "float32"}, "no test and backend:mode"),
+    ],
+)
+def test_no_lock_is_written_that_the_next_run_would_refuse(
+    run: Run, lock: Path, path: tuple[str, ...], value: object, said: str
+) -> None:
+    before = lock.read_bytes()
+    run("--graph-json=report.json")
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    at = report["tests"][-1]["variants"][0]
+    for name in path[:-1]:
+        at = at[name]
+    at[path[-1]] = value
+    Path("report.json").write_text(json.dumps(report), encoding="utf-8")
+    result = run("--graph-lock-from=report.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --graph-lock-from=report.json: the report is damaged: *{said}*"])
+    assert lock.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "argument", ["-k=net", "-mslow", "test_a.py", "no_such_file.py", "--co", "--graph-json=other.json", "--lf"]
+)
+def test_what_is_of_a_run_is_refused_and_what_the_ini_file_has_is_not(run: Run, lock: Path, argument: str) -> None:
+    run("--graph-json=report.json")
+    result = run("--graph-lock-from=report.json", argument)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"ERROR: *-from=report.json: it runs no test and writes no report: leave out {argument}"]
+    )
+    Path("tox.ini").write_text(f"[pytest]\naddopts = {argument}\n", encoding="utf-8")
+    assert run("--graph-lock-from=report.json").ret == 0
