@@ -71,9 +71,23 @@ def disagreement(
     if kept is not None and kept.frozen and not kept.records:
         return "\n".join([kept.none, *kept.stale])
     notes = [f"Not compared: {_skipped(runs)}."] if _skipped(runs) else []
+    notes += _on_the_reference(ran, request, kept)
     sides = ((side(one), side(other), role) for one, other, role in pairs(runs, request, kept))
     told = words.disagreement(sides, allowed(request, table), notes)
     return "\n".join([*filter(None, [told]), *(kept.unfit if kept is not None else ())]) or None
+
+
+def _on_the_reference(ran: Sequence[Run], request: AgreeRequest, kept: Kept | None) -> list[str]:
+    """That a record of another backend is none, which a port is more likely to be wrong than."""
+    if kept is None or kept.frozen or request.reference is not None:
+        return []
+    here = {run.variant.backend for run in ran}
+    others = list(dict.fromkeys(one.origin.backend for one in kept.records if one.origin.backend not in here))
+    return [
+        f"The reference is the first variant of this run; for the records of {backend} to be it: "
+        f'@pytest.mark.graph_agree(reference="{backend}"), or --graph-records-frozen.'
+        for backend in others[:1]
+    ]
 
 
 def apart(runs: Sequence[Run], request: AgreeRequest, table: Table | None, kept: Kept | None) -> dict[Variant, str]:

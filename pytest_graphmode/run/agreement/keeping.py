@@ -52,9 +52,10 @@ class Kept:
     unfit: tuple[str, ...] = ()
 
     def nearest(self, variant: Variant) -> Record:
+        """The nearest golden values; where no record holds any, the nearest record."""
         from pytest_graphmode.records.folder import nearest
 
-        return nearest(self.records, self.own[variant])
+        return nearest(_golden(self.records) or self.records, self.own[variant])
 
 
 def keep(item: pytest.Function, variant: Variant) -> str | None:
@@ -107,17 +108,26 @@ def beside(variants: dict[Variant, pytest.Function], runs: Iterable[Run]) -> Kep
 
 
 def _unfit(settings: Settings, records: Sequence[Record], own: Iterable[Origin]) -> list[str]:
+    """What is said of the nearest records of this run's variants where they are no golden values."""
     from pytest_graphmode.records.folder import nearest
 
-    found = [(nearest(records, one), one) for one in own]
-    told = [
-        f"{record.file}: no golden values: they did not agree with {record.disagreed_with} in the run that wrote them; "
-        f"write them again in one where they do, or remove the file first where they are right: "
-        f"{_command(settings, one, record.origin)}"
-        for record, one in found
-        if record.disagreed_with
-    ]
+    golden, told = _golden(records), []
+    for one in own:
+        record = nearest(records, one)
+        if not record.disagreed_with:
+            continue
+        again = _command(settings, one, record.origin)
+        cure = f"write them again in one where they do, or remove the file first where they are right: {again}"
+        if golden:
+            instead = f"{one.variant} was compared with {nearest(golden, one).origin.name} instead"
+            cure = f"{instead}. Remove the file, or mend what differs and write them again: {again}"
+        did_not = f"they did not agree with {record.disagreed_with} in the run that wrote them"
+        told.append(f"{record.file}: no golden values: {did_not}; {cure}")
     return list(dict.fromkeys(told))
+
+
+def _golden(records: Sequence[Record]) -> list[Record]:
+    return [record for record in records if not record.disagreed_with]
 
 
 def judge(item: pytest.Function, kept: Kept, apart: Mapping[Variant, str]) -> str | None:

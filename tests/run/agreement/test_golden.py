@@ -35,8 +35,10 @@ def test_values_that_did_not_agree_when_they_were_written_are_no_golden_values(k
         f"off-eager-cpu@{label()}.npz: no golden values: they did not agree with ref-eager-cpu@{label()} in the" in said
     )
     assert (
-        "write them again in one where they do, or remove the file first where they are right: pytest --graph-" in said
+        f"off-eager-cpu was compared with ref-eager-cpu@{label()} instead. Remove the file, or mend what differs and "
+        "write them again: pytest --graph-records=kept --graph-backends=off:eager test_net.py::test_net" in said
     )
+    assert f"off-eager-cpu does not agree with the record, ref-eager-cpu@{label()}: loss at [1]: off-eager-cpu" in said
     kept.run(KEPT, "--graph-records-frozen", backends="ref").assert_outcomes(passed=2)
 
     kept.run(KEPT, "-k", "not agreement", backends="off").assert_outcomes(passed=1, deselected=1)
@@ -45,6 +47,31 @@ def test_values_that_did_not_agree_when_they_were_written_are_no_golden_values(k
     kept.write(NET.replace("agree\n", "agree(rtol=1e-2)\n"))
     kept.run(KEPT, backends="off").assert_outcomes(passed=2)
     kept.run(KEPT, "--graph-records-frozen", backends="off").assert_outcomes(passed=2)
+
+
+def test_values_that_agree_with_the_golden_ones_fail_beside_a_record_that_did_not(kept):
+    kept.write(NET.replace("[2.0, 3.0]", "[2.0, 3.0 + SHIFT]") + "SHIFT = 0.0\n")
+    kept.run(KEPT, backends="ref").assert_outcomes(passed=1, skipped=1)
+    file = kept.pytester.path / "test_net.py"
+    right = file.read_text()
+    file.write_text(right.replace("SHIFT = 0.0", "SHIFT = 1.0"))
+    kept.run(KEPT, backends="third").assert_outcomes(passed=1, failed=1)
+    file.write_text(right.replace("SHIFT = 0.0", "SHIFT = 0"))
+    result = kept.run(KEPT, "--graph-records-frozen", backends="third")
+    result.assert_outcomes(passed=1, failed=1)
+    assert "third-eager-cpu does not agree" not in result.stdout.str()
+    result.stdout.fnmatch_lines([f"*third-eager-cpu@{label()}.npz: no golden values: *"])
+    next(one for one in records_of(kept) if one.name.startswith("third")).unlink()  # as the message says
+    kept.run(KEPT, "--graph-records-frozen", backends="third").assert_outcomes(passed=2)
+
+
+def test_without_other_golden_values_a_record_that_did_not_agree_says_how_to_renew_it(kept):
+    kept.run(KEPT, backends="off").assert_outcomes(passed=1, failed=1)
+    next(one for one in records_of(kept) if one.name.startswith("ref")).unlink()
+    result = kept.run(KEPT, "--graph-records-frozen", backends="off")
+    result.assert_outcomes(passed=1, failed=1)
+    said = " ".join(result.stdout.str().split())
+    assert "in one where they do, or remove the file first where they are right: pytest --graph-records=kept" in said
 
 
 def test_of_variants_that_disagree_the_reference_stays_golden(project):

@@ -31,6 +31,10 @@ def test_a_record_that_does_not_agree_fails_the_item_by_the_records_name(kept):
         [
             f"ref-eager-cpu@{label()} does not agree with the reference, off-eager-cpu:",
             f"  loss at [[]1[]]: ref-eager-cpu@{label()} 3.0, off-eager-cpu 3.003*: they differ by 0.003*",
+            (
+                "The reference is the first variant of this run; for the records of ref to be it: "
+                '@pytest.mark.graph_agree(reference="ref"), or --graph-records-frozen.'
+            ),
         ]
     )
 
@@ -53,6 +57,7 @@ def test_the_reference_may_be_a_record(kept):
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines([f"off-eager-cpu does not agree with the reference, ref-eager-cpu@{label()}:"])
     assert "third-eager-cpu does not" not in result.stdout.str()
+    assert "The reference is the first variant" not in result.stdout.str()
 
 
 def test_without_another_record_one_variant_alone_skips(kept):
