@@ -36,6 +36,8 @@ def test_a_line_without_a_test_is_named_by_a_whole_run_and_removed_by_its_update
         ("--deselect=test_a.py::test_plain",),
         ("--ignore=test_other.py",),
         ("--lf",),
+        ("-o", "python_functions=test_plain"),
+        ("-c", "narrow.ini"),
         ("-p", "sharding"),
     ],
 )
@@ -44,9 +46,15 @@ def test_a_part_of_a_run_leaves_other_lines_alone(
 ) -> None:
     toy.syspathinsert()
     Path("sharding.py").write_text("def pytest_collection_modifyitems(items): items[:] = items[:2]\n", encoding="utf-8")
+    Path("narrow.ini").write_text("[pytest]\npython_functions = test_plain\n", encoding="utf-8")
     add(GONE)
     assert run(UPDATE, *arguments).ret == 0
     assert locked() == {**ALL, GONE: ONE}
+
+
+def test_an_ini_value_of_the_plugins_narrows_nothing(run: Run, lock: Path) -> None:
+    add(GONE)
+    run("-o", "graph_progress=off").stdout.fnmatch_lines(["1 line in graphs.lock without a test:"])
 
 
 def test_a_part_of_a_run_tells_of_no_line_without_a_test(run: Run, lock: Path) -> None:
