@@ -23,6 +23,11 @@ def told(config: pytest.Config) -> Mapping[str, Any]:
     return said
 
 
+def distributed(config: pytest.Config) -> bool:
+    """Whether this process has workers of pytest-xdist run the tests: `--dist` alone, without `-n`, starts none."""
+    return config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
+
+
 def on_this_host(spec: Any) -> bool:
     """Whether the specification of a worker is of one that this process starts itself, not `via` another host."""
     return bool(spec.popen) and not spec.via

@@ -14,7 +14,7 @@ import pytest
 from pytest_graphmode.report import lock, lock_file
 from pytest_graphmode.report.document import ReportError, read
 from pytest_graphmode.report.lock import Counts, Frameworks
-from pytest_graphmode.run import locking, reproducing, writing
+from pytest_graphmode.run import beside, locking, reproducing, writing
 from pytest_graphmode.run.items import LOCK
 from pytest_graphmode.run.locking import TOLD, UPDATE, LockedTests
 from pytest_graphmode.select.registry import registry_of
@@ -122,8 +122,7 @@ class LockKeeper:
         part = part or not all(one.lstrip().startswith("graph_") for one in options.override_ini or ())
         if part or self._config.invocation_params.dir.resolve() != self._config.rootpath.resolve():
             return set()
-        distributed = self._config.getoption("dist", "no") != "no"
-        found = self._of_workers if distributed else [self._tests.gone]
+        found = self._of_workers if beside.distributed(self._config) else [self._tests.gone]
         known = [set(gone) for gone in found if gone is not None]
         return set.intersection(*known) if known and len(known) == len(found) else set()
 

@@ -16,6 +16,7 @@ from typing import Final
 import pytest
 
 from pytest_graphmode.ledger.ledger import GraphLedger
+from pytest_graphmode.run import beside
 from pytest_graphmode.select.registry import registry_of
 
 # Seconds that a test runs without a line, and between two of them.
@@ -51,7 +52,7 @@ def wanted(config: pytest.Config) -> bool:
         and option.verbose >= 0
         and option.capture in ("fd", "sys")  # else the test's own output is shown at once
         and not (logged or getattr(option, "usepdb", False) or getattr(option, "trace", False))
-        and getattr(option, "dist", "no") == "no"
+        and not beside.distributed(config)
         and not hasattr(config, "workerinput")
         and not os.environ.get("CI")
         and os.environ.get("TERM", "dumb") != "dumb"

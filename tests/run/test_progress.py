@@ -127,6 +127,7 @@ def test_no_line_in_the_log_of_a_job(toy: pytest.Pytester) -> None:
         ("", {"CI": "true"}, False),
         ("", {"TERM": "dumb"}, False),
         pytest.param("--dist=load --tx=popen", {}, False, id="workers"),
+        pytest.param("--dist=loadscope", {}, True, id="no workers"),
     ],
 )
 def test_no_line_where_nobody_looks_or_the_test_itself_writes(

@@ -52,6 +52,13 @@ def test_a_part_of_a_run_leaves_other_lines_alone(
     assert locked() == {**ALL, GONE: ONE}
 
 
+def test_a_way_to_distribute_tests_without_workers_distributes_none(run: Run, lock: Path) -> None:
+    pytest.importorskip("xdist")
+    add(GONE)
+    Path("tox.ini").write_text("[pytest]\naddopts = --dist=loadscope\n", encoding="utf-8")
+    run().stdout.fnmatch_lines(["1 line in graphs.lock without a test:"])
+
+
 def test_an_ini_value_of_the_plugins_narrows_nothing(run: Run, lock: Path) -> None:
     add(GONE)
     run("-o", "graph_progress=off").stdout.fnmatch_lines(["1 line in graphs.lock without a test:"])
