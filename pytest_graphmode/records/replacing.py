@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,14 +25,36 @@ def replacing(file: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def followed(file: Path) -> Path:
+    """What a link leads to, so that this is written and the link stays.
+
+    Raises:
+        OSError: it leads to itself.
+    """
+    target = Path(os.path.realpath(file))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
+
+
+def _is_output(file: Path, number: int) -> bool:
+    try:
+        return os.path.samestat(file.stat(), os.fstat(number))
+    except OSError:  # closed
+        return False
+
+
 def check_writable(file: Path) -> None:
-    """Find out before a run whether its report can be written, and make the folder for it.
+    """Find out before a run whether its report can be written whole, and make the folder for it.
 
     Raises:
         OSError: it can't.
     """
     if file.is_dir():
-        raise IsADirectoryError(21, "it is a folder")
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if file.exists() and (not file.is_file() or any(_is_output(file, number) for number in (1, 2))):
+        raise OSError(errno.EINVAL, "it is a device, a pipe or the run's own output: name a file")
+    file = followed(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     tried = file.with_name(f".{file.name}.{os.getpid()}-{os.urandom(4).hex()}{UNFINISHED}")
     try:

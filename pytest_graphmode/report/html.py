@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_graphmode.records.replacing import replacing
+from pytest_graphmode.records.replacing import followed, replacing
 from pytest_graphmode.report import overview
 
 Data = dict[str, Any]
@@ -41,7 +41,7 @@ def write_page(file: Path, report: Data) -> None:
         OSError: it can't be written.
     """
     text = page(report)
-    with replacing(file) as whole:
+    with replacing(followed(file)) as whole:
         whole.write(text.encode("utf-8", "backslashreplace"))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_graphmode.records.replacing import replacing
+from pytest_graphmode.records.replacing import followed, replacing
 from pytest_graphmode.report.lock import COUNTED, Counts
 
 SCHEMA: Final = 1
@@ -42,7 +42,7 @@ def write(file: Path, lines: Mapping[str, Counts]) -> None:
     Raises:
         OSError: it can't be written.
     """
-    with replacing(file.resolve()) as whole:  # what a link leads to, not the link
+    with replacing(followed(file)) as whole:
         whole.write(text_of(lines).encode())
 
 

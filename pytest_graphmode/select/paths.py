@@ -23,9 +23,12 @@ def require_kind(path: Path, kind: Kind) -> Path:
     """The path of what is a file or folder, as wanted, or not there yet.
 
     Raises:
-        ValueError: the other of the two is there.
+        ValueError: the other of the two is there, or no file can have such a name.
     """
-    there = "folder" if path.is_dir() else "file"
-    if path.exists() and there != kind:
+    try:
+        there, exists = "folder" if path.is_dir() else "file", path.exists()
+    except OSError as error:  # too long
+        raise ValueError(f"no {kind} can have this name: {error.strerror}") from None
+    if exists and there != kind:
         raise ValueError(f"there is a {there} of this name: name a {kind}")
     return path

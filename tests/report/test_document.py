@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,40 @@ def test_a_file_that_can_not_be_written_is_found_at_once(toy: pytest.Pytester) -
     result.stderr.fnmatch_lines("*--graph-json=taken/report.json: the file can't be written: *")
     result = toy.runpytest_inprocess("--graph-json=.")
     result.stderr.fnmatch_lines("*--graph-json=*: there is a folder of this name: name a file")
+
+
+@pytest.mark.parametrize("option", ["graph-json", "graph-html"])
+def test_what_a_link_leads_to_is_written(toy: pytest.Pytester, option: str) -> None:
+    if option == "graph-html":
+        pytest.importorskip("jinja2")
+    toy.makepyfile(test_suite="def test_a(graphmode): graphmode.function(abs)(-1)")
+    link, file = toy.path / "link", toy.path / "there" / "report"
+    link.symlink_to(Path("there") / "report")
+    toy.runpytest_inprocess("--graph-backends=toy", f"--{option}=link").assert_outcomes(passed=1)
+    assert link.is_symlink()
+    assert file.stat().st_size > 1000
+    (toy.path / "loop").symlink_to("loop")
+    result = toy.runpytest_inprocess("--graph-backends=toy", f"--{option}=loop")
+    result.stderr.fnmatch_lines(f"*--{option}=loop: the file can't be written: *symbolic link*")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_what_is_no_file_is_left_alone(toy: pytest.Pytester) -> None:
+    toy.makepyfile(test_suite="def test_a(): assert 0")
+    os.mkfifo(toy.path / "pipe")
+    (toy.path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        result = toy.runpytest_inprocess(f"--graph-json={name}")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines("*: it is a device, a pipe or the run's own output: name a file")
+    assert (toy.path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("length", [250, 300])
+def test_a_name_that_is_too_long(toy: pytest.Pytester, length: int) -> None:
+    result = toy.runpytest_inprocess(f"--graph-json={'x' * length}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines("*--graph-json=*xxx: * name too long")
 
 
 def test_junit_holds_none_of_it(toy: pytest.Pytester) -> None:
