@@ -23,6 +23,7 @@ _BEFORE: Final = 20
 _AFTER: Final = 10
 _TRANSPOSED: Final = 20
 _LARGEST: Final = 10_000_000
+_TABLE: Final = "Taps in the order of the code, with the error relative to the largest value"
 
 
 class _Worst(NamedTuple):
@@ -51,11 +52,23 @@ class _Compared:
         """Alike for taps that may stand in one loop of the code: tapped equally often, all values or all gradients."""
         return len(self.errors), self.name.startswith("grad(")
 
-    def error(self, step: int | None = None) -> float:
-        """Up to a step, or of the first step that differs, or the largest of all."""
-        if step is None and self.first is not None:
-            return self.errors[self.first].error
-        return max(worst.error for worst in self.errors[: None if step is None else step + 1])
+    @property
+    def worst(self) -> _Worst:
+        """Of the first step that differs, or else of all."""
+        return max(self.errors, key=lambda worst: worst.error) if self.first is None else self.errors[self.first]
+
+    @property
+    def error(self) -> float:
+        return self.worst.error
+
+    @property
+    def step(self) -> int | None:
+        """The one of several that `worst` is of because it differs."""
+        return self.first if len(self.errors) > 1 else None
+
+    def until(self, step: int) -> float:
+        """The largest error of the steps up to one."""
+        return max(worst.error for worst in self.errors[: step + 1])
 
 
 class Parting:
@@ -96,13 +109,14 @@ class Parting:
         before = [one for one in self.compared[:position] if one.first is None or one.first > step]
         if not before:
             return f"{text}there is none before it: look at what goes into it"
-        return f"{text}`{before[-1].name}`, before it, {_agrees(before[-1].error(step))}"
+        return f"{text}`{before[-1].name}`, before it, {_agrees(before[-1].until(step))}"
 
     @property
     def lines(self) -> Iterator[str]:
         """The taps in the order of the code, what could not be compared, and the hints."""
         if self.compared:
-            yield "Taps in the order of the code, with the error relative to the largest value:"
+            of_steps = ", of the first step that differs" if any(one.step is not None for one in self.compared) else ""
+            yield f"{_TABLE}{of_steps}, and x its growth over the tap before:"
             yield from (f"  {line}" for line in self._table())
         incomparable = [f"{', '.join(names)} of {has}, not of {lacks}" for (has, lacks), names in self._missing.items()]
         incomparable += [*self._incomparable, *self.left_out.values()]
@@ -113,9 +127,9 @@ class Parting:
     def _no_difference(self) -> str:
         if not self.compared:
             return "no tap could be compared"
-        worst = max(self.compared, key=_Compared.error)
+        worst = max(self.compared, key=lambda one: one.error)
         return (
-            f"no tap differs: they {_agree(worst.error())} (`{worst.name}` the least), so that the two part after the "
+            f"no tap differs: they {_agree(worst.error)} (`{worst.name}` the least), so that the two part after the "
             f"last, `{self.compared[-1].name}`"
         )
 
@@ -173,18 +187,24 @@ class Parting:
         if end > _BEFORE + _AFTER:
             start, end = max(at - _BEFORE, 0), min(at + _AFTER + 1, end)
         if start:
-            earlier = max(self.compared[:start], key=_Compared.error)
-            yield f"({start} before, which {_agree(earlier.error())})"
+            yield f"({start} before, which {_agree(max(one.error for one in self.compared[:start]))})"
         width = max(len(one.name) for one in self.compared[start:end])
-        last = 0.0
+        last: _Compared | None = None
         for one in self.compared[start:end]:
-            error = one.error()
-            growth = f"  {_factor(error / last)}" if last and error > 1.05 * last and math.isfinite(error) else ""
-            mark = "  the first that differs" if one is self.first else ""
-            yield f"{one.name:{width}}  {_share(error):>7}{growth}{mark}".rstrip()
-            last = error or last
+            step = [] if one.step is None else [f"in step {one.step}"]
+            marks = [*_growth(one, last), *step, *(["the first that differs"] if one is self.first else [])]
+            yield "  ".join([f"{one.name:{width}}", f"{_share(one.error):>7}", *marks])
+            last = one if one.error else last
         if end < len(self.compared):
             yield f"({len(self.compared) - end} more)"
+
+
+def _growth(one: _Compared, last: _Compared | None) -> Iterator[str]:
+    """How much larger than the last error one is; errors of different steps are not set against each other."""
+    if last is None or not math.isfinite(one.error) or one.error <= 1.05 * last.error:
+        return
+    if last.step is None or one.step is None or last.step == one.step:
+        yield _factor(one.error / last.error)
 
 
 def _left_out(sides: Sequence[tuple[str, Recording]]) -> Iterator[tuple[str, str]]:

@@ -29,8 +29,8 @@ def _pair(side: Side, reference: Side, allowed: Allowed) -> Data:
         "taps": [
             {
                 "name": tap.name,
-                "error": finite(tap.error()),
-                "at": list(max(tap.errors, key=lambda worst: worst.error).at),
+                "error": finite(tap.error),
+                "at": list(tap.worst.at),
                 "first_step": tap.first,
             }
             for tap in parting.compared

@@ -23,6 +23,7 @@ def parting(actual, expected, left_out=({}, {})):
     return Parting(*sides, ("torch", "tf"), lambda a, b: first_leaf_mismatch(a, b, rtol=1e-5, atol=0))
 
 
+TABLE = "Taps in the order of the code, with the error relative to the largest value"
 ONES = np.ones((2, 3))
 
 
@@ -41,7 +42,7 @@ def test_the_first_that_differs_is_named_with_the_one_before_it():
         "`conv2` is the first tap that differs (12 % at [1, 2]); `conv1`, before it, agrees to 3e-7"
     )
     assert list(found.lines) == [
-        "Taps in the order of the code, with the error relative to the largest value:",
+        f"{TABLE}, and x its growth over the tap before:",
         "  conv1     3e-7",
         "  conv2     12 %  x 4e5  the first that differs",
         "  conv3    200 %  x 17",
@@ -76,6 +77,31 @@ def test_of_taps_in_one_loop_that_of_the_earliest_step_is_first():
     assert found.sentence == (
         "`gate`, in step 1, is the first tap that differs (12 % at [1, 2]); `cell`, before it, agrees to the last bit"
     )
+
+
+def test_each_row_of_a_loop_says_the_step_that_it_is_of():
+    found = parting(
+        {
+            "hidden": [ONES, ONES * (1 + 9e-8), changed(ONES)],
+            "act": [ONES * (1 + 3e-7), ONES * 1.01, ONES * 3],
+            "out": [ONES * (1 + 3e-7), ONES * 1.5, ONES * 3],
+            "same": [ONES, ONES * (1 + 2e-7), ONES],
+        },
+        {name: [ONES] * 3 for name in ("hidden", "act", "out", "same")},
+    )
+    assert "`hidden`, before it, agrees to 9e-8" in found.sentence
+    assert list(found.lines) == [
+        f"{TABLE}, of the first step that differs, and x its growth over the tap before:",
+        "  hidden     12 %  in step 2",
+        "  act         1 %  in step 1  the first that differs",
+        "  out        50 %  x 50  in step 1",
+        "  same       2e-7",
+    ]
+
+
+def test_an_error_of_another_step_is_no_growth():
+    found = parting({"a": [ONES, ONES * 1.5], "b": [ONES * 3, ONES]}, {"a": [ONES] * 2, "b": [ONES] * 2})
+    assert [line for line in found.lines if "x" in line][1:] == []
 
 
 def test_gradients_are_in_a_loop_of_their_own():

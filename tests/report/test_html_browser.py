@@ -238,6 +238,16 @@ def test_the_error_of_taps_by_layer(detail: Page) -> None:
     assert 0 < widths[0] < widths[1] < widths[2]
 
 
+def test_taps_of_several_steps_say_which(opened: Opened) -> None:
+    report = many.report()
+    for tap, step in zip(report["tests"][0]["agreement"]["pairs"][1]["taps"], (None, 0, 3), strict=True):
+        tap["first_step"] = step
+    page = opened(report, at=FIRST)
+    page.wait_for_selector(".taps")
+    table = page.locator("figure", has_text="torch-compile-cpu against tf-graph-cpu").locator(".taps")
+    assert table.locator("td:last-child").all_inner_texts() == ["[0, 3]", "[0, 3] step 0", "[0, 3] step 3"]
+
+
 def inside(one: dict[str, float], other: dict[str, float]) -> bool:
     return all(
         other[at] <= one[at] and one[at] + one[size] <= other[at] + other[size]

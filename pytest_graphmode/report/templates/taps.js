@@ -5,7 +5,8 @@ const LEAST_ERROR = 1e-17;
 function tapParts(test) {
   const pairs = (test.agreement?.pairs ?? []).filter((pair) => pair.taps.length);
   if (!pairs.length) return null;
-  const note = "The largest error of each tap relative to the largest value of the reference, on a logarithmic scale, in the order of the code.";
+  const note = "The error of each tap relative to the largest value of the reference, on a logarithmic scale, in the order of the code; " +
+    "of several steps it is that of the first that differs, which is named, or else the largest.";
   return section("Error of taps by layer", note, element("div", { class: "plots" }, pairs.map((pair) => tapFigure(test, pair))));
 }
 
@@ -22,7 +23,8 @@ function tapRow(test, pair, tap) {
   const bar = element("div", { class: "error-bar", "aria-hidden": "true" });
   bar.style.width = `${100 * errorPart(tap.error)}%`;
   bar.style.background = first ? "var(--bad)" : `var(${look(test.variants, pair.variant).colour})`;
-  const place = [tap.at.length ? `[${tap.at.join(", ")}]` : "", tap.first_step ? `step ${tap.first_step}` : ""];
+  const stepped = pair.taps.some((one) => one.first_step > 0);
+  const place = [tap.at.length ? `[${tap.at.join(", ")}]` : "", stepped && tap.first_step !== null ? `step ${tap.first_step}` : ""];
   return element("tr", { class: first ? "first" : null },
     element("th", { scope: "row" }, tap.name, first ? [" ", mark("first that differs")] : null),
     element("td", { class: "bars" }, bar),

@@ -33,7 +33,7 @@ def test_taps_decide_where_nothing_else_is_recorded(toy):
             "toy-graph-cpu does not agree with the reference, numpy-eager-cpu:",
             "  `b` is the first tap that differs (50 % at [[]1]); `a`, before it, agrees to the last bit",
             "  b at [[]1]: toy-graph-cpu 4.5, numpy-eager-cpu 3.0: they differ by 1.5 (relative 0.5); *",
-            "  Taps in the order of the code, with the error relative to the largest value:",
+            "  Taps in the order of the code, with the error relative to the largest value, and x its growth*",
             "    a        0",
             "    b     50 %  the first that differs",
             "    c    120 %  x 2.5",
