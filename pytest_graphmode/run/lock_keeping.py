@@ -133,7 +133,7 @@ class LockKeeper:
             return
         yield f"{_counted(unlocked, 'line')} missing in {self._lock.name}:"
         yield from _listed(unlocked)
-        nodes = _few(item["node"].partition("[")[0] for item in items)
+        nodes = _few(map(_function, (item["node"] for item in items)))
         command = reproducing.command_for(self._config, nodes, locking.update_options(self._config))
         yield f"to write {'it' if len(unlocked) == 1 else 'them'}: {command}"
 
@@ -145,6 +145,11 @@ class LockKeeper:
             yield from _listed(lines)
             command = reproducing.command_for(self._config, [], locking.update_options(self._config))
             yield f"to remove {'it' if len(lines) == 1 else 'them'}: {command}"
+
+
+def _function(node: str) -> str:
+    file, colons, inside = node.partition("::")  # a folder's name may have brackets too
+    return f"{file}{colons}{inside.partition('[')[0]}"
 
 
 def _few(nodes: Iterator[str]) -> Sequence[str]:

@@ -77,15 +77,16 @@ def command_for(
     written.update({name: value for name, value in (chosen or {}).items() if name in written})
     given = [argument for name, value in written.items() for argument in _argument(settings, name, value)]
     given += [flag(name) for name in _SWITCHES if config.getoption(name)]
-    return shlex.join(["pytest", *given, *more, *(_node(config, node) for node in nodes)])
+    return shlex.join(["pytest", *given, *more, *dict.fromkeys(_node(config, node) for node in nodes)])
 
 
 def _node(config: pytest.Config, node: str) -> str:
-    """An item's id, from where pytest was started."""
+    """An item's id, from where pytest was started, or a folder that it is in where pytest takes no id of it."""
     file, colons, inside = node.partition("::")
     with suppress(ValueError):  # of another drive of Windows
         file = Path(os.path.relpath(config.rootpath / file, config.invocation_params.dir)).as_posix()
-    return f"{file}{colons}{inside}"
+    parents = [] if "[" not in file else [folder for folder in Path(file).parents if "[" not in str(folder)]
+    return parents[0].as_posix() if parents else f"{file}{colons}{inside}"
 
 
 def _argument(settings: Settings, name: str, value: str) -> list[str]:

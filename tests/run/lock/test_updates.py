@@ -129,6 +129,16 @@ def test_what_another_run_wrote_meanwhile_stays(run: Run, lock: Path) -> None:
     assert locked() == {NET_1: ONE, NET_2: ONE, "test_b.py::test_b toy:graph": ONE}
 
 
+def test_tests_in_a_folder_whose_name_pytest_takes_for_parameters(run: Run, lock: Path) -> None:
+    folder = Path("some/od[d]")
+    folder.mkdir(parents=True)
+    (folder / "test_b.py").write_text("def test_b(graphmode):\n    graphmode.function(abs)(-1)\n", encoding="utf-8")
+    result = run()
+    result.stdout.fnmatch_lines([f"to write it: pytest --graph-backends=toy {LOCK} {UPDATE} some"])
+    run(UPDATE, "some").assert_outcomes(passed=1)
+    assert len(locked()) == 4
+
+
 # What is refused.
 
 
