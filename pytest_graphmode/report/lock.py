@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 from pytest_graphmode.backends.names import DEFAULT_DTYPE
 
 COUNTED: Final = ("builds", "rebuilds", "breaks", "fallbacks")
-_PASSED: Final = ("passed", "xpassed")
 # What a report has as `failed_by` of a test that all but the lock was content with.
 BY_LOCK: Final = "lock"
 Modes = Mapping[str, Mapping[str, int]]
@@ -199,7 +198,7 @@ def updated(lines: Lines, items: Iterable[Item], frameworks: Frameworks, *, oper
 
 def may_be_taken(item: Item) -> bool:
     """Whether an update takes what a test counted: it passed, or failed by the lock alone."""
-    passed = item["outcome"] in _PASSED or (item["outcome"] == "failed" and item.get("failed_by") == BY_LOCK)
+    passed = item["outcome"] == "passed" or (item["outcome"] == "failed" and item.get("failed_by") == BY_LOCK)
     return passed and item.get("counts") is not None
 
 

@@ -106,7 +106,7 @@ def test_an_update_of_a_variant() -> None:
     assert lines == {"other tf:graph": ONE, f"{TEST} tf:graph": Counts(2, 1)}
 
 
-@pytest.mark.parametrize("outcome", ["failed", "skipped", "error", "xfailed", "crashed", "unfinished"])
+@pytest.mark.parametrize("outcome", ["failed", "skipped", "error", "xfailed", "xpassed", "crashed", "unfinished"])
 def test_a_test_that_did_not_pass_keeps_its_line(outcome: str) -> None:
     lines = {f"{TEST} tf:graph": ONE}
     assert update(lines, item(variant(), outcome, tf_graph=Counts(9, 8))) == lines

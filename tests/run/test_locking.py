@@ -268,3 +268,38 @@ def test_other_dtypes_have_lines_where_they_differ(run: Run) -> None:
     assert '"rebuilds": 1' in lines()['"test_suite.py::test_net toy:graph[float64]"']
     assert '"rebuilds": 0' in lines()['"test_suite.py::test_net toy:graph"']
     run(dtypes).assert_outcomes(passed=6)
+
+
+# Tests that are expected to fail.
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["xfail(reason='known')", "xfail('True', reason='known')", "graph_xfail('toy', reason='known', strict=False)"],
+)
+def test_a_test_that_is_expected_to_fail_is_not_locked(run: Run, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    edit("def test_net(graphmode)", f"import pytest\n\n@pytest.mark.{mark}\ndef test_net(graphmode)")
+    edit("    f(-1)", "    f(-1), f(-1.0)")
+    before = lines()
+    for arguments in ((), (UPDATE,)):
+        result = run(*arguments, "-k", "toy or plain")
+        result.assert_outcomes(passed=1, xpassed=1)
+        assert lines() == before
+    Path("graphs.lock").unlink()
+    monkeypatch.setenv("CI", "true")
+    result = run("-k", "toy")
+    result.assert_outcomes(xpassed=1)
+    result.stdout.no_fnmatch_line("*missing in graphs.lock*")
+
+
+@pytest.mark.parametrize("mark", ["xfail(False, reason='never')", "graph_xfail('numpy', reason='only there')"])
+def test_a_mark_that_does_not_hold_changes_nothing(run: Run, mark: str) -> None:
+    edit("def test_net(graphmode)", f"import pytest\n\n@pytest.mark.{mark}\ndef test_net(graphmode)")
+    edit("    f(-1)", "    f(-1), f(-1.0)")
+    run("-k", "toy").assert_outcomes(failed=1)
+
+
+def test_a_run_without_expected_failures_holds_all_tests(run: Run) -> None:
+    edit("def test_net(graphmode)", "import pytest\n\n@pytest.mark.xfail\ndef test_net(graphmode)")
+    edit("    f(-1)", "    f(-1), f(-1.0)")
+    run("-k", "toy", "--runxfail").assert_outcomes(failed=1)
