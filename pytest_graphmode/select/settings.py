@@ -5,6 +5,7 @@ Resolved once, by `registry.of`, into a `Settings`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -135,6 +136,7 @@ class _Given:
         self._config = config
         self.origins: dict[str, str] = {}
         self.written: dict[str, str] = {}
+        self._files: dict[str, str] = {}
 
     def value(self, name: str, parse: Callable[[str], T], default: T) -> T:
         value = self._config.getoption(name)
@@ -158,7 +160,20 @@ class _Given:
         start = (
             ini.parent if ini is not None and self.origins[name].endswith(")") else self._config.invocation_params.dir
         )
-        return self._parsed(name, lambda path: require_kind(path, kind), start / path)
+        found: Path = self._parsed(name, lambda path: require_kind(path, kind), start / path)
+        if kind == "file" and name != "graph_lock_from":  # which is read only
+            self._require_own(name, found)
+        return found
+
+    def _require_own(self, name: str, file: Path) -> None:
+        """Refuse a file that another option writes too."""
+        junit = self._config.getoption("xmlpath", None)
+        files = {**self._files, **({f"--junitxml={junit}": os.path.realpath(junit)} if junit else {})}
+        given, path = f"{self.origins[name]}={self.written[name]}", os.path.realpath(file)
+        other = next((other for other, taken in files.items() if taken == path), None)
+        if other is not None:
+            raise pytest.UsageError(f"{given}: {other} writes this file too: give each a file of its own")
+        self._files[given] = path
 
     def frozen(self, name: str) -> bool:
         """Whether records are golden values, of which there must be a folder."""

@@ -237,6 +237,30 @@ def test_a_name_that_is_too_long(toy: pytest.Pytester, length: int) -> None:
     result.stderr.fnmatch_lines("*--graph-json=*xxx: * name too long")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--graph-lock=a/lock", "--graph-json=a/../a/lock"), "--graph-lock=a/lock: --graph-json=a/../a/lock writes"),
+        (("--graph-json=a/x", "--graph-html=link"), "--graph-html=link: --graph-json=a/x writes"),
+        (("--graph-json=x", "--junitxml=x"), "--graph-json=x: --junitxml=x writes"),
+        (("-ograph_json=x", "--graph-lock=x"), "--graph-lock=x: -o graph_json=x writes"),
+    ],
+)
+def test_two_options_never_write_one_file(toy: pytest.Pytester, options: tuple[str, ...], said: str) -> None:
+    (toy.path / "link").symlink_to(Path("a") / "x")
+    result = toy.runpytest_inprocess(*options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(f"*{said} this file too: give each a file of its own")
+
+
+def test_a_report_that_is_only_read_may_be_one_that_a_run_writes(toy: pytest.Pytester) -> None:
+    toy.makepyfile(test_suite="def test_a(graphmode): graphmode.function(abs)(-1)")
+    toy.runpytest_inprocess("--graph-backends=toy", "--graph-json=x")
+    toy.makeini("[pytest]\ngraph_json=x")
+    result = toy.runpytest_inprocess("--graph-lock=y", "--graph-lock-from=x")
+    result.stdout.fnmatch_lines("y written, 1 line:")
+
+
 def test_junit_holds_none_of_it(toy: pytest.Pytester) -> None:
     toy.makepyfile(test_suite=SUITE)
     toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json", "--junitxml=junit.xml", "-k", "limit")
