@@ -164,6 +164,23 @@ def test_the_timeline(detail: Page) -> None:
     )
 
 
+def test_the_timeline_has_the_counts_of_the_table(opened: Opened) -> None:
+    report = many.report()
+    graph, eager, *_ = report["tests"][0]["variants"]
+    graph["payback_seconds"] |= {"against": "torch-eager-cpu", "calls": "never"}
+    eager["counts"]["builds"], eager["build_seconds"] = 40, 0.0
+    eager["events"] = [{**eager["events"][0], "recorded": True, "build_seconds": 0.0}]
+    page = opened(report, at=FIRST)
+    page.wait_for_selector(".lane")
+    said, recorded = (page.text_content(f".lane figcaption >> nth={index}") for index in (0, 1))
+    assert said.endswith("no faster than torch-eager-cpu, the eager mode of another backend")
+    assert "2 builds in 300 ms, 10 calls" in said
+    assert "40 builds recorded in its calls, 10 calls at 20 ms each" in recorded
+    assert "40 builds: of those that eager code recorded the first of each structure is listed" in page.text_content(
+        "details:has(> .builds) >> nth=1"
+    )
+
+
 def test_builds_side_by_side(detail: Page) -> None:
     assert "x changed shape [32, 3] -> [7, 3]: an input_signature with None" in detail.text_content(
         ".builds .cause >> nth=0"

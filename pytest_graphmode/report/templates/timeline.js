@@ -22,18 +22,21 @@ function timeline(test, variant) {
 }
 
 function costs(variant) {
-  const building = variant.events.reduce((sum, event) => sum + event.build_seconds, 0);
-  const built = `${times(variant.events.length, "build")} in ${duration(building)}`;
+  const recorded = variant.events.length > 0 && variant.events.every((event) => event.recorded);
+  const cost = recorded ? "recorded in its calls" : `in ${duration(variant.build_seconds)}`;
+  const built = `${times(buildCount(variant), "build")} ${cost}`;
   const called = variant.stretches.reduce((sum, one) => sum + calls(one), 0);
   const each = duration(variant.steady_call_seconds ?? variant.call_seconds);
-  const parts = [built, called ? `${times(called, "call")} at ${each} each` : null, payback(variant.payback_seconds)];
+  const parts = [built, called ? `${times(called, "call")} at ${each} each` : null, payback(variant)];
   return parts.filter(Boolean).join(", ");
 }
 
-// After how many calls a static graph is cheaper than the eager mode of the same test.
-function payback(said) {
+// After how many calls a static graph is cheaper than the eager mode of the same test, or that of another backend.
+function payback({ shown, payback_seconds: said }) {
   if (!said || said.calls === null) return null;
-  return said.calls === "never" ? `no faster than ${said.against}` : `pays off after ${said.calls} calls against ${said.against}`;
+  const [backend] = shown.split("-");
+  const against = said.against.startsWith(`${backend}-`) ? said.against : `${said.against}, the eager mode of another backend`;
+  return said.calls === "never" ? `no faster than ${against}` : `pays off after ${times(said.calls, "call")} against ${against}`;
 }
 
 function calls(stretch) {
