@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import io
 import platform
 import re
 import sys
 import textwrap
+import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -56,16 +58,24 @@ def source_hash(function: Callable[..., Any]) -> str | None:
     """A hash of a function's source, the same wherever it stands; None where it has none that could be read.
 
     Comments and empty lines are no part of it, nor are the plugin's own marks: a wider tolerance makes no other values.
-    Of text rather than of a syntax tree, which is another one under the next version of Python.
+    Of text rather than of a syntax tree or compiled code, which is another one under the next version of Python.
     """
     try:
         text = textwrap.dedent(inspect.getsource(function))
         marks = _own_marks(text)
-    except (OSError, TypeError, SyntaxError, ValueError):
+        comments = _comments(text)
+    except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
         return None
-    lines = [line.rstrip() for number, line in enumerate(text.splitlines(), 1) if number not in marks]
-    kept = [line for line in lines if line and not line.lstrip().startswith("#")]
+    lines = enumerate(text.split("\n"), 1)
+    kept = [line[: comments.get(number)].rstrip() for number, line in lines if number not in marks]
+    kept = [line for line in kept if line]
     return hashlib.sha256("\n".join(kept).encode(errors="surrogatepass")).hexdigest()
+
+
+def _comments(text: str) -> dict[int, int]:
+    """Where the comment of a line begins, by the line's number."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return dict(token.start for token in tokens if token.type == tokenize.COMMENT)
 
 
 def _own_marks(text: str) -> set[int]:

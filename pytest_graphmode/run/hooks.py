@@ -31,6 +31,8 @@ from pytest_graphmode.select import options
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from pytest_graphmode.run.progress import Progress
 
 
@@ -46,7 +48,7 @@ def register(config: pytest.Config) -> None:
     if chosen.watch:
         watch_calls(config)
     if chosen.records is not None:
-        config.pluginmanager.register(LeftOut(), "graphmode-records")
+        config.pluginmanager.register(LeftOut(config.option), "graphmode-records")
     if chosen.trace is not None:
         from pytest_graphmode.run import graph_traces
 
@@ -219,13 +221,20 @@ class Reporter:
 
 
 class LeftOut:
-    """Says at the end of a run with `--graph-records` which records were left out."""
+    """Says at the end of a run with `--graph-records` which records were left out, but where failures say so."""
 
-    def __init__(self) -> None:
-        self._lines: list[str] = []
+    def __init__(self, option: Namespace) -> None:
+        self._lines: dict[str, None] = {}
+        self._failures_show = option.tbstyle not in ("no", "line") and option.showcapture == "all"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._lines += [text for title, text in report.sections if title == keeping.LEFT_OUT]
+        if report.failed and self._failures_show:
+            return
+        for line in (
+            line for title, text in report.sections if title == keeping.LEFT_OUT for line in text.splitlines()
+        ):
+            self._lines.pop(line, None)  # what is said of several records stands after the last
+            self._lines[line] = None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._lines:

@@ -26,20 +26,28 @@ def hash_of(tmp_path, text, name="test_net"):
         ("\n\ndef before(): pass\n\n" + TEST, "test_net"),
         ("class Test:\n" + "".join(f"    {line}\n" for line in TEST.splitlines()), "Test.test_net"),
         (TEST.replace("y = x", "y = x   \n    # why\n"), "test_net"),
+        (TEST.replace("y = x", "y = x  # why"), "test_net"),
         (
             "@pytest.mark.graph_agree(rtol=1e-2,\n    atol=1)\n@pytest.mark.graphmode(backends='tf')\n" + TEST,
             "test_net",
         ),
     ],
-    ids=["moved", "in a class", "commented", "marked"],
+    ids=["moved", "in a class", "commented", "commented in the line", "marked"],
 )
 def test_what_changes_no_value_changes_no_hash(tmp_path, text, name):
     assert hash_of(tmp_path, text, name) == hash_of(tmp_path, TEST)
 
 
-@pytest.mark.parametrize("text", [TEST.replace("y = x", "y = x + 1"), TEST.replace("[1]", "[2]")])
+@pytest.mark.parametrize(
+    "text", [TEST.replace("y = x", "y = x + 1"), TEST.replace("[1]", "[2]"), TEST.replace("= x", "= '# x'")]
+)
 def test_what_may_change_values_changes_the_hash(tmp_path, text):
     assert hash_of(tmp_path, text) != hash_of(tmp_path, TEST)
+
+
+def test_a_number_sign_in_a_string_is_no_comment(tmp_path):
+    text = TEST.replace("y = x", "y = '''\n# {}\n'''")
+    assert hash_of(tmp_path, text.format(1)) != hash_of(tmp_path, text.format(2))
 
 
 def test_a_wrapped_function_is_itself(tmp_path):

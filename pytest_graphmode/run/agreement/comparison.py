@@ -41,11 +41,11 @@ def incomparable(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None =
     if not ran or (len(ran) + len(records) < 2 and not golden):
         also, elsewhere = "", ""
         if kept is not None and ran:
-            also, elsewhere = " and there is no record of another", "run the test in another environment too, or "
-        stale = f"; {'; '.join(kept.stale)}" if kept is not None and kept.stale else ""
+            also = " and " + ("all records of others are stale" if kept.stale else "there is no record of another")
+            elsewhere = "run the test in another environment too, or "
         return (
             f"fewer than two variants ran ({_listed(ran) or 'none'}){also}, so there is nothing to compare"
-            f"{_left_out(runs)}{stale}: {elsewhere}select more with --graph-backends, --graph-devices or --graph-dtypes"
+            f"{_left_out(runs)}: {elsewhere}select more with --graph-backends, --graph-devices or --graph-dtypes"
         )
     if request.reference is None or golden or _first(ran, records, request) is not None:
         return None

@@ -215,7 +215,7 @@ class Agreement(pytest.Function):
         if self._failed_here is not None and report.when == "call":
             report.sections.extend(self._failed_here.sections)
         if self._kept is not None and (report.when == "call" or report.skipped):
-            keeping.remark(report, self._kept.stale)
+            keeping.remark(report, self._kept)
 
     def forget(self) -> None:
         """When this item is torn down, drop the records: they may be large, and another attempt makes its own."""

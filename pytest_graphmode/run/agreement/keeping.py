@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 # On the report of an agreement item: the title of what it says of records that were left out.
 LEFT_OUT: Final = "graphmode records left out"
+_SOURCE: Final = (
+    "The test's source is its function with its decorators, without comments and marks of this plugin. Without that "
+    "framework: put the function back as it was when the record was made, and keep what changes, such as the port, in "
+    "a function outside of it, which makes no record stale."
+)
 # On the item of a variant: whether its call passed, and why its record could not be written.
 CALL_PASSED: Final = pytest.StashKey[bool]()
 UNWRITTEN: Final = pytest.StashKey["str | None"]()
@@ -37,7 +42,7 @@ class Kept:
 
     Attributes:
         records: those that can be compared.
-        stale: what is to be said of each of the others.
+        stale: what is to be said of the others.
         own: the origins of this run's variants, as they ran.
         frozen: whether the records are golden values.
         none: what a frozen run says where there are none.
@@ -89,22 +94,31 @@ def beside(variants: dict[Variant, pytest.Function], runs: Iterable[Run]) -> Kep
     own = {run.variant: origin(variants[run.variant], run.variant) for run in ran}
     now, names = own[ran[0].variant], ran[0].recording.names
     written = set() if settings.frozen else {folder.file(one) for one in own.values()}
-    records, left_out = [], []
+    records, stale_ones, left_out = [], [], []
     for record in folder.records(now.test, written):
         reason = stale(record, now, names)
         if reason is None:
             records.append(record)
         else:
+            stale_ones.append(record)
             command = _command(settings, now, record.origin)
             left_out.append(
                 f"{record.file}: stale and left out: {reason}; renew it under {record.origin.framework}: {command}"
             )
-    none = (
-        f"there is no record of {now.test} in {settings.records} to compare with, and --graph-records-frozen writes "
-        f"none: make one, {_command(settings, now)}"
-    )
+    if any(record.origin.source != now.source for record in stale_ones):
+        left_out.append(_SOURCE)
     unfit = _unfit(settings, records, own.values()) if settings.frozen and records else []
+    none = _none(settings, now, stale_ones)
     return Kept(tuple(records), tuple(left_out), own, settings.frozen, none, tuple(unfit))
+
+
+def _none(settings: Settings, now: Origin, stale_ones: Sequence[Record]) -> str:
+    """What a frozen run says without a record: no command that would make the port's own values golden ones."""
+    writes_none = "--graph-records-frozen writes none"
+    if stale_ones:
+        return f"the records of {now.test} in {settings.records} are all stale, and {writes_none}:"
+    there_is_none = f"there is no record of {now.test} in {settings.records} to compare with"
+    return f"{there_is_none}, and {writes_none}: make one, {_command(settings, now)}"
 
 
 def _unfit(settings: Settings, records: Sequence[Record], own: Iterable[Origin]) -> list[str]:
@@ -192,10 +206,10 @@ def _command(settings: Settings, now: Origin, record: Origin | None = None) -> s
     return shlex.join(["pytest", *(f"--graph-{name}={value}" for name, value in given.items()), node])
 
 
-def remark(report: pytest.TestReport, stale: Sequence[str]) -> None:
-    """Add to an item's report what it says of stale records."""
-    if stale:
-        report.sections.append((LEFT_OUT, "\n".join(stale)))
+def remark(report: pytest.TestReport, kept: Kept) -> None:
+    """Add to an item's report what it says of stale records, where that is not its failure itself."""
+    if kept.stale and (kept.records or not kept.frozen):
+        report.sections.append((LEFT_OUT, "\n".join(kept.stale)))
 
 
 def trouble(items: Iterable[Any]) -> str | None:

@@ -98,6 +98,20 @@ def test_without_a_record_a_frozen_run_fails_with_the_command_that_makes_one(pro
     assert not (project.pytester.path / "kept").exists()
 
 
+def test_with_stale_records_alone_a_frozen_run_fails_and_has_no_port_bless_itself(kept):
+    kept.write(NET.replace("3.0", "1.0 + 2.0"))
+    result = kept.run(KEPT, "--graph-records-frozen", backends="third")
+    result.assert_outcomes(passed=1, failed=1)
+    told = result.stdout.str()
+    assert "the records of test_net.py::test_net in " in told
+    assert "are all stale, and --graph-records-frozen writes none:" in told
+    assert "renew it under numpy" in told
+    assert "--graph-backends=ref:eager test_net.py::test_net" in told
+    assert "keep what changes, such as the port, in a function outside of it" in told
+    assert "make one" not in told
+    assert told.count("stale and left out") == 1
+
+
 def test_a_frozen_run_fails_a_test_that_records_nothing(project):
     project.write(NET.replace("graphmode.agree(loss=graphmode.tensor([2.0, 3.0]))", "graphmode.tensor(1.0)"))
     result = project.run(KEPT, "--graph-records-frozen", backends="ref")

@@ -153,6 +153,20 @@ def test_a_stale_record_is_left_out_and_the_command_that_renews_it_is_named(kept
         f"pytest --graph-records=kept --graph-backends=ref:eager {seed}test_net.py::test_net"
     )
     result.stdout.fnmatch_lines(["*= graphmode records left out =*", expected])
+    assert result.stdout.str().count("stale and left out: ") == 1
+    assert ("keep what changes, such as the port, in a function outside" in result.stdout.str()) is not bool(arguments)
+
+
+def test_stale_records_are_told_once_in_a_run_with_what_to_do_after_the_last(project):
+    project.write(NET + NET.replace("test_net", "test_other"))
+    project.run(KEPT, backends="ref").assert_outcomes(passed=2, skipped=2)
+    project.write((NET + NET.replace("test_net", "test_other")).replace("3.0", "1.0 + 2.0"))
+    for backends, more in (("third", []), ("third,off", []), ("third,off", ["--tb=no"])):
+        lines = project.run(KEPT, *more, backends=backends).outlines
+        told = [line for line in lines if "stale and left out: " in line or line.startswith("The test's source is its")]
+        assert sum("stale and left out: " in line for line in told) == 2
+        assert told[-1].startswith("The test's source is its")
+        assert len(told) == (4 if backends == "third,off" and not more else 3)  # each failure says it for itself
 
 
 def test_a_record_of_other_names_is_stale(project):
