@@ -228,11 +228,6 @@ def _counts(one: Seen, before: Counts | None, operations: bool) -> Counts:
     return one.counts._replace(operations=None, version="")
 
 
-def without(lines: Lines, tests: Collection[str]) -> dict[str, Counts]:
-    """The lines but those of some tests."""
-    return {line: counts for line, counts in lines.items() if test_in(line) not in tests}
-
-
 def told(before: Lines, after: Lines) -> list[str]:
     """What an update changed, line by line."""
     said = []

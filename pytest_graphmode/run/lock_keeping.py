@@ -74,7 +74,7 @@ class LockKeeper:
         assert isinstance(tests, LockedTests)
         self._config, self._lock, self._tests, self._gatherer = config, config.stash[LOCK], tests, gatherer
         self._settings = registry_of(config).settings
-        self._of_workers: list[list[str] | None] = []
+        self._of_workers: list[Mapping[str, str] | None] = []
         self._said: list[str] = []
 
     @pytest.hookimpl(optionalhook=True)
@@ -111,20 +111,24 @@ class LockKeeper:
 
     def _changed(self, lines: Lines) -> Lines:
         operations = self._settings.lock_update == "operations"
-        lines = lock.without(lines, self._gone())
+        gone = self._gone()
+        lines = {line: counts for line, counts in lines.items() if line not in gone}
         return lock.updated(lines, self._gatherer.gathered.items, self._lock.frameworks, operations=operations)
 
-    def _gone(self) -> set[str]:
-        """The locked tests that are no more, as every process that collected tests found; none in a part of a run."""
+    def _gone(self) -> Mapping[str, str]:
+        """The lines that no test has, with what to say of them, as every process that collected tests found.
+
+        None in a part of a run.
+        """
         options = self._config.option
         part = any(getattr(options, name, None) for name in _NARROWING)
         # Other ini values than this plugin's may say what tests are called.
         part = part or not all(one.lstrip().startswith("graph_") for one in options.override_ini or ())
         if part or self._config.invocation_params.dir.resolve() != self._config.rootpath.resolve():
-            return set()
+            return {}
         found = self._of_workers if beside.distributed(self._config) else [self._tests.gone]
-        known = [set(gone) for gone in found if gone is not None]
-        return set.intersection(*known) if known and len(known) == len(found) else set()
+        first, *others = [gone or {} for gone in found] or [{}]
+        return {line: why for line, why in first.items() if all(line in other for other in others)}
 
     def _tests_without_line(self) -> Iterator[str]:
         items = [item for item in self._gatherer.gathered.items if item.get("unlocked")]
@@ -138,8 +142,7 @@ class LockKeeper:
         yield f"to write {'it' if len(unlocked) == 1 else 'them'}: {command}"
 
     def _lines_without_test(self) -> Iterator[str]:
-        tests = self._gone()
-        lines = sorted(line for line in self._lock.lines if lock.test_in(line) in tests)
+        lines = [f"{line}{why}" for line, why in sorted(self._gone().items())]
         if lines:
             yield f"{_counted(lines, 'line')} in {self._lock.name} without a test:"
             yield from _listed(lines)

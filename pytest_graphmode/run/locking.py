@@ -7,7 +7,7 @@ Registered by `hooks.py` in runs that have one; `execute.py` asks it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
@@ -17,7 +17,8 @@ from pytest_graphmode.report import lock, lock_file, put
 from pytest_graphmode.report.lock import Change, Counts, Frameworks, Seen
 from pytest_graphmode.run import reproducing, verdict
 from pytest_graphmode.run.execute import test_of
-from pytest_graphmode.run.items import FACTS, LOCK
+from pytest_graphmode.run.items import FACTS, LOCK, is_agreement, variant_of
+from pytest_graphmode.select import markers, variants
 from pytest_graphmode.select.options import flag
 from pytest_graphmode.select.registry import registry_of
 
@@ -194,7 +195,7 @@ class LockedTests:
         self._partial = False
         self._files: set[str] = set()
         self._skipped: list[str] = []
-        self.gone: list[str] | None = None
+        self.gone: dict[str, str] | None = None
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         self._items.append(item)
@@ -221,7 +222,9 @@ class LockedTests:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if not self._partial and set(self._items) <= set(session.items):
-            self.gone = sorted(self._without_test(session))
+            tests = self._without_test(session)
+            self.gone = {line: "" for line in self._lock.lines if lock.test_in(line) in tests}
+            self.gone |= dict.fromkeys(self._left_out(session.items), " (left out by what the test is marked with)")
         output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[TOLD] = self.gone
@@ -243,6 +246,31 @@ class LockedTests:
             return file in self._files or not (root / file).exists()
 
         return {test for test in locked - here if not test.startswith(skipped) and looked_at(test)}
+
+    def _left_out(self, items: Sequence[pytest.Item]) -> Iterator[str]:
+        """The lines of variants that a test has in no run, whichever backends, devices and dtypes are selected."""
+        variants_of: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            if not is_agreement(item) and "graphmode" in getattr(getattr(item, "callspec", None), "params", ()):
+                variants_of.setdefault(test_of(item), []).append(item)
+        for line in self._lock.lines:
+            found = variants_of.get(lock.test_in(line), [])
+            if found and not _may_have(found, line.rpartition(" ")[2]):
+                yield line
+
+
+def _may_have(items: Sequence[pytest.Item], place: str) -> bool:
+    """Whether there may be a variant of these items' test that `tf:graph@gpu:0` is of, in whatever run."""
+    specs = registry_of(items[0].config).specs
+    try:
+        pattern = variants.parse_pattern(place, specs)
+    except ValueError:  # of a backend that is not registered here
+        return True
+    if not specs[pattern.backend].installed:  # what is marked may depend on that
+        return True
+    if variants.names_variants(items[0]):
+        return any(pattern.matches(variant) for item in items if (variant := variant_of(item)) is not None)
+    return markers.graphmode_request(items[0].iter_markers(), specs).allows(pattern)
 
 
 def use(config: pytest.Config) -> None:

@@ -37,6 +37,15 @@ class GraphmodeRequest:
     devices: tuple[str, ...] | None = None
     dtypes: tuple[str, ...] | None = None
 
+    def allows(self, pattern: VariantPattern) -> bool:
+        """Whether some run may have variants that a pattern matches."""
+        modes = [choice.modes for choice in self.backends or () if choice.name == pattern.backend]
+        return (
+            (self.backends is None or any(pattern.mode in (None, *(some or (pattern.mode,))) for some in modes))
+            and (self.devices is None or pattern.device in (None, *self.devices))
+            and (self.dtypes is None or pattern.dtype in (None, *self.dtypes))
+        )
+
 
 @dataclass(frozen=True)
 class AgreeRequest:

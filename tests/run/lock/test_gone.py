@@ -25,6 +25,36 @@ def test_a_line_without_a_test_is_named_by_a_whole_run_and_removed_by_its_update
     assert locked() == ALL
 
 
+MARKED = "import pytest\n\n@pytest.mark.{}\ndef test_net(graphmode):\n    graphmode.function(abs)(-1)\n"
+EAGER, GRAPH, ELSEWHERE = (f"test_m.py::test_net {mode}" for mode in ("toy:eager", "toy:graph", "absent:eager"))
+FLOAT64, GPU = f"{GRAPH}[float64]", f"{GRAPH}@gpu:0"
+
+
+@pytest.mark.parametrize(
+    ("marker", "gone"),
+    [
+        ("graphmode('toy:graph')", [EAGER]),
+        ("graphmode('toy:graph', dtypes='float32', devices='cpu')", [EAGER, GPU, FLOAT64]),
+        ("graphmode('toy:graph', devices='cpu,gpu:0')", [EAGER]),
+        ("parametrize('graphmode', ['toy:graph'], indirect=True)", [EAGER, GPU, FLOAT64]),
+        ("graphmode('toy:graph+eager')", []),
+        ("graphmode('numpy')", [EAGER, GRAPH, GPU, FLOAT64]),
+        # Other runs may select what this one does not.
+        ("graphmode('toy')", []),
+        ("slow", []),
+    ],
+)
+def test_lines_of_variants_that_a_test_has_in_no_run(run: Run, lock: Path, marker: str, gone: list[str]) -> None:
+    lines = [EAGER, GRAPH, ELSEWHERE, FLOAT64, GPU]
+    add(*lines)
+    Path("test_m.py").write_text(MARKED.format(marker), encoding="utf-8")
+    Path("tox.ini").write_text("[pytest]\nmarkers = slow\n", encoding="utf-8")
+    told = [line for line in run().outlines if line.endswith(" (left out by what the test is marked with)")]
+    assert [line.split(" (")[0].strip() for line in told] == sorted(gone)
+    run(UPDATE)
+    assert set(locked()) == {*ALL, *lines} - set(gone)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
