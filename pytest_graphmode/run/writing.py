@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.select.settings import Settings
 
 _ENDED: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+# The options, by pytest's names, with which it only tells of tests or fixtures.
+_RUNNING_NOTHING: Final = ("collectonly", "showfixtures", "show_fixtures_per_test")
 
 
 def refuse_unwritable(settings: Settings, name: str, file: Path) -> None:
@@ -46,6 +48,19 @@ class Gatherer:
         self._started = time.time()
         self._report: dict[str, Any] | None = None
         self._each = config.getoption("dist", "no") == "each"
+        self._collected: set[str] = set()
+        self._ended: set[str] = set()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._collected.update(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        self._collected.update(ids)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._ended.add(nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         told = getattr(report, "graphmode_facts", None)
@@ -57,6 +72,11 @@ class Gatherer:
             specs = registry_of(self._config).specs.values()
             names = [f"{spec.name}-{mode}" for spec in specs for mode in spec.modes]
             self.gathered.crashed(key, report.nodeid, names)
+            self._ended.add(report.nodeid)
+
+    def finished(self, exitstatus: int | pytest.ExitCode) -> bool:
+        """Whether all tests ran, and not those alone before a failure (-x) or an exit that some code asked for."""
+        return exitstatus in _ENDED and self._collected <= self._ended
 
     def report(self, exitstatus: int | pytest.ExitCode) -> dict[str, Any]:
         """The whole report, the same for all that write it at the end of a run."""
@@ -64,7 +84,7 @@ class Gatherer:
             run = {
                 "started": round(self._started, 3),
                 "seconds": round(time.time() - self._started, 3),
-                "finished": exitstatus in _ENDED,
+                "finished": self.finished(exitstatus),
                 "exit": int(exitstatus),
             }
             environment = telling.environment(registry_of(self._config))
@@ -82,6 +102,9 @@ class ReportWriter:
     # Last, when the workers of pytest-xdist are done.
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
+        if any(getattr(session.config.option, name, False) for name in _RUNNING_NOTHING):
+            self._said = f"no graph report written to {self._file}: no test ran"
+            return
         try:
             self._write(self._file, self._gatherer.report(exitstatus))
         except OSError as error:

@@ -193,6 +193,51 @@ def test_an_interrupted_run(toy: pytest.Pytester) -> None:
     assert [one["outcome"] for one in report["tests"][0]["variants"]] == ["passed", "unfinished"]
 
 
+@pytest.mark.parametrize(
+    ("options", "last", "finished", "exit_code"),
+    [
+        ((), "assert 0", True, 1),
+        (("-x",), "assert 0", False, 1),
+        (("--maxfail=2",), "pass", True, 1),
+        ((), "pytest.exit('enough', returncode=0)", False, 0),
+        pytest.param(("-n2",), "assert 0", True, 1, marks=pytest.mark.slow),
+        pytest.param(("-n2", "-x"), "assert 0", False, 2, marks=pytest.mark.slow),  # to xdist it is an interruption
+    ],
+)
+def test_a_run_that_stops_early_is_not_finished(
+    toy: pytest.Pytester, options: tuple[str, ...], last: str, finished: bool, exit_code: int
+) -> None:
+    if "-n2" in options:
+        pytest.importorskip("xdist")
+    toy.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.parametrize("number", range(20))
+        def test_a(graph_ledger, number):
+            if number == 1:
+                assert 0
+            if number == 2:
+                {last}
+        """
+    )
+    (toy.runpytest_subprocess if "-n2" in options else toy.runpytest_inprocess)(
+        "--graph-json=out/report.json", *options
+    )
+    run = checked(toy.path)["run"]
+    assert (run["finished"], run["exit"]) == (finished, exit_code)
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--fixtures", "--fixtures-per-test"])
+def test_where_no_test_runs_an_earlier_report_stays(toy: pytest.Pytester, option: str) -> None:
+    toy.makepyfile(test_suite="def test_a(graphmode): graphmode.function(abs)(-1)")
+    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json").assert_outcomes(passed=2)
+    before = checked(toy.path)
+    result = toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json", option)
+    assert checked(toy.path) == before
+    result.stdout.fnmatch_lines("*no graph report written to *: no test ran*")
+
+
 def test_a_file_that_can_not_be_written_is_found_at_once(toy: pytest.Pytester) -> None:
     toy.makepyfile(test_suite="def test_a(): assert 0")
     (toy.path / "taken").write_text("x", encoding="utf-8")
