@@ -225,7 +225,7 @@ def read(file: Path) -> Data:
         raise ReportError(f"{file}: the report is damaged, or is none of this plugin's: {error}") from error
     if not isinstance(report, dict) or not isinstance(report.get("tests"), list) or "schema" not in report:
         raise ReportError(f"{file}: it is no report of --graph-json: it has no schema and no tests")
-    if report["schema"] != SCHEMA:
+    if type(report["schema"]) is not int or report["schema"] != SCHEMA:
         raise ReportError(
             f"{file}: its schema version is {report['schema']!r}, and this version of the plugin reads {SCHEMA}: make "
             "both with one version of pytest-graphmode"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -77,12 +78,15 @@ def parse(text: str | None, name: str) -> dict[str, Counts]:
                 "lines for one test keep one, and run its test with --graph-lock-update"
             )
     try:
-        data = json.loads(text, object_pairs_hook=_once)
+        data = json.loads(text, object_pairs_hook=_Once(), parse_int=_count)
     except _Twice as error:
         raise LockError(
-            f"{name}:{_row(rows, error.key, 2)}: {error.key!r} is there twice: keep one of the two lines, and run its "
-            "test with --graph-lock-update"
+            f"{name}:{_row(rows, error.key, error.which)}: {error.key!r} is there twice: keep one of the two, and run "
+            "the test of its line with --graph-lock-update"
         ) from None
+    except _TooLong as error:
+        row = next(number for number, row in enumerate(rows, 1) if error.digits in row)
+        raise LockError(f"{name}:{row}: {error.digits[:20]}... is no count: {_cure(name)}") from None
     except json.JSONDecodeError as error:
         raise LockError(f"{name}:{error.lineno}: it is damaged ({error.msg}): {_cure(name)}") from None
     except (ValueError, RecursionError) as error:
@@ -91,23 +95,45 @@ def parse(text: str | None, name: str) -> dict[str, Counts]:
 
 
 class _Twice(Exception):
-    def __init__(self, key: str) -> None:
+    """A key that an object has a second time, for the `which`th time in the whole file."""
+
+    def __init__(self, key: str, which: int) -> None:
         super().__init__(key)
-        self.key = key
+        self.key, self.which = key, which
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise _Twice(key)
-        found[key] = value
-    return found
+class _Once:
+    """Makes objects whose keys are there once; json has no word on where in the file it is."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            self._seen[key] += 1
+            if key in found:
+                raise _Twice(key, self._seen[key])
+            found[key] = value
+        return found
+
+
+class _TooLong(Exception):
+    def __init__(self, digits: str) -> None:
+        super().__init__(digits)
+        self.digits = digits
+
+
+def _count(digits: str) -> int:
+    """What Python reads no number from has more than 4,300 digits; nothing is built as often as 19 have."""
+    if len(digits) > 18:
+        raise _TooLong(digits)
+    return int(digits)
 
 
 def _checked(data: Any, rows: Sequence[str], name: str) -> dict[str, Counts]:
     schema = data.get("schema") if isinstance(data, dict) else None
-    if not isinstance(schema, int) or not isinstance(data.get("graphs"), dict):
+    if type(schema) is not int or not isinstance(data.get("graphs"), dict):
         raise LockError(f"{name}:1: it is no lock of --graph-lock, which begins with {_FIRST}: {_cure(name)}")
     if schema != SCHEMA:
         raise LockError(
@@ -152,7 +178,7 @@ def counts_of(line: str, entry: Any) -> Counts:
 def _row(rows: Sequence[str], key: str, which: int = 1) -> int:
     """The number of the row that a key stands in for the `which`th time."""
     spellings = {json.dumps(key), _spelled(key)}
-    found = [number for number, row in enumerate(rows, 1) if any(one in row for one in spellings)]
+    found = [number for number, row in enumerate(rows, 1) for one in spellings for _ in range(row.count(one))]
     return found[min(which, len(found)) - 1] if found else 1
 
 

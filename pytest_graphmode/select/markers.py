@@ -41,7 +41,7 @@ class GraphmodeRequest:
         """Whether some run may have variants that a pattern matches."""
         modes = [choice.modes for choice in self.backends or () if choice.name == pattern.backend]
         return (
-            (self.backends is None or any(pattern.mode in (None, *(some or (pattern.mode,))) for some in modes))
+            (self.backends is None or any(some is None or pattern.mode in (None, *some) for some in modes))
             and (self.devices is None or pattern.device in (None, *self.devices))
             and (self.dtypes is None or pattern.dtype in (None, *self.dtypes))
         )

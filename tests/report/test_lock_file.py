@@ -81,6 +81,10 @@ FIRST, SECOND, THIRD, LAST = text_of(LINES).splitlines()
         ([FIRST, SECOND, THIRD.replace(" tf:graph", ""), LAST], ":3: 'test_b.py::test_net[a b]' is no test and"),
         ([FIRST, '"a tf:graph": 3,', LAST], ":2: 'a tf:graph' has no counts"),
         (["[" * 100_000], ":1: it is damaged ("),
+        ([FIRST, SECOND, THIRD.replace('"rebuilds"', '"builds"'), LAST], ":3: 'builds' is there twice: keep one"),
+        ([FIRST, SECOND, THIRD, '"a": {"x": 1,', '"x": 2},', LAST], ":5: 'x' is there twice"),
+        ([FIRST.replace("1", "true"), LAST], ":1: it is no lock"),
+        ([FIRST, SECOND, THIRD.replace(": 1", f": {'9' * 5000}"), LAST], f":3: {'9' * 20}... is no count: restore it"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_line_and_the_cure(lines: list[str], said: str) -> None:

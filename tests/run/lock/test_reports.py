@@ -89,6 +89,7 @@ def test_what_failed_by_the_lock_and_when_it_was_torn_down_is_not_taken(run: Run
             "it is of a run with --dist=each",
         ),
         ('{"schema": 9, "tests": []}', "its schema version is 9"),
+        ('{"schema": true, "tests": []}', "its schema version is True"),
     ],
 )
 def test_what_is_no_report_is_refused(run: Run, text: str | None, said: str) -> None:
