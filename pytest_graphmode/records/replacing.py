@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,13 @@ UNFINISHED: Final = ".part"
 
 @contextmanager
 def replacing(file: Path) -> Iterator[IO[bytes]]:
-    """A file beside the wanted one, of a name of its own, that takes its place once it is whole."""
+    """A file beside the wanted one, of a name of its own, that takes its place, and its mode, once it is whole."""
     beside = file.with_name(f".{file.name}.{os.getpid()}-{os.urandom(4).hex()}{UNFINISHED}")
     try:
         with beside.open("x+b") as whole:
             yield whole
+        if file.exists():
+            beside.chmod(stat.S_IMODE(file.stat().st_mode))
         beside.replace(file)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -54,6 +57,8 @@ def check_writable(file: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if file.exists() and (not file.is_file() or any(_is_output(file, number) for number in (1, 2))):
         raise OSError(errno.EINVAL, "it is a device, a pipe or the run's own output: name a file")
+    if file.exists() and not os.access(file, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     file = followed(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     tried = file.with_name(f".{file.name}.{os.getpid()}-{os.urandom(4).hex()}{UNFINISHED}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from pytest_graphmode.records.replacing import check_writable
 from pytest_graphmode.report import lock, lock_file
 from pytest_graphmode.report.document import ReportError, read
 from pytest_graphmode.report.lock import Counts, Frameworks
@@ -189,7 +190,7 @@ def update(settings: Settings, change: Callable[[Lines], Lines]) -> list[str]:
     if text == lock_file.text_of(after):
         return [f"{name}: nothing changed, {_counted(list(after), 'line')}"]
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(file)
         lock_file.write(file, after)
     except OSError as error:
         raise lock_file.LockError(f"{name}: it can't be written: {error.strerror or error}") from error

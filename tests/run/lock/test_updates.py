@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.run.lock.suite import ALL, LOCK, NET_1, NET_2, ONE, UPDATE, Run, add, edit, locked
+from tests.run.lock.suite import ALL, GONE, LOCK, NET_1, NET_2, ONE, UPDATE, Run, add, edit, locked
 
 
 def test_an_update_tells_what_it_changed(run: Run) -> None:
@@ -197,3 +198,27 @@ def test_a_lock_of_the_ini_file(run: Run, toy: pytest.Pytester) -> None:
     Path("locks/graphs.lock").write_text("{", encoding="utf-8")
     result = toy.runpytest_inprocess()
     result.stderr.fnmatch_lines(["ERROR: graph_lock (in *tox.ini): locks/graphs.lock:1: it is damaged *"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX's")
+def test_a_lock_keeps_its_mode(run: Run, lock: Path) -> None:
+    lock.chmod(0o640)
+    add(GONE)
+    run(UPDATE)
+    assert locked() == ALL
+    assert lock.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("update", [UPDATE, "--graph-lock-from=report.json"])
+def test_a_lock_that_may_not_be_written_is_a_usage_error(
+    run: Run, lock: Path, monkeypatch: pytest.MonkeyPatch, update: str
+) -> None:
+    edit("        f(-1)", "        f(-1), f(-2.0)")
+    run("--graph-json=report.json")
+    before, may = lock.read_bytes(), os.access
+    # As for others than root, who may write all.
+    monkeypatch.setattr(os, "access", lambda path, mode: may(path, mode) and Path(path).name != lock.name)
+    result = run(update)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --graph-lock*: *can't be written: Permission denied"])
+    assert lock.read_bytes() == before
