@@ -85,8 +85,8 @@ def parse(text: str | None, name: str) -> dict[str, Counts]:
             "the test of its line with --graph-lock-update"
         ) from None
     except _TooLong as error:
-        row = next(number for number, row in enumerate(rows, 1) if error.digits in row)
-        raise LockError(f"{name}:{row}: {error.digits[:20]}... is no count: {_cure(name)}") from None
+        at = next(number for number, row in enumerate(rows, 1) if error.digits in row)
+        raise LockError(f"{name}:{at}: {error.digits[:20]}... is no count: {_cure(name)}") from None
     except json.JSONDecodeError as error:
         raise LockError(f"{name}:{error.lineno}: it is damaged ({error.msg}): {_cure(name)}") from None
     except (ValueError, RecursionError) as error:
