@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +38,8 @@ _UNCOUNTED: Final[Mapping[str, Any]] = {
     "taps": [],
 }
 Data = dict[str, Any]
+# What an item has before its first report.
+_BEGUN: Final[Data] = {"seconds": 0.0, "outcome": "unfinished", "text": None, "failed_at": None}
 
 
 class ReportError(Exception):
@@ -59,7 +60,7 @@ class Gathered:
                 return
             seconds = 0.0  # the call's has them
         before = self._items.get(key, {}) if phase != "setup" else {}
-        item = self._items[key] = {"seconds": 0.0, "outcome": "unfinished", "text": None, "failed_at": None} | before
+        item = self._items[key] = _BEGUN | before
         failed = item["outcome"] in ("failed", "error")
         kept = {name: item[name] for name in ("text", "failed_at")} if failed else {}
         item.update(said | kept)
@@ -67,14 +68,16 @@ class Gathered:
         if not failed and (phase == "call" or outcome != "passed"):
             item["outcome"] = outcome
 
-    def crashed(self, key: object, node: str, names: Iterable[str]) -> None:
-        """A worker crashed in an item, of which its id alone may be known; `names` are those of all modes."""
-        if key not in self._items:
-            found = identity_of(node, names)
-            if found is None:
-                return
-            self._items[key] = {**found, "seconds": 0.0}
-        self._items[key] |= {"outcome": "crashed", "text": "the worker that ran it crashed", "failed_at": None}
+    def begun(self, key: object, said: Data) -> None:
+        """What is known of an item before its first report, which does not come where the run breaks off in it."""
+        self._items.setdefault(key, _BEGUN | said)
+
+    def broken_off(self, key: object, *, crashed: bool) -> None:
+        """A worker went down in an item: it crashed, or was interrupted."""
+        if key in self._items:
+            text = "the worker that ran it crashed" if crashed else None
+            outcome = "crashed" if crashed else "unfinished"
+            self._items[key] |= {"outcome": outcome, "text": text, "failed_at": None}
 
     @property
     def items(self) -> list[Data]:
@@ -86,22 +89,6 @@ class Gathered:
                 if said["node"] not in own:
                     unreported.add(said["node"], dict(said))
         return [*self._items.values(), *unreported._items.values()]
-
-
-def identity_of(node: str, names: Iterable[str]) -> Data | None:
-    """What an id says of an item: a variant of `tf-graph`, `torch-eager`, ...; None where it names none of these."""
-    head, bracket, inside = node.partition("[")
-    modes = "|".join(map(re.escape, names))
-    match = re.match(rf"({modes})-((?:cpu|[a-z]+:\d+)(?::\d+)?)(?:-((?:b?float)\d+))?(?:-(.*))?\]$", inside, re.DOTALL)
-    if not bracket or not modes or match is None:
-        return None
-    way, device, dtype, others = match.groups()
-    backend, _, mode = way.partition("-")
-    id_ = inside[:-1] if others is None else inside[: -len(others) - 2]
-    variant = {"id": id_, "backend": backend, "mode": mode, "device": device, "dtype": dtype or "float32"}
-    test = head if others is None else f"{head}[{others}]"
-    file = head.partition("::")[0]
-    return {"test": test, "node": node, "file": file, "line": None, "agreement": False, "variant": variant}
 
 
 def document(items: Iterable[Data], environment: Data, run: Data) -> Data:

@@ -75,9 +75,14 @@ def tell(config: pytest.Config) -> None:
     from pytest_graphmode.run import telling, writing
 
     if not config.pluginmanager.hasplugin("graphmode-telling"):
-        config.pluginmanager.register(telling.Teller(), "graphmode-telling")
-        if not hasattr(config, "workerinput"):
-            config.pluginmanager.register(writing.Gatherer(config), "graphmode-gathering")
+        if hasattr(config, "workerinput"):
+            channel = config.workerinput.get(telling.BEGUN)
+            if channel is not None:  # or what started this worker, which may have another environment, listens to none
+                config.pluginmanager.register(telling.Teller(lambda *said: channel.send(said)), "graphmode-telling")
+            return
+        gatherer = writing.Gatherer(config)
+        config.pluginmanager.register(telling.Teller(gatherer.begun), "graphmode-telling")
+        config.pluginmanager.register(gatherer, "graphmode-gathering")
 
 
 def hold(config: pytest.Config) -> None:

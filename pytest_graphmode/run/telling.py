@@ -10,7 +10,7 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from pytest_graphmode.select.variants import Variant
 
 Data = dict[str, Any]
+# Where a worker of pytest-xdist finds the channel to tell on that a test begins.
+BEGUN: Final = "graphmode_begun"
 # How long the text of a failure may be.
 _LONGEST: Final = 20_000
 # `built 3 times in 0.31 s`: times stand in fields of their own, so that what is left is the same in every run.
@@ -189,7 +191,9 @@ def concerned(item: pytest.Item) -> bool:
 class Teller:
     """Attaches what is known of an item to its reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: Callable[[str, str], object]) -> None:
+        """Tell `begun` the id of each test that begins, and what is known of it then."""
+        self._begun = begun
         self._running: list[Facts] = []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -197,6 +201,8 @@ class Teller:
         if not concerned(item):
             return (yield)
         facts = item.stash[FACTS] = Facts(item)
+        if not self._running:
+            self._begun(item.nodeid, json.dumps(facts.said))
         self._running.append(facts)
         try:
             return (yield)

@@ -50,6 +50,7 @@ class Gatherer:
         self._each = config.getoption("dist", "no") == "each"
         self._collected: set[str] = set()
         self._ended: set[str] = set()
+        self._interrupted: list[Any] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -65,14 +66,29 @@ class Gatherer:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         told = getattr(report, "graphmode_facts", None)
         node: Any = getattr(report, "node", None)
-        key = (report.nodeid, node.gateway.id if self._each and node is not None else None)
+        key = self._key(report.nodeid, node)
         if told is not None:
             self.gathered.add(key, json.loads(told))
-        elif report.when not in ("setup", "call", "teardown"):  # xdist's, of an item that a worker crashed in
-            specs = registry_of(self._config).specs.values()
-            names = [f"{spec.name}-{mode}" for spec in specs for mode in spec.modes]
-            self.gathered.crashed(key, report.nodeid, names)
+        elif report.when not in ("setup", "call", "teardown"):  # xdist's, of an item that a worker went down in
+            self.gathered.broken_off(key, crashed=node not in self._interrupted)
             self._ended.add(report.nodeid)
+
+    def _key(self, nodeid: str, node: Any) -> tuple[str, str | None]:
+        return nodeid, node.gateway.id if self._each and node is not None else None
+
+    def begun(self, nodeid: str, said: str, node: Any = None) -> None:
+        """A test begins, here or in a worker."""
+        self.gathered.begun(self._key(nodeid, node), json.loads(said))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        channel = node.workerinput[telling.BEGUN] = node.gateway.newchannel()
+        channel.setcallback(lambda told: self.begun(told[0], told[1], node))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        if error == "keyboard-interrupt":  # xdist takes the test that a worker was in for one that it crashed in
+            self._interrupted.append(node)
 
     def finished(self, exitstatus: int | pytest.ExitCode) -> bool:
         """Whether all tests ran, and not those alone before a failure (-x) or an exit that some code asked for."""

@@ -12,7 +12,7 @@ import pytest
 
 import pytest_graphmode
 from pytest_graphmode.report import document
-from pytest_graphmode.report.document import ReportError, identity_of, read
+from pytest_graphmode.report.document import ReportError, read
 from pytest_graphmode.report.series import MOST_VALUES, series_data
 
 SUITE = """
@@ -163,19 +163,61 @@ def test_a_worker_that_dies(toy: pytest.Pytester) -> None:
     toy.makepyfile(
         """
         import os
+        import pytest
+
+        @pytest.fixture
+        def dying():
+            os._exit(1)
 
         def test_a(graphmode):
             graphmode.function(abs)(-1)
             if graphmode.mode == "graph":
                 os._exit(1)
+
+        def test_b(graph_ledger, dying): pass
+
+        def test_c(graphmode, dying): pass
+
+        def test_d(dying): pass
         """
     )
-    toy.runpytest_subprocess(BACKENDS, "--graph-json=out/report.json", "-n1")
-    (test,) = checked(toy.path)["tests"]
-    assert [(one["shown"], one["outcome"]) for one in test["variants"]] == [
-        ("numpy-eager-cpu", "passed"),
-        ("toy-graph-cpu", "crashed"),
-    ]
+    toy.runpytest_subprocess(
+        "--graph-backends=numpy,toy", "--graph-dtypes=complex64", "--graph-json=out/report.json", "-n1"
+    )
+    report = checked(toy.path)
+    found = {test["test"].partition("::")[2]: test["variants"] for test in report["tests"]}
+    assert {name: [(one["shown"], one["outcome"]) for one in variants] for name, variants in found.items()} == {
+        "test_a": [("numpy-eager-cpu-complex64", "passed"), ("toy-graph-cpu-complex64", "crashed")],
+        "test_b": [("", "crashed")],
+        "test_c": [("numpy-eager-cpu-complex64", "crashed"), ("toy-graph-cpu-complex64", "crashed")],
+    }
+    assert report["run"]["finished"] is True
+
+
+@pytest.mark.parametrize("options", [(), pytest.param(("-n1",), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("place", ["setup", "call"])
+def test_an_interrupted_test_is_unfinished(toy: pytest.Pytester, options: tuple[str, ...], place: str) -> None:
+    if options:
+        pytest.importorskip("xdist")
+    toy.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.fixture
+        def interrupted():
+            if {place == "setup"}:
+                raise KeyboardInterrupt
+
+        def test_a(graph_ledger, interrupted):
+            raise KeyboardInterrupt
+        """
+    )
+    run = toy.runpytest_subprocess if options else toy.runpytest_inprocess
+    run("--graph-json=out/report.json", *options, **({} if options else {"no_reraise_ctrlc": True}))
+    report = checked(toy.path)
+    (test,) = report["tests"]
+    assert [(one["outcome"], one["text"]) for one in test["variants"]] == [("unfinished", None)]
+    assert report["run"]["finished"] is False
 
 
 def test_an_interrupted_run(toy: pytest.Pytester) -> None:
@@ -321,14 +363,6 @@ def test_a_long_series_is_thinned() -> None:
     (series,) = series_data({"loss": [{"loss": float("nan")}, {"loss": float("-inf")}]})
     assert series["values"] == ["nan", "-inf"]
     assert series_data({"name": [{"name": "text"}]}) == []
-
-
-def test_an_id_names_a_variant() -> None:
-    found = identity_of("a.py::test_b[torch-compile-gpu:0-float64-x-1]", ["torch-compile", "tf-graph"])
-    assert found is not None
-    assert found["test"] == "a.py::test_b[x-1]"
-    assert found["variant"]["id"] == "torch-compile-gpu:0-float64"
-    assert identity_of("a.py::test_b[3]", ["tf-graph"]) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99, "tests": []}'])
