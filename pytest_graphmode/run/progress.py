@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -40,7 +40,34 @@ def on_terminal(config: pytest.Config) -> Progress | None:
     def width() -> int:
         return os.get_terminal_size(terminal).columns or 80
 
-    return Progress(lambda text: os.write(terminal, text.encode("utf-8", "replace")), width, monotonic)
+    progress = Progress(lambda text: os.write(terminal, text.encode("utf-8", "replace")), width, monotonic)
+    config.add_cleanup(_away_while_suspended(capture, progress))
+    return progress
+
+
+def _away_while_suspended(capture: Any, progress: Progress) -> Callable[[], None]:
+    """Show no line while a test's output goes to the terminal itself, as in `with capsys.disabled():`.
+
+    By methods of this one object, since pytest has no hook for it.
+
+    Returns:
+        What ends that.
+    """
+    suspend, resume = capture.suspend_global_capture, capture.resume_global_capture
+
+    def suspended(in_: bool = False) -> None:
+        progress.pause()
+        suspend(in_)
+
+    def resumed() -> None:
+        resume()
+        progress.go_on()
+
+    def end() -> None:
+        del capture.suspend_global_capture, capture.resume_global_capture
+
+    capture.suspend_global_capture, capture.resume_global_capture = suspended, resumed
+    return end
 
 
 def wanted(config: pytest.Config) -> bool:
@@ -66,12 +93,14 @@ class Progress:
         self._write, self._width, self._clock = write, width, clock
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._shown = False
+        self._shown = self._paused = False
+        self._writing = threading.Lock()
 
     @contextmanager
     def of(self, name: str, ledger: GraphLedger) -> Iterator[None]:
         """While a test runs; pytest's own line is as it was when the block ends."""
         self._ended.clear()
+        self._paused = False
         self._thread = threading.Thread(target=self._run, args=(name, ledger), daemon=True)
         self._thread.start()
         try:
@@ -85,10 +114,19 @@ class Progress:
             self._ended.set()
             self._thread.join()
             self._thread = None
-        if self._shown:
-            self._shown = False
-            with suppress(OSError):
-                self._write(_ERASED)
+        self.pause()
+
+    def pause(self) -> None:
+        """Take the line away, and show none until `go_on`."""
+        with self._writing:
+            self._paused = True
+            if self._shown:
+                self._shown = False
+                with suppress(OSError):
+                    self._write(_ERASED)
+
+    def go_on(self) -> None:
+        self._paused = False
 
     def _run(self, name: str, ledger: GraphLedger) -> None:
         began = self._clock()
@@ -101,10 +139,15 @@ class Progress:
                 text = line(name, ledger, now - began, (counted - calls) / max(now - then, 1e-9))
                 calls, then = counted, now
                 try:
-                    self._shown = True
-                    self._write(_SHOWN.format(text[: max(self._width() - 1, 0)]))
+                    self._show(text)
                 except OSError:  # the terminal is gone
                     return
+
+    def _show(self, text: str) -> None:
+        with self._writing:
+            if not self._paused:
+                self._shown = True
+                self._write(_SHOWN.format(text[: max(self._width() - 1, 0)]))
 
 
 def line(name: str, ledger: GraphLedger, seconds: float, rate: float) -> str:

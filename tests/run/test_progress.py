@@ -47,10 +47,19 @@ ERASED = "\x1b7\x1b[1B\r\x1b[2K\x1b8"
 
 def on_a_terminal(toy: pytest.Pytester, *options: str, **environment: str) -> tuple[list[str], str]:
     """The lines shown, and all else that pytest wrote, in the order of time."""
+    text = written_to_a_terminal(toy, SUITE, *options, **environment)
+    lines = SHOWN.findall(text)
+    if lines:
+        last = max(match.end() for match in SHOWN.finditer(text))
+        assert ERASED in text[last:]
+    return lines, SHOWN.sub("", text).replace(ERASED, "")
+
+
+def written_to_a_terminal(toy: pytest.Pytester, suite: str, *options: str, **environment: str) -> str:
     conftest = toy.path / "conftest.py"
     if "progress" not in conftest.read_text(encoding="utf-8"):
         conftest.write_text(conftest.read_text(encoding="utf-8") + CONFTEST.replace("\n    ", "\n"), encoding="utf-8")
-    toy.makepyfile(test_suite=SUITE)
+    toy.makepyfile(test_suite=suite)
     ours, theirs = pty.openpty()
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "GITHUB_ACTIONS")}
     run = subprocess.Popen(
@@ -73,12 +82,7 @@ def on_a_terminal(toy: pytest.Pytester, *options: str, **environment: str) -> tu
         written += part
     os.close(ours)
     run.wait()
-    text = written.decode()
-    lines = SHOWN.findall(text)
-    if lines:
-        last = max(match.end() for match in SHOWN.finditer(text))
-        assert ERASED in text[last:]
-    return lines, SHOWN.sub("", text).replace(ERASED, "")
+    return written.decode()
 
 
 def timeless(text: str) -> str:
@@ -101,6 +105,29 @@ def test_a_long_test_says_how_it_gets_on_and_leaves_pytests_output_alone(
     assert none == []
     assert timeless(written) == timeless(plainly)
     assert "as planned" in written
+
+
+@pytest.mark.slow
+def test_the_line_is_away_while_a_test_writes_to_the_terminal(toy: pytest.Pytester) -> None:
+    suite = """
+        import time
+
+        def test_loop(graphmode, capsys):
+            graphmode.mode
+            time.sleep(0.5)
+            with capsys.disabled():
+                print("said")
+                time.sleep(0.3)
+                print("more")
+            time.sleep(0.3)
+        """
+    text = written_to_a_terminal(toy, suite, "-k", "eager")
+    before, _, after = text.partition("said")
+    between, _, after = after.partition("more")
+    assert before.endswith(ERASED)
+    assert between.strip() == ""
+    assert SHOWN.search(before)
+    assert SHOWN.search(after)
 
 
 @pytest.mark.slow
@@ -207,6 +234,16 @@ def test_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert screen.lines[0] == "test_net[tf-graph-cpu]: 2 s, 1 build, 6 calls, 3 a second"
     assert screen.written[-1] == ERASED
     assert screen.written.count(ERASED) == 1
+
+
+def test_a_line_that_is_paused_is_shown_again_when_it_goes_on() -> None:
+    screen = Screen()
+    made = progress.Progress(screen.write, lambda: 80, screen.clock)
+    for act in (made.pause, made.go_on):
+        made._show("t")
+        act()
+        made._show("t")
+    assert screen.written == ["\x1bD\x1bM\x1b7\x1b[1B\r\x1b[2Kt\x1b8", ERASED, *screen.written[:1]]
 
 
 def test_a_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
