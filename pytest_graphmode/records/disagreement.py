@@ -18,13 +18,12 @@ from pytest_graphmode.checks.tolerances import Table
 from pytest_graphmode.records.parting import Parting
 from pytest_graphmode.records.recording import Recording, Series, Steps
 
-_WIDEN: Final = (
-    "If the difference is rounding of floating values, allow it: @pytest.mark.graph_agree(rtol=..., atol=...), or the "
-    "ini key graph_tolerances for the whole project."
-)
+_BY: Final = "@pytest.mark.graph_agree({}), or the ini key graph_tolerances for the whole project."
+_WIDEN: Final = f"If the difference is rounding of floating values, allow it: {_BY.format('rtol=..., atol=...')}"
 _TAP: Final = (
     "If not, tap what leads to the value, h = graphmode.tap('h', h): the first tap that differs is where to look."
 )
+_NO_TOLERANCE: Final = "A wider tolerance would hide that."
 _ALIGN: Final = (
     "Record the same names, equally often, as values of the same structure, shape and kind of dtype in every variant."
 )
@@ -94,6 +93,22 @@ def disagreement(pairs: Iterable[tuple[Side, Side, str]], allowed: Allowed, note
         return None
     widen = [_WIDEN if tapped else f"{_WIDEN} {_TAP}"] if _WIDEN in hints else []
     return "\n".join([*lines, *notes, *widen, *(hint for hint in (_ALIGN, _CAST) if hint in hints)])
+
+
+def advised(text: str, cure: str | None) -> str:
+    """A disagreement with the advice that follows from what reruns showed, after that.
+
+    Args:
+        cure: the tolerance, `rtol=2e-5`, where all is rounding; "" where nothing is; None where it is not known.
+    """
+    lines = text.splitlines()
+    general = [line for line in lines if line.startswith(_WIDEN)]
+    if cure is None or not general:
+        return text
+    advice = f"The difference is rounding: allow it, {_BY.format(cure)}"
+    if not cure:
+        advice = " ".join([_NO_TOLERANCE, *(_TAP.replace("If not, tap", "Tap") for line in general if _TAP in line)])
+    return "\n".join([*(line for line in lines if line not in general), advice])
 
 
 def brief(text: str) -> str:

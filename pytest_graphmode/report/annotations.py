@@ -84,9 +84,15 @@ def _findings(test: Data) -> Iterator[_Finding]:
             yield from _of_variant(test, variant)
     agreement = test["agreement"]
     if agreement is not None and agreement["outcome"] in ("failed", "error"):
-        text = "\n".join((agreement["text"] or "").splitlines()[:8])
+        text = "\n".join(_in_short((agreement["text"] or "").splitlines()))
         title = "variants disagree" if agreement["verdict"] == "disagree" else "variants were not compared"
         yield _Finding([], [*_failed_at(agreement), _of_test(test)], title, f"{test['test']}: {text}")
+
+
+def _in_short(lines: Sequence[str]) -> list[str]:
+    """The first lines of a disagreement; what triage said, and the advice that follows from it, whatever is between."""
+    triage = next((at for at, line in enumerate(lines) if line.startswith("Triage: ")), len(lines))
+    return [*lines[: min(8, triage)], *lines[triage : triage + 2]]
 
 
 def _of_variant(test: Data, variant: Data) -> Iterator[_Finding]:

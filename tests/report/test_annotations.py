@@ -196,6 +196,22 @@ def test_a_fallback_is_at_its_function() -> None:
     assert found[:3] == ("net.py", 3, "fallback to eager execution")
 
 
+def test_an_annotation_of_a_disagreement_has_what_triage_said_and_advises_however_many_taps_there_are() -> None:
+    text = "\n".join(
+        [
+            "a does not agree with the reference, b:",
+            *("  tap" for _ in range(20)),
+            "Triage: no.",
+            "Tap.",
+            "To repeat it",
+        ]
+    )
+    item = {"outcome": "failed", "text": text, "verdict": "disagree", "failed_at": None}
+    (found,) = found_in([{**failed(""), "variants": [], "agreement": item}], everywhere)
+    lines = found.message.splitlines()
+    assert (len(lines), lines[-2:]) == (10, ["Triage: no.", "Tap."])
+
+
 def test_what_is_in_no_file_of_the_repository_is_at_the_test() -> None:
     text = "1 break, at most 0 allowed\n  graph break at /lib/net.py:12: print"
     test = failed(text, breaks=[{"function": "step", "where": "/lib/net.py:12", "reason": "print"}])

@@ -25,6 +25,7 @@ from pytest_graphmode.select.registry import registry_of
 if TYPE_CHECKING:
     from pytest_graphmode.records.recording import Run
     from pytest_graphmode.run.agreement.keeping import Kept
+    from pytest_graphmode.run.agreement.rerunning import Verdict
     from pytest_graphmode.select.markers import AgreeRequest
     from pytest_graphmode.select.variants import Variant
 
@@ -158,6 +159,7 @@ class Agreement(pytest.Function):
     def _judge(self) -> None:
         """Compare; where variants disagree, and nobody said otherwise, run them again to say more of it."""
         from pytest_graphmode.records.archive import RecordError
+        from pytest_graphmode.records.disagreement import advised
         from pytest_graphmode.run.agreement.comparison import apart, disagreement
 
         table = registry_of(self.config).settings.tolerances
@@ -173,9 +175,9 @@ class Agreement(pytest.Function):
             self._trouble = str(error)
         if self._failure is not None and self.asked.triage:
             said = self._triage(self._failure)
-            self._failure = "\n".join(filter(None, [self._failure, said]))
+            self._failure = advised("\n".join(filter(None, [self._failure, said.text])), said.cure)
 
-    def _triage(self, failure: str) -> str:
+    def _triage(self, failure: str) -> Verdict:
         """What reruns say; that they say nothing, where something is wrong with them, since the failure is known."""
         from pytest_graphmode.run.agreement import rerunning
 
@@ -191,7 +193,8 @@ class Agreement(pytest.Function):
         try:
             return rerunning.of(self._runs(), self.asked, self._kept, rerunning.Reruns(self.variants, run))
         except Exception as error:
-            return f"Triage: left out, since it failed itself ({type(error).__name__}: {rerunning.reason(str(error))})."
+            why = f"{type(error).__name__}: {rerunning.reason(str(error))}"
+            return rerunning.Verdict(f"Triage: left out, since it failed itself ({why}).")
         finally:
             if travel is not None:
                 travel.explained(self)

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
@@ -40,9 +40,21 @@ SECONDS: Final = 60.0
 _LONGEST_REASON: Final = 160
 # Where a clause has what to do, which is known once all pairs were looked at.
 _CURE: Final = "\0"
+_ALLOW: Final = "allow "
 
 Runner = Callable[[pytest.Function], "Run | None"]
 Pair = tuple["Run | Record", "Run | Record"]
+
+
+class Verdict(NamedTuple):
+    """What reruns show: a paragraph, and what follows from it.
+
+    Attributes:
+        cure: the tolerance, `rtol=2e-5`, where all is rounding; "" where nothing is; None where it is not known.
+    """
+
+    text: str = ""
+    cure: str | None = None
 
 
 class _TimeIsUp(Exception):
@@ -127,7 +139,7 @@ def again(item: pytest.Function, variant: Variant) -> pytest.Function:
     return made
 
 
-def of(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None, rerun: Reruns) -> str:
+def of(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None, rerun: Reruns) -> Verdict:
     """What reruns say of the runs of a test, and the records beside them, that disagree, in one paragraph.
 
     It is empty where values are not what they differ in.
@@ -139,7 +151,10 @@ def of(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None, rerun: Rer
     others = [pair for pair, agrees in zip(compared, agreeing, strict=True) if agrees]
     disagreeing = (pair for pair, agrees in zip(compared, agreeing, strict=True) if not agrees)
     found = [pair for pair in disagreeing if _by_values(pair, allowed)]
-    return _paragraph(Disagreement(found, others, allowed, registry), rerun) if found else ""
+    if not found:
+        return Verdict()
+    verdict = _verdict(Disagreement(found, others, allowed, registry), rerun)
+    return verdict if len(found) == agreeing.count(False) else verdict._replace(cure=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,26 +167,30 @@ class Disagreement:
     registry: Registry
 
 
-def _paragraph(question: Disagreement, rerun: Reruns) -> str:
+def _verdict(question: Disagreement, rerun: Reruns) -> Verdict:
     found = [_Triage(pair, question, rerun) for pair in question.disagreeing]
     rounded = [one.pair for one in found if one.rounding]
     cure = _cure(rounded, question) if rounded else ""
     sentences = [one.sentence(cure) for one in found]
     if rerun.left_out:
         sentences.append(f"Left out after {SECONDS:g} s: {', '.join(rerun.left_out)}.")
-    return f"Triage: {' '.join(sentences)}"
+    text = f"Triage: {' '.join(sentences)}"
+    if all(one.rounding is False for one in found):
+        return Verdict(text, "")
+    by_tolerance = len(rounded) == len(found) and cure.startswith(_ALLOW)
+    return Verdict(text, cure.removeprefix(_ALLOW) if by_tolerance else None)
 
 
 class _Triage:
     """What reruns say of one pair.
 
     Attributes:
-        rounding: whether the difference is rounding.
+        rounding: whether the difference is rounding; None where it is not known.
     """
 
     def __init__(self, pair: Pair, question: Disagreement, rerun: Reruns) -> None:
         self.pair = pair
-        self.rounding = False
+        self.rounding: bool | None = None
         self._question = question
         self._rerun = rerun
         self._clauses: list[str] = []
@@ -228,6 +247,7 @@ class _Triage:
         elif after.dtype not in ("", "float64", "complex128"):
             self._clauses.append(f"in float64 nothing can be said: {after.path} is {after.dtype} there too")
         else:
+            self.rounding = False
             self._clauses.append(f"in float64 still {after} apart: not rounding")
 
     def _follow(self) -> None:
@@ -300,9 +320,9 @@ def _cure(rounded: Sequence[Pair], question: Disagreement) -> str:
         return "that is too much to allow: compare in float64, or mend the formula"
     rtol = triage.enough(lambda value: agree(rtol=value), 100 * relative)
     if rtol is not None:
-        return f"allow rtol={triage.short(rtol)}"
+        return f"{_ALLOW}rtol={triage.short(rtol)}"
     atol = triage.round_up(2 * max(found.absolute for found in gaps))
-    return f"allow atol={triage.short(atol)}" if agree(atol=atol) else ""
+    return f"{_ALLOW}atol={triage.short(atol)}" if agree(atol=atol) else ""
 
 
 # The stages between two variants.

@@ -31,6 +31,32 @@ def test_a_fault_is_as_large_in_float64(project):
     result.assert_outcomes(passed=2, failed=1)
 
 
+LOOSEN = "If the difference is rounding of floating values, allow it: "
+
+
+def test_no_tolerance_is_advised_for_what_is_no_rounding(project):
+    told = project.check(AGREED, backends="ref,off").stdout.str()
+    assert "A wider tolerance would hide that. Tap what leads to the value, h = graphmode.tap('h', h): " in told
+    assert told.index("not rounding.") < told.index("A wider tolerance")
+    assert LOOSEN not in told
+    assert "rtol=..." not in told
+
+
+def test_the_tolerance_that_does_is_advised_for_rounding(project):
+    told = project.check(ROUNDED.format(mark="@agree", count=99, shift="1000")).stdout.str()
+    allowed = re.search(r": rounding; allow (rtol=\S+)\.\n", told)[1]
+    assert f"The difference is rounding: allow it, @pytest.mark.graph_agree({allowed}), or the ini key" in told
+    assert LOOSEN not in told
+
+
+@pytest.mark.parametrize("shift", ["1000", "3e7"])
+def test_where_only_some_is_rounding_or_no_tolerance_does_the_advice_is_the_general_one(project, shift):
+    backends = "ref,third,off" if shift == "1000" else "ref,third"
+    told = project.check(ROUNDED.format(mark="@agree", count=99, shift=shift), backends=backends).stdout.str()
+    assert LOOSEN in told
+    assert "The difference is rounding" not in told
+
+
 # In float32 a sum with 1000 loses ten bits of x, in float64 none that anybody sees.
 ROUNDED = """
 {mark}
