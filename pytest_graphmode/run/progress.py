@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any, Final
+from unicodedata import combining, east_asian_width
 
 import pytest
 
@@ -147,7 +148,18 @@ class Progress:
         with self._writing:
             if not self._paused:
                 self._shown = True
-                self._write(_SHOWN.format(text[: max(self._width() - 1, 0)]))
+                self._write(_SHOWN.format(fitted(text, self._width() - 1)))
+
+
+def fitted(text: str, cells: int) -> str:
+    """As much of a text as goes into that many cells of a terminal, where a CJK character takes two."""
+    kept = ""
+    for character in text:
+        cells -= 0 if combining(character) else 2 if east_asian_width(character) in "WF" else 1
+        if cells < 0:
+            break
+        kept += character
+    return kept
 
 
 def line(name: str, ledger: GraphLedger, seconds: float, rate: float) -> str:

@@ -250,6 +250,20 @@ def test_a_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(monkeypatch, lambda screen, recorder: None, width=11).lines[0] == "test_net[t"
 
 
+@pytest.mark.parametrize(
+    ("text", "cells", "kept"),
+    [
+        ("test_net", 4, "test"),
+        ("test_net", -1, ""),
+        ("試験_net", 5, "試験_"),
+        ("試験_net", 3, "試"),
+        ("e\u0301te\u0301", 2, "e\u0301t"),
+    ],
+)
+def test_a_line_is_measured_in_cells(text: str, cells: int, kept: str) -> None:
+    assert progress.fitted(text, cells) == kept
+
+
 def test_calls_that_are_not_all_told_are_said_to_be_those_told() -> None:
     recorder = Recorder()
     assert progress.line("t", recorder.ledger, 3.2, 0.0) == "t: 3 s, 0 builds"
