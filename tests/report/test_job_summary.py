@@ -46,6 +46,13 @@ def test_what_markdown_and_html_would_read_is_escaped() -> None:
     assert "<pre>\n&lt;/pre&gt;&lt;img src=x&gt;|`\n</pre>" in text
 
 
+def test_a_test_that_passed_unexpectedly_is_no_failure() -> None:
+    text = summary(report(variant(outcome="xpassed", text="expected to fail: slow")), 0)
+    assert text.startswith("## Graphs of 1 test: 0 failures\n")
+    assert "| xpassed | 2 |" in text
+    assert "expected to fail" not in text
+
+
 def test_calls_that_are_not_all_told_are_marked() -> None:
     assert "| 2? |" in summary(report(variant(counts={**COUNTS, "calls_known": False})), 0)
 
