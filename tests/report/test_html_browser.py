@@ -298,6 +298,55 @@ def test_200_nodes_are_drawn_and_constants_can_be_left_out(opened: Opened) -> No
     assert page.locator(".graph svg > .node").count() == 100
 
 
+# The inputs of each node of a step of training in TensorFlow.
+STEP = [
+    [],
+    [],
+    [],
+    [2],
+    [0, 3],
+    [4, 1],
+    [],
+    [5, 6],
+    [],
+    [7, 8],
+    [],
+    [],
+    [10, 11],
+    [],
+    [12, 13],
+    [],
+    [14, 15],
+    [16, 6],
+    [],
+]
+STEP += [[6, 18], [5, 19], [17, 20], [21], [0, 21], [], [24, 23], [2, 25], [9], [3, 26]]
+CROSSED = """svg => {
+    const boxes = [...svg.querySelectorAll(':scope > .node')].map(node => {
+        const place = node.transform.baseVal[0].matrix, {width, height} = node.querySelector('rect').getBBox();
+        return [place.e + 1, place.f + 1, place.e + width - 1, place.f + height - 1];
+    });
+    const within = (low, one, high) => low < one && one < high;
+    const inside = ({x, y}) => boxes.some(([left, top, right, low]) => within(left, x, right) && within(top, y, low));
+    return [...svg.querySelectorAll(':scope > .edge')].filter(edge => {
+        const length = edge.getTotalLength();
+        return [...Array(Math.ceil(length)).keys()].some(at => inside(edge.getPointAtLength(at)));
+    }).map(edge => edge.getAttribute('d'));
+}"""
+
+
+def test_no_edge_goes_through_a_node(opened: Opened) -> None:
+    report = many.report()
+    nodes = many.graph(30)["nodes"][1:]
+    for node, inputs in zip(nodes, STEP, strict=True):
+        node.update(id=node["id"] - 1, inputs=inputs, bodies={})
+    report["graphs"][0]["nodes"] = nodes
+    page = opened(report, at=FIRST)
+    page.wait_for_selector(".graph svg")
+    assert page.locator(".graph svg > .edge").count() == sum(map(len, STEP))
+    assert page.eval_on_selector(".graph svg", CROSSED) == []
+
+
 @pytest.mark.parametrize(
     ("nodes", "why"),
     [(201, "each has more than 200 nodes."), (12, "each has more than 200 nodes, or its backend can't *")],

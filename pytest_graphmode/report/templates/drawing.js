@@ -2,6 +2,8 @@
 
 const CHARACTER = 6.6;
 const NODE = { height: 36, gap: 14, title: 16, widest: 900 };
+const BETWEEN = 36; // rows of nodes
+const STUB = 8; // how far an edge goes straight into a node, for its arrow
 
 async function graphPart(test) {
   const drawnBuilds = allBuilds(test).filter(({ event }) => event.graph !== null && event.graph !== undefined);
@@ -57,7 +59,7 @@ function picture(graph, constants) {
 
 function laidOut(nodes, constants) {
   const graph = new dagre.graphlib.Graph({ multigraph: true });
-  graph.setGraph({ rankdir: "TB", nodesep: 14, ranksep: 26, marginx: 0, marginy: 0 });
+  graph.setGraph({ rankdir: "TB", nodesep: 14, ranksep: BETWEEN, marginx: 0, marginy: 0 });
   const kept = nodes.filter((node) => constants || node.kind !== "constant");
   const ids = new Set(kept.map((node) => node.id));
   for (const node of kept) graph.setNode(node.id, sized(node, constants));
@@ -67,7 +69,27 @@ function laidOut(nodes, constants) {
   }
   dagre.layout(graph);
   const { width = 0, height = 0 } = graph.graph();
-  return { width: Math.max(0, width), height: Math.max(0, height), nodes: graph.nodes().map((id) => graph.node(id)), edges: graph.edges().map((edge) => graph.edge(edge)) };
+  const edges = graph.edges().map((edge) => {
+    const { after, points } = graph.edge(edge);
+    return { after, points: turned(points, graph.node(edge.v), graph.node(edge.w)) };
+  });
+  return { width: Math.max(0, width), height: Math.max(0, height), nodes: graph.nodes().map((id) => graph.node(id)), edges };
+}
+
+// An edge that turns between rows of nodes alone: dagre's own goes aslant from the side of a node, through its neighbours.
+// Of dagre's points, which begin and end on nodes, every second stands midway between two rows, the others in a row.
+function turned(points, from, to) {
+  const between = points.filter((_, index) => index % 2);
+  const rows = points.filter((_, index) => index % 2 === 0).slice(1, -1);
+  const [above, below] = [from.y + from.height / 2, to.y - to.height / 2];
+  const beside = (node, x) => Math.min(Math.max(x, node.x - node.width / 2 + 12), node.x + node.width / 2 - 12);
+  const start = beside(from, rows.length ? rows[0].x : to.x);
+  const end = beside(to, rows.length ? rows.at(-1).x : from.x);
+  return [
+    { x: start, y: above }, { x: start, y: between[0].y - BETWEEN / 2 },
+    ...rows.flatMap(({ x }, index) => [{ x, y: between[index].y + BETWEEN / 2 }, { x, y: between[index + 1].y - BETWEEN / 2 }]),
+    { x: end, y: between.at(-1).y + BETWEEN / 2 - STUB }, { x: end, y: below },
+  ];
 }
 
 // A node with the lines it says, and the bodies in it beside each other, or below where that would be too wide to read.
