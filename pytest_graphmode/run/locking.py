@@ -6,7 +6,6 @@ Registered by `hooks.py` in runs that have one; `execute.py` asks it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -19,7 +18,7 @@ from pytest_graphmode.run import reproducing, verdict
 from pytest_graphmode.run.execute import test_of
 from pytest_graphmode.run.items import FACTS, LOCK, is_agreement, variant_of
 from pytest_graphmode.select import markers, variants
-from pytest_graphmode.select.options import flag
+from pytest_graphmode.select.options import flag, in_ci
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
@@ -30,12 +29,6 @@ if TYPE_CHECKING:
 # What a worker of pytest-xdist is told, and what it tells of the lines that have no test.
 TOLD: Final = "graphmode_lock"
 UPDATE: Final = flag("graph_lock_update")
-_OFF: Final = ("", "0", "false", "no", "off")
-
-
-def in_ci() -> bool:
-    """Whether `CI` is set, as the services set it."""
-    return os.environ.get("CI", "").lower() not in _OFF
 
 
 def refuse(settings: Settings) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from pytest_graphmode.ledger.ledger import GraphLedger
 from pytest_graphmode.run import beside
+from pytest_graphmode.select.options import in_ci
 from pytest_graphmode.select.registry import registry_of
 
 # Seconds that a test runs without a line, and between two of them.
@@ -82,7 +83,7 @@ def wanted(config: pytest.Config) -> bool:
         and not (logged or getattr(option, "usepdb", False) or getattr(option, "trace", False))
         and not beside.distributed(config)
         and not hasattr(config, "workerinput")
-        and not os.environ.get("CI")
+        and not in_ci()
         and os.environ.get("TERM", "dumb") != "dumb"
     )
 

@@ -188,6 +188,11 @@ def given(config: pytest.Config) -> bool:
         return True
 
 
+def in_ci() -> bool:
+    """Whether `CI` is set, as the services set it; `CI=false` and the like are how it is unset."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false", "no", "off")
+
+
 def on_github() -> bool:
     """Whether this is a job of GitHub Actions, where failures are annotated and summed up."""
     return os.environ.get("GITHUB_ACTIONS") == "true"

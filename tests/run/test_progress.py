@@ -152,6 +152,8 @@ def test_no_line_in_the_log_of_a_job(toy: pytest.Pytester) -> None:
         ("--graph-progress=off", {}, False),
         ("-o graph_progress=off", {}, False),
         ("", {"CI": "true"}, False),
+        ("", {"CI": "false"}, True),
+        ("", {"CI": "0"}, True),
         ("", {"TERM": "dumb"}, False),
         pytest.param("--dist=load --tx=popen", {}, False, id="workers"),
         pytest.param("--dist=loadscope", {}, True, id="no workers"),
