@@ -75,7 +75,7 @@ def _aligned(rows: Sequence[Row], *, generating: bool) -> list[str]:
         lines.append(_line(texts, widths))
     of_torch = any(variant.startswith("torch-compile-") for _, variant in paid)
     remarks = [_NO_CODE] if of_torch and not generating else []
-    return [*lines, NOTE, *([PAID, "", *_reckoned(paid), *remarks] if paid else [])]
+    return [*lines, NOTE, *([PAID, *_reckoned(paid), *remarks] if paid else [])]
 
 
 def _paid(rows: Sequence[Row]) -> dict[tuple[str, str], Payback]:
@@ -103,13 +103,15 @@ def _reckoned(paid: Mapping[tuple[str, str], Payback]) -> Iterator[str]:
     known = [(key, found) for key, found in paid.items() if found.graph is not None and found.eager is not None]
     known.sort(key=lambda pair: pair[1].build, reverse=True)
     if known:
-        yield "static graphs against eager"
+        yield from ("", "static graphs against eager")
     for (test, variant), found in known[:WORST]:
         after = "never pays" if found.calls == "never" else f"pays after {found.calls} call{'s' * (found.calls != 1)}"
         cost = f"build {_seconds(found.build)}" + (f" and warm-up {_seconds(found.warm_up)}" if found.warm_up else "")
         graph, eager = _seconds(found.graph or 0.0), _seconds(found.eager or 0.0)
         yield f"  {variant} in {test} {after}"
-        yield f"    {cost}; {'' if found.measured else 'about '}{graph} a call against {eager} of {found.against}"
+        # The table may have another number of one of them, which was measured and has none to be compared with.
+        about, shared = ("", "") if found.measured else ("about ", ", both as shares of the test's time")
+        yield f"    {cost}; {about}{graph} a call against {eager} of {found.against}{shared}"
     if len(known) > WORST:
         yield f"  and {len(known) - WORST} more"
     if len(known) < len(paid):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from pytest_graphmode.ledger.durations import CallTimes
 from pytest_graphmode.ledger.recorder import Recorder
 from pytest_graphmode.report import Row
 from pytest_graphmode.report.payback import Pace, paybacks
-from pytest_graphmode.report.terminal import table
+from pytest_graphmode.report.terminal import PAID, table
 
 GRAPH = Pace("tf-graph-cpu", True, 0.3, 1e-3, 0.1, 60, 5e-3)
 EAGER = Pace("tf-eager-cpu", False, 0.0, 3e-3, 0.5, 60, 10e-3)
@@ -192,6 +193,25 @@ def test_torchs_backend_that_generates_no_code_is_named(mode: str, generating: b
     eager = Row("t", f"{backend}-eager-cpu", 0, 0, 0, 0, 9, 0, 0.0, 0.0, steady_seconds=1e-3)
     lines = table([graph, eager], generating=generating)
     assert sum("--graph-compiler=inductor" in line for line in lines) == said
+
+
+def test_what_is_no_number_of_the_table_is_named() -> None:
+    graph = Row("t", "tf-graph-cpu", 1, 0, 0, 0, 100, 1, 0.3, 1e-3, static=True)
+    eager = Row("t", "tf-eager-cpu", 0, 0, 0, 0, 100, 0, 0.0, 1.84e-3, steady_seconds=846e-6)
+    lines = table([graph, eager])
+    assert lines[2].endswith(" 846 us")
+    assert lines[-1] == (
+        "    build 300 ms; about 1 ms a call against 1.84 ms of tf-eager-cpu, both as shares of the test's time"
+    )
+    measured = table([replace(graph, steady_seconds=0.5e-3), eager])
+    assert measured[-1] == "    build 300 ms; 500 us a call against 846 us of tf-eager-cpu"
+
+
+def test_where_no_payback_is_known_the_reason_stands_below_what_pays_means() -> None:
+    few = Row("t", "tf-graph-cpu", 1, 0, 0, 0, 1, 1, 0.3, 1e-3, static=True)
+    lines = table([few, Row("t", "tf-eager-cpu", 0, 0, 0, 0, 1, 0, 0.0, 1e-3)])
+    assert lines[-2] == PAID
+    assert lines[-1].startswith("  ? where no function was called again")
 
 
 def test_a_function_that_is_called_once_is_not_known_to_pay(toy: pytest.Pytester) -> None:
