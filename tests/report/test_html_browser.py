@@ -230,6 +230,28 @@ def test_plots_have_points_and_the_first_divergence(opened: Opened) -> None:
     assert "torch-compile-cpu differs from step 11 on" in page.get_attribute(".plot", "aria-label")
     page.check(".series input")
     assert page.eval_on_selector(".plot", INK)[1] > 0.01
+
+
+BAND = """plot => {
+    const {bbox, ctx} = plot.plot, height = bbox.top / devicePixelRatio;
+    const {data} = ctx.getImageData(bbox.left + 4, 0, 100, bbox.top);
+    const row = y => data.slice(400 * y, 400 * (y + 1));
+    const inked = [...Array(bbox.top).keys()].map(y => row(y).some((value, index) => index % 4 === 3 && value > 0));
+    return [height, inked.filter((ink, y) => ink && !inked[y - 1]).length];
+}"""
+
+
+def test_labels_of_divergences_stand_above_the_curves(opened: Opened) -> None:
+    report = many.report()
+    for pair in report["tests"][0]["agreement"]["pairs"]:
+        difference = report["tests"][0]["agreement"]["pairs"][1]["differences"][0]
+        pair["differences"] = [{**difference, "step": 0}]
+    page = opened(report, at=FIRST)
+    page.locator(".series").scroll_into_view_if_needed()
+    page.wait_for_selector(".plot canvas")
+    height, lines = page.eval_on_selector(".plot", BAND)
+    assert height >= 3 * 13
+    assert lines == 3
     agreeing = many.report()
     for pair in agreeing["tests"][0]["agreement"]["pairs"]:
         pair["differences"] = []

@@ -1,6 +1,7 @@
 // What variants recorded: values over the steps in one plot of all variants, single values in a table.
 
 const plots = new Set();
+const LABEL = 13; // the height of a line that says where variants part, above the plot so that no curve runs through it
 const PAPER_WIDTH = 640; // of A4 and letter between margins
 let paper = false;
 
@@ -109,8 +110,10 @@ function drawPlot(canvas, test, series, parted, logarithmic) {
     const points = { show: data[0].length <= 60, size: 5, fill: () => colour(name) };
     return { label: one.shown, stroke: () => colour(name), width: Math.max(1.5, 4 - 0.7 * index), dash, spanGaps: true, points, value: (_, value) => short(value) };
   });
+  const above = LABEL * parted.length;
   canvas.plot = new uPlot({
-    width: paper ? PAPER_WIDTH : Math.max(240, canvas.clientWidth), height: 240, legend: { live: true },
+    width: paper ? PAPER_WIDTH : Math.max(240, canvas.clientWidth), height: 240 + above, legend: { live: true },
+    padding: [8 + above, null, null, null],
     scales: { x: { time: false }, y: { distr: logarithmic ? 3 : 1 } },
     axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6], label: "step", labelSize: 18, size: 34 }, { ...axis, size: 62, values: (_, values) => values.map((one) => (one === null ? "" : short(one))) }],
     series: [{ label: "step" }, ...lines],
@@ -131,12 +134,13 @@ function markDivergences(plot, test, parted) {
     ctx.lineDashOffset = 4 * index * devicePixelRatio; // so that two at one step are both seen
     ctx.strokeStyle = ctx.fillStyle = colour(look(test.variants, one.variant).colour);
     ctx.beginPath();
-    ctx.moveTo(x, bbox.top);
+    const label = bbox.top - (LABEL * (parted.length - index) - 8) * devicePixelRatio;
+    ctx.moveTo(x, label - 8 * devicePixelRatio);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
     const right = x > bbox.left + bbox.width * 0.6;
     ctx.textAlign = right ? "right" : "left";
-    ctx.fillText(`step ${one.step}: differs`, x + (right ? -5 : 5) * devicePixelRatio, bbox.top + (12 + 13 * index) * devicePixelRatio);
+    ctx.fillText(`step ${one.step}: differs`, x + (right ? -5 : 5) * devicePixelRatio, label);
   });
   ctx.restore();
 }
