@@ -36,9 +36,10 @@ def summary(report: Data, left_out: int, room: int = LARGEST) -> str:
     space = room - _size(head) - 500  # for what says that more is left out
     if space <= _size(_HEAD):
         return ""
-    shown = _fitting(failures, space - _size(_HEAD))
-    space -= sum(map(_size, shown))
-    lines = _fitting(rows, space - _size(_HEAD))
+    space -= _size(_HEAD)
+    # The table has half of the room, or as much as it needs; failures have what is left.
+    shown = _fitting(failures, space - min(sum(map(_size, rows)), space // 2))
+    lines = _fitting(rows, space - sum(map(_size, shown)))
     more = [(len(failures) - len(shown), "failure"), (len(rows) - len(lines), "row")]
     rest = [f"{_count(count, what)} more left out, for want of room\n" for count, what in more if count]
     return "".join([head, *shown, _HEAD, *lines, "\n" if rest else "", *rest, "\n"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -39,7 +39,8 @@ class GitHub:
         named = os.environ.get("GITHUB_STEP_SUMMARY")
         if named:
             try:
-                _append(Path(named), report, max(len(self._found) - MOST, 0))
+                if not _append(Path(named), report, max(len(self._found) - MOST, 0)):
+                    self._said = f"no summary of graphs: {named} is full, as GitHub shows a mebibyte of a step"
             except OSError as error:
                 self._said = f"the summary of graphs can't be written to {named}: {error.strerror or error}"
 
@@ -60,10 +61,11 @@ class GitHub:
         return path.relative_to(self._root).as_posix(), int(line)
 
 
-def _append(file: Path, report: dict[str, object], left_out: int) -> None:
-    """Add the summary to what other steps of the job wrote, in one piece; nothing where there is no more room."""
+def _append(file: Path, report: dict[str, Any], left_out: int) -> bool:
+    """Add the summary to what was written before in this step, in one piece; False where there is no more room."""
     room = LARGEST - (file.stat().st_size if file.exists() else 0)
     text = summary(report, left_out, room)
     if text:
         with file.open("ab") as whole:
             whole.write(text.encode("utf-8", "backslashreplace"))
+    return bool(text) or not report["tests"]

@@ -70,6 +70,27 @@ def test_it_fits_into_what_room_there_is() -> None:
     assert summary(report(), 0) == ""
 
 
+@pytest.mark.parametrize("text", ["e" * 9000, "é" * 9000, "<" * 9000])
+def test_failures_leave_the_table_its_place(text: str) -> None:
+    whole = summary(report(*[variant(shown=f"v{number}", outcome="failed", text=text) for number in range(1500)]), 0)
+    assert len(whole.encode()) < 1024 * 1024
+    assert whole.count("| failed |") == 1500
+    shown = whole.count("<pre>")
+    assert f"\n{1500 - shown} failures more left out, for want of room\n" in whole
+    assert shown > 50
+    assert "row" not in whole
+
+
+def test_a_long_table_leaves_failures_half_of_the_room() -> None:
+    told = [variant(shown=f"v{number}", outcome="failed", text="x" * 500) for number in range(20000)]
+    whole = summary(report(*told), 0)
+    failures, rows = whole.count("<pre>"), whole.count("| failed |")
+    assert failures > 500
+    assert rows > 5000
+    assert f"{20000 - failures} failures more left out" in whole
+    assert f"{20000 - rows} rows more left out" in whole
+
+
 # Through pytest.
 
 
@@ -90,7 +111,8 @@ def test_it_is_appended_to_what_others_wrote(toy: pytest.Pytester, job: Path) ->
     assert text.startswith("# of another step\n## Graphs of 1 test: 0 failures\n")
     assert text.count("| test\\_suite.py::test\\_a | toy-graph-cpu | passed | 1 | 0 | 0 | 0 | 1 | 1 |\n") == 2
     job.write_bytes(b"x" * 1024 * 1024)
-    toy.runpytest_inprocess("--graph-backends=toy")
+    result = toy.runpytest_inprocess("--graph-backends=toy")
+    result.stdout.fnmatch_lines(f"no summary of graphs: {job} is full, as GitHub shows a mebibyte of a step")
     assert job.stat().st_size == 1024 * 1024
 
 
