@@ -71,10 +71,17 @@ def row(index: int, test: Data, variant: Data) -> Data:
         "outcome": variant["outcome"],
         "agreement": agreement_of(test["agreement"], variant["shown"]),
         "counts": known,
-        "bad": _BAD[1:] if variant["static"] is False else _BAD,
+        "bad": _BAD if _rebuilds_graphs(variant) else _BAD[1:],
         "times": [variant["build_seconds"], _call_seconds(variant)],
         "why": why(test, variant),
     }
+
+
+def _rebuilds_graphs(variant: Data) -> bool:
+    """Whether rebuilds are of graphs that are built once; a plain test may have such modes beside eager ones."""
+    if variant["variant"] is not None:
+        return variant["static"] is not False
+    return any(counted["rebuilds"] and not counted.get("recorded") for counted in variant["modes"].values())
 
 
 def _call_seconds(variant: Data) -> float | None:

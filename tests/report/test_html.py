@@ -238,6 +238,15 @@ def test_an_agreement_item_that_failed_for_another_reason() -> None:
     assert shown["rows"][0]["agreement"] == "failed"
 
 
+@pytest.mark.parametrize(("recorded", "bad"), [(False, (1, 2, 3)), (True, (2, 3))])
+def test_rebuilds_of_a_plain_test_are_marked_as_those_of_variants(recorded: bool, bad: tuple[int, ...]) -> None:
+    test = many.report()["tests"][0]
+    variant = test["variants"][0] | {"variant": None, "static": False}
+    modes = {"torch:eager": {"rebuilds": 3, "recorded": True}, "torch:compile": {"rebuilds": 1, "recorded": recorded}}
+    assert overview.row(0, test, variant | {"modes": modes})["bad"] == bad
+    assert overview.row(0, test, test["variants"][1])["bad"] == (2, 3)
+
+
 def test_calls_that_nobody_counted_are_no_number() -> None:
     test = many.report()["tests"][0]
     variant = test["variants"][0]
