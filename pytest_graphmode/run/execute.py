@@ -16,7 +16,7 @@ from pytest_graphmode.backends.names import DEFAULT_DTYPE
 from pytest_graphmode.backends.specs import keys
 from pytest_graphmode.ledger.durations import CallTimes
 from pytest_graphmode.ledger.watcher import recording, watcher
-from pytest_graphmode.run import beside, devices, verdict
+from pytest_graphmode.run import beside, devices, foreign, verdict
 from pytest_graphmode.run.collect import limited
 from pytest_graphmode.run.items import (
     BOUND,
@@ -233,7 +233,8 @@ def body(node: pytest.Item) -> Iterator[None]:
         node.stash[RECORDER].restart()
         started = perf_counter()
         try:
-            with _skipped_where_lacking(node, registry, variant), devices.awaited(node, registry, variant):
+            lacking_skips = _skipped_where_lacking(node, registry, variant)
+            with lacking_skips, foreign.noted(registry, variant), devices.awaited(node, registry, variant):
                 yield
         finally:
             counted = _counted(ledger, registry.settings)
