@@ -154,7 +154,12 @@ class Handle:
         self.runtime.assign(variable, value)
 
     def numpy(self, tree: Any) -> Any:
-        """NumPy arrays for every tensor, variable and number of a tree; other leaves stay as they are."""
+        """NumPy arrays for every tensor, variable and number of a tree; other leaves stay as they are.
+
+        Raises:
+            TypeError: in a function that is being traced, where tensors have no numbers yet; torch.compile breaks its
+                graph there.
+        """
         return self.runtime.numpy(tree)
 
     # Running.

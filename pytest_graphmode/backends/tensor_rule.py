@@ -116,6 +116,15 @@ def is_array_like(leaf: object) -> bool:
     return hasattr(leaf, "dtype") and hasattr(leaf, "shape")
 
 
+def without_value(variant: str) -> TypeError:
+    """What to raise where a tensor's numbers are asked for while a graph is built."""
+    return TypeError(
+        f"graphmode.numpy: in {variant} a tensor has no numbers while the function that computes it is traced: return "
+        "it from the function and convert the result, give it to graphmode.tap(name, value), or, where code depends on "
+        "it, use graphmode.cond or graphmode.while_loop"
+    )
+
+
 def not_made_of(leaf: object) -> TypeError:
     """What to raise for a leaf that no tensor is made of."""
     text = repr(leaf)

@@ -101,3 +101,15 @@ def test_an_option_that_the_mode_does_not_have(graphmode):
         graphmode.function(lambda x: x, no_such_option=True)
     with pytest.raises(TypeError, match=r"graphmode.function: jax takes the options of that backend or mode as a dict"):
         graphmode.function(lambda x: x, jax=True)
+
+
+@variants("tf:graph", "tf:xla", "tf:session", "jax:jit")
+def test_the_numbers_of_a_tensor_that_is_traced_are_refused(graphmode):
+    def traced(x):
+        graphmode.numpy(x * 2)
+        return x
+
+    message = f"graphmode.numpy: in {graphmode.backend}:{graphmode.mode} a tensor has no numbers while the function"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        graphmode.function(traced)(graphmode.tensor([1.0]))
+    np.testing.assert_array_equal(graphmode.numpy(graphmode.function(lambda x: x)(graphmode.tensor([1.0]))), [1.0])

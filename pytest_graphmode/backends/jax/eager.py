@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pytest_graphmode.backends import tapping
+from pytest_graphmode.backends import tapping, tensor_rule
 from pytest_graphmode.backends.jax import gradients, taps
 from pytest_graphmode.backends.jax.variables import TracedVariables, Variable, VariableSpace, value_of
 from pytest_graphmode.backends.names import parse_device
@@ -82,7 +82,10 @@ class JaxMode(PythonMode):
             value = jax.random.key_data(value)
         if value.dtype == jnp.bfloat16:
             value = value.astype(jnp.float32)  # NumPy has no bfloat16 of its own
-        return np.array(value)
+        try:
+            return np.array(value)
+        except jax.errors.TracerArrayConversionError:
+            raise tensor_rule.without_value(f"jax:{self.name}") from None
 
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
-from pytest_graphmode.backends import tapping, trees
+from pytest_graphmode.backends import tapping, tensor_rule, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
 from pytest_graphmode.backends.layers import Layer
 from pytest_graphmode.backends.names import parse_device
@@ -98,7 +98,10 @@ class TensorFlowMode(PythonMode):
             tensor = tf.convert_to_tensor(tensor)
         elif isinstance(tensor, tf.SparseTensor):
             tensor = tf.sparse.to_dense(tensor)
-        return np.array(native(tensor).numpy())
+        tensor = native(tensor)
+        if tf.is_symbolic_tensor(tensor):
+            raise tensor_rule.without_value(f"tf:{self.name}")
+        return np.array(tensor.numpy())
 
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]

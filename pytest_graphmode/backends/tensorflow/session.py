@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
-from pytest_graphmode.backends import tapping, trees
+from pytest_graphmode.backends import tapping, tensor_rule, trees
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.numpy import NumPyEager
@@ -97,8 +97,13 @@ class Session(Graph):
     def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         if isinstance(tensor, (np.ndarray, np.generic)):
             return np.array(tensor)
-        with owned(self.graph):
-            return np.array(self.run(tf.convert_to_tensor(native(tensor))))
+        try:
+            with owned(self.graph):
+                return np.array(self.run(tf.convert_to_tensor(native(tensor))))
+        except tf.errors.InvalidArgumentError:
+            if self.inside():  # a placeholder goes into it
+                raise tensor_rule.without_value("tf:session") from None
+            raise
 
     def run(self, fetches: Any) -> Any:
         """A run of the plugin's own, which is not a build of the user's."""
