@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 
+def no_attribute(owner: object, name: str, called: str) -> AttributeError:
+    """What to raise in `__getattr__`; what a property of that name raised itself is raised again.
+
+    Args:
+        called: what the owner is called in a test.
+    """
+    from difflib import get_close_matches
+
+    found = getattr(type(owner), name, None)
+    if isinstance(found, property):
+        found.__get__(owner)
+    near = get_close_matches(name, [known for known in dir(type(owner)) if not known.startswith("_")])
+    hint = (
+        f"did you mean {called}.{near[0]}?" if near else f"help(pytest_graphmode.{type(owner).__name__}) has its names"
+    )
+    return AttributeError(f"{called} has no attribute {name!r}: {hint}", name=name, obj=owner)
+
+
 class UnsupportedError(NotImplementedError):
     """A mode was asked for something its framework can't do; the message names the mode, the thing and the hint."""
 

@@ -10,6 +10,7 @@ from pytest_graphmode.backends.base import native
 from pytest_graphmode.backends.control_flow import Operators
 from pytest_graphmode.backends.mode_options import require_known
 from pytest_graphmode.backends.tapping import received_by
+from pytest_graphmode.errors import no_attribute
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watch as watch_block
 from pytest_graphmode.records import taps
@@ -49,6 +50,12 @@ class Handle:
         self.recording = recording
         self._skip = skip
         self._operators = Operators(runtime)
+
+    if not TYPE_CHECKING:  # else every name would be known to type checkers
+
+        def __getattr__(self, name: str) -> NoReturn:
+            __tracebackhide__ = True
+            raise no_attribute(self, name, "graphmode")
 
     # The variant.
 
@@ -318,12 +325,12 @@ class Handle:
 
     # Agreement.
 
-    def agree(self, /, **values: Any) -> None:
+    def agree(self, /, *unnamed: Any, **values: Any) -> None:
         """Record trees of values for the test's agreement item; a name recorded again grows into a series."""
         __tracebackhide__ = True
         from pytest_graphmode.records.recording import record
 
-        record(self.runtime, self.recording, values)
+        record(self.runtime, self.recording, {} if unnamed else values)
 
     def tap(self, name: str, value: Any) -> Any:
         """Record a value on the way to the result, from inside of a function too; returns the value.

@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from pytest_graphmode.errors import no_attribute
 from pytest_graphmode.ledger.arguments import Argument, root_of, tensor_argument, value_argument
 from pytest_graphmode.ledger.builds import (
     AFTER_BREAK,
@@ -62,6 +63,12 @@ class GraphLedger:
         self._notes: list[str] = []
         self._hidden = 0
         self.started = time.perf_counter()
+
+    if not TYPE_CHECKING:  # else every name would be known to type checkers
+
+        def __getattr__(self, name: str) -> NoReturn:
+            __tracebackhide__ = True
+            raise no_attribute(self, name, "ledger")
 
     # What event sources write, through `recorder.Recorder`.
 

@@ -13,6 +13,7 @@ class UntouchedHandle(Handle):
     touched = False
 
     def __getattribute__(self, name: str) -> Any:
+        __tracebackhide__ = True
         if name.startswith("__") or name == "touched":
             return object.__getattribute__(self, name)
         self.__class__ = Handle  # type: ignore[assignment]
