@@ -144,7 +144,7 @@ def timed(
 ) -> Callable[..., Any]:
     """`run` with the seconds of each outermost call kept; `wait` returns when a result is computed."""
     times, called = recorder.times, False
-    if times is None:
+    if times is None or inside():  # in torch's trace of a function code can't be given to one: the graph would break
         return run
 
     @functools.wraps(run)

@@ -24,6 +24,7 @@ def test_the_faults_are_in_the_report(pytester: pytest.Pytester) -> None:
     tests = {test["test"].partition("::")[2]: test for test in report["tests"]}
     assert [variant["counts"]["rebuilds"] for variant in tests["test_batches"]["variants"]] == [2, 2]
     assert [variant["counts"]["breaks"] for variant in tests["test_break"]["variants"]] == [1]
+    assert [variant["counts"]["breaks"] for variant in tests["test_training"]["variants"]] == [0] * 4
     found = {name: tests[name]["agreement"]["pairs"] for name in ("test_training", "test_layers", "test_root")}
     assert {pair["differences"][0]["step"] for pair in found["test_training"] if not pair["agrees"]} == {7}
     assert {pair["first_tap"] for pair in found["test_layers"]} == {"norm"}
