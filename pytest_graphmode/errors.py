@@ -15,9 +15,7 @@ def no_attribute(owner: object, name: str, called: str) -> AttributeError:
     if isinstance(found, property):
         found.__get__(owner)
     near = get_close_matches(name, [known for known in dir(type(owner)) if not known.startswith("_")])
-    hint = (
-        f"did you mean {called}.{near[0]}?" if near else f"help(pytest_graphmode.{type(owner).__name__}) has its names"
-    )
+    hint = f"did you mean {called}.{near[0]}?" if near else f"see help(pytest_graphmode.{type(owner).__name__})"
     return AttributeError(f"{called} has no attribute {name!r}: {hint}", name=name, obj=owner)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pytest_graphmode.backends import calls, trees
+from pytest_graphmode.backends import calls, tensor_rule, trees
 from pytest_graphmode.backends.control_flow.layout import Kind
 from pytest_graphmode.checks.compare import first_leaf_mismatch
 from pytest_graphmode.checks.coverage import BRANCHES, LOOPS, Coverage, Place, Statement, observed
@@ -64,9 +64,29 @@ def check_control_flow(
     """
     __tracebackhide__ = True
     runtime.require_function("graphmode.check_control_flow", fn)
-    failure = _ControlFlowCheck(runtime, fn, cases).failure(reference, coverage, in_graph and runtime.mode.static)
+    check = _ControlFlowCheck(runtime, fn, cases)
+    try:
+        failure = check.failure(reference, coverage, in_graph and runtime.mode.static)
+    except (TypeError, ValueError) as error:
+        found = _list_of_numbers(cases)
+        if found is None:
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"check_control_flow: {found}; what was raised is {type(error).__name__}: {error}") from error
     if failure is not None:
         raise AssertionError(f"check_control_flow({identity.of(fn).name}) in {runtime.variant}: {failure}")
+
+
+def _list_of_numbers(cases: Sequence[Any]) -> str | None:
+    """That the first list of numbers in a case is no array, which its author may have taken it for."""
+    for number, case in enumerate(cases, 1):
+        for arg in filter(tensor_rule.is_numbers, case):
+            kind = type(arg).__name__
+            return (
+                f"case {number} has a {kind} of numbers, {arg!r}, which stays a {kind}: for an array write "
+                f"np.array({arg!r})"
+            )
+    return None
 
 
 class _Value:

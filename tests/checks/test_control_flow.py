@@ -223,3 +223,19 @@ def test_python_values_decide_while_a_graph_is_built_and_tensors_in_it(static, m
     assert function(np.float32(1)) == 2
     function = static.function(lambda x: static.switch(7, [pytest.fail, lambda x: x + 2], x))
     assert function(np.float32(1)) == 3
+
+
+def test_a_list_that_was_meant_as_an_array_is_told_where_the_function_fails_with_it(static):
+    def total(x, n):
+        return n + (x * x)[0]
+
+    message = "case 2 has a list of numbers, [1.0, 2.0], which stays a list: for an array write np.array([1.0, 2.0]); "
+    with pytest.raises(TypeError, match=re.escape(f"check_control_flow: {message}what was raised is TypeError: ")):
+        static.check_control_flow(total, [(np.ones(2), 1), ([1.0, 2.0], 3)])
+    static.check_control_flow(lambda x, n: n + x[0], [([1.0, 2.0], 3)])
+    with pytest.raises(TypeError, match=r"^other$"):
+        static.check_control_flow(raising, [(np.ones(2), 1)])
+
+
+def raising(*args):
+    raise TypeError("other")

@@ -10,7 +10,7 @@ import pytest
     [
         ("graphmode.tesnor(1.0)", "graphmode has no attribute 'tesnor': did you mean graphmode.tensor?"),
         ("graphmode.variant, graphmode.tesnor(1.0)", "graphmode has no attribute 'tesnor': did you mean graphmode.*"),
-        ("graphmode.zzz", "graphmode has no attribute 'zzz': help(pytest_graphmode.Handle) has its names"),
+        ("graphmode.zzz", "graphmode has no attribute 'zzz': see help(pytest_graphmode.Handle)"),
         ("graph_ledger.rebuild", "ledger has no attribute 'rebuild': did you mean ledger.rebuilds?"),
         ("graphmode.session", "toy-graph-cpu has no session: only tf:session does; *"),
     ],
