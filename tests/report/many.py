@@ -16,6 +16,8 @@ PAYBACK = {
     "eager_call": 0.02,
     "calls": 30,
 }
+# Where the first of its tests is in a page.
+FIRST = "#test=tests/test_0.py::test_net%5B0%5D"
 MODES = ("tf-graph", "tf-eager", "torch-compile", "torch-eager")
 
 

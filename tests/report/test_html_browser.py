@@ -1,72 +1,17 @@
-"""The HTML report in a real browser, Chromium without a window; made of made-up reports, so no framework is needed."""
+"""The HTML report in a real browser: its table, and what it says of a test."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_graphmode.report import html
 from tests.report import many
+from tests.report.conftest import Opened, Page
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("jinja2", reason="the page is made by Jinja2: pip install jinja2")
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by pip install playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-if CHROMIUM is None:
-    pytest.skip("Chromium is not installed: apt-get install chromium", allow_module_level=True)
-
-ARGUMENTS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync"""
 EVIL = "</script><img src=x onerror=\"document.title='run'\">"
-FIRST = "#test=tests/test_0.py::test_net%5B0%5D"
-Page = Any
-Opened = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One for the whole file; it makes an empty profile of its own."""
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Opened]:
-    """Opens the page of a report from disk; at the end it has logged nothing and asked for nothing else."""
-    contexts, complaints = [], []
-
-    def open_page(report: dict[str, Any] | None = None, at: str = "", width: int = 1280, **options: Any) -> Page:
-        file = tmp_path / "report.html"
-        html.write_page(file, many.report(tests=3) if report is None else report)
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        context.set_default_timeout(8000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith(file.as_uri()) else complaints.append(asked.url))
-        page.goto(file.as_uri() + at)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not complaints
-
-
-@pytest.fixture
-def detail(opened: Opened) -> Page:
-    """The page of the first of three tests."""
-    page = opened(at=FIRST)
-    page.wait_for_selector("#detail h2")
-    return page
 
 
 def texts(page: Page, column: int) -> list[str]:
@@ -136,7 +81,7 @@ def test_opening_a_test_and_coming_back(opened: Opened) -> None:
     page.click("tr[data-test='1'] a >> nth=0")
     page.wait_for_selector("#detail h2:focus")
     assert page.text_content("#detail h2") == page.title() == "tests/test_0.py::test_net[1]"
-    assert page.evaluate("location.hash") == FIRST.replace("%5B0", "%5B1")
+    assert page.evaluate("location.hash") == many.FIRST.replace("%5B0", "%5B1")
     assert page.is_hidden("#tests")
     page.click("text=Next")
     page.wait_for_selector("#detail h2:has-text('net[2]')")
@@ -170,7 +115,7 @@ def test_the_timeline_has_the_counts_of_the_table(opened: Opened) -> None:
     graph["payback_seconds"] |= {"against": "torch-eager-cpu", "calls": "never"}
     eager["counts"]["builds"], eager["build_seconds"] = 40, 0.0
     eager["events"] = [{**eager["events"][0], "recorded": True, "build_seconds": 0.0}]
-    page = opened(report, at=FIRST)
+    page = opened(report, at=many.FIRST)
     page.wait_for_selector(".lane")
     said, recorded = (page.text_content(f".lane figcaption >> nth={index}") for index in (0, 1))
     assert said.endswith("no faster than torch-eager-cpu, the eager mode of another backend")
@@ -219,7 +164,7 @@ INK = """plot => {
 
 
 def test_plots_have_points_and_the_first_divergence(opened: Opened) -> None:
-    page = opened(at=FIRST)
+    page = opened(at=many.FIRST)
     page.locator(".series").scroll_into_view_if_needed()
     page.wait_for_selector(".plot canvas")
     lengths, whole, divergence = page.eval_on_selector(".plot", INK)
@@ -246,7 +191,7 @@ def test_labels_of_divergences_stand_above_the_curves(opened: Opened) -> None:
     for pair in report["tests"][0]["agreement"]["pairs"]:
         difference = report["tests"][0]["agreement"]["pairs"][1]["differences"][0]
         pair["differences"] = [{**difference, "step": 0}]
-    page = opened(report, at=FIRST)
+    page = opened(report, at=many.FIRST)
     page.locator(".series").scroll_into_view_if_needed()
     page.wait_for_selector(".plot canvas")
     height, lines = page.eval_on_selector(".plot", BAND)
@@ -255,7 +200,7 @@ def test_labels_of_divergences_stand_above_the_curves(opened: Opened) -> None:
     agreeing = many.report()
     for pair in agreeing["tests"][0]["agreement"]["pairs"]:
         pair["differences"] = []
-    page = opened(agreeing, at=FIRST)
+    page = opened(agreeing, at=many.FIRST)
     page.locator(".series").scroll_into_view_if_needed()
     page.wait_for_selector(".plot canvas")
     assert page.eval_on_selector(".plot", INK)[2] < 0.2
@@ -265,7 +210,7 @@ def test_labels_of_divergences_stand_above_the_curves(opened: Opened) -> None:
 def test_what_is_not_finite_is_told(opened: Opened) -> None:
     report = many.report()
     report["tests"][0]["variants"][0]["series"][0]["values"][5:] = ["nan"] * 25
-    page = opened(report, at=FIRST)
+    page = opened(report, at=many.FIRST)
     page.wait_for_selector(".series .cause:has-text('nan tf-graph-cpu from step 5 on')")
 
 
@@ -281,106 +226,10 @@ def test_taps_of_several_steps_say_which(opened: Opened) -> None:
     report = many.report()
     for tap, step in zip(report["tests"][0]["agreement"]["pairs"][1]["taps"], (None, 0, 3), strict=True):
         tap["first_step"] = step
-    page = opened(report, at=FIRST)
+    page = opened(report, at=many.FIRST)
     page.wait_for_selector(".taps")
     table = page.locator("figure", has_text="torch-compile-cpu against tf-graph-cpu").locator(".taps")
     assert table.locator("td:last-child").all_inner_texts() == ["[0, 3]", "[0, 3] step 0", "[0, 3] step 3"]
-
-
-def inside(one: dict[str, float], other: dict[str, float]) -> bool:
-    return all(
-        other[at] <= one[at] and one[at] + one[size] <= other[at] + other[size]
-        for at, size in (("x", "width"), ("y", "height"))
-    )
-
-
-def test_the_graph_is_drawn_with_the_bodies_in_their_nodes(detail: Page) -> None:
-    svg = detail.locator(".graph svg")
-    assert svg.locator("> .node").count() == 12
-    assert svg.locator("> .edge").count() == 11
-    loop = svg.locator("> .node").last
-    assert loop.locator("> .body > .role").all_text_contents() == ["cond", "body"]
-    branch = loop.locator("> .body >> nth=1").locator(".node:has(.body)")
-    assert branch.locator("> .body > .role").all_text_contents() == ["true", "false"]
-    box = loop.locator("> rect").bounding_box()
-    parts = [part.bounding_box() for part in loop.locator(".body .node > rect").all()]
-    assert len(parts) == 2 + 2 + 4
-    assert all(inside(part, box) for part in parts)
-    assert "    cond:\n      0 Arg" in detail.text_content(".graph pre")
-
-
-def test_200_nodes_are_drawn_and_constants_can_be_left_out(opened: Opened) -> None:
-    report = many.report(nodes=200)
-    for node in report["graphs"][0]["nodes"][:100]:
-        node["kind"] = "constant"
-    page = opened(report, at=FIRST)
-    page.wait_for_selector(".graph svg")
-    assert page.locator(".graph svg > .node").count() == 200
-    page.uncheck("text=constants")
-    assert page.locator(".graph svg > .node").count() == 100
-
-
-# The inputs of each node of a step of training in TensorFlow.
-STEP = [
-    [],
-    [],
-    [],
-    [2],
-    [0, 3],
-    [4, 1],
-    [],
-    [5, 6],
-    [],
-    [7, 8],
-    [],
-    [],
-    [10, 11],
-    [],
-    [12, 13],
-    [],
-    [14, 15],
-    [16, 6],
-    [],
-]
-STEP += [[6, 18], [5, 19], [17, 20], [21], [0, 21], [], [24, 23], [2, 25], [9], [3, 26]]
-CROSSED = """svg => {
-    const boxes = [...svg.querySelectorAll(':scope > .node')].map(node => {
-        const place = node.transform.baseVal[0].matrix, {width, height} = node.querySelector('rect').getBBox();
-        return [place.e + 1, place.f + 1, place.e + width - 1, place.f + height - 1];
-    });
-    const within = (low, one, high) => low < one && one < high;
-    const inside = ({x, y}) => boxes.some(([left, top, right, low]) => within(left, x, right) && within(top, y, low));
-    return [...svg.querySelectorAll(':scope > .edge')].filter(edge => {
-        const length = edge.getTotalLength();
-        return [...Array(Math.ceil(length)).keys()].some(at => inside(edge.getPointAtLength(at)));
-    }).map(edge => edge.getAttribute('d'));
-}"""
-
-
-def test_no_edge_goes_through_a_node(opened: Opened) -> None:
-    report = many.report()
-    nodes = many.graph(30)["nodes"][1:]
-    for node, inputs in zip(nodes, STEP, strict=True):
-        node.update(id=node["id"] - 1, inputs=inputs, bodies={})
-    report["graphs"][0]["nodes"] = nodes
-    page = opened(report, at=FIRST)
-    page.wait_for_selector(".graph svg")
-    assert page.locator(".graph svg > .edge").count() == sum(map(len, STEP))
-    assert page.eval_on_selector(".graph svg", CROSSED) == []
-
-
-@pytest.mark.parametrize(
-    ("nodes", "why"),
-    [(201, "each has more than 200 nodes."), (12, "each has more than 200 nodes, or its backend can't *")],
-)
-def test_why_no_graph_is_drawn(opened: Opened, nodes: int, why: str) -> None:
-    report = many.report()
-    for variant in report["tests"][0]["variants"]:
-        variant["events"] = [{**event, "graph": None, "nodes": nodes} for event in variant["events"]]
-    page = opened(report, at=FIRST)
-    page.wait_for_selector("#detail h2")
-    said = page.text_content("section:has(> h3:text-is('Graph')) .note")
-    assert fnmatch(said, f"None of these builds is drawn: {why}")
 
 
 def evil(value: Any) -> Any:
@@ -419,7 +268,7 @@ def test_no_text_of_a_test_is_markup(opened: Opened) -> None:
     assert page.inner_text(".cause >> nth=0").count("<img") == 2
 
 
-@pytest.mark.parametrize("at", ["", FIRST], ids=["all", "test"])
+@pytest.mark.parametrize("at", ["", many.FIRST], ids=["all", "test"])
 def test_a_narrow_screen_scrolls_down_only(opened: Opened, at: str) -> None:
     page = opened(many.report(name="test_of_a_very_long_name_that_no_telephone_has_the_width_for"), width=390)
     if at:
@@ -433,7 +282,7 @@ def test_a_narrow_screen_scrolls_down_only(opened: Opened, at: str) -> None:
 
 
 def test_themes_and_paper(opened: Opened) -> None:
-    page = opened(at=FIRST, color_scheme="dark")
+    page = opened(at=many.FIRST, color_scheme="dark")
     page.wait_for_selector("#detail h2")
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(ground)
@@ -460,7 +309,7 @@ def test_a_run_that_was_interrupted_and_one_without_tests(opened: Opened) -> Non
 def test_a_damaged_block_is_told(opened: Opened) -> None:
     report = many.report()
     report["tests"][0]["variants"][0]["events"][0]["operations"] = None
-    page = opened(report, at=FIRST)
+    page = opened(report, at=many.FIRST)
     page.wait_for_selector("#detail [role=alert]")
     assert "This test can't be shown: TypeError" in page.text_content("#detail")
 
@@ -492,19 +341,8 @@ def test_builds_of_two_variants_are_compared_where_somebody_asks(opened: Opened)
     report = many.report()
     for variant in report["tests"][0]["variants"]:
         variant["events"] = variant["events"][:1]
-    page = opened(report, at=FIRST)
+    page = opened(report, at=many.FIRST)
     page.wait_for_selector("#detail h2")
     assert page.is_hidden(".sides")
     page.click("summary:has-text('Signature')")
     assert "tf-eager-cpu" in page.inner_text(".sides .differs >> nth=0")
-
-
-def test_a_wide_graph_begins_where_one_looks(opened: Opened) -> None:
-    report = many.report(nodes=2)
-    nodes = report["graphs"][0]["nodes"]
-    nodes += [{**nodes[0], "id": index, "inputs": [0]} for index in range(2, 60)]
-    page = opened(report, at=FIRST)
-    page.wait_for_selector(".graph svg")
-    page.wait_for_function("document.querySelector('.graph').scrollLeft > 0")
-    assert not page.is_checked("text=fit the width")
-    assert inside(page.locator(".node >> nth=0").bounding_box(), page.locator(".graph").bounding_box())
