@@ -139,7 +139,7 @@ def test_better_fails_too_until_it_is_locked(run: Run) -> None:
 
 
 def test_seconds_are_never_locked(run: Run) -> None:
-    edit("seconds=0.25", "seconds=25.0", "toybackend.py")
+    edit("seconds=0.25", "seconds=25.00", "toybackend.py")
     run().assert_outcomes(passed=4)
 
 
