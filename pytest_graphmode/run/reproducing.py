@@ -24,6 +24,7 @@ _TITLE: Final = "to run it again"
 _VALUES: Final = (
     "graph_backends",
     "graph_devices",
+    "graph_logical_cpus",
     "graph_dtypes",
     "graph_seed",
     "graph_compiler",

@@ -61,6 +61,13 @@ def test_the_command_runs_the_test_that_failed_and_no_other(toy):
     assert [run_again(command, toy.path) for command in found] == ["1 failed"] * 6
 
 
+def test_the_command_makes_the_devices_that_the_test_ran_on(toy):
+    toy.makepyfile(test_net="def test_net(graphmode):\n    assert False\n")
+    result = toy.runpytest_inprocess("--graph-backends=toy:eager", "--graph-logical-cpus=2", "--graph-devices=cpu")
+    [command] = commands(result)
+    assert command.split()[1:-1] == ["--graph-backends=toy:eager", "--graph-devices=cpu", "--graph-logical-cpus=2"]
+
+
 @pytest.mark.slow
 def test_the_command_is_for_the_folder_that_pytest_was_started_in(toy, monkeypatch):
     toy.makeini("[pytest]\ngraph_backends = toy:eager\ngraph_devices = cpu\n")
