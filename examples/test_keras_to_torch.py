@@ -138,7 +138,7 @@ def torch_model(weights, fault=None):
 def run(graphmode, fault=None):
     make, names = graphmode.pick(
         tf=(keras_model, None),
-        torch=(lambda values: torch_model(values, fault), {"norm1": "bn1", "norm2": "bn2"}),
+        torch=(lambda values: torch_model(values, fault).to(graphmode.native_device), {"norm1": "bn1", "norm2": "bn2"}),
     )
     net = make(weights(graphmode.rng))
     graphmode.tap_layers(net, names)

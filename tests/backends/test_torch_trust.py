@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 
 import pytest
 
@@ -218,3 +219,16 @@ def test_torchs_structured_log_stays_out_of_what_pytest_shows(pytester):
     result = pytester.runpytest_subprocess("--graph-backends=torch:compile")
     result.assert_outcomes(failed=2)
     result.stdout.no_fnmatch_line("*torch.__trace*")
+
+
+def test_what_torch_warns_of_when_its_caches_are_cleared_is_no_users_failure(torch, source, monkeypatch):
+    """Where there is CUDA, clearing them imports Inductor, which uses what torch (2.11) has deprecated."""
+    cleared = []
+
+    def reset():
+        cleared.append(True)
+        warnings.warn("`torch.jit.script_method` is deprecated", DeprecationWarning, stacklevel=2)
+
+    monkeypatch.setattr(torch._dynamo, "reset", reset)
+    source.reset()
+    assert cleared

@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -186,6 +187,9 @@ def _without_message(record: logging.LogRecord) -> bool:
 
 
 def reset() -> None:
+    """Clear Dynamo's caches. Where there is CUDA, torch imports Inductor for it, which warns of torch's own old names."""
     dynamo = sys.modules.get("torch._dynamo")
     if dynamo is not None:
-        dynamo.reset()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dynamo.reset()
