@@ -35,7 +35,8 @@ class Backend(Protocol):
     - `tracing() -> bool`: whether anybody's code is being traced, also in an eager mode, where that can be;
     - `await_result(result)`: called after each call that is timed for a report; waits until its tensors are computed,
       for a framework that computes later on the CPU too;
-    - `release_memory(device: str)`: called after a test that failed there; gives memory back that nothing uses;
+    - `release_memory(device: str)`: called after a test that failed there; gives memory back that nothing uses, and
+      raises where nothing can use the device any more;
     - `lacks(error, dtype)`: the framework's own words where an error of a test says that it has no such operation in
       the variant's dtype, for which the test is skipped; None for any other error;
     - `full_precision()`: called before each test there, inside of `isolate`, which undoes it; has products of float32

@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
 
@@ -32,8 +32,29 @@ def kind(device: str) -> str:
     return device.partition(":")[0]
 
 
-def require(registry: Registry, variant: Variant) -> None:
-    """Skip a variant that the test named itself and that has no device here; fail where an option promised one."""
+class _Lost(NamedTuple):
+    """A device that failed so that nothing but a new process can use it, as after an assertion in a CUDA kernel."""
+
+    variant: Variant
+    test: str
+    reason: str
+
+
+_LOST: Final = pytest.StashKey[_Lost]()
+
+
+def require(node: pytest.Item, registry: Registry, variant: Variant) -> None:
+    """Skip a variant that the test named itself and that has no device here; fail where an option promised one.
+
+    A device that was lost takes its framework with it, and with the driver what other frameworks have there.
+    """
+    lost = node.config.stash.get(_LOST, None)
+    if lost and (variant.backend == lost.variant.backend or kind(variant.device) == kind(lost.variant.device)):
+        raise pytest.fail.Exception(
+            f"{variant} can't run in this process any more: {lost.test} left {lost.variant.device} of "
+            f"{lost.variant.backend} unusable ({lost.reason}). Mend that test first, or run this one apart from it",
+            pytrace=False,
+        )
     if variant.device == "cpu":
         return
     there = registry.backend(variant.backend).devices()
@@ -96,4 +117,8 @@ def release(node: pytest.Item, backend: Backend, variant: Variant) -> None:
         error = error.__cause__ or error.__context__
     gc.collect()
     if hasattr(backend, "release_memory"):
-        backend.release_memory(variant.device)
+        try:
+            backend.release_memory(variant.device)
+        except Exception as lost:
+            reason = str(lost).strip().partition("\n")[0] or type(lost).__name__
+            node.config.stash.setdefault(_LOST, _Lost(variant, node.nodeid, reason))

@@ -93,7 +93,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
         verdict.fail(node, NOT_PARAMETRIZED)
     variant = variants.named(value, registry.specs)
     backend = _installed(registry, variant)
-    devices.require(registry, variant)
+    devices.require(node, registry, variant)
     mode = backend.mode(variant.mode, variant.device)
     seed = seed_of(registry.settings.seed, base_id(node, variant))
     with ExitStack() as stack:

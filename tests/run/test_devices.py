@@ -240,6 +240,28 @@ def test_a_test_that_failed_leaves_no_error_and_no_memory_to_the_next(accelerate
     result.stdout.fnmatch_lines([f"*LEFT None ?? ?{log}?", "E*MemoryError: out of memory"])
 
 
+def test_a_device_that_failed_for_good_is_told_of_in_a_line_by_all_that_need_it(accelerated: pytest.Pytester) -> None:
+    accelerated.makepyfile(
+        """
+        def test_kernel(graphmode):
+            if graphmode.device == "gpu:0":
+                graphmode.lib.lost.append(RuntimeError("device-side assert triggered\\nCompile with DSA"))
+                raise graphmode.lib.lost[0]
+
+        def test_next(graphmode):
+            graphmode.variant
+        """
+    )
+    result = accelerated.runpytest_inprocess("--graph-backends=placed,numpy")
+    result.assert_outcomes(passed=3, failed=1, errors=2)
+    told = (
+        "placed-eager-{0} can't run in this process any more: *test_kernel?placed-eager-gpu:0? left gpu:0 of placed "
+        "unusable (device-side assert triggered). Mend that test first, or run this one apart from it"
+    )
+    result.stdout.fnmatch_lines([told.format("cpu"), told.format("gpu:0")])
+    result.stdout.no_fnmatch_line("*release_memory*")
+
+
 def test_the_cpu_keeps_its_precision_and_the_frames_of_a_failure(accelerated: pytest.Pytester) -> None:
     accelerated.makepyfile(
         """

@@ -51,6 +51,8 @@ class Placed(NumPy):
 
     def release_memory(self, device: str) -> None:
         placedlib.log.append(f"released {device}")
+        if placedlib.lost:
+            raise placedlib.lost[0]
 
     def full_precision(self) -> None:
         placedlib.log.append("full precision")

@@ -8,6 +8,7 @@ import numpy as np
 
 _cpus: list[str] = []
 pending: list[Exception] = []  # what the next synchronization finds
+lost: list[Exception] = []  # what everything says of a device that failed for good
 log: list[str] = []
 
 

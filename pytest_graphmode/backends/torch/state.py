@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -84,7 +84,8 @@ def restored() -> Iterator[None]:
                 put(value)
         torch.set_rng_state(random)
         if accelerated:
-            torch.cuda.set_rng_state_all(accelerated)
+            with suppress(RuntimeError):  # of a GPU that nothing can use any more, which `release_memory` tells
+                torch.cuda.set_rng_state_all(accelerated)
         dynamo.restore()
 
 
@@ -187,7 +188,7 @@ def _without_message(record: logging.LogRecord) -> bool:
 
 
 def reset() -> None:
-    """Clear Dynamo's caches. Where there is CUDA, torch imports Inductor for it, which warns of torch's own old names."""
+    """Clear Dynamo's caches, for which torch imports Inductor where there is CUDA: that warns of torch's own old names."""
     dynamo = sys.modules.get("torch._dynamo")
     if dynamo is not None:
         with warnings.catch_warnings():
