@@ -188,7 +188,7 @@ def _without_message(record: logging.LogRecord) -> bool:
 
 
 def reset() -> None:
-    """Clear Dynamo's caches, for which torch imports Inductor where there is CUDA: that warns of torch's own old names."""
+    """Clear Dynamo's caches. With CUDA torch imports Inductor for it, which warns of what torch itself deprecated."""
     dynamo = sys.modules.get("torch._dynamo")
     if dynamo is not None:
         with warnings.catch_warnings():
