@@ -269,7 +269,7 @@ class Handle:
         """Fail if a graph of `fn` froze Python state that it reads: random numbers, the clock, what `vary` changes.
 
         The clock (`time.time`, `datetime`; not `monotonic` and `perf_counter`) moves where `time-machine` is installed,
-        `pip install 'pytest-graphmode[clock]'`.
+        `pip install 'pytest-graphmode[clock]'`. Random numbers go on afterwards as if none had been drawn.
 
         Raises:
             AssertionError: Python's result changes with that state, and the graph's does not.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -174,7 +174,8 @@ def _vacuous(question: Question, bounds: Sequence[_Bound]) -> str | None:
         limit = nobody[0].limit
         what = f"function {limit.function!r}" if limit.function is not None else f"package {limit.within!r}"
         seen = ", ".join(nobody[0].whole.functions_seen) or "nothing"
-        return f"the test asserts graph counts of the {what}, which {_of_nobody(question)}: {seen}"
+        ran = "built no graph; what built some" if question.static else "was not run; what was"
+        return f"the test asserts graph counts of the {what}, which {ran}: {seen}"
     if not question.static:
         return None
     own = [bound for bound in bounds if bound.limit.own]
@@ -185,10 +186,6 @@ def _vacuous(question: Question, bounds: Sequence[_Bound]) -> str | None:
         return _VACUOUS
     modes = sorted(f"{backend}_{mode}" for backend, mode in question.ledger.recorded_modes)
     return "\n".join([_VACUOUS, seen, *(f"  {_ONLY_RECORDED.format(mode)}" for mode in modes)])
-
-
-def _of_nobody(question: Question) -> str:
-    return "built no graph; what built some" if question.static else "was not run; what was"
 
 
 def _uncounted(question: Question, bounds: Sequence[_Bound]) -> Iterator[str]:
@@ -217,9 +214,12 @@ def _bounds(question: Question, limits: Sequence[Limit]) -> Iterator[_Bound]:
         chosen = list(group)
         ledger = _looked_at(question, chosen[0])
         per_object = question.per_object if chosen[0].per_object is None else chosen[0].per_object
-        found = _of_variant(ledger, chosen, question) if question.variant else _of_parts(ledger, chosen)
-        for limit, key, bounds, part in found:
-            yield _Bound(limit, key, bounds, _narrowed(part, limit), part, per_object)
+        for entries in _by_name(chosen).values():
+            keys = {key for _, key, _ in entries}
+            for limit, key, bounds in entries:
+                part = _governed(question, ledger, key, keys)
+                if part is not None:
+                    yield _Bound(limit, key, bounds, _narrowed(part, limit), part, per_object)
 
 
 def _scope(limit: Limit) -> tuple[object, ...]:
@@ -249,9 +249,6 @@ def _explained(broken: Sequence[_Bound], question: Question) -> Iterator[str]:
             yield f"  {_BUILT_BEFORE if question.ledger.graph_calls else _NONE_HERE}"
 
 
-_Found = tuple[Limit, str, Bounds, GraphLedger]
-
-
 def _by_name(limits: Sequence[Limit]) -> Mapping[str, Sequence[tuple[Limit, str, Bounds]]]:
     """The bounds of each count, so that `at_most` and `tf=0` of one marker go together."""
     found: dict[str, list[tuple[Limit, str, Bounds]]] = {}
@@ -260,36 +257,18 @@ def _by_name(limits: Sequence[Limit]) -> Mapping[str, Sequence[tuple[Limit, str,
     return found
 
 
-def _of_variant(ledger: GraphLedger, limits: Sequence[Limit], question: Question) -> Iterator[_Found]:
-    """The most specific limits of each count hold for all that the variant did."""
-    assert question.variant is not None
-    seen = ledger.static() if question.static else ledger
-    for entries in _by_name(limits).values():
-        keys = {key for _, key, _ in entries}
-        governing = next((key for key in (*question.variant.keys, "") if key in keys), None)
-        yield from ((*entry, seen) for entry in entries if entry[1] == governing)
+def _governed(question: Question, ledger: GraphLedger, key: str, keys: Collection[str]) -> GraphLedger | None:
+    """The part of a ledger for which `key` is the most specific of the keys of a count.
 
-
-def _of_parts(ledger: GraphLedger, limits: Sequence[Limit]) -> Iterator[_Found]:
-    """Each limit holds for what its key names and no more specific key does.
-
-    Graphs that autograd records on every call count only where their mode is named: `torch_eager`, `tf_eager`.
+    None where a variant has a more specific one, or another key names it: the limit says nothing then. Without a
+    variant, graphs that autograd records on every call count only where their mode is named: `torch_eager`, `tf_eager`.
     """
-    recorded = {f"{backend}_{mode}" for backend, mode in ledger.recorded_modes}
-    for entries in _by_name(limits).values():
-        keys = frozenset(key for _, key, _ in entries)
-        for limit, key, bounds in entries:
-            part = ledger.part(_Governed(key, keys))
-            yield limit, key, bounds, part if key in recorded else part.static()
 
+    def governs(*names: str) -> bool:
+        return next((name for name in (*names, "") if name in keys), None) == key
 
-@dataclass(frozen=True)
-class _Governed:
-    """Whether `key` is the most specific of the keys that name a backend and mode."""
-
-    key: str
-    keys: frozenset[str]
-
-    def __call__(self, backend: str, mode: str) -> bool:
-        governing = (key for key in (f"{backend}_{mode}", backend, "") if key in self.keys)
-        return next(governing, None) == self.key
+    if question.variant is not None:
+        part = ledger if governs(*question.variant.keys) else None
+        return part.static() if part is not None and question.static else part
+    part = ledger.part(lambda backend, mode: governs(f"{backend}_{mode}", backend))
+    return part if key in {f"{backend}_{mode}" for backend, mode in ledger.recorded_modes} else part.static()

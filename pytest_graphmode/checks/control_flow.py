@@ -47,21 +47,7 @@ def check_control_flow(
     coverage: bool = True,
     in_graph: bool = True,
 ) -> None:
-    """Fail unless one `graphmode.function(fn)` does on every case what plain Python does.
-
-    Args:
-        cases: tuples of arguments; their numbers become tensors, Python's too.
-        reference: the plain Python to compare with, instead of `fn` itself; it gets NumPy values of the same dtypes.
-        coverage: fail where a branch of a `cond`, a `switch` or Python's own `if` in the code of `fn` was taken by no
-            case, and where a `while_loop`, a `fori_loop`, a `while` or a `for` never ran zero times or never several
-            times; conditions and bounds that no case can change, and scans, are exempt.
-        in_graph: in a static mode, fail where the graph breaks, and where it holds fewer loops or branches than the
-            code that a plain run met, so that one was unrolled or decided while the graph was built.
-
-    Raises:
-        AssertionError: the results differ, cases of one signature rebuild the graph, or the above.
-        TypeError, ValueError: a case is not a tuple, or there are none.
-    """
+    """What `Handle.check_control_flow` does, and documents."""
     __tracebackhide__ = True
     runtime.require_function("graphmode.check_control_flow", fn)
     check = _ControlFlowCheck(runtime, fn, cases)

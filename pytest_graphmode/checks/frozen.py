@@ -38,18 +38,7 @@ _NO_CLOCK: Final = "the clock did not move, since time-machine is not installed 
 def check_not_frozen(
     runtime: Runtime, fn: Callable[..., Any], *args: Any, vary: Callable[[], object] | None = None
 ) -> None:
-    """Fail if Python's result changes with state that it reads and the result of one graph of `fn` does not.
-
-    Varied are `random` and `numpy.random`, which are reseeded up to 8 times until Python's result moves, the clock
-    where `time-machine` is installed, and what `vary` changes; a failure says which. The random numbers continue
-    afterwards as if nothing had been drawn.
-
-    Raises:
-        AssertionError: the graph holds on to a value that was read while it was built.
-
-    Warns:
-        GraphmodeWarning: nothing is found to be frozen, and the code reads a clock that could not be moved.
-    """
+    """What `Handle.check_not_frozen` does, and documents."""
     __tracebackhide__ = True
     runtime.require_function("graphmode.check_not_frozen", fn)
     with watcher.only(), calls.uncounted(not runtime.mode.static), random_kept(), _clock() as set_clock:

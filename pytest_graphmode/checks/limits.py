@@ -44,22 +44,17 @@ class Limit:
 def scopes(arguments: dict[str, Any]) -> dict[str, Any]:
     """Take what narrows a limit out of the arguments of a marker or of `expect`."""
     found: dict[str, Any] = {}
-    for name, what in (
-        ("internal", "to count the framework's own machinery too"),
-        ("per_object", "to tell functions apart by object too"),
-        ("fresh", "to begin with empty caches of graphs"),
+    for name, kind, legal in (
+        ("internal", bool, "True, to count the framework's own machinery too, or False"),
+        ("per_object", bool, "True, to tell functions apart by object too, or False"),
+        ("fresh", bool, "True, to begin with empty caches of graphs, or False"),
+        ("within", str, "the name of a package, like 'my_package.layers'"),
+        ("function", str, "like 'step'"),
     ):
-        if name in arguments and arguments[name] is None:
-            del arguments[name]
-        if name in arguments:
-            value = found[name] = arguments.pop(name)
-            if not isinstance(value, bool):
-                raise TypeError(f"{name} must be True, {what}, or False; not {value!r}")
-    for name, example in (("within", "the name of a package, like 'my_package.layers'"), ("function", "like 'step'")):
         value = arguments.pop(name, None)
         if value is not None:
-            if not isinstance(value, str) or not value:
-                raise TypeError(f"{name} must be {example}; not {value!r}")
+            if not isinstance(value, kind) or value == "":
+                raise TypeError(f"{name} must be {legal}; not {value!r}")
             found[name] = value
     return found
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_graphmode.backends import calls
-from pytest_graphmode.checks.statements import function_of, nested, values_read, wrapped_by
+from pytest_graphmode.checks.statements import function_of, values_read, wrapped_by
+from pytest_graphmode.ledger.closure import nested
 from pytest_graphmode.ledger.places import is_library
 
 if TYPE_CHECKING:

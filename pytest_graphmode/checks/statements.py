@@ -13,11 +13,13 @@ import linecache
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, TypeAlias, cast
 
 from pytest_graphmode.checks.coverage import Coverage, Statement
+from pytest_graphmode.ledger import describe
+from pytest_graphmode.ledger.closure import closed_over, nested
 from pytest_graphmode.ledger.places import place
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
@@ -28,7 +30,6 @@ _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _SHAPES: Final = ("shape", "ndim", "dtype", "device", "rank")
 # What a call can't change, or is not made to change.
 _KEPT: Final = (bool, int, float, complex, str, bytes, enum.Enum, type(None), type, ModuleType, FunctionType)
-_LONGEST: Final = 60
 _MARK: Final = "@graphmode"  # no name that Python code can have
 # A function has one code, so two threads must not exchange that of one function at the same time.
 _exchange: Final = threading.RLock()
@@ -61,22 +62,11 @@ def wrapped_by(fn: Any) -> Any:
     return next((found for name in names if (found := getattr(fn, name, None)) is not None), None)
 
 
-def nested(code: CodeType) -> Iterator[CodeType]:
-    """A code object, and those of the functions inside of it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from nested(constant)
-
-
 def values_read(function: FunctionType) -> dict[str, Any]:
     """The globals and closed-over variables that the code of a function names."""
     names = {name for code in nested(function.__code__) for name in code.co_names}
     found = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # the name is not bound yet
-            found[name] = cell.cell_contents
-    return found
+    return found | dict(closed_over(function))
 
 
 @contextmanager
@@ -190,8 +180,7 @@ class _Rewriter(ast.NodeTransformer):
 
     def _noted(self, head: str, test: ast.expr) -> ast.expr:
         kind = head.partition(" ")[0]
-        text = ast.unparse(test)
-        condition = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+        condition = describe.cut(ast.unparse(test))
         fixed = not self._changing.by_cases(test) if kind == "for" else self._changing.never(test)
         lines = [place(self._file, line) for line in range(test.lineno, (test.end_lineno or test.lineno) + 1)]
         statement = Statement(kind, f"{head} {condition}", condition, lines, fixed)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from pytest_graphmode.backends.names import DEVICE_KINDS, parse_device
+from pytest_graphmode.backends.names import DEVICE_KINDS, parse_device, real_of
 
 # By `dtype` or `device.dtype`, rtol and atol; None where a line gives the other one only.
 Table = Mapping[str, tuple[float | None, float | None]]
@@ -25,8 +25,6 @@ DEFAULTS: Final[Mapping[str, tuple[float, float]]] = {
     "float64": _WIDEST,
     "complex128": _WIDEST,
 }
-# A complex dtype without a line of its own has that of its parts.
-_PARTS: Final = {"complex64": "float32", "complex128": "float64"}
 _FORM: Final = "write DTYPE: rtol=1e-4 atol=1e-6, or DEVICE.DTYPE: ..."
 
 
@@ -73,12 +71,13 @@ def looser(sides: Iterable[tuple[str, str]], table: Table) -> tuple[float, float
 
 
 def _of(dtype: str, device: str, table: Table) -> tuple[float, float]:
-    """The closest line that says something: this device's, any device's, torch.testing's."""
+    """The closest line that says something: this device's, any device's, torch.testing's.
+
+    A complex dtype without a line of its own has that of its parts.
+    """
     rtol, atol = DEFAULTS.get(dtype, _WIDEST)
-    if not table:
-        return rtol, atol
     kind = device.partition(":")[0]
-    names = [name for name in (dtype, _PARTS.get(dtype)) if name is not None]
+    names = dict.fromkeys((dtype, real_of(dtype)))
     for key in reversed([*(f"{kind}.{name}" for name in names), *names]):
         of_key = table.get(key, (None, None))
         rtol = rtol if of_key[0] is None else of_key[0]

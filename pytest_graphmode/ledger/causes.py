@@ -28,9 +28,10 @@ _HINTS: Final[Mapping[str, str]] = {
 
 
 class History:
-    """The builds of one function so far."""
+    """The builds of one function so far; `group` is the number that they have in common in their recorder."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: int = 0) -> None:
+        self.group = group
         self.count = 0
         self._builds: list[BuildReport] = []
         self._failed: dict[int, bool] = {}
@@ -133,25 +134,15 @@ def _paired(before: Sequence[Content], after: Sequence[Content]) -> Iterator[tup
 
 
 def _content(before: Content, after: Content) -> Iterator[Cause]:
-    """What changed about one thing that the function closes over or is bound to."""
-    differing = _differing(before, after)
-    if after.role == "bound":
-        for name, was, now in differing:
-            yield Cause("another-object", f"{after.name}.{name}", was, now, type_name=after.type_name)
-        if not differing:
-            yield Cause("another-object", after.name, type_name=after.type_name)
-        return
-    for name, was, now in differing:
-        yield Cause("closure", f"{after.name}.{name}", was, now, type_name=after.type_name)
-    if not differing:
-        yield Cause("closure", after.name, before.text, after.text, type_name=after.type_name)
-
-
-def _differing(before: Content, after: Content) -> list[tuple[str, str, str]]:
-    """The attributes of an object that read otherwise than those of the one before; three at most."""
+    """What changed about one thing that the function closes over or is bound to; of its attributes three at most."""
+    kind = "another-object" if after.role == "bound" else "closure"
     old = dict(before.attributes)
-    found = [(name, old[name], now) for name, now in after.attributes if old.get(name, now) != now]
-    return found[:3]
+    differing = [(name, old[name], now) for name, now in after.attributes if old.get(name, now) != now]
+    for name, was, now in differing[:3]:
+        yield Cause(kind, f"{after.name}.{name}", was, now, type_name=after.type_name)
+    if not differing:
+        was, now = ("", "") if after.role == "bound" else (before.text, after.text)
+        yield Cause(kind, after.name, was, now, type_name=after.type_name)
 
 
 def changes(before: BuildReport, after: BuildReport) -> list[Cause]:

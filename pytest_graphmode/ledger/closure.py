@@ -12,6 +12,7 @@ import numbers
 import types
 import weakref
 from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 _PLAIN: Final = (type(None), numbers.Number, str, bytes, enum.Enum)
@@ -64,19 +65,25 @@ class Tokens:
 token = Tokens()
 
 
-def value(content: Any) -> Key:
-    """A key for one value."""
-    return _key(content, (), 0)
+def nested(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A code object, and those of the functions inside of it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from nested(constant)
+
+
+def closed_over(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """The variables that a function closes over, as far as they are bound yet."""
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # the cell is empty
+            yield name, cell.cell_contents
 
 
 def visible(function: types.FunctionType, *, without: object = None) -> Iterator[tuple[str, Any]]:
     """The variables that a function closes over, its own state (what it assigns or changes) and `without` apart."""
     state = _state(function.__code__)
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            content = cell.cell_contents
-        except ValueError:  # the name is not bound yet
-            continue
+    for name, content in closed_over(function):
         changed = name in state.assigned or (name in state.changed and isinstance(content, _MUTABLE))
         if not changed and (without is None or content is not without):
             yield name, content
@@ -142,7 +149,7 @@ class _State:
     def __init__(self, code: types.CodeType) -> None:
         self.assigned: set[str] = set()
         self.changed: set[str] = set()
-        for part in _with_nested(code):
+        for part in nested(code):
             self._read(part)
 
     def _read(self, code: types.CodeType) -> None:
@@ -167,35 +174,24 @@ def _state(code: types.CodeType) -> _State:
     return _State(code)
 
 
-def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _with_nested(constant)
-
-
 def _cells(function: types.FunctionType, path: tuple[int, ...], depth: int) -> Iterator[Key]:
     """A key for each variable that a function closes over.
 
     Of a variable that the function itself assigns (a counter of traces) only the name counts, of a list, set or dict
     that it changes only which object it is.
     """
-    state, names = _state(function.__code__), function.__code__.co_freevars
-    for name, cell in zip(names, function.__closure__ or (), strict=True):
-        try:
-            content = cell.cell_contents
-        except ValueError:  # the name is not bound yet
-            yield ("unbound", name)
-            continue
+    state = _state(function.__code__)
+    for name, content in closed_over(function):
         if name in state.assigned:
             yield ("own state", name)
         elif name in state.changed and isinstance(content, _MUTABLE):
             yield ("object", type(content).__name__, id(content))
         else:
-            yield _key(content, (*path, id(function)), depth)
+            yield value(content, path, depth)
 
 
-def _key(content: Any, path: tuple[int, ...], depth: int) -> Key:
+def value(content: Any, path: tuple[int, ...] = (), depth: int = 0) -> Key:
+    """A key for one value; `path` has the functions around it, and `depth` says how deep it is in other values."""
     if isinstance(content, _PLAIN):
         return _plain(content)
     if type(content) in _CONTAINERS and depth < _DEEPEST and len(content) <= _LONGEST:
@@ -203,13 +199,13 @@ def _key(content: Any, path: tuple[int, ...], depth: int) -> Key:
     if isinstance(content, types.FunctionType):
         return _function(content, path, depth + 1)
     if isinstance(content, types.MethodType):
-        return ("method", _key(content.__func__, path, depth), _object(content.__self__))
+        return ("method", value(content.__func__, path, depth), _object(content.__self__))
     if isinstance(content, functools.partial):
         parts = (content.func, content.args, content.keywords)
-        return ("partial", *(_key(part, path, depth + 1) for part in parts))
+        return ("partial", *(value(part, path, depth + 1) for part in parts))
     wrapped = getattr(content, "__wrapped__", None)
     if isinstance(wrapped, types.FunctionType):
-        return ("wrapped", type(content).__name__, _key(wrapped, path, depth))
+        return ("wrapped", type(content).__name__, value(wrapped, path, depth))
     return _object(content)
 
 
@@ -226,23 +222,20 @@ def _container(content: Any, path: tuple[int, ...], depth: int) -> Key:
     parts: Iterable[Any] = content
     if isinstance(content, dict):
         parts = [part for item in content.items() for part in item]
-    keys = [_key(part, path, depth) for part in parts]
+    keys = [value(part, path, depth) for part in parts]
     name = type(content).__name__
     return (name, frozenset(keys)) if isinstance(content, (set, frozenset)) else (name, *keys)
 
 
 def _function(function: types.FunctionType, path: tuple[int, ...], depth: int) -> Key:
-    code = code_key(function.__code__)
+    key = ("function", function.__code__.co_filename, code_key(function.__code__))
     if id(function) in path or depth > _DEEPEST:  # it calls itself, or is nested deeper than anybody writes
-        return ("function", function.__code__.co_filename, code)
-    cells = _cells(function, path, depth)
-    return ("function", function.__code__.co_filename, code, *cells)
+        return key
+    return (*key, *_cells(function, (*path, id(function)), depth))
 
 
 def code_key(code: types.CodeType) -> int:
     """Tells functions apart that begin on one line, such as two lambdas; the same when a module is run again."""
-    parts: tuple[Hashable, ...] = (code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_firstlineno)
-    constants = tuple(
-        constant if isinstance(constant, types.CodeType) else repr(constant) for constant in code.co_consts
-    )
-    return hash((*parts, constants, code.co_linetable))
+    names = (code.co_names, code.co_varnames, code.co_freevars)
+    constants = tuple([one if isinstance(one, types.CodeType) else repr(one) for one in code.co_consts])
+    return hash((code.co_code, *names, code.co_firstlineno, constants, code.co_linetable))

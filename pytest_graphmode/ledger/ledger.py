@@ -53,16 +53,7 @@ class GraphLedger:
     """
 
     def __init__(self) -> None:
-        self._events: list[GraphBuild] = []
-        self._internal: list[GraphBuild] = []
-        self._breaks: list[GraphBreak] = []
-        self._fallbacks: list[Fallback] = []
-        self._calls: dict[tuple[str, str, str], int] = {}
-        self._uncountable: set[tuple[str, str]] = set()
-        self._windows: list[Window] = []
-        self._notes: list[str] = []
-        self._hidden = 0
-        self.started = time.perf_counter()
+        self.clear()
 
     if not TYPE_CHECKING:  # else every name would be known to type checkers
 
@@ -104,10 +95,14 @@ class GraphLedger:
 
     def clear(self) -> None:
         """Forget everything: the test proper begins."""
-        for entries in (self._events, self._internal, self._breaks, self._fallbacks, self._windows, self._notes):
-            entries.clear()
-        self._calls.clear()
-        self._uncountable.clear()
+        self._events: list[GraphBuild] = []
+        self._internal: list[GraphBuild] = []
+        self._breaks: list[GraphBreak] = []
+        self._fallbacks: list[Fallback] = []
+        self._calls: dict[tuple[str, str, str], int] = {}
+        self._uncountable: set[tuple[str, str]] = set()
+        self._windows: list[Window] = []
+        self._notes: list[str] = []
         self._hidden = 0
         self.started = time.perf_counter()
 

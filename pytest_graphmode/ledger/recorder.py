@@ -31,14 +31,6 @@ def _new_structure(counter: EagerCounter, nodes: int) -> tuple[Cause, ...]:
     return (Cause("structure", "the recorded graph", f"{before} nodes", f"{nodes} nodes{other}", _NEW_STRUCTURE),)
 
 
-class _Function:
-    """A function in one recorder: the number that its builds have in common, and what was built of it."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.history = History()
-
-
 class Recorder:
     """The outermost scope of watching: a test, or a `watch` outside one. Its ledgers share one history.
 
@@ -61,9 +53,8 @@ class Recorder:
         self.built = 0, 0.0
         self._on_build = on_build
         self._lock = threading.RLock()
-        self._places: dict[Hashable, _Function] = {}
-        self._functions: list[_Function] = []
-        self._counters: list[EagerCounter] = []
+        self._histories: dict[Hashable, History] = {}
+        self._counters: dict[int, EagerCounter] = {}
         self.ledger = GraphLedger()
         self._ledgers = [self.ledger]
 
@@ -72,12 +63,11 @@ class Recorder:
         with self._lock:
             if self.times is not None:
                 self.times.clear()
-            for function in self._functions:
-                function.history = History()
+            self._histories = {key: History(old.group) for key, old in self._histories.items()}
             self.ledger.clear()
             if self._details is not None:
                 self._details = Details()
-            for counter in self._counters:
+            for counter in self._counters.values():
                 counter.clear()
                 self.ledger.add_counter(counter)
 
@@ -185,14 +175,13 @@ class Recorder:
     def counter(self, identity: Identity, backend: str, mode: str) -> EagerCounter:
         """The counter of an eagerly run function; equal functions share one."""
         with self._lock:
-            number = self._function(identity, backend, mode).number
-            for counter in self._counters:
-                if counter.group == number:
-                    return counter
-            counter = EagerCounter(backend, mode, identity.name, identity.location, number)
-            self._counters.append(counter)
-            for ledger in self._ledgers:
-                ledger.add_counter(counter)
+            group = self._history(identity, backend, mode).group
+            counter = self._counters.get(group)
+            if counter is None:
+                counter = EagerCounter(backend, mode, identity.name, identity.location, group)
+                self._counters[group] = counter
+                for ledger in self._ledgers:
+                    ledger.add_counter(counter)
             return counter
 
     def recorded(
@@ -229,7 +218,7 @@ class Recorder:
     def open_ledger(self) -> GraphLedger:
         with self._lock:
             ledger = GraphLedger()
-            for counter in self._counters:
+            for counter in self._counters.values():
                 ledger.add_counter(counter)
             self._ledgers.append(ledger)
             return ledger
@@ -251,19 +240,17 @@ class Recorder:
             except Exception as error:  # of another plugin: no concern of the code that is being traced
                 self.note(f"the hook pytest_graphmode_build raised {type(error).__name__}: {error}")
 
-    def _function(self, identity: Identity, backend: str, mode: str) -> _Function:
-        """The function of an identity: one of equal identity, else one not seen before."""
+    def _history(self, identity: Identity, backend: str, mode: str) -> History:
+        """What was built of a function: one of equal identity, else one not seen before."""
         key = (backend, mode, identity.place)
-        function = self._places.get(key)
-        if function is None:
-            function = self._places[key] = _Function(len(self._functions) + 1)
-            self._functions.append(function)
-        return function
+        history = self._histories.get(key)
+        if history is None:
+            history = self._histories[key] = History(len(self._histories) + 1)
+        return history
 
     def _classify(self, report: BuildReport) -> GraphBuild:
         now = time.perf_counter()
-        function = self._function(report.identity, report.backend, report.mode)
-        history = function.history
+        history = self._history(report.identity, report.backend, report.mode)
         again, new_object = bool(history.count) or report.existing, history.is_new_object(report)
         causes = history.causes(report)
         history.add(report)
@@ -272,7 +259,7 @@ class Recorder:
             location=report.identity.location,
             backend=report.backend,
             mode=report.mode,
-            group=function.number,
+            group=history.group,
             number=history.count,
             arguments=report.arguments,
             nodes=report.nodes,

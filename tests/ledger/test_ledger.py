@@ -179,7 +179,7 @@ def test_nothing_grows_with_the_number_of_eager_calls():
     recorder = Recorder(structures=True)
 
     def size():
-        (counter,) = recorder._counters
+        (counter,) = recorder._counters.values()
         return (len(counter.structures), len(counter.sizes), len(recorder.ledger.events))
 
     eager(recorder, 3, 5)
