@@ -16,7 +16,7 @@ import numpy as np
 from pytest_graphmode.backends import calls, layers, tapping, tensor_rule, trees
 from pytest_graphmode.backends.base import Backend, Mode
 from pytest_graphmode.backends.differentiation import positions_of, require_arguments
-from pytest_graphmode.backends.mode_options import options_for, refused, require_function
+from pytest_graphmode.backends.mode_options import options_for, refused
 from pytest_graphmode.ledger import describe, identity
 
 if TYPE_CHECKING:
@@ -147,7 +147,9 @@ class Runtime:
 
     def require_function(self, what: str, fn: object) -> None:
         """Raise TypeError unless `fn` can be called, or the backend takes models that need not."""
-        require_function(self.backend, what, fn)
+        if self.backend.traces_python and not callable(fn):
+            shown = describe.cut(repr(fn))
+            raise TypeError(f"{what} takes a function or another callable, not the {type(fn).__name__} {shown}")
 
     def function(self, fn: Callable[..., Any], options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
         """See `Handle.function`."""

@@ -6,10 +6,7 @@ Called by the handle.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pytest_graphmode.backends.base import Backend
+from typing import Any
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
 
@@ -55,11 +52,3 @@ def require_known(what: str, given: Mapping[str, Any], legal: Collection[str]) -
     unknown = [key for key in given if legal and key not in legal]
     if unknown:
         raise TypeError(f"{what} has no backend or mode {', '.join(unknown)}: the names are {', '.join(legal)}")
-
-
-def require_function(backend: Backend, what: str, fn: object) -> None:
-    """Raise TypeError unless `fn` can be called, or the backend takes models that need not."""
-    if backend.traces_python and not callable(fn):
-        text = repr(fn)
-        shown = text if len(text) <= 60 else f"{text[:57]}..."
-        raise TypeError(f"{what} takes a function or another callable, not the {type(fn).__name__} {shown}")

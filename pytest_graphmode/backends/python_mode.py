@@ -15,6 +15,7 @@ import numpy as np
 from pytest_graphmode.backends import calls, keras_layers, layers, tapping, trees
 from pytest_graphmode.backends.control_flow.carry import same_steps
 from pytest_graphmode.backends.control_flow.layout import Kind
+from pytest_graphmode.backends.names import complex_of
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger.describe import dtype_name
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from pytest_graphmode.backends.layers import Layer
 
 __tracebackhide__ = True
-
-
-_COMPLEX = {"float64": "complex128", "float32": "complex64"}
 
 
 @contextmanager
@@ -78,7 +76,7 @@ class PythonMode:
         self, owners: Sequence[object], variables: Mapping[str, Any], dtype: str
     ) -> AbstractContextManager[None]:
         for name, variable in variables.items():
-            if dtype_name(variable) not in (dtype, _COMPLEX.get(dtype)):
+            if dtype_name(variable) not in (dtype, complex_of(dtype)):
                 raise UnsupportedError(f"its variable {name} is {dtype_name(variable)} and stays so")
         return nullcontext()
 
@@ -132,9 +130,8 @@ class PythonMode:
 
     def _no_steps(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
         """The ys of a scan over nothing: as many axes, of the dtypes, as `f` would return, with no row in them."""
-        return trees.map(
-            lambda leaf: None if leaf is None else self.rows_of_nothing(leaf), self.outputs_of(f, init, xs)
-        )
+        ys = self.outputs_of(f, init, xs)
+        return trees.map(lambda leaf: None if leaf is None else self.rows_of_nothing(leaf), ys)
 
     def outputs_of(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> Any:
         """What `f` would return as y, for its structure, dtypes and shapes, without anything of it taking effect.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dis
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -84,11 +84,14 @@ def run_plainly(runtime: Runtime, worlds: Sequence[World], run: Callable[[Mode],
     A function may hold operations of its framework that take no NumPy arrays, say, though none was seen in its code;
     errors that it raises by itself are its own in any world.
     """
-    for world in worlds[:-1]:
-        with suppress(_WrongWorldError), _running_in(world, runtime), _own_errors_raised():
+    world, *others = worlds
+    try:
+        with _running_in(world, runtime):
             return world, run(world[1])
-    with _running_in(worlds[-1], runtime):
-        return worlds[-1], run(worlds[-1][1])
+    except Exception as error:
+        if not others or _of_the_user(error):
+            raise
+    return run_plainly(runtime, others, run)
 
 
 @contextmanager
@@ -103,20 +106,6 @@ def _running_in(world: World, runtime: Runtime) -> Iterator[None]:
     plainly = runtime.mode.undecorated()
     with scope, plainly, calls.uncounted(), runtime.running_as(backend, mode), np.errstate(all="ignore"):
         yield
-
-
-class _WrongWorldError(Exception):
-    """A function can't run on the values of a world."""
-
-
-@contextmanager
-def _own_errors_raised() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if _of_the_user(error):
-            raise
-        raise _WrongWorldError from error
 
 
 def _of_the_user(error: Exception) -> bool:

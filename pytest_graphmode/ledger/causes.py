@@ -5,12 +5,12 @@ Called by `recorder.py` for every build; event sources only describe arguments a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from pytest_graphmode.ledger import closure
-from pytest_graphmode.ledger.describe import dimensions
+from pytest_graphmode.ledger.describe import dimensions, listed
 from pytest_graphmode.ledger.identity import Content, Identity
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, Condition, root_of
 
@@ -178,14 +178,10 @@ def _by_root(arguments: Sequence[Argument]) -> dict[str, dict[str, Argument]]:
 def _elements(before: Mapping[str, Argument], after: Mapping[str, Argument]) -> tuple[str, str]:
     """What only one side has: in words where both have something, else by name."""
     if before.keys() <= after.keys() or after.keys() <= before.keys():
-        return _listed(name for name in before if name not in after), _listed(n for n in after if n not in before)
+        return listed(name for name in before if name not in after), listed(
+            name for name in after if name not in before
+        )
     return _leaves(before, after), _leaves(after, before)
-
-
-def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return ", ".join(found[:3]) + more
 
 
 def _leaves(arguments: Mapping[str, Argument], others: Mapping[str, Argument]) -> str:
@@ -195,7 +191,7 @@ def _leaves(arguments: Mapping[str, Argument], others: Mapping[str, Argument]) -
         for name, argument in arguments.items()
         if name not in others
     ]
-    return _listed(only)
+    return listed(only)
 
 
 def _leaf(before: Argument, after: Argument) -> Iterator[Cause]:

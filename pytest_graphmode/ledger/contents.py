@@ -35,11 +35,6 @@ class Content(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()
 
 
-def of_closure(function: types.FunctionType, *, without: object = None) -> Iterator[Content]:
-    for name, value in closure.visible(function, without=without):
-        yield described("closure", name, value)
-
-
 def of_partial(partial: functools.partial[Any], names: Mapping[int, str]) -> Iterator[Content]:
     """The arguments that a partial holds; `names` has those of parameters by their position."""
     for position, value in enumerate(partial.args):

@@ -11,7 +11,7 @@ import functools
 import itertools
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -65,6 +65,13 @@ def cut(line: str) -> str:
     """A text in one line, at most 60 characters of it."""
     line = " ".join(line.split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
+
+
+def listed(texts: Iterable[str]) -> str:
+    """The first three of some texts, and how many more there are."""
+    found = list(texts)
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return ", ".join(found[:3]) + more
 
 
 def class_name(cls: type) -> str:

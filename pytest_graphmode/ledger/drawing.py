@@ -6,7 +6,11 @@ Made by event sources while a sink asks for it (`Sink.drawing`), kept by `record
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from pytest_graphmode.ledger.recorder import Recorder
+    from pytest_graphmode.ledger.sources import Sink
 
 # Larger graphs are not drawn: nobody can read them. Constants and inputs, which some frameworks count and some do not,
 # come on top, and so does what a function has that is called more than once.
@@ -63,15 +67,7 @@ class TooLargeError(Exception):
     """A graph has more nodes than are drawn."""
 
 
-class DrawingSink(Protocol):
-    """Who wants drawings, or does not: a `Sink`, as far as it matters here."""
-
-    @property
-    def drawing(self) -> bool: ...
-    def note(self, text: str) -> None: ...
-
-
-def drawn_for(sink: DrawingSink, nodes: int, draw: Callable[[], Drawing | None]) -> Drawing | None:
+def drawn_for(sink: Sink | Recorder, nodes: int, draw: Callable[[], Drawing | None]) -> Drawing | None:
     """What `draw` returns, where a sink wants drawings; None for what has too many `nodes`, or can't be drawn.
 
     What goes wrong reaches nobody but a reader of the report: it is noted.

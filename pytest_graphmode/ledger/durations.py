@@ -33,31 +33,23 @@ class CallTimes:
     """
 
     def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        self._first, self._others = 0, 0
-        self._first_seconds, self._other_seconds = 0.0, 0.0
+        self.totals = Timed()
 
     def add(self, seconds: float, *, first: bool) -> None:
+        now = self.totals
         if first:
-            self._first += 1
-            self._first_seconds += max(seconds, 0.0)
+            self.totals = now._replace(first=now.first + 1, first_seconds=now.first_seconds + max(seconds, 0.0))
         else:
-            self._others += 1
-            self._other_seconds += seconds
-
-    @property
-    def totals(self) -> Timed:
-        return Timed(self._first, self._first_seconds, self._others, self._other_seconds)
+            self.totals = now._replace(others=now.others + 1, other_seconds=now.other_seconds + seconds)
 
     @property
     def steady(self) -> float | None:
         """Seconds per call once warm; None where no function was called again."""
-        return round(self._other_seconds / self._others, 9) if self._others else None
+        found = self.totals
+        return round(found.other_seconds / found.others, 9) if found.others else None
 
     @property
     def warm_up(self) -> float | None:
         """What the first calls took beyond builds and the calls after them; None where there are none to compare."""
-        steady = self.steady
-        return None if steady is None else round(max(self._first_seconds - self._first * steady, 0.0), 9)
+        steady, found = self.steady, self.totals
+        return None if steady is None else round(max(found.first_seconds - found.first * steady, 0.0), 9)

@@ -10,6 +10,7 @@ from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Final
 
 from pytest_graphmode.ledger.builds import AFTER_BREAK
+from pytest_graphmode.ledger.describe import listed
 
 if TYPE_CHECKING:
     from pytest_graphmode.ledger.ledger import Fallback, GraphBuild, GraphLedger
@@ -54,9 +55,8 @@ def _machinery(ledger: GraphLedger) -> Iterator[str]:
     """What was built besides, so that nobody misses it in the counts."""
     names = dict.fromkeys(f"{build.function} ({build.location})" for build in ledger.internal)
     if names:
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         count = "1 build" if len(ledger.internal) == 1 else f"{len(ledger.internal)} builds"
-        yield f"  not counted: {count} of the framework's own machinery, {', '.join(list(names)[:3])}{more}"
+        yield f"  not counted: {count} of the framework's own machinery, {listed(names)}"
 
 
 def _function(builds: Sequence[GraphBuild], ledger: GraphLedger) -> str:
@@ -64,12 +64,10 @@ def _function(builds: Sequence[GraphBuild], ledger: GraphLedger) -> str:
     count = ledger.built(first.group)
     times = {0: "again without a graph", 1: "once"}.get(count, f"{count} times")
     took = f" in {sum(build.seconds for build in builds):.2f} s" if not first.recorded else ""
-    head = f"  {first.function} ({first.location}) {_VERB[first.recorded]} {times}{took}"
+    built = "recorded a graph" if first.recorded else "built"
+    head = f"  {first.function} ({first.location}) {built} {times}{took}"
     causes = [f"       {_RECORDED}"] if first.recorded and count > 1 else []
     return "\n".join([head, *_rows(builds), *causes])
-
-
-_VERB: Final = {False: "built", True: "recorded a graph"}
 
 
 def _rows(builds: Sequence[GraphBuild]) -> Iterator[str]:
@@ -82,7 +80,8 @@ def _rows(builds: Sequence[GraphBuild]) -> Iterator[str]:
     for position, (build, signature) in enumerate(zip(shown, signatures, strict=True)):
         if skipped and position == half:
             yield f"    ... {skipped} more builds"
-        yield f"    {build.number:<{digits}}  {signature}{_size(build)}{_where(build)}".rstrip()
+        where = f"   called from {build.call_site}" if build.call_site else ""
+        yield f"    {build.number:<{digits}}  {signature}{_size(build)}{where}".rstrip()
         for cause in build.causes:
             yield f"       {cause}"
 
@@ -108,7 +107,3 @@ def _size(build: GraphBuild) -> str:
     if build.graphless:
         return f"{'no graph':>19}"
     return f"{build.nodes:>13} {'node ' if build.nodes == 1 else 'nodes'}"
-
-
-def _where(build: GraphBuild) -> str:
-    return f"   called from {build.call_site}" if build.call_site else ""

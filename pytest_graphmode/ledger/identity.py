@@ -69,7 +69,6 @@ class Identity:
         return (*owner, *function, ("contents", self.bound, values))
 
     def same(self, other: Identity) -> bool:
-        """Whether both are the same function."""
         return self.place == other.place
 
     def same_object(self, other: Identity) -> bool:
@@ -193,8 +192,9 @@ class _Layers:
             self.codes.append(function.__qualname__)
             if not callable(wrapped):
                 self._renamed = function.__qualname__
-        self.contents += contents.of_closure(function, without=wrapped)
-        self.kinds += _kinds(value for _, value in closure.visible(function, without=wrapped))
+        visible = dict(closure.visible(function, without=wrapped))
+        self.contents += [contents.described("closure", *one) for one in visible.items()]
+        self.kinds += _kinds(visible.values())
         if not callable(wrapped):
             return False
         self.function = wrapped

@@ -62,7 +62,7 @@ class Recorder:
         """Forget what was built so far: the test proper begins. Functions keep their groups, and so their counters."""
         with self._lock:
             if self.times is not None:
-                self.times.clear()
+                self.times.totals = Timed()
             self._histories = {key: History(old.group) for key, old in self._histories.items()}
             self.ledger.clear()
             if self._details is not None:

@@ -155,31 +155,28 @@ class Attachment:
             self.fail(f"one build of a trivial function of x was expected, these were seen: {found}")
 
     def begin(self) -> None:
-        begin = getattr(self.load(), "begin", None) if self.ready("") else None
-        if begin is not None:
-            begin()
+        if self.ready(""):
+            getattr(self.load(), "begin", _nothing)()
 
     def start(self) -> None:
-        start = getattr(self.source, "start", None)
-        if start is not None:
-            start()
+        getattr(self.source, "start", _nothing)()
 
     def reset(self) -> None:
-        reset = getattr(self.source, "reset", None)
-        if reset is not None:
-            try:
-                reset()
-            except Exception as error:
-                self.fail(f"its caches of graphs can't be cleared: {type(error).__name__}: {error}")
+        try:
+            getattr(self.source, "reset", _nothing)()
+        except Exception as error:
+            self.fail(f"its caches of graphs can't be cleared: {type(error).__name__}: {error}")
 
     def audit_start(self) -> Any:
-        start = getattr(self.source, "audit_start", None)
-        return start() if start is not None and self.detach is not None else None
+        return None if self.detach is None else getattr(self.source, "audit_start", _nothing)()
 
-    def audit(self, start: Any) -> str:
-        """How the framework's own counter differs from what was reported since `start`; "" where it does not."""
-        audit = getattr(self.source, "audit", None)
-        if audit is None or start is None or self.detach is None:
-            return ""
-        found: str | None = audit(start)
-        return found or ""
+    def audit(self, start: Any) -> str | None:
+        """How the framework's own counter differs from what was reported since `start`; nothing where it does not."""
+        if start is None or self.detach is None:
+            return None
+        found: str | None = getattr(self.source, "audit", _nothing)(start)
+        return found
+
+
+def _nothing(*given: object) -> None:
+    """In place of a method that a source does not have."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -15,7 +14,7 @@ import numpy as np
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.names import complex_of, real_of
-from pytest_graphmode.ledger import describe
+from pytest_graphmode.ledger import arguments, describe
 
 if TYPE_CHECKING:
     from pytest_graphmode.runtime import Runtime
@@ -237,10 +236,6 @@ def _owners(fn: Any) -> Iterator[object]:
 
 def _parameters(fn: Callable[..., Any], count: int) -> list[str]:
     """The names of a function's first parameters as its caller would point at them."""
-    try:
-        parameters = list(inspect.signature(fn).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "args")
+    names = arguments.positional(fn)
+    rest = next((p.name for p in arguments.parameters(fn) if p.kind is p.VAR_POSITIONAL), "args")
     return names[:count] + [f"{rest}[{number}]" for number in range(count - len(names))]
