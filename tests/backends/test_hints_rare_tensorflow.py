@@ -47,30 +47,6 @@ def test_calls_only_inside_or_only_outside_of_a_scope_end_it(scope, what):
     assert called(False, False).rebuilds == 0
 
 
-def test_a_function_that_fails_before_it_is_traced_ends_it():
-    def refused(x):
-        raise ValueError("not on weekends")
-
-    def called(function):
-        with watch() as ledger:
-            for _ in range(2):
-                with pytest.raises(ValueError, match="not on weekends"):
-                    function(tf.ones(2))
-        return ledger
-
-    ledger = called(tf.function(refused, autograph=False))
-    assert ledger.rebuilds == 1
-    assert "(the earlier one raised): TensorFlow keeps no graph of a trace that raised: let" in ledger.explain()
-    assert ledger.events[-1].cause.hint.endswith(": let the function fail before it is traced")
-    double = tf.function(lambda x: x * 2.0)
-
-    def checked(x):
-        refused(x)
-        return double(x)
-
-    assert called(checked).builds == 0
-
-
 DEVICES = """
 import pytest, tensorflow as tf
 from pytest_graphmode import watch
@@ -98,6 +74,5 @@ def test_calls_on_one_device_end_it():
 
 
 @pytest.mark.slow
-def test_what_needs_two_devices(pytester):
-    pytester.makepyfile(DEVICES)
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+def test_what_needs_two_devices(run_tests):
+    run_tests(DEVICES, fresh=True, passed=1)

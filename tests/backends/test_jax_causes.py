@@ -9,7 +9,8 @@ import functools
 import numpy as np
 import pytest
 
-from pytest_graphmode import expect, watch
+from pytest_graphmode import watch
+from tests.backends.ledgers import changes, ledger_of, repeated
 
 pytestmark = pytest.mark.usefixtures("jax")
 
@@ -55,18 +56,6 @@ def shape_class(jax):
         lambda static, leaves: Shape(*leaves, static["index"]),
     )
     return Shape
-
-
-def changes(ledger):
-    return [[(cause.kind, cause.argument, cause.before, cause.after) for cause in one.causes] for one in ledger.events]
-
-
-def hints(ledger):
-    return [cause.hint for event in ledger.events for cause in event.causes]
-
-
-def counts(ledger):
-    return ledger.builds, ledger.rebuilds
 
 
 # What changed, and what to do about it.
@@ -182,37 +171,16 @@ def test_what_changed(jax, fn, options, before, after, what, hint):
     assert ledger.builds == 0
 
 
-def test_each_object_has_a_first_build_of_its_own_where_objects_are_told_apart(jax, jnp):
-    class Doubled:
-        def __call__(self, x):
-            return x * 2
-
-    def run(models):
-        for model in models:
-            jax.jit(model)(jnp.ones(3))
-
-    models = [Doubled(), Doubled()]
-    with expect(builds=2, rebuilds=0, per_object=True):
-        run(models)
-    with expect(builds=1, rebuilds=1, per_object=True):
-        jax.jit(models[0])(jnp.ones(2))
-    with pytest.raises(AssertionError, match="allow a build for each object with per_object=True"), expect(rebuilds=0):
-        run([Doubled(), Doubled()])
-
-
 def test_equal_objects_are_one_static_value(jax):
     function = jax.jit(STATIC, **BY_STATIC)
     cls = dataclasses.make_dataclass("Frozen", ["n"], frozen=True)
-    with watch() as ledger:
-        function(X, cls(2)), function(X, cls(2))
-    assert ledger.builds == 1
+    assert ledger_of(function, (X, cls(2)), (X, cls(2))).builds == 1
 
 
 def test_keys_of_two_kinds_and_of_two_generators(jax):
     draw = jax.jit(lambda key: jax.random.normal(key, (2,)))
-    with watch() as ledger:
-        for key in (jax.random.PRNGKey(0), jax.random.key(0), jax.random.key(1), jax.random.key(0, impl="rbg")):
-            draw(key)
+    keys = (jax.random.PRNGKey(0), jax.random.key(0), jax.random.key(1), jax.random.key(0, impl="rbg"))
+    ledger = ledger_of(draw, *keys)
     _, of_kind, of_generator = ledger.events
     assert str(of_kind.cause) == (
         "key changed structure uint32[2] -> key<fry>[]: make every key with jax.random.key, or every one with "
@@ -223,9 +191,7 @@ def test_keys_of_two_kinds_and_of_two_generators(jax):
 
 def test_a_static_field(jax, jnp, shape_class):
     area = jax.jit(lambda shape: shape.length**2)
-    with watch() as ledger:
-        for idx in (1, 1, 2):
-            area(shape_class(jnp.ones(()), idx))
+    ledger = ledger_of(area, *(shape_class(jnp.ones(()), idx) for idx in (1, 1, 2)))
     assert changes(ledger)[1] == [("python-value", "shape.idx", "1", "2")]
     assert ledger.events[1].signature == "shape.idx: 2, shape.length: float32[]"
     assert "shape.idx is a Python int that changed 1 -> 2: idx is a static field of Shape" in ledger.explain()
@@ -240,10 +206,7 @@ def test_a_static_field_that_became_data_is_no_cause(jax, jnp):
 
     jax.tree_util.register_dataclass(Area, data_fields=["length", "idx"], meta_fields=[])
     area = jax.jit(lambda shape: shape.length**2 * shape.idx)
-    with watch() as ledger:
-        for idx in (1, 2, 3):
-            area(Area(jnp.ones(()), idx))
-    assert counts(ledger) == (1, 0)
+    assert ledger_of(area, *(Area(jnp.ones(()), idx) for idx in (1, 2, 3))).builds == 1
 
 
 def test_a_closed_over_value_and_what_to_do_about_it(jax, jnp):
@@ -257,11 +220,7 @@ def test_a_closed_over_value_and_what_to_do_about_it(jax, jnp):
         for rate in (0.1, 0.2):
             scaled(rate)(jnp.ones(3))
     assert ("closure", "rate", "0.1", "0.2") in changes(ledger)[3]
-    once = jax.jit(lambda x, rate: x * rate)
-    with watch() as ledger:
-        for rate in (0.1, 0.2):
-            once(jnp.ones(3), rate)
-    assert counts(ledger) == (1, 0)
+    assert ledger_of(jax.jit(lambda x, rate: x * rate), (jnp.ones(3), 0.1), (jnp.ones(3), 0.2)).builds == 1
 
 
 # Loops and branches outside of jit.
@@ -281,28 +240,20 @@ FUNCTIONS = {"while_loop": 2, "cond": 2, "switch": 3}
 @pytest.mark.parametrize("construct", CONSTRUCTS)
 def test_a_construct_outside_of_jit_with_new_functions(jax, construct):
     functions = FUNCTIONS.get(construct, 1)
-    with watch() as ledger:
-        for _ in range(3):
-            CONSTRUCTS[construct](jax)
-    assert counts(ledger) == (3 * functions, 2 * functions)
+    ledger = repeated(lambda: CONSTRUCTS[construct](jax))
+    assert (ledger.builds, ledger.rebuilds) == (3 * functions, 2 * functions)
     name = construct.partition(" ")[0]
     assert {event.function for event in ledger.events} == {f"{name}(<lambda>)"}
-    assert all("one function under jax.jit" in hint for hint in hints(ledger))
-    under_jit = jax.jit(lambda: CONSTRUCTS[construct](jax))
-    with watch() as ledger:
-        for _ in range(3):
-            under_jit()
-    assert counts(ledger) == (1, 0)
+    assert all("one function under jax.jit" in cause.hint for event in ledger.events for cause in event.causes)
+    assert repeated(jax.jit(lambda: CONSTRUCTS[construct](jax))).builds == 1
 
 
 def test_a_construct_with_its_functions_defined_once(jax, jnp):
     def body(carry, x):
         return carry + x, carry
 
-    with watch() as ledger:
-        for _ in range(3):
-            jax.lax.scan(body, 0.0, jnp.ones(4))
-    assert counts(ledger) == (1, 0)
+    ledger = repeated(lambda: jax.lax.scan(body, 0.0, jnp.ones(4)))
+    assert ledger.builds == 1
     assert [argument.name for argument in ledger.events[0].arguments] == ["carry", "x"]
 
 
@@ -316,10 +267,7 @@ def test_a_construct_whose_body_raises(jax, jnp):
 
 
 def test_calls_are_unknown_and_not_none(jax, jnp):
-    with watch() as ledger:
-        double = jax.jit(lambda x: x * 2)
-        for _ in range(3):
-            double(jnp.ones(3))
+    ledger = ledger_of(jax.jit(lambda x: x * 2), *[jnp.ones(3)] * 3)
     assert ledger.uncountable_calls == {("jax", "jit")}
 
 
@@ -327,7 +275,5 @@ def test_calls_of_the_handles_functions_are_known(jnp):
     from pytest_graphmode.backends.jax import Jax
 
     double = Jax().mode("jit", "cpu").function(lambda x: jnp.where(x > 0, x * 2, x))
-    with watch() as ledger:
-        double(jnp.ones(3))
-        double(jnp.ones(3))
+    ledger = ledger_of(double, jnp.ones(3), jnp.ones(3))
     assert (ledger.builds >= 1, ledger.calls, ledger.uncountable_calls) == (True, 2, frozenset())

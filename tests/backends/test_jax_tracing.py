@@ -8,48 +8,9 @@ import numpy as np
 import pytest
 
 from pytest_graphmode import watch
+from tests.backends.ledgers import ledger_of, repeated
 
 pytestmark = pytest.mark.usefixtures("jax")
-
-
-def causes(ledger):
-    return [
-        [(cause.kind, cause.argument, cause.before, cause.after) for cause in event.causes] for event in ledger.events
-    ]
-
-
-def test_each_trace_is_a_build(jax, jnp):
-    @jax.jit
-    def double(x):
-        return x * 2
-
-    with watch() as ledger:
-        for size in (3, 3, 4, 3, 4):
-            double(jnp.ones(size))
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
-    first, second = ledger.events
-    assert (first.backend, first.mode, first.function) == (
-        "jax",
-        "jit",
-        "test_each_trace_is_a_build.<locals>.double"[-6:],
-    )
-    assert first.signature == "x: float32[3]"
-    assert (first.nodes, first.operations) == (1, {"mul": 1})
-    assert first.seconds > 0
-    assert first.location.startswith("tests/backends/test_jax_tracing.py:")
-    assert first.call_site.startswith("tests/backends/test_jax_tracing.py:")
-    assert second.cause.kind == "shape"
-
-
-def test_a_function_that_had_a_graph_when_the_block_began_is_built_again(jax, jnp):
-    double = jax.jit(lambda x: x * 2)
-    double(jnp.ones(3))
-    with watch() as ledger:
-        double(jnp.ones(3))
-        assert ledger.builds == 0
-        double(jnp.ones(4))
-    assert (ledger.builds, ledger.rebuilds) == (1, 1)
-    assert ledger.events[0].cause.kind in ("shape", "guard")  # JAX 0.4 doesn't say what its graphs were made for
 
 
 def test_every_argument_that_changed_is_named_by_its_path(jax, jnp):
@@ -73,10 +34,7 @@ def test_the_same_function_jitted_again_is_not_traced_again(jax, jnp):
     def double(x):
         return x * 2
 
-    with watch() as ledger:
-        for _ in range(3):
-            jax.jit(double)(jnp.ones(3))
-    assert ledger.builds == 1
+    assert repeated(lambda: jax.jit(double)(jnp.ones(3))).builds == 1
 
 
 def test_methods_and_callable_objects(jax, jnp):
@@ -106,9 +64,7 @@ def test_a_bound_method_is_a_new_object_each_time(jax, jnp):
             return x * 3
 
     model = Model()
-    with watch() as ledger:
-        for _ in range(2):
-            jax.jit(model.step)(jnp.ones(3))
+    ledger = repeated(lambda: jax.jit(model.step)(jnp.ones(3)), 2)
     assert [[cause.kind for cause in event.causes] for event in ledger.events] == [[], ["new-function-object"]]
 
 
@@ -119,15 +75,8 @@ def test_graphs_within_graphs_are_counted_through(jax, jnp):
         total, _ = jax.lax.scan(lambda c, t: (jax.lax.cond(t > 1, jnp.sin, jnp.cos, c), None), total, jnp.arange(3.0))
         return jax.lax.switch(1, [jnp.sin, jnp.cos, jnp.tan], total) + jnp.where(x > 0, x, 0.0)
 
-    with watch() as ledger:
-        outer(1.0)
-    (event,) = ledger.events
-    assert {name: event.control_flow[name] for name in ("while", "scan", "cond", "switch")} == {
-        "while": 1,
-        "scan": 1,
-        "cond": 1,
-        "switch": 1,
-    }
+    (event,) = ledger_of(outer, 1.0).events
+    assert dict(event.control_flow) == dict.fromkeys(("while", "scan", "cond", "switch"), 1)
     assert event.nodes > 10
 
 
@@ -141,9 +90,7 @@ def test_dataclasses_and_variables_are_described_by_field(jax):
     mode = Jax().mode("jit", "cpu")
     variable = mode.variable(np.ones(2), "float32")
     function = mode.function(lambda batch: batch.x * variable)
-    with watch() as ledger:
-        function(Batch(np.ones(2, np.float32)))
-        function(Batch(np.ones(1, np.float32)))
+    ledger = ledger_of(function, Batch(np.ones(2, np.float32)), Batch(np.ones(1, np.float32)))
     assert [event.signature for event in ledger.events] == ["batch.x: float32[2]", "batch.x: float32[1]"]
 
 

@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 
 from pytest_graphmode import watch
+from tests.backends.ledgers import changes, ledger_of, repeated
 
 pytestmark = pytest.mark.usefixtures("jax")
-
-
-def changes(ledger):
-    return [[(cause.kind, cause.argument, cause.before, cause.after) for cause in one.causes] for one in ledger.events]
-
-
-def hints(ledger):
-    return [cause.hint for event in ledger.events for cause in event.causes]
 
 
 def last(ledger):
@@ -27,8 +20,7 @@ def last(ledger):
 
 def test_the_arguments_of_a_partial_are_no_defaults(jax, jnp):
     scale = jax.jit(functools.partial(lambda x, by: x * by, by=2.0))
-    with watch() as ledger:
-        scale(jnp.ones(2))
+    ledger = ledger_of(scale, jnp.ones(2))
     assert ledger.events[0].signature == "x: float32[2]"
 
 
@@ -60,15 +52,10 @@ def test_arrays_on_a_mesh(jax, jnp):
     mesh = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Explicit,))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("i"))
     double = jax.jit(lambda x: x * 2)
-    with watch() as ledger:
-        double(jnp.ones(2))
-        double(jax.device_put(jnp.ones(2), sharding))
+    ledger = ledger_of(double, jnp.ones(2), jax.device_put(jnp.ones(2), sharding))
     (cause,) = last(ledger)
     assert cause.what == "x changed layout none -> ('i',) on a mesh (i: Explicit)"
-    with watch() as ledger:
-        for _ in range(2):
-            double(jax.device_put(jnp.ones(2), sharding))
-    assert ledger.rebuilds == 0
+    assert repeated(lambda: double(jax.device_put(jnp.ones(2), sharding))).rebuilds == 0
 
 
 def test_pmap_is_seen_as_the_function_that_it_maps(jax, jnp):
@@ -79,15 +66,9 @@ def test_pmap_is_seen_as_the_function_that_it_maps(jax, jnp):
     def double(x):
         return x * 2
 
-    with watch() as ledger:
-        for _ in range(2):
-            jax.pmap(lambda x: double(x))(jnp.ones((1, 2)))
+    ledger = repeated(lambda: jax.pmap(lambda x: double(x))(jnp.ones((1, 2))), 2)
     assert (ledger.events[0].function, ledger.rebuilds) == ("pmap(<lambda>)", 1)
-    mapped = jax.pmap(double)
-    with watch() as ledger:
-        for _ in range(2):
-            mapped(jnp.ones((1, 2)))
-    assert (ledger.builds, ledger.rebuilds) == (1, 0)
+    assert ledger_of(jax.pmap(double), *[jnp.ones((1, 2))] * 2).builds == 1
 
 
 def test_transformations_have_the_names_that_users_call_them_by(jax, jnp):
@@ -118,11 +99,7 @@ def test_the_default_of_a_lambda_over_a_loop_variable(jax, jnp):
             jax.jit(lambda x, rate=rate: x * rate)(jnp.ones(2))
     assert [cause.what for cause in last(ledger)][1:] == ["rate is a Python float that changed 0.1 -> 0.2"]
     assert last(ledger)[1].hint.endswith("pass it as an argument of one function")
-    scale = jax.jit(lambda x, rate: x * rate)
-    with watch() as ledger:
-        for rate in (0.1, 0.2):
-            scale(jnp.ones(2), rate)
-    assert ledger.rebuilds == 0
+    assert ledger_of(jax.jit(lambda x, rate: x * rate), (jnp.ones(2), 0.1), (jnp.ones(2), 0.2)).rebuilds == 0
 
 
 def test_a_mesh_that_is_set_around_a_call(jax, jnp):
@@ -135,10 +112,8 @@ def test_a_mesh_that_is_set_around_a_call(jax, jnp):
         with jax.set_mesh(mesh):
             double(jnp.ones(2))
     assert last(ledger)[0].what == "the mesh of jax.set_mesh changed none -> i: 1"
-    with watch() as ledger, jax.set_mesh(mesh):
-        double(jnp.ones(2))
-        double(jnp.ones(2))
-    assert ledger.builds == 0
+    with jax.set_mesh(mesh):
+        assert ledger_of(double, jnp.ones(2), jnp.ones(2)).builds == 0
 
 
 def test_no_tracer_and_no_address_is_shown(jax, jnp):
@@ -222,10 +197,8 @@ def test_functions_under_equinox_are_told_apart_and_named_by_their_own_arguments
         ("other", "x: float32[3]"),
     ]
     assert changes(ledger) == [[], [("python-value", "factor", "2", "3")], []]
-    assert "pass factor as an array, jax.numpy.asarray(factor)" in hints(ledger)[0]
-    with watch() as ledger:
-        for factor in (2, 3):
-            filter_jit(loss)(jnp.ones(4), jnp.asarray(factor))
+    assert "pass factor as an array, jax.numpy.asarray(factor)" in ledger.events[1].cause.hint
+    ledger = ledger_of(filter_jit(loss), *((jnp.ones(4), jnp.asarray(factor)) for factor in (2, 3)))
     assert ledger.builds == 1
 
 
@@ -242,8 +215,6 @@ def test_the_wrapper_of_a_library_names_nothing(jax, jnp):
     def scale(x, factor):
         return x * factor
 
-    with watch() as ledger:
-        scale(jnp.ones(3), 2.0)
-        scale(jnp.ones(3), 2)
+    ledger = ledger_of(scale, (jnp.ones(3), 2.0), (jnp.ones(3), 2))
     assert ledger.events[0].function == "scale"
     assert changes(ledger)[1] == [("dtype", "factor", "weak float32", "weak int32")]

@@ -148,16 +148,6 @@ def test_functions_of_a_loaded_model_have_their_names(tmp_path):
 # Functions that had graphs before.
 
 
-def test_a_function_that_had_a_graph_before_is_built_again():
-    step = tf.function(lambda x: x * 2)
-    step(1.0)
-    with watch() as ledger:
-        step(1.0)
-        step(2.0)
-    assert (ledger.builds, ledger.rebuilds) == (1, 1)
-    assert str(ledger.events[0].cause).startswith("x is a Python float that changed 1.0 -> 2.0: pass a tensor")
-
-
 def test_an_object_of_a_build_before_is_gone():
     class Settings:
         pass
@@ -209,24 +199,6 @@ def test_a_wrapper_never_names_arguments_or_functions():
         "factor changed structure by position -> by keyword: give factor in the same way each time, always by position "
         "or always by keyword"
     )
-
-
-def test_what_raises_while_it_is_described_never_reaches_the_call():
-    class Odd:
-        def __repr__(self):
-            raise RuntimeError("no")
-
-        def __eq__(self, other):
-            raise RuntimeError("no")
-
-        def __hash__(self):
-            return 1
-
-    step = tf.function(lambda x, odd: x)
-    with watch() as ledger:
-        kept = [Odd(), Odd()]
-        step(ones(1), kept[0])
-    assert ledger.builds == 1
 
 
 # Counts that can't be trusted are not silent.

@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from pytest_graphmode import expect, watch
+from pytest_graphmode import watch
 from tests.backends.variants import variants
 
 pytestmark = pytest.mark.usefixtures("torch")
@@ -234,39 +234,6 @@ def test_a_setting_of_a_layer_of_torchs_own_is_to_be_kept(torch):
 
 
 # By object.
-
-
-def _models(torch, rates):
-    class Model(torch.nn.Module):
-        def __init__(self, rate):
-            super().__init__()
-            self.rate = rate
-
-        def forward(self, x):
-            return x * self.rate
-
-    for rate in rates:
-        torch.compile(Model(rate), backend="eager")(torch.ones(2))
-
-
-def _functions(torch, rates):
-    for rate in rates:
-        torch.compile(lambda x: x * rate, backend="eager")(torch.ones(2))  # noqa: B023
-
-
-@pytest.mark.parametrize("several", [_models, _functions])
-def test_several_models_or_closures_are_each_built_once_by_object(torch, several):
-    with expect(rebuilds=0, per_object=True):
-        several(torch, (2, 3))
-    torch._dynamo.reset()
-    with pytest.raises(AssertionError, match="per_object=True tells them apart"), expect(rebuilds=0):
-        several(torch, (2, 3))
-
-
-def test_one_object_is_built_again_by_object_too(torch, compiled):
-    f = compiled(lambda x: x * 2, dynamic=False)
-    with pytest.raises(AssertionError, match="1 rebuild"), expect(rebuilds=0, per_object=True):
-        [f(torch.ones(size)) for size in (2, 3)]
 
 
 @variants("torch:compile")

@@ -6,11 +6,10 @@ what they say.
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from pytest_graphmode import watch
+from tests.backends.ledgers import ledger_of
 
 pytestmark = pytest.mark.usefixtures("jax")
 
@@ -29,16 +28,10 @@ def listened(jax):
     jax.monitoring.clear_event_listeners()
 
 
-def run(pytester, source, *options):
-    pytester.makepyfile(source)
-    return pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
-
-
 def test_a_jit_within_a_jit(jax, jnp, listened):
     inner = jax.jit(lambda x: x * 2)
     outer = jax.jit(lambda x: inner(x) + 1)
-    with watch() as ledger:
-        outer(jnp.ones(3))
+    ledger = ledger_of(outer, jnp.ones(3))
     # JAX 0.10 reports the outer one only, 0.6 its own functions too, and 0.4 no names.
     assert listened != ["<lambda>", "<lambda>"]
     assert (ledger.builds, ledger.rebuilds) == (2, 0)
@@ -61,8 +54,7 @@ def test_a_body_that_is_traced_several_times_in_one_graph(jax, jnp):
 
     # The carry begins with a weak type and ends without one, for which JAX traces the body again.
     total = jax.jit(lambda xs: jax.lax.scan(body, 0.0, xs)[0] + jax.lax.scan(body, 1, xs.astype(int))[0])
-    with watch() as ledger:
-        total(jnp.ones(3))
+    ledger = ledger_of(total, jnp.ones(3))
     assert len(counted) > 1
     assert ledger.builds == 1
 
@@ -78,83 +70,7 @@ def test_functions_wrapped_in_a_loop(jax, jnp):
     assert "wrap the function once, outside of the loop" in ledger.explain()
 
 
-def test_a_trace_that_raises(jax, jnp):
-    @jax.jit
-    def broken(x):
-        raise ValueError("no")
-
-    with watch() as ledger:
-        for _ in range(2):
-            with pytest.raises(ValueError, match="no"):
-                broken(jnp.ones(3))
-    assert [event.failed for event in ledger.events] == [True, True]
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
-    assert "failed" in ledger.explain()
-
-
 def test_arguments_that_can_not_be_traced_are_no_build(jax):
     with watch() as ledger, pytest.raises(TypeError):
         jax.jit(lambda x: x)("text")
     assert ledger.builds == 0
-
-
-def test_traces_in_threads(jax, jnp):
-    double = jax.jit(lambda x: x * 2)
-    with watch() as ledger:
-        for size in (2, 3):
-            thread = threading.Thread(target=double, args=(jnp.ones(size),))
-            thread.start()
-            thread.join()
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    "how",
-    ["with jax.disable_jit(): double(jnp.ones(3))", "jax.config.update('jax_disable_jit', True); double(jnp.ones(3))"],
-)
-def test_jit_that_is_switched_off(pytester, how):
-    result = run(
-        pytester,
-        f"""
-        import jax, jax.numpy as jnp, pytest
-
-        @jax.jit
-        def double(x):
-            return x * 2
-
-        @pytest.fixture(autouse=True)
-        def restored():
-            yield
-            jax.config.update("jax_disable_jit", False)
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_naive():
-            {how}
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_handle(graphmode):
-            double = graphmode.function(lambda x: x * 2)
-            {how}
-        """,
-        "--graph-backends=jax",
-    )
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*jax.disable_jit*"])
-
-
-@pytest.mark.slow
-def test_jit_that_the_environment_switches_off(pytester, monkeypatch):
-    monkeypatch.setenv("JAX_DISABLE_JIT", "1")
-    pytester.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_it(graphmode):
-            import numpy as np
-            assert graphmode.function(lambda x: x * 2)(np.ones(3)).tolist() == [2, 2, 2]
-        """
-    )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--graph-backends=jax")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*"])

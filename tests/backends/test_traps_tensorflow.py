@@ -23,72 +23,6 @@ def naive(function):
     return function.experimental_get_tracing_count()
 
 
-@pytest.fixture
-def step():
-    return tf.function(lambda x: x + 1.0)
-
-
-VACUOUS = "*no graph was built and no existing graph was called*"
-
-
-# Nothing was built.
-
-
-def test_a_test_whose_functions_run_eagerly_fails_as_vacuous(pytester):
-    pytester.makepyfile(
-        """
-        import pytest, tensorflow as tf
-
-        @pytest.fixture
-        def eagerly():
-            tf.config.run_functions_eagerly(True)
-            yield
-            tf.config.run_functions_eagerly(False)
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_plain(eagerly):
-            step = tf.function(lambda x: x + 1.0)
-            step(tf.ones(3)), step(tf.ones(4))
-
-        @pytest.mark.graphmode(backends="tf:graph")
-        @pytest.mark.graph_rebuilds(0)
-        def test_handle(eagerly, graphmode):
-            step = graphmode.function(lambda x: x + 1.0)
-            step(tf.ones(3)), step(tf.ones(4))
-
-        @pytest.mark.graphmode(backends="tf:graph")
-        @pytest.mark.graph_rebuilds(0)
-        def test_never_called(graphmode):
-            graphmode.function(lambda x: x + 1.0)
-
-        @pytest.mark.graphmode(backends="tf:eager")
-        @pytest.mark.graph_rebuilds(0)
-        def test_eager_mode_needs_no_graph(graphmode):
-            graphmode.function(lambda x: x + 1.0)(tf.ones(3))
-        """
-    )
-    result = pytester.runpytest_inprocess("--graph-backends=tf")
-    result.assert_outcomes(failed=3, passed=1)
-    result.stdout.fnmatch_lines([VACUOUS] * 3)
-
-
-# Built, and counted wrongly by others.
-
-
-def test_traces_that_raise_are_counted():
-    def fail(x):
-        raise ValueError("no")
-
-    compute = tf.function(fail)
-    with watch() as ledger:
-        for _ in range(2):
-            with pytest.raises(ValueError, match="no"):
-                compute(ones(3))
-    assert naive(compute) == 0
-    assert (ledger.builds, ledger.rebuilds) == (2, 1)
-    assert [event.failed for event in ledger.events] == [True, True]
-
-
 def test_a_trace_that_raises_leaves_the_users_traceback_alone():
     def fail(x):
         raise ValueError("no")
@@ -173,9 +107,6 @@ def test_modules_of_different_classes_are_different_functions():
         kept = first()
         kept.step(ones(3)), first().step(ones(3))
     assert (ledger.builds, ledger.rebuilds) == (2, 1)
-
-
-# Keras and tf.data.
 
 
 # Generated calls: the ledger agrees with TensorFlow's counter wherever that is not fooled.

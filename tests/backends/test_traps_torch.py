@@ -82,73 +82,6 @@ def test_a_reset_deletes_callbacks_and_not_the_ledger(torch, compiled):
     assert [cause.kind for cause in ledger.events[-1].causes] == ["cache-reset"]
 
 
-# Nothing is built.
-
-
-SWITCHED_OFF = {
-    "config": "torch._dynamo.config.disable = True",
-    "stance": "torch.compiler.set_stance('force_eager')",
-    "nothing": "pass",
-}
-
-DISABLED = """
-    import pytest
-    import torch
-    import torch._dynamo
-
-    @pytest.fixture(autouse=True)
-    def switched_off():
-        {switch}
-        yield
-        torch._dynamo.config.disable = False
-        if hasattr(torch.compiler, "set_stance"):
-            torch.compiler.set_stance("default")
-
-    @pytest.mark.graph_rebuilds(0)
-    def test_ours():
-        torch.compile(lambda x: x * 2, backend="eager")(torch.ones(2))
-"""
-
-
-@pytest.mark.parametrize("switch", SWITCHED_OFF)
-def test_switched_off_compilation_fails_as_vacuous(torch, pytester, switch):
-    if switch == "stance" and not hasattr(torch.compiler, "set_stance"):
-        pytest.skip("this torch has no stance")
-    pytester.makepyfile(DISABLED.format(switch=SWITCHED_OFF[switch]))
-    result = pytester.runpytest_inprocess()
-    on = switch == "nothing"
-    result.assert_outcomes(passed=int(on), failed=1 - on)
-    if not on:
-        result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*TORCHDYNAMO_DISABLE*"])
-
-
-@pytest.mark.slow
-def test_the_environment_switches_compilation_off_too(pytester, monkeypatch):
-    pytester.makepyfile(DISABLED.format(switch="pass"))
-    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
-    result = pytester.runpytest_subprocess()
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*TORCHDYNAMO_DISABLE*"])
-
-
-def test_a_compiled_variant_without_a_graph_fails_as_vacuous(torch, pytester):
-    pytester.makepyfile(
-        """
-        import pytest
-        import torch
-
-        @pytest.mark.parametrize("disable", [False, True])
-        @pytest.mark.graph_rebuilds(0)
-        def test_step(graphmode, disable):
-            torch._dynamo.config.disable = disable
-            graphmode.function(lambda x: x * 2)(torch.ones(2))
-        """
-    )
-    result = pytester.runpytest_inprocess("--graph-backends=torch:compile")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*no graph was built and no existing graph was called*"])
-
-
 # Caches that outlive tests.
 
 
@@ -177,9 +110,6 @@ def test_the_order_of_tests_changes_no_verdict(pytester, order):
     )
     names = [f"test_the_order_of_tests_changes_no_verdict.py::test_{name}" for name in order]
     pytester.runpytest_inprocess(*names).assert_outcomes(passed=2)
-
-
-# The same function, and others.
 
 
 # Breaks and failures.
