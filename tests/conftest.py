@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import pytest_graphmode
+from tests.project import Project
 
 pytest_plugins = ["pytester"]
 
@@ -92,16 +93,20 @@ def frameworks(dynamo: Any) -> None:
 
 
 @pytest.fixture
-def toy(pytester: pytest.Pytester) -> pytest.Pytester:
+def project(pytester: pytest.Pytester) -> Project:
+    """An empty project."""
+    return Project(pytester)
+
+
+@pytest.fixture
+def toy(pytester: pytest.Pytester) -> Project:
     """A project whose conftest offers the backend `toy` (see `toy/toylib.py`), and `absent`, which is not installed."""
     for file in ("toylib.py", "toybackend.py"):
         shutil.copy(Path(__file__).parent / "toy" / file, pytester.path)
-    pytester.makeconftest(
-        """
+    pytester.makeconftest("""
         import toybackend
 
         def pytest_graphmode_backends():
             return [toybackend.SPEC, toybackend.ABSENT]
-        """
-    )
-    return pytester
+    """)
+    return Project(pytester)

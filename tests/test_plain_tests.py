@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.project import Project, Result
+
 # One build for each type of argument: twice() is built once, thrice() three times.
 LIBRARY = """
     import toylib
@@ -26,25 +28,24 @@ LIBRARY = """
 
 
 @pytest.fixture
-def project(toy: pytest.Pytester) -> pytest.Pytester:
+def project(toy: Project) -> Project:
     toy.makepyfile(library=LIBRARY)
     return toy
 
 
-def failed(result: pytest.RunResult, *lines: str) -> None:
+def failed(result: Result, *lines: str) -> None:
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(list(lines))
-    result.stdout.no_fnmatch_line("*item.py*")
-    result.stdout.no_fnmatch_line("*budget.py*")
+    result.says(*list(lines))
+    result.omits("*item.py*")
+    result.omits("*budget.py*")
 
 
 # graph_ledger
 
 
-def test_the_ledger_leaves_out_what_fixtures_and_other_tests_built(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import library, pytest
+def test_the_ledger_leaves_out_what_fixtures_and_other_tests_built(project: Project) -> None:
+    project.write("""
+        import library
 
         @pytest.fixture
         def warm(graph_ledger):
@@ -59,28 +60,25 @@ def test_the_ledger_leaves_out_what_fixtures_and_other_tests_built(project: pyte
         def test_second(graph_ledger):
             library.thrice()
             assert (graph_ledger.builds, graph_ledger.rebuilds, graph_ledger.calls) == (3, 2, 3)
-        """
-    )
-    project.runpytest_inprocess().assert_outcomes(passed=2)
+    """)
+    project.run(passed=2)
 
 
-def test_the_ledger_of_a_variant_is_its_handles(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
+def test_the_ledger_of_a_variant_is_its_handles(project: Project) -> None:
+    project.write("""
         import library
 
         def test_both(graph_ledger, graphmode):
             library.thrice()
             assert graph_ledger is graphmode.ledger
             assert graph_ledger.builds == 3
-        """
-    )
-    project.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
+    """)
+    project.run("--graph-backends=toy", passed=1)
 
 
-def test_asking_for_the_ledger_is_no_use_of_the_handle(project: pytest.Pytester) -> None:
-    project.makepyfile("def test_both(graph_ledger, graphmode): assert graph_ledger.builds == 0")
-    result = project.runpytest_inprocess("--graph-backends=toy")
+def test_asking_for_the_ledger_is_no_use_of_the_handle(project: Project) -> None:
+    project.write("def test_both(graph_ledger, graphmode): assert graph_ledger.builds == 0")
+    result = project.run("--graph-backends=toy")
     failed(result, "*the test asked for graphmode and never used it*")
 
 
@@ -101,19 +99,18 @@ def test_asking_for_the_ledger_is_no_use_of_the_handle(project: pytest.Pytester)
         ("graph_budget(seconds=0.5)", "thrice", "0.75 s spent building, at most 0.5 allowed"),
     ],
 )
-def test_a_marker_on_a_plain_test(project: pytest.Pytester, marker: str, call: str, message: str | None) -> None:
-    project.makepyfile(f"import library, pytest\n@pytest.mark.{marker}\ndef test_marked(): library.{call}()\n")
-    result = project.runpytest_inprocess()
+def test_a_marker_on_a_plain_test(project: Project, marker: str, call: str, message: str | None) -> None:
+    project.write(f"import library, pytest\n@pytest.mark.{marker}\ndef test_marked(): library.{call}()\n")
+    result = project.run()
     if message is None:
         result.assert_outcomes(passed=1)
     else:
         failed(result, f"*{message}*", "*<lambda> (library.py:*) built 3 times *")
 
 
-def test_a_marker_on_a_module_a_class_and_a_unittest_case(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import library, pytest, unittest
+def test_a_marker_on_a_module_a_class_and_a_unittest_case(project: Project) -> None:
+    project.write("""
+        import library, unittest
 
         pytestmark = pytest.mark.graph_rebuilds(0)
 
@@ -126,41 +123,36 @@ def test_a_marker_on_a_module_a_class_and_a_unittest_case(project: pytest.Pytest
         class TestCase(unittest.TestCase):
             @pytest.mark.graph_rebuilds(1)
             def test_case(self): library.thrice()
-        """
-    )
-    result = project.runpytest_inprocess("-v")
-    result.assert_outcomes(passed=1, failed=2)
-    result.stdout.fnmatch_lines(["*::test_module FAILED*", "*::test_class PASSED*", "*::test_case FAILED*"])
-    result.stdout.fnmatch_lines(["2 rebuilds, at most 0 allowed", "2 rebuilds, exactly 1 expected"])
+    """)
+    result = project.run("-v", passed=1, failed=2)
+    result.says("*::test_module FAILED*", "*::test_class PASSED*", "*::test_case FAILED*")
+    result.says("2 rebuilds, at most 0 allowed", "2 rebuilds, exactly 1 expected")
 
 
-def test_a_wrong_marker_on_a_unittest_case(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import pytest, unittest
+def test_a_wrong_marker_on_a_unittest_case(project: Project) -> None:
+    project.write("""
+        import unittest
 
         class TestCase(unittest.TestCase):
             @pytest.mark.graph_rebuilds(keras=0)
             def test_marked(self): pass
-        """
-    )
-    failed(project.runpytest_inprocess(), "@pytest.mark.graph_rebuilds(keras=0): it has no argument keras: *")
+    """)
+    failed(project.run(), "@pytest.mark.graph_rebuilds(keras=0): it has no argument keras: *")
 
 
 @pytest.mark.parametrize("marker", ["graph_rebuilds(0)", "graph_budget(builds=9)"])
-def test_an_assertion_about_nothing_fails(project: pytest.Pytester, marker: str) -> None:
-    project.makepyfile(f"import pytest\n@pytest.mark.{marker}\ndef test_marked(): pass\n")
-    failed(project.runpytest_inprocess(), "*no graph was built and no existing graph was called*")
+def test_an_assertion_about_nothing_fails(project: Project, marker: str) -> None:
+    project.write(f"@pytest.mark.{marker}\ndef test_marked(): pass\n")
+    failed(project.run(), "*no graph was built and no existing graph was called*")
 
 
 @pytest.mark.parametrize("marker", ["graph_rebuilds(0)", "graph_budget(builds=9)"])
 @pytest.mark.parametrize("argument", ["self", "self, graphmode"])
 def test_a_mark_on_a_class_says_nothing_of_its_tests_without_graphs(
-    project: pytest.Pytester, marker: str, argument: str
+    project: Project, marker: str, argument: str
 ) -> None:
-    project.makepyfile(
-        f"""
-        import library, pytest
+    project.write(f"""
+        import library
 
         pytestmark = pytest.mark.graph_budget(rebuilds=9)
 
@@ -176,11 +168,9 @@ def test_a_mark_on_a_class_says_nothing_of_its_tests_without_graphs(
 
             @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.graph_rebuilds(0)), 2])
             def test_of_a_parameter(self, x): pass
-        """
-    )
-    result = project.runpytest_inprocess("-v", "--graph-backends=toy")
-    result.assert_outcomes(passed=4, failed=2)
-    result.stdout.fnmatch_lines(["*::test_own* FAILED*", "*::test_of_a_parameter[[]1] FAILED*"])
+    """)
+    result = project.run("-v", "--graph-backends=toy", passed=4, failed=2)
+    result.says("*::test_own* FAILED*", "*::test_of_a_parameter[[]1] FAILED*")
 
 
 UNWILLING = """
@@ -196,12 +186,9 @@ UNWILLING = """
 """
 
 
-def test_a_source_that_fails_to_attach_never_replaces_a_failure_of_the_tests_own(project: pytest.Pytester) -> None:
+def test_a_source_that_fails_to_attach_never_replaces_a_failure_of_the_tests_own(project: Project) -> None:
     project.makeconftest(UNWILLING)
-    project.makepyfile(
-        """
-        import pytest
-
+    project.write("""
         @pytest.mark.graph_rebuilds(0)
         def test_own():
             import library
@@ -223,69 +210,57 @@ def test_a_source_that_fails_to_attach_never_replaces_a_failure_of_the_tests_own
         @pytest.mark.graphmode("numpy")
         def test_of_another_backend(graphmode):
             graphmode.variant
-        """
-    )
-    result = project.runpytest_inprocess("-v", "--graph-backends=toy,numpy")
-    result.assert_outcomes(passed=4, failed=2)
-    result.stdout.fnmatch_lines(["*::test_own FAILED*", "*::test_limited FAILED*", "E       assert 1 == 2"])
-    result.stdout.fnmatch_lines(["*not counted*toy*no way in*"])
+    """)
+    result = project.run("-v", "--graph-backends=toy,numpy", passed=4, failed=2)
+    result.says("*::test_own FAILED*", "*::test_limited FAILED*", "E       assert 1 == 2")
+    result.says("*not counted*toy*no way in*")
 
 
-def test_a_marker_sees_a_framework_that_the_test_imports(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import pytest, sys
+def test_a_marker_sees_a_framework_that_the_test_imports(project: Project) -> None:
+    project.write("""
+        import sys
 
         @pytest.mark.graph_rebuilds(2)
         def test_late():
             import library
             library.thrice()
-        """
-    )
-    project.makeconftest(
-        """
+    """)
+    project.makeconftest("""
         import dataclasses
         from pytest_graphmode import BackendSpec, SourceSpec
 
         def pytest_graphmode_backends():
             source = SourceSpec(("toylib",), "toybackend:ToySource")
             return [BackendSpec("toy", ("graph",), "graph", "toylib", ("toylib",), "toybackend:Toy", sources=(source,))]
-        """
-    )
-    project.runpytest_inprocess().assert_outcomes(passed=1)
+    """)
+    project.run(passed=1)
 
 
 # --graph-watch
 
 
-def test_watch_keeps_a_ledger_for_every_test(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import library, pytest
+def test_watch_keeps_a_ledger_for_every_test(project: Project) -> None:
+    project.write("""
+        import library
 
         def test_once(): library.once()
         def test_thrice(): library.thrice()
         def test_nothing(): pass
-        """
-    )
-    result = project.runpytest_inprocess("--graph-watch", "--graph-report")
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(
-        [
-            "*::test_once",
-            "  toy:graph * 1 *",
-            "*::test_thrice",
-            "1 watched test built and called no graph",
-            "worst rebuilders",
-            "  1 rebuild of <lambda> (library.py:*) in *::test_thrice, toy:graph",
-        ]
+    """)
+    result = project.run("--graph-watch", "--graph-report", passed=3)
+    result.says(
+        "*::test_once",
+        "  toy:graph * 1 *",
+        "*::test_thrice",
+        "1 watched test built and called no graph",
+        "worst rebuilders",
+        "  1 rebuild of <lambda> (library.py:*) in *::test_thrice, toy:graph",
     )
 
 
-def test_outcomes_are_the_same_under_watch(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import library, pytest, unittest
+def test_outcomes_are_the_same_under_watch(project: Project) -> None:
+    project.write("""
+        import library, unittest
 
         def test_pass(): library.thrice()
         def test_fail(): assert library.double(1) == 3
@@ -302,16 +277,14 @@ def test_outcomes_are_the_same_under_watch(project: pytest.Pytester) -> None:
             with pytest_graphmode.watch() as ledger:
                 library.thrice()
             assert ledger.calls == 3
-        """
-    )
+    """)
     expected = {"passed": 3, "failed": 1, "skipped": 1, "xfailed": 1, "errors": 1}
-    project.runpytest_inprocess().assert_outcomes(**expected)
-    project.runpytest_inprocess("--graph-watch").assert_outcomes(**expected)
+    project.run(**expected)
+    project.run("--graph-watch", **expected)
 
 
-def test_nothing_stays_patched(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
+def test_nothing_stays_patched(project: Project) -> None:
+    project.write("""
         import sys, toylib
 
         def test_watched(graph_ledger):
@@ -321,23 +294,20 @@ def test_nothing_stays_patched(project: pytest.Pytester) -> None:
         def test_not_watched():
             assert toylib._build.__name__ == "_build"
             assert not any(type(finder).__name__ == "ImportWatch" for finder in sys.meta_path)
-        """
-    )
-    project.runpytest_inprocess().assert_outcomes(passed=2)
+    """)
+    project.run(passed=2)
 
 
 # The build hook
 
 
-def test_the_hook_fires_for_each_build(project: pytest.Pytester) -> None:
-    with (project.path / "conftest.py").open("a") as conftest:
-        conftest.write(
-            "\n\ndef pytest_graphmode_build(config, nodeid, build):\n"
-            "    print('BUILT', nodeid, build.number, build.function, build.cause)\n"
-        )
-    project.makepyfile(
-        """
-        import library, pytest
+def test_the_hook_fires_for_each_build(project: Project) -> None:
+    project.extend(
+        "\n\ndef pytest_graphmode_build(config, nodeid, build):\n"
+        "    print('BUILT', nodeid, build.number, build.function, build.cause)\n"
+    )
+    project.write("""
+        import library
 
         def test_unwatched(): library.thrice()
 
@@ -345,12 +315,10 @@ def test_the_hook_fires_for_each_build(project: pytest.Pytester) -> None:
         def test_plain(): library.thrice()
 
         def test_variant(graphmode): graphmode.function(abs)(-1.0)
-        """
-    )
-    result = project.runpytest_inprocess("-s", "--graph-backends=toy")
-    result.assert_outcomes(passed=3)
+    """)
+    result = project.run("-s", "--graph-backends=toy", passed=3)
     built = [line.rpartition("BUILT ")[2].split(maxsplit=3) for line in result.outlines if "BUILT" in line]
-    name = "test_the_hook_fires_for_each_build.py::test_"
+    name = "test_net.py::test_"
     assert [entry[:3] for entry in built] == [
         [f"{name}plain", "1", "<lambda>"],
         [f"{name}plain", "2", "<lambda>"],

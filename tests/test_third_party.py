@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.project import Project
 from tests.toy import calculator
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
+def project(pytester: pytest.Pytester) -> Project:
     """A project whose conftest offers `calculator`, a forward-only backend, and hears of builds."""
     pytester.makepyfile(calculator=Path(calculator.__file__).read_text())
-    pytester.makeconftest(
-        """
+    pytester.makeconftest("""
         import calculator
 
         def pytest_graphmode_backends():
@@ -22,26 +22,23 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
         def pytest_graphmode_build(config, nodeid, build):
             print(f"heard in {nodeid}: {build.backend}:{build.mode} {build.function}({build.signature})")
-        """
-    )
-    return pytester
+    """)
+    return Project(pytester)
 
 
-def test_it_is_listed_in_the_header(project: pytest.Pytester) -> None:
-    result = project.runpytest_inprocess("--graph-backends=calculator,numpy")
-    result.stdout.fnmatch_lines(["graphmode: calculator *, numpy *; devices: *"])
+def test_it_is_listed_in_the_header(project: Project) -> None:
+    result = project.run("--graph-backends=calculator,numpy")
+    result.says("graphmode: calculator *, numpy *; devices: *")
 
 
-def test_it_is_listed_among_the_legal_ones(project: pytest.Pytester) -> None:
-    result = project.runpytest_inprocess("--graph-backends=calcullator")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*unknown backend 'calcullator': the backends are tf, torch, jax, numpy, calculator*"])
+def test_it_is_listed_among_the_legal_ones(project: Project) -> None:
+    result = project.run("--graph-backends=calcullator")
+    result.refuses("*unknown backend 'calcullator': the backends are tf, torch, jax, numpy, calculator*")
 
 
-def test_it_runs_and_agrees_with_another(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
-        import numpy as np, pytest
+def test_it_runs_and_agrees_with_another(project: Project) -> None:
+    project.write("""
+        import numpy as np
 
         @pytest.mark.graph_agree
         @pytest.mark.graph_rebuilds(calculator=0)
@@ -49,22 +46,16 @@ def test_it_runs_and_agrees_with_another(project: pytest.Pytester) -> None:
             squares = graphmode.function(graphmode.pick(calculator="x: x * x", numpy=lambda x: x * x))
             for size in (2, 3):
                 graphmode.agree(squares=squares(np.arange(size) + 0.5))
-        """
-    )
-    result = project.runpytest_inprocess("-v", "--graph-backends=calculator,numpy")
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(
-        [
-            "*test_squares[[]calculator-sums-cpu[]] PASSED*",
-            "*test_squares[[]numpy-eager-cpu[]] PASSED*",
-            "*test_squares[[]agreement[]] PASSED*",
-        ]
+    """)
+    result = project.run("-v", "--graph-backends=calculator,numpy", passed=3)
+    result.says(
+        "*test_squares[[]calculator-sums-cpu[]] PASSED*",
+        "*test_squares[[]numpy-eager-cpu[]] PASSED*",
+        "*test_squares[[]agreement[]] PASSED*",
     )
 
 
 REBUILT = """
-    import pytest
-
     @pytest.mark.graph_rebuilds(0)
     def test_once(graphmode):
         for _ in range(3):
@@ -72,44 +63,38 @@ REBUILT = """
     """
 
 
-def test_its_builds_are_counted_and_explained(project: pytest.Pytester) -> None:
-    project.makepyfile(REBUILT)
-    result = project.runpytest_inprocess("--graph-backends=calculator")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*2 rebuilds, at most 0 allowed",
-            "  model (test_its_builds_are_counted_and_explained.py:6) built 3 times in * s",
-            "    1  x: float32[[]?]*1 node    called from test_its_builds_are_counted_and_explained.py:6",
-            "*make it once, outside the loop, and call that",
-        ]
+def test_its_builds_are_counted_and_explained(project: Project) -> None:
+    project.write(REBUILT)
+    result = project.run("--graph-backends=calculator", failed=1)
+    result.says(
+        "*2 rebuilds, at most 0 allowed",
+        "  model (test_net.py:6) built 3 times in * s",
+        "    1  x: float32[[]?]*1 node    called from test_net.py:6",
+        "*make it once, outside the loop, and call that",
     )
 
 
-def test_a_class_that_is_not_there_is_named(project: pytest.Pytester) -> None:
-    project.makeconftest(
-        """
+def test_a_class_that_is_not_there_is_named(project: Project) -> None:
+    project.makeconftest("""
         import calculator, dataclasses
 
         def pytest_graphmode_backends():
             return [dataclasses.replace(calculator.SPEC, target="calculator:Abacus")]
-        """
-    )
-    project.makepyfile(REBUILT)
-    result = project.runpytest_inprocess("--graph-backends=calculator")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*calculator*Abacus*"])
+    """)
+    project.write(REBUILT)
+    result = project.run("--graph-backends=calculator", errors=1)
+    result.says("*calculator*Abacus*")
 
 
-def test_a_package_offers_one_by_its_entry_point(pytester: pytest.Pytester) -> None:
+def test_a_package_offers_one_by_its_entry_point(project: Project) -> None:
     """In a process of its own, since pytest finds entry points when it starts."""
-    pytester.makepyfile(calculator=Path(calculator.__file__).read_text())
-    pytester.makepyfile(
+    project.makeconftest("")
+    project.makepyfile(
         calculator_plugin="import calculator\ndef pytest_graphmode_backends(): return [calculator.SPEC]\n"
     )
-    metadata = pytester.mkdir("calculator-1.5.dist-info")
+    metadata = project.mkdir("calculator-1.5.dist-info")
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: calculator\nVersion: 1.5\n")
     (metadata / "entry_points.txt").write_text("[pytest11]\ncalculator = calculator_plugin\n")
-    pytester.syspathinsert()
-    result = pytester.runpytest_subprocess("--graph-backends=calculator")
-    result.stdout.fnmatch_lines(["graphmode: calculator 1.5; devices: *"])
+    project.syspathinsert()
+    result = project.run("--graph-backends=calculator", apart=True)
+    result.says("graphmode: calculator 1.5; devices: *")

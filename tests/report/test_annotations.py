@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_graphmode.report.annotations import Annotation, found_in
+from tests.project import Project, Result
 
 SUITE = """
-    import pytest
     from pytest_graphmode import expect
 
     @pytest.mark.graph_rebuilds(0)
@@ -50,78 +50,78 @@ SUITE = """
 CAUSE = "value is a Python str that changed 'int' -> 'float': pass one type"
 
 
-def commands(result: pytest.RunResult) -> list[str]:
+def commands(result: Result) -> list[str]:
     return [line for line in result.outlines if line.startswith("::")]
 
 
 @pytest.fixture
-def job(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def job(toy: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(toy.path / "summary.md"))
-    toy.makepyfile(test_suite=SUITE)
+    toy.write(SUITE, "test_suite")
     return toy
 
 
 @pytest.mark.parametrize("options", [(), pytest.param(("-n2",), marks=pytest.mark.slow)])
-def test_each_failing_rebuild_and_disagreement_has_its_line(job: pytest.Pytester, options: tuple[str, ...]) -> None:
+def test_each_failing_rebuild_and_disagreement_has_its_line(job: Project, options: tuple[str, ...]) -> None:
     if options:
         pytest.importorskip("xdist")
-    result = job.runpytest_inprocess("--graph-backends=numpy,toy", *options)
+    result = job.run("--graph-backends=numpy,toy", *options)
     found = commands(result)
     block, limit, net, nodes = found
     who = "test_suite.py::test_limit (toy-graph-cpu)"
-    assert limit == f"::error file=test_suite.py,line=6,title=graph rebuild::{who}: <lambda> was built again: {CAUSE}"
-    assert block.startswith("::error file=test_suite.py,line=17,title=graph rebuild::test_suite.py::test_block ")
+    assert limit == f"::error file=test_suite.py,line=7,title=graph rebuild::{who}: <lambda> was built again: {CAUSE}"
+    assert block.startswith("::error file=test_suite.py,line=18,title=graph rebuild::test_suite.py::test_block ")
     assert net.startswith(
-        "::error file=test_suite.py,line=10,title=variants disagree::test_suite.py::test_net: toy-graph-cpu does not "
+        "::error file=test_suite.py,line=11,title=variants disagree::test_suite.py::test_net: toy-graph-cpu does not "
         "agree with the reference, numpy-eager-cpu:%0A  loss: toy-graph-cpu 2.0, numpy-eager-cpu 1.0: they differ by 1 "
     )
     assert nodes == (
-        "::error file=test_suite.py,line=22,title=graph counts::test_suite.py::test_nodes (toy-graph-cpu): 1 node, at "
+        "::error file=test_suite.py,line=23,title=graph counts::test_suite.py::test_nodes (toy-graph-cpu): 1 node, at "
         "most 0 allowed"
     )
     assert len((job.path / "summary.md").read_text(encoding="utf-8").split("## Graphs")) == 2
 
 
-def test_paths_are_those_of_the_repository(job: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_those_of_the_repository(job: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_WORKSPACE", str(job.path.parent))
-    (found,) = commands(job.runpytest_inprocess("--graph-backends=toy", "-k", "limit"))
-    assert found.startswith(f"::error file={job.path.name}/test_suite.py,line=6,")
+    (found,) = commands(job.run("--graph-backends=toy", "-k", "limit"))
+    assert found.startswith(f"::error file={job.path.name}/test_suite.py,line=7,")
     (job.path / "elsewhere").mkdir()
     monkeypatch.setenv("GITHUB_WORKSPACE", str(job.path / "elsewhere"))
-    assert commands(job.runpytest_inprocess("--graph-backends=toy", "-k", "limit")) == []
+    assert commands(job.run("--graph-backends=toy", "-k", "limit")) == []
 
 
-def test_no_more_than_github_shows(job: pytest.Pytester) -> None:
+def test_no_more_than_github_shows(job: Project) -> None:
     lines = "\n".join(f"    f = graphmode.function(lambda x: x); f({number}); f({number}.0)" for number in range(12))
-    job.makepyfile(test_suite=f"import pytest\n@pytest.mark.graph_rebuilds(0)\ndef test_limit(graphmode):\n{lines}\n")
-    found = commands(job.runpytest_inprocess("--graph-backends=toy"))
-    assert [line.partition("line=")[2].partition(",")[0] for line in found] == [str(4 + number) for number in range(10)]
+    job.write(f"@pytest.mark.graph_rebuilds(0)\ndef test_limit(graphmode):\n{lines}\n", "test_suite")
+    found = commands(job.run("--graph-backends=toy"))
+    assert [line.partition("line=")[2].partition(",")[0] for line in found] == [str(5 + number) for number in range(10)]
     summary = (job.path / "summary.md").read_text(encoding="utf-8")
     assert "2 annotations left out, since GitHub shows 10 of a step." in summary
 
 
-def test_nothing_of_it_elsewhere(job: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_it_elsewhere(job: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("", "false"):
         monkeypatch.setenv("GITHUB_ACTIONS", value)
-        assert commands(job.runpytest_inprocess("--graph-backends=toy", "--graph-json=r.json")) == []
+        assert commands(job.run("--graph-backends=toy", "--graph-json=r.json")) == []
     assert not (job.path / "summary.md").exists()
 
 
-def test_tests_that_never_heard_of_the_plugin(job: pytest.Pytester) -> None:
-    job.makepyfile(test_suite="def test_a(): assert False")
-    assert commands(job.runpytest_inprocess()) == []
+def test_tests_that_never_heard_of_the_plugin(job: Project) -> None:
+    job.write("def test_a(): assert False", "test_suite")
+    assert commands(job.run()) == []
     assert not (job.path / "summary.md").exists()
 
 
-def test_what_another_plugin_annotates_is_left_to_it(job: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_another_plugin_annotates_is_left_to_it(job: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says where pytest shows each failure: at the test, or in it."""
     name = "pytest_github_actions_annotate_failures"
     monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    found = commands(job.runpytest_inprocess("--graph-backends=numpy,toy", "-p", name))
+    found = commands(job.run("--graph-backends=numpy,toy", "-p", name))
     assert [line.partition(",title=")[0] for line in found] == [
-        "::error file=test_suite.py,line=17",
-        "::error file=test_suite.py,line=6",
+        "::error file=test_suite.py,line=18",
+        "::error file=test_suite.py,line=7",
     ]
 
 

@@ -14,10 +14,9 @@ import pytest_graphmode
 from pytest_graphmode.report import document
 from pytest_graphmode.report.document import ReportError, read
 from pytest_graphmode.report.series import MOST_VALUES, series_data
+from tests.project import Project
 
 SUITE = """
-    import pytest
-
     @pytest.mark.graph_agree
     @pytest.mark.parametrize("size", [1, 2])
     def test_net(graphmode, size):
@@ -64,9 +63,9 @@ def timeless(value: Any) -> Any:
 
 
 @pytest.fixture
-def report(toy: pytest.Pytester) -> dict[str, Any]:
-    toy.makepyfile(test_suite=SUITE)
-    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json").stdout.fnmatch_lines("*graph report written to*")
+def report(toy: Project) -> dict[str, Any]:
+    toy.write(SUITE, "test_suite")
+    toy.run(BACKENDS, "--graph-json=out/report.json").says("*graph report written to*")
     return checked(toy.path)
 
 
@@ -143,25 +142,24 @@ def test_graphs_of_tests_that_passed_are_left_out_first(monkeypatch: pytest.Monk
     assert [one["events"][0]["graph"] for one in tests[0]["variants"]] == [None, 0]
 
 
-def test_variants_that_an_agreement_ran_are_reported_too(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite=SUITE)
-    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json", "-k", "agreement and 1")
+def test_variants_that_an_agreement_ran_are_reported_too(toy: Project) -> None:
+    toy.write(SUITE, "test_suite")
+    toy.run(BACKENDS, "--graph-json=out/report.json", "-k", "agreement and 1")
     (test,) = checked(toy.path)["tests"]
     assert [one["outcome"] for one in test["variants"]] == ["passed", "passed"]
 
 
 @pytest.mark.slow
-def test_workers_change_nothing_but_times(toy: pytest.Pytester, report: dict[str, Any]) -> None:
+def test_workers_change_nothing_but_times(toy: Project, report: dict[str, Any]) -> None:
     pytest.importorskip("xdist")
-    toy.runpytest_subprocess(BACKENDS, "--graph-json=out/report.json", "-n2")
+    toy.run(BACKENDS, "--graph-json=out/report.json", "-n2", apart=True)
     assert timeless(checked(toy.path)) == timeless(report)
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies(toy: pytest.Pytester) -> None:
+def test_a_worker_that_dies(toy: Project) -> None:
     pytest.importorskip("xdist")
-    toy.makepyfile(
-        """
+    toy.write("""
         import os
         import pytest
 
@@ -179,11 +177,8 @@ def test_a_worker_that_dies(toy: pytest.Pytester) -> None:
         def test_c(graphmode, dying): pass
 
         def test_d(dying): pass
-        """
-    )
-    toy.runpytest_subprocess(
-        "--graph-backends=numpy,toy", "--graph-dtypes=complex64", "--graph-json=out/report.json", "-n1"
-    )
+    """)
+    toy.run("--graph-backends=numpy,toy", "--graph-dtypes=complex64", "--graph-json=out/report.json", "-n1", apart=True)
     report = checked(toy.path)
     found = {test["test"].partition("::")[2]: test["variants"] for test in report["tests"]}
     assert {name: [(one["shown"], one["outcome"]) for one in variants] for name, variants in found.items()} == {
@@ -196,13 +191,10 @@ def test_a_worker_that_dies(toy: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("options", [(), pytest.param(("-n1",), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("place", ["setup", "call"])
-def test_an_interrupted_test_is_unfinished(toy: pytest.Pytester, options: tuple[str, ...], place: str) -> None:
+def test_an_interrupted_test_is_unfinished(toy: Project, options: tuple[str, ...], place: str) -> None:
     if options:
         pytest.importorskip("xdist")
-    toy.makepyfile(
-        f"""
-        import pytest
-
+    toy.write(f"""
         @pytest.fixture
         def interrupted():
             if {place == "setup"}:
@@ -210,26 +202,22 @@ def test_an_interrupted_test_is_unfinished(toy: pytest.Pytester, options: tuple[
 
         def test_a(graph_ledger, interrupted):
             raise KeyboardInterrupt
-        """
-    )
-    run = toy.runpytest_subprocess if options else toy.runpytest_inprocess
-    run("--graph-json=out/report.json", *options, **({} if options else {"no_reraise_ctrlc": True}))
+    """)
+    toy.run("--graph-json=out/report.json", *options, apart=bool(options))
     report = checked(toy.path)
     (test,) = report["tests"]
     assert [(one["outcome"], one["text"]) for one in test["variants"]] == [("unfinished", None)]
     assert report["run"]["finished"] is False
 
 
-def test_an_interrupted_run(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
+def test_an_interrupted_run(toy: Project) -> None:
+    toy.write("""
         def test_a(graphmode):
             graphmode.function(abs)(-1)
             if graphmode.mode == "graph":
                 raise KeyboardInterrupt
-        """
-    )
-    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json", no_reraise_ctrlc=True)
+    """)
+    toy.run(BACKENDS, "--graph-json=out/report.json")
     report = checked(toy.path)
     assert report["run"]["finished"] is False
     assert [one["outcome"] for one in report["tests"][0]["variants"]] == ["passed", "unfinished"]
@@ -247,81 +235,72 @@ def test_an_interrupted_run(toy: pytest.Pytester) -> None:
     ],
 )
 def test_a_run_that_stops_early_is_not_finished(
-    toy: pytest.Pytester, options: tuple[str, ...], last: str, finished: bool, exit_code: int
+    toy: Project, options: tuple[str, ...], last: str, finished: bool, exit_code: int
 ) -> None:
     if "-n2" in options:
         pytest.importorskip("xdist")
-    toy.makepyfile(
-        f"""
-        import pytest
-
+    toy.write(f"""
         @pytest.mark.parametrize("number", range(20))
         def test_a(graph_ledger, number):
             if number == 1:
                 assert 0
             if number == 2:
                 {last}
-        """
-    )
-    (toy.runpytest_subprocess if "-n2" in options else toy.runpytest_inprocess)(
-        "--graph-json=out/report.json", *options
-    )
+    """)
+    toy.run("--graph-json=out/report.json", *options, apart="-n2" in options)
     run = checked(toy.path)["run"]
     assert (run["finished"], run["exit"]) == (finished, exit_code)
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--fixtures", "--fixtures-per-test"])
-def test_where_no_test_runs_an_earlier_report_stays(toy: pytest.Pytester, option: str) -> None:
-    toy.makepyfile(test_suite="def test_a(graphmode): graphmode.function(abs)(-1)")
-    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json").assert_outcomes(passed=2)
+def test_where_no_test_runs_an_earlier_report_stays(toy: Project, option: str) -> None:
+    toy.write("def test_a(graphmode): graphmode.function(abs)(-1)", "test_suite")
+    toy.run(BACKENDS, "--graph-json=out/report.json", passed=2)
     before = checked(toy.path)
-    result = toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json", option)
+    result = toy.run(BACKENDS, "--graph-json=out/report.json", option)
     assert checked(toy.path) == before
-    result.stdout.fnmatch_lines("*no graph report written to *: no test ran*")
+    result.says("*no graph report written to *: no test ran*")
 
 
-def test_a_file_that_can_not_be_written_is_found_at_once(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite="def test_a(): assert 0")
+def test_a_file_that_can_not_be_written_is_found_at_once(toy: Project) -> None:
+    toy.write("def test_a(): assert 0", "test_suite")
     (toy.path / "taken").write_text("x", encoding="utf-8")
-    result = toy.runpytest_inprocess("--graph-json=taken/report.json")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines("*--graph-json=taken/report.json: the file can't be written: *")
-    result = toy.runpytest_inprocess("--graph-json=.")
-    result.stderr.fnmatch_lines("*--graph-json=*: there is a folder of this name: name a file")
+    result = toy.run("--graph-json=taken/report.json")
+    result.refuses("*--graph-json=taken/report.json: the file can't be written: *")
+    result = toy.run("--graph-json=.")
+    result.refuses("*--graph-json=*: there is a folder of this name: name a file")
 
 
 @pytest.mark.parametrize("option", ["graph-json", "graph-html"])
-def test_what_a_link_leads_to_is_written(toy: pytest.Pytester, option: str) -> None:
+def test_what_a_link_leads_to_is_written(toy: Project, option: str) -> None:
     if option == "graph-html":
         pytest.importorskip("jinja2")
-    toy.makepyfile(test_suite="def test_a(graphmode): graphmode.function(abs)(-1)")
+    toy.write("def test_a(graphmode): graphmode.function(abs)(-1)", "test_suite")
     link, file = toy.path / "link", toy.path / "there" / "report"
     link.symlink_to(Path("there") / "report")
-    toy.runpytest_inprocess("--graph-backends=toy", f"--{option}=link").assert_outcomes(passed=1)
+    toy.run("--graph-backends=toy", f"--{option}=link", passed=1)
     assert link.is_symlink()
     assert file.stat().st_size > 1000
     (toy.path / "loop").symlink_to("loop")
-    result = toy.runpytest_inprocess("--graph-backends=toy", f"--{option}=loop")
-    result.stderr.fnmatch_lines(f"*--{option}=loop: the file can't be written: *symbolic link*")
+    result = toy.run("--graph-backends=toy", f"--{option}=loop")
+    result.refuses(f"*--{option}=loop: the file can't be written: *symbolic link*")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
-def test_what_is_no_file_is_left_alone(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite="def test_a(): assert 0")
+def test_what_is_no_file_is_left_alone(toy: Project) -> None:
+    toy.write("def test_a(): assert 0", "test_suite")
     os.mkfifo(toy.path / "pipe")
     (toy.path / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
-        result = toy.runpytest_inprocess(f"--graph-json={name}")
-        assert result.ret == pytest.ExitCode.USAGE_ERROR
-        result.stderr.fnmatch_lines("*: it is a device, a pipe or the run's own output: name a file")
+        result = toy.run(f"--graph-json={name}")
+        result.refuses("*: it is a device, a pipe or the run's own output: name a file")
     assert (toy.path / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize("length", [250, 300])
-def test_a_name_that_is_too_long(toy: pytest.Pytester, length: int) -> None:
-    result = toy.runpytest_inprocess(f"--graph-json={'x' * length}")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines("*--graph-json=*xxx: * name too long")
+def test_a_name_that_is_too_long(toy: Project, length: int) -> None:
+    result = toy.run(f"--graph-json={'x' * length}")
+    result.refuses("*--graph-json=*xxx: * name too long")
 
 
 @pytest.mark.parametrize(
@@ -333,24 +312,23 @@ def test_a_name_that_is_too_long(toy: pytest.Pytester, length: int) -> None:
         (("-ograph_json=x", "--graph-lock=x"), "--graph-lock=x: -o graph_json=x writes"),
     ],
 )
-def test_two_options_never_write_one_file(toy: pytest.Pytester, options: tuple[str, ...], said: str) -> None:
+def test_two_options_never_write_one_file(toy: Project, options: tuple[str, ...], said: str) -> None:
     (toy.path / "link").symlink_to(Path("a") / "x")
-    result = toy.runpytest_inprocess(*options)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(f"*{said} this file too: give each a file of its own")
+    result = toy.run(*options)
+    result.refuses(f"*{said} this file too: give each a file of its own")
 
 
-def test_a_report_that_is_only_read_may_be_one_that_a_run_writes(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite="def test_a(graphmode): graphmode.function(abs)(-1)")
-    toy.runpytest_inprocess("--graph-backends=toy", "--graph-json=x")
+def test_a_report_that_is_only_read_may_be_one_that_a_run_writes(toy: Project) -> None:
+    toy.write("def test_a(graphmode): graphmode.function(abs)(-1)", "test_suite")
+    toy.run("--graph-backends=toy", "--graph-json=x")
     toy.makeini("[pytest]\ngraph_json=x")
-    result = toy.runpytest_inprocess("--graph-lock=y", "--graph-lock-from=x")
-    result.stdout.fnmatch_lines("y written, 1 line:")
+    result = toy.run("--graph-lock=y", "--graph-lock-from=x")
+    result.says("y written, 1 line:")
 
 
-def test_junit_holds_none_of_it(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite=SUITE)
-    toy.runpytest_inprocess(BACKENDS, "--graph-json=out/report.json", "--junitxml=junit.xml", "-k", "limit")
+def test_junit_holds_none_of_it(toy: Project) -> None:
+    toy.write(SUITE, "test_suite")
+    toy.run(BACKENDS, "--graph-json=out/report.json", "--junitxml=junit.xml", "-k", "limit")
     entries = list(xml.etree.ElementTree.parse(toy.path / "junit.xml").iter("property"))
     assert entries
     assert max(len(str(entry.get("value"))) for entry in entries) < 400

@@ -9,14 +9,12 @@ import pytest
 
 from pytest_graphmode.report.document import read
 
-pytest.importorskip("tensorflow")
-pytest.importorskip("torch._dynamo")
 pytest.importorskip("jinja2")
 FAULTS = Path(__file__).parents[2] / "examples" / "report" / "faults.py"
 
 
 @pytest.mark.slow
-def test_the_faults_are_in_the_report(pytester: pytest.Pytester) -> None:
+def test_the_faults_are_in_the_report(frameworks: None, pytester: pytest.Pytester) -> None:
     shutil.copy(FAULTS, pytester.path)
     options = ("--graph-backends=tf,torch", "--graph-json=r.json", "--graph-html=r.html", "-p", "no:warnings")
     pytester.runpytest_inprocess(*options, "faults.py").assert_outcomes(passed=10, failed=5)

@@ -14,12 +14,11 @@ import pytest
 
 from pytest_graphmode.__main__ import main
 from pytest_graphmode.report import html, overview
+from tests.project import Project
 from tests.report import many
 
 pytest.importorskip("jinja2")
 SUITE = """
-    import pytest
-
     @pytest.mark.graph_agree
     def test_net(graphmode):
         f = graphmode.function(lambda x: x)
@@ -48,10 +47,10 @@ def written(folder: Path, report: dict[str, Any]) -> str:
     return (folder / "r.html").read_text(encoding="utf-8")
 
 
-def test_a_run_writes_the_page_that_the_command_makes_of_its_json(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite=SUITE)
-    result = toy.runpytest_inprocess(BACKENDS, "--graph-json=out/r.json", "--graph-html=out/r.html")
-    result.stdout.fnmatch_lines(["*graph report written to*r.html*"])
+def test_a_run_writes_the_page_that_the_command_makes_of_its_json(toy: Project) -> None:
+    toy.write(SUITE, "test_suite")
+    result = toy.run(BACKENDS, "--graph-json=out/r.json", "--graph-html=out/r.html")
+    result.says("*graph report written to*r.html*")
     assert sorted(path.name for path in (toy.path / "out").iterdir()) == ["r.html", "r.json"]
     page = (toy.path / "out" / "r.html").read_text(encoding="utf-8")
     assert main(["report", "out/r.json", "-o", "made/later.html"]) == 0
@@ -61,9 +60,9 @@ def test_a_run_writes_the_page_that_the_command_makes_of_its_json(toy: pytest.Py
     assert chunk(page, "test-1")["agreement"] == report["tests"][1]["agreement"]
 
 
-def test_the_page_alone_has_the_same_facts(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite=SUITE)
-    toy.runpytest_inprocess(BACKENDS, "--graph-html=r.html")
+def test_the_page_alone_has_the_same_facts(toy: Project) -> None:
+    toy.write(SUITE, "test_suite")
+    toy.run(BACKENDS, "--graph-html=r.html")
     page = (toy.path / "r.html").read_text(encoding="utf-8")
     test = chunk(page, "test-1")
     assert [len(variant["events"]) for variant in test["variants"]] == [0, 2]
@@ -74,10 +73,10 @@ def test_the_page_alone_has_the_same_facts(toy: pytest.Pytester) -> None:
 
 
 @pytest.mark.slow
-def test_under_workers(toy: pytest.Pytester) -> None:
+def test_under_workers(toy: Project) -> None:
     pytest.importorskip("xdist")
-    toy.makepyfile(test_suite=SUITE)
-    toy.runpytest_subprocess(BACKENDS, "--graph-html=r.html", "-n1")
+    toy.write(SUITE, "test_suite")
+    toy.run(BACKENDS, "--graph-html=r.html", "-n1", apart=True)
     assert [path.name for path in toy.path.glob("*.html")] == ["r.html"]
     assert len(chunk((toy.path / "r.html").read_text(encoding="utf-8"), "test-1")["variants"]) == 2
 
@@ -171,29 +170,25 @@ def test_a_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing.json: the report can't be read: No such file" in capsys.readouterr().err
 
 
-def test_a_run_whose_page_can_not_be_written_does_not_start(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite="def test_a(): assert 0")
+def test_a_run_whose_page_can_not_be_written_does_not_start(toy: Project) -> None:
+    toy.write("def test_a(): assert 0", "test_suite")
     (toy.path / "taken").touch()
-    result = toy.runpytest_inprocess("--graph-html=taken/r.html")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines("*--graph-html=taken/r.html: the file can't be written: *")
+    result = toy.run("--graph-html=taken/r.html")
+    result.refuses("*--graph-html=taken/r.html: the file can't be written: *")
 
 
-def test_without_jinja(
-    toy: pytest.Pytester, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_jinja(toy: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr("pytest_graphmode.report.html.find_spec", lambda name: None if name == "jinja2" else find(name))
-    result = toy.runpytest_inprocess("--graph-html=r.html")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines("*--graph-html=r.html: *needs Jinja2: pip install 'pytest-graphmode[[]html]'")
+    result = toy.run("--graph-html=r.html")
+    result.refuses("*--graph-html=r.html: *needs Jinja2: pip install 'pytest-graphmode[[]html]'")
     with pytest.raises(SystemExit):
         main(["report", "r.json"])
     assert "pip install 'pytest-graphmode[html]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_run_without_the_option_imports_none_of_it(toy: pytest.Pytester) -> None:
+def test_a_run_without_the_option_imports_none_of_it(toy: Project) -> None:
     toy.makepyfile(
         test_suite="""
         import sys
@@ -203,8 +198,8 @@ def test_a_run_without_the_option_imports_none_of_it(toy: pytest.Pytester) -> No
             assert not {"jinja2", "pytest_graphmode.report.html", "pytest_graphmode.report.overview"} & set(sys.modules)
         """
     )
-    assert toy.runpytest_subprocess(BACKENDS, "--graph-json=r.json").ret == 0
-    assert toy.runpytest_subprocess(BACKENDS, "--graph-html=r.html").ret == 1
+    assert toy.run(BACKENDS, "--graph-json=r.json", apart=True).ret == 0
+    assert toy.run(BACKENDS, "--graph-html=r.html", apart=True).ret == 1
 
 
 def test_how_a_variant_got_on() -> None:

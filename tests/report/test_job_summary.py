@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_graphmode.report.job_summary import summary
+from tests.project import Project
 
 COUNTS = {"builds": 2, "rebuilds": 1, "breaks": 0, "fallbacks": 0, "calls": 2, "nodes": 9, "calls_known": True}
 ENVIRONMENT = {"frameworks": {"tf": {"package": "tf", "version": "2.21.0"}}, "python": "3.11.7", "platform": "linux"}
@@ -95,35 +96,35 @@ def test_a_long_table_leaves_failures_half_of_the_room() -> None:
 
 
 @pytest.fixture
-def job(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+def job(toy: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = toy.path / "summary.md"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(file))
-    toy.makepyfile(test_suite="def test_a(graphmode):\n    graphmode.function(abs)(-1)")
+    toy.write("def test_a(graphmode):\n    graphmode.function(abs)(-1)", "test_suite")
     return file
 
 
-def test_it_is_appended_to_what_others_wrote(toy: pytest.Pytester, job: Path) -> None:
+def test_it_is_appended_to_what_others_wrote(toy: Project, job: Path) -> None:
     job.write_text("# of another step\n", encoding="utf-8")
     for _ in range(2):
-        toy.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
+        toy.run("--graph-backends=toy", passed=1)
     text = job.read_text(encoding="utf-8")
     assert text.startswith("# of another step\n## Graphs of 1 test: 0 failures\n")
     assert text.count("| test\\_suite.py::test\\_a | toy-graph-cpu | passed | 1 | 0 | 0 | 0 | 1 | 1 |\n") == 2
     job.write_bytes(b"x" * 1024 * 1024)
-    result = toy.runpytest_inprocess("--graph-backends=toy")
-    result.stdout.fnmatch_lines(f"no summary of graphs: {job} is full, as GitHub shows a mebibyte of a step")
+    result = toy.run("--graph-backends=toy")
+    result.says(f"no summary of graphs: {job} is full, as GitHub shows a mebibyte of a step")
     assert job.stat().st_size == 1024 * 1024
 
 
-def test_a_summary_that_can_not_be_written_is_said_and_fails_nothing(toy: pytest.Pytester, job: Path) -> None:
+def test_a_summary_that_can_not_be_written_is_said_and_fails_nothing(toy: Project, job: Path) -> None:
     job.mkdir()
-    result = toy.runpytest_inprocess("--graph-backends=toy")
+    result = toy.run("--graph-backends=toy")
     assert result.ret == pytest.ExitCode.OK
-    result.stdout.fnmatch_lines(f"the summary of graphs can't be written to {job}: *")
+    result.says(f"the summary of graphs can't be written to {job}: *")
 
 
-def test_a_job_without_a_summary_file(toy: pytest.Pytester, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_without_a_summary_file(toy: Project, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
-    toy.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
+    toy.run("--graph-backends=toy", passed=1)
     assert not job.exists()

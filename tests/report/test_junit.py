@@ -7,9 +7,9 @@ import xml.etree.ElementTree
 
 import pytest
 
-SUITE = """
-    import pytest
+from tests.project import Project
 
+SUITE = """
     @pytest.mark.graph_agree
     @pytest.mark.parametrize("shift", [0.0, 1e-7, 0.5])
     def test_net(graphmode, shift):
@@ -37,10 +37,10 @@ SUITE = """
 Found = dict[str, dict[str, str]]
 
 
-def junit(toy: pytest.Pytester, *options: str) -> Found:
+def junit(toy: Project, *options: str) -> Found:
     """The properties of each test of a file that is well-formed, none of a name there twice but of rebuilders."""
-    toy.makepyfile(test_suite=SUITE)
-    toy.runpytest_inprocess("--graph-backends=numpy,toy", "--junitxml=junit.xml", *options)
+    toy.write(SUITE, "test_suite")
+    toy.run("--graph-backends=numpy,toy", "--junitxml=junit.xml", *options)
     found: Found = {}
     for case in xml.etree.ElementTree.parse(toy.path / "junit.xml").iter("testcase"):
         entries = [(entry.get("name", ""), entry.get("value", "")) for entry in case.iter("property")]
@@ -55,7 +55,7 @@ def junit(toy: pytest.Pytester, *options: str) -> Found:
 @pytest.mark.parametrize(
     "options", [("-ojunit_family=xunit2",), ("-ojunit_family=xunit1",), pytest.param(("-n2",), marks=pytest.mark.slow)]
 )
-def test_each_item_has_its_properties_once(toy: pytest.Pytester, options: tuple[str, ...]) -> None:
+def test_each_item_has_its_properties_once(toy: Project, options: tuple[str, ...]) -> None:
     if "-n2" in options:
         pytest.importorskip("xdist")
     found = junit(toy, *options)
@@ -77,7 +77,7 @@ def test_each_item_has_its_properties_once(toy: pytest.Pytester, options: tuple[
     }
 
 
-def test_verdicts(toy: pytest.Pytester) -> None:
+def test_verdicts(toy: Project) -> None:
     found = junit(toy)
     limit = found["test_limit[toy-graph-cpu]"]
     assert limit["verdict"] == "broken"
@@ -90,7 +90,7 @@ def test_verdicts(toy: pytest.Pytester) -> None:
     assert skipped["reason"].startswith("numpy-eager-cpu, toy-graph-cpu failed, so the variants can't be compared")
 
 
-def test_the_worst_difference_is_told_where_variants_agree_too(toy: pytest.Pytester) -> None:
+def test_the_worst_difference_is_told_where_variants_agree_too(toy: Project) -> None:
     found = junit(toy)
     close, apart = found["test_net[agreement-1e-07]"], found["test_net[agreement-0.5]"]
     assert (close["verdict"], close["worst"]) == ("agree", "other of toy-graph-cpu")
@@ -99,8 +99,8 @@ def test_the_worst_difference_is_told_where_variants_agree_too(toy: pytest.Pytes
     assert apart["reason"].startswith("step 1, the first of 3 to differ: other: toy-graph-cpu 1.5, numpy-eager-cpu 1.0")
 
 
-def test_agreement_items_are_in_no_table(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite=SUITE)
-    result = toy.runpytest_inprocess("--graph-backends=toy", "--graph-report", "-k", "net")
-    result.stdout.fnmatch_lines("test, variant *")
-    result.stdout.no_fnmatch_line("  agreement*")
+def test_agreement_items_are_in_no_table(toy: Project) -> None:
+    toy.write(SUITE, "test_suite")
+    result = toy.run("--graph-backends=toy", "--graph-report", "-k", "net")
+    result.says("test, variant *")
+    result.omits("  agreement*")

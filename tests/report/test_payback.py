@@ -16,6 +16,7 @@ from pytest_graphmode.ledger.recorder import Recorder
 from pytest_graphmode.report import Row
 from pytest_graphmode.report.payback import Pace, paybacks
 from pytest_graphmode.report.terminal import PAID, table
+from tests.project import Project, Result
 
 GRAPH = Pace("tf-graph-cpu", True, 0.3, 1e-3, 0.1, 60, 5e-3)
 EAGER = Pace("tf-eager-cpu", False, 0.0, 3e-3, 0.5, 60, 10e-3)
@@ -150,10 +151,9 @@ SUITE = """
 """
 
 
-def paid(toy: pytest.Pytester, slow: str) -> tuple[pytest.RunResult, Any]:
-    toy.makepyfile(test_suite=SUITE.replace("SLOW", repr(slow)))
-    result = toy.runpytest_inprocess("--graph-backends=toy:eager+graph", "--graph-report", "--graph-json=r.json")
-    result.assert_outcomes(passed=2)
+def paid(toy: Project, slow: str) -> tuple[Result, Any]:
+    toy.write(SUITE.replace("SLOW", repr(slow)), "test_suite")
+    result = toy.run("--graph-backends=toy:eager+graph", "--graph-report", "--graph-json=r.json", passed=2)
     (test,) = json.loads((toy.path / "r.json").read_text(encoding="utf-8"))["tests"]
     eager, graph = test["variants"]
     assert (eager["static"], eager["payback_seconds"], graph["static"]) == (False, None, True)
@@ -162,26 +162,24 @@ def paid(toy: pytest.Pytester, slow: str) -> tuple[pytest.RunResult, Any]:
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_graph_that_is_faster(toy: pytest.Pytester) -> None:
+def test_a_graph_that_is_faster(toy: Project) -> None:
     result, found = paid(toy, "eager")
     assert (found["against"], found["measured"], found["build"]) == ("toy-eager-cpu", True, 0.25)
     assert (found["eager_call"], found["graph_call"]) == (pytest.approx(0.003), pytest.approx(0.001))
     assert found["calls"] == 125
-    result.stdout.fnmatch_lines(
-        [
-            "test, variant * build*call pays",
-            f"  toy-graph-cpu * 250 ms*1 ms*{found['calls']}",
-            f"  toy-graph-cpu in test_suite.py::test_net pays after {found['calls']} calls",
-            "    build 250 ms; 1 ms a call against 3 ms of toy-eager-cpu",
-        ]
+    result.says(
+        "test, variant * build*call pays",
+        f"  toy-graph-cpu * 250 ms*1 ms*{found['calls']}",
+        f"  toy-graph-cpu in test_suite.py::test_net pays after {found['calls']} calls",
+        "    build 250 ms; 1 ms a call against 3 ms of toy-eager-cpu",
     )
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_graph_that_is_slower(toy: pytest.Pytester) -> None:
+def test_a_graph_that_is_slower(toy: Project) -> None:
     result, found = paid(toy, "graph")
     assert found["calls"] == "never"
-    result.stdout.fnmatch_lines(["  toy-graph-cpu * never", "  toy-graph-cpu in test_suite.py::test_net never pays"])
+    result.says("  toy-graph-cpu * never", "  toy-graph-cpu in test_suite.py::test_net never pays")
 
 
 @pytest.mark.parametrize(
@@ -214,8 +212,8 @@ def test_where_no_payback_is_known_the_reason_stands_below_what_pays_means() -> 
     assert lines[-1].startswith("  ? where no function was called again")
 
 
-def test_a_function_that_is_called_once_is_not_known_to_pay(toy: pytest.Pytester) -> None:
-    toy.makepyfile("def test_net(graphmode): graphmode.function(abs)(-1)")
-    result = toy.runpytest_inprocess("--graph-backends=toy:eager+graph", "--graph-report")
-    result.stdout.fnmatch_lines([" *toy-graph-cpu * ?", "  ? where no function was called again,*"])
-    result.stdout.no_fnmatch_line("static graphs against eager")
+def test_a_function_that_is_called_once_is_not_known_to_pay(toy: Project) -> None:
+    toy.write("def test_net(graphmode): graphmode.function(abs)(-1)")
+    result = toy.run("--graph-backends=toy:eager+graph", "--graph-report")
+    result.says(" *toy-graph-cpu * ?", "  ? where no function was called again,*")
+    result.omits("static graphs against eager")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pytest_graphmode.report.document import Gathered, read
+from tests.project import Project
 
 SUITE = """
 import unittest
-import pytest
 
 def test_failing(graphmode, subtests):
     graphmode.function(abs)(-1)
@@ -42,28 +42,26 @@ class TestCase(unittest.TestCase):
 
 
 @pytest.fixture
-def tests(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def tests(toy: Project, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     if not hasattr(pytest, "Subtests"):
         pytest.skip("this pytest has no subtests")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(toy.path / "summary.md"))
-    toy.makepyfile(test_suite=SUITE)
-    toy.runpytest_inprocess(
-        "--graph-backends=numpy,toy", "--graph-json=r.json", "--graph-lock=g.lock", "--graph-lock-update"
-    )
+    toy.write(SUITE, "test_suite")
+    toy.run("--graph-backends=numpy,toy", "--graph-json=r.json", "--graph-lock=g.lock", "--graph-lock-update")
     return {test["test"].partition("::")[2]: test for test in read(toy.path / "r.json")["tests"]}
 
 
-def test_a_failed_subtest_fails_its_test(tests: dict[str, Any], toy: pytest.Pytester) -> None:
+def test_a_failed_subtest_fails_its_test(tests: dict[str, Any], toy: Project) -> None:
     of_case, of_function = tests["TestCase::test_failing"]["variants"][0], tests["test_failing"]["variants"][1]
     assert (of_case["outcome"], of_case["text"]) == ("failed", "AssertionError: that is one\nassert 1 != 1")
     assert of_function["outcome"] == "failed"
     assert "that is none" in of_function["text"]
-    assert of_function["failed_at"]["line"] == 8
+    assert of_function["failed_at"]["line"] == 9
     assert "## Graphs of 4 tests: 3 failures\n" in (toy.path / "summary.md").read_text(encoding="utf-8")
 
 
-def test_no_line_is_written_of_a_test_with_failed_subtests(tests: dict[str, Any], toy: pytest.Pytester) -> None:
+def test_no_line_is_written_of_a_test_with_failed_subtests(tests: dict[str, Any], toy: Project) -> None:
     text = (toy.path / "g.lock").read_text(encoding="utf-8")
     assert "test_skipping" in text
     assert "test_passing" in text

@@ -11,6 +11,7 @@ from pytest_graphmode import Cause, GraphBuild, GraphLedger, Variant
 from pytest_graphmode.ledger.recorder import Recorder
 from pytest_graphmode.report import Rebuilder, Row, properties, read, rebuilders, row
 from pytest_graphmode.report.terminal import NOTE, table
+from tests.project import Project
 
 ROW = Row("test_a.py::test_net", "tf-graph-cpu", 1, 0, 0, 0, 500, 41, 0.3141, 0.000238)
 
@@ -154,8 +155,6 @@ def test_the_table_fits_eighty_columns_for_every_builtin_variant() -> None:
 # Through pytest
 
 SUITE = """
-    import pytest
-
     @pytest.mark.parametrize("size", [1, 2])
     def test_net(graphmode, size):
         f = graphmode.function(lambda x: x)
@@ -182,23 +181,22 @@ EXPECTED = [
 
 
 @pytest.mark.parametrize("workers", [(), pytest.param(("-n2",), marks=pytest.mark.slow)])
-def test_the_report_of_a_run(toy: pytest.Pytester, workers: tuple[str, ...]) -> None:
+def test_the_report_of_a_run(toy: Project, workers: tuple[str, ...]) -> None:
     if workers:
         pytest.importorskip("xdist")
-    toy.makepyfile(test_suite=SUITE)
-    result = toy.runpytest_inprocess("--graph-backends=numpy,toy", "--graph-report", *workers)
-    result.assert_outcomes(passed=4, failed=2)
-    result.stdout.fnmatch_lines(EXPECTED)
+    toy.write(SUITE, "test_suite")
+    result = toy.run("--graph-backends=numpy,toy", "--graph-report", *workers, passed=4, failed=2)
+    result.says(*EXPECTED)
 
 
-def test_no_report_without_the_option(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite=SUITE)
-    toy.runpytest_inprocess("--graph-backends=toy").stdout.no_fnmatch_line("*graph report*")
+def test_no_report_without_the_option(toy: Project) -> None:
+    toy.write(SUITE, "test_suite")
+    toy.run("--graph-backends=toy").omits("*graph report*")
 
 
-def test_junit_has_the_counts_as_properties(toy: pytest.Pytester) -> None:
-    toy.makepyfile(test_suite=SUITE)
-    toy.runpytest_inprocess("--graph-backends=toy", "--junitxml=junit.xml", "-k", "test_net and 1")
+def test_junit_has_the_counts_as_properties(toy: Project) -> None:
+    toy.write(SUITE, "test_suite")
+    toy.run("--graph-backends=toy", "--junitxml=junit.xml", "-k", "test_net and 1")
     (case,) = xml.etree.ElementTree.parse(toy.path / "junit.xml").iter("testcase")
     found = {entry.get("name"): entry.get("value") for entry in case.iter("property")}
     assert found["graphmode_test"] == "test_suite.py::test_net[1]"

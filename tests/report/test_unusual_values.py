@@ -12,6 +12,7 @@ from pytest_graphmode.records.disagreement import Allowed, Side, worst_differenc
 from pytest_graphmode.records.recording import Recording
 from pytest_graphmode.report.document import read
 from pytest_graphmode.report.series import series_data
+from tests.project import Project
 
 UNUSUAL: dict[str, Any] = {
     "large": 2**1024,
@@ -24,9 +25,8 @@ UNUSUAL: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def unusual(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
+def unusual(toy: Project) -> None:
+    toy.write("""
         import numpy as np
         import pytest
 
@@ -41,15 +41,13 @@ def unusual(toy: pytest.Pytester) -> None:
         @pytest.mark.graph_agree
         def test_mixed(graphmode):
             graphmode.agree(a=3.0 if graphmode.mode == "graph" else VALUES["text"])
-        """
-    )
+    """)
 
 
 @pytest.mark.parametrize("option", ["--graph-json=out.json", "--junitxml=out.xml"])
-def test_no_report_changes_how_tests_end(toy: pytest.Pytester, option: str) -> None:
-    result = toy.runpytest_inprocess("--graph-backends=numpy,toy", option)
-    result.assert_outcomes(passed=14, failed=1)
-    result.stdout.fnmatch_lines("*a: toy-graph-cpu 3.0, numpy-eager-cpu array(*")
+def test_no_report_changes_how_tests_end(toy: Project, option: str) -> None:
+    result = toy.run("--graph-backends=numpy,toy", option, passed=14, failed=1)
+    result.says("*a: toy-graph-cpu 3.0, numpy-eager-cpu array(*")
     if option.endswith("json"):
         tests = {test["test"].partition("::")[2]: test for test in read(toy.path / "out.json")["tests"]}
         assert [one["values"] for one in tests["test_same[large]"]["variants"][1]["series"]] == [["inf"]]
@@ -83,27 +81,24 @@ def test_series_of_numbers_alone() -> None:
 
 @pytest.mark.parametrize("planted", ["report.series.series_data", "report.compared.comparison_data"])
 def test_a_fault_of_the_plugin_is_noted_and_breaks_no_run(
-    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, planted: str
+    toy: Project, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
     def fail(*_: object) -> object:
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr(f"pytest_graphmode.{planted}", fail)
-    result = toy.runpytest_inprocess(
-        "--graph-backends=numpy,toy", "-k", "same and large", "--graph-json=out.json", "-Werror"
-    )
+    result = toy.run("--graph-backends=numpy,toy", "-k", "same and large", "--graph-json=out.json", "-Werror")
     of_variants = "series" in planted
     result.assert_outcomes(passed=3, deselected=12, warnings=2 if of_variants else 1)
-    result.stdout.fnmatch_lines("*pytest-graphmode: * left out, since reading it failed (ZeroDivisionError: planted):*")
+    result.says("*pytest-graphmode: * left out, since reading it failed (ZeroDivisionError: planted):*")
     (test,) = read(toy.path / "out.json")["tests"]
     notes = test["variants"][0]["notes"] if of_variants else [test["agreement"]["text"]]
     assert "left out, since reading it failed (ZeroDivisionError: planted)" in notes[0]
 
 
-def test_a_worst_difference_that_is_not_found_breaks_no_run(
-    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worst_difference_that_is_not_found_breaks_no_run(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_graphmode.run.agreement.comparison.worst", lambda *_: 1 / 0)
-    result = toy.runpytest_inprocess("--graph-backends=numpy,toy", "-k", "same and large", "--junitxml=x.xml")
-    result.assert_outcomes(passed=3, deselected=12, warnings=1)
-    result.stdout.fnmatch_lines("*pytest-graphmode: the worst difference is left out, since*")
+    result = toy.run(
+        "--graph-backends=numpy,toy", "-k", "same and large", "--junitxml=x.xml", passed=3, deselected=12, warnings=1
+    )
+    result.says("*pytest-graphmode: the worst difference is left out, since*")

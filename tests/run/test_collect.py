@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from tests.project import Project, Result
+
 BOTH = "--graph-backends=toy,numpy"
 
 
 # Parameters
 
 
-def listed(result: pytest.RunResult) -> list[str]:
+def listed(result: Result) -> list[str]:
     return [
         line.partition("::")[2] for line in result.outlines if "::" in line and not line.startswith(("FAIL", "ERR"))
     ]
 
 
-def test_ids_begin_with_the_variant(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_ids_begin_with_the_variant(toy: Project) -> None:
+    toy.write("""
         def pytest_generate_tests(metafunc):
             if "late" in metafunc.fixturenames:
                 metafunc.parametrize("late", ["z"])
@@ -35,9 +34,8 @@ def test_ids_begin_with_the_variant(toy: pytest.Pytester) -> None:
         def test_fixture(made, graphmode): pass
 
         def test_hook(late, graphmode): pass
-        """
-    )
-    assert listed(toy.runpytest_inprocess(BOTH, "--collect-only", "-q")) == [
+    """)
+    assert listed(toy.run(BOTH, "--collect-only", "-q")) == [
         "test_parametrized[toy-graph-cpu-1-2]",
         "test_parametrized[toy-graph-cpu-3-4]",
         "test_parametrized[numpy-eager-cpu-1-2]",
@@ -51,10 +49,8 @@ def test_ids_begin_with_the_variant(toy: pytest.Pytester) -> None:
     ]
 
 
-def test_a_test_may_name_its_variants_itself(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
+def test_a_test_may_name_its_variants_itself(toy: Project) -> None:
+    toy.write("""
         from pytest_graphmode import Variant
 
         own = [Variant("numpy", "eager").param(), Variant("toy", "eager").param()]
@@ -64,11 +60,9 @@ def test_a_test_may_name_its_variants_itself(toy: pytest.Pytester) -> None:
 
         @pytest.mark.parametrize("graphmode_like", [1])
         def test_like(graphmode, graphmode_like): graphmode.variant
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=toy", "-v")
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["*test_own[[]numpy-eager-cpu]*", "*test_own[[]toy-eager-cpu]*", "*toy-graph-cpu-1]*"])
+    """)
+    result = toy.run("--graph-backends=toy", "-v", passed=3)
+    result.says("*test_own[[]numpy-eager-cpu]*", "*test_own[[]toy-eager-cpu]*", "*toy-graph-cpu-1]*")
 
 
 @pytest.mark.parametrize(
@@ -82,11 +76,8 @@ def test_a_test_may_name_its_variants_itself(toy: pytest.Pytester) -> None:
     ],
 )
 @pytest.mark.parametrize("form", ["['{}'], indirect=True", "[p('{}')], indirect=['graphmode']"])
-def test_a_test_may_name_its_variants_by_strings(toy: pytest.Pytester, name: str, expected: str, form: str) -> None:
-    toy.makepyfile(
-        f"""
-        import pytest
-
+def test_a_test_may_name_its_variants_by_strings(toy: Project, name: str, expected: str, form: str) -> None:
+    toy.write(f"""
         p = pytest.param
 
         @pytest.mark.graph_agree
@@ -94,60 +85,44 @@ def test_a_test_may_name_its_variants_by_strings(toy: pytest.Pytester, name: str
         def test_own(graphmode):
             assert str(graphmode.variant) == "{expected}"
             graphmode.agree(x=1)
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=numpy", "-v")
-    result.assert_outcomes(passed=1, skipped=1)
-    result.stdout.fnmatch_lines([f"*::test_own[[]{expected}] PASSED*", "*::test_own[[]agreement] SKIPPED*"])
+    """)
+    result = toy.run("--graph-backends=numpy", "-v", passed=1, skipped=1)
+    result.says(f"*::test_own[[]{expected}] PASSED*", "*::test_own[[]agreement] SKIPPED*")
 
 
-def test_a_variant_that_is_named_twice_has_no_two_agreement_items_of_one_name(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_a_variant_that_is_named_twice_has_no_two_agreement_items_of_one_name(toy: Project) -> None:
+    toy.write("""
         @pytest.mark.graph_agree
         @pytest.mark.parametrize("graphmode", ["toy", "numpy", "toy-graph-cpu"], indirect=True)
         def test_own(graphmode): graphmode.agree(x=1)
-        """
-    )
-    result = toy.runpytest_inprocess()
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*('graphmode', ...) names toy-graph-cpu twice,* name each variant once"])
+    """)
+    result = toy.run(errors=1)
+    result.says("*('graphmode', ...) names toy-graph-cpu twice,* name each variant once")
 
 
 @pytest.mark.parametrize(("rtol", "errors"), [(0.5, 1), (0.1, 0)])
-def test_variants_that_are_compared_have_one_agreement_mark(toy: pytest.Pytester, rtol: float, errors: int) -> None:
-    toy.makepyfile(
-        f"""
-        import pytest
-
+def test_variants_that_are_compared_have_one_agreement_mark(toy: Project, rtol: float, errors: int) -> None:
+    toy.write(f"""
         loose = pytest.param("numpy", marks=pytest.mark.graph_agree(rtol={rtol}))
 
         @pytest.mark.graph_agree(rtol=0.1)
         @pytest.mark.parametrize("graphmode", ["toy", loose], indirect=True)
         def test_own(graphmode): graphmode.agree(x=1)
-        """
-    )
-    result = toy.runpytest_inprocess()
-    result.assert_outcomes(errors=errors, passed=0 if errors else 3)
+    """)
+    result = toy.run(errors=errors, passed=0 if errors else 3)
     if errors:
-        result.stdout.fnmatch_lines(["*toy-graph-cpu and numpy-eager-cpu have graph_agree marks with different*"])
+        result.says("*toy-graph-cpu and numpy-eager-cpu have graph_agree marks with different*")
 
 
-def test_variants_named_beside_other_arguments_agree(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_variants_named_beside_other_arguments_agree(toy: Project) -> None:
+    toy.write("""
         @pytest.mark.graph_agree
         @pytest.mark.parametrize(
             argnames=("x", "graphmode"), argvalues=[(1, "toy"), (1, "numpy")], indirect=["graphmode"]
         )
         def test_own(graphmode, x): graphmode.agree(x=x)
-        """
-    )
-    toy.runpytest_inprocess().assert_outcomes(passed=3)
+    """)
+    toy.run(passed=3)
 
 
 @pytest.mark.parametrize(
@@ -160,44 +135,33 @@ def test_variants_named_beside_other_arguments_agree(toy: pytest.Pytester) -> No
         ("['toy']", "parametrize('graphmode', ...) would hand the test these values*: add indirect=True*"),
     ],
 )
-def test_a_test_that_names_no_variant_is_not_collected(toy: pytest.Pytester, arguments: str, message: str) -> None:
-    toy.makepyfile(
-        f"""
-        import pytest
-
+def test_a_test_that_names_no_variant_is_not_collected(toy: Project, arguments: str, message: str) -> None:
+    toy.write(f"""
         @pytest.mark.parametrize("graphmode", {arguments})
         def test_own(graphmode): pass
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=numpy")
+    """)
+    result = toy.run("--graph-backends=numpy")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines([f"*::test_own*: {message}"])
-    result.stdout.no_fnmatch_line("*Traceback*")
+    result.says(f"*::test_own*: {message}")
+    result.omits("*Traceback*")
 
 
-def test_a_named_variant_that_is_not_installed_skips_with_the_hint(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_a_named_variant_that_is_not_installed_skips_with_the_hint(toy: Project) -> None:
+    toy.write("""
         @pytest.mark.parametrize("graphmode", ["missing"], indirect=True)
         def test_own(graphmode): graphmode.variant
-        """
-    )
-    toy.makeconftest(
-        """
+    """)
+    toy.makeconftest("""
         from pytest_graphmode import BackendSpec
 
         def pytest_graphmode_backends():
             return [BackendSpec("missing", ("eager",), "eager", "no_such", ("no-such",), "no_such:Backend")]
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=numpy", "-rs")
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED*missing-eager-cpu was named by the test, *: pip install no-such"])
+    """)
+    result = toy.run("--graph-backends=numpy", "-rs", skipped=1)
+    result.says("SKIPPED*missing-eager-cpu was named by the test, *: pip install no-such")
 
 
-def test_markers_narrow_functions_classes_and_modules(toy: pytest.Pytester) -> None:
+def test_markers_narrow_functions_classes_and_modules(toy: Project) -> None:
     toy.makepyfile(
         test_module="""
         import pytest
@@ -214,7 +178,7 @@ def test_markers_narrow_functions_classes_and_modules(toy: pytest.Pytester) -> N
             def test_function(self, graphmode): pass
         """
     )
-    result = toy.runpytest_inprocess(BOTH, "--graph-dtypes=float32,float64", "--collect-only", "-q")
+    result = toy.run(BOTH, "--graph-dtypes=float32,float64", "--collect-only", "-q")
     assert listed(result) == [
         "test_module[toy-graph-cpu]",
         "test_module[toy-graph-cpu-float64]",
@@ -224,78 +188,60 @@ def test_markers_narrow_functions_classes_and_modules(toy: pytest.Pytester) -> N
     ]
 
 
-def test_a_marker_asks_for_modes_that_the_run_leaves_open(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_a_marker_asks_for_modes_that_the_run_leaves_open(toy: Project) -> None:
+    toy.write("""
         @pytest.mark.graphmode("toy:eager+graph")
         def test_modes(graphmode): pass
-        """
-    )
-    assert listed(toy.runpytest_inprocess("--graph-backends=toy", "--collect-only", "-q")) == [
+    """)
+    assert listed(toy.run("--graph-backends=toy", "--collect-only", "-q")) == [
         "test_modes[toy-eager-cpu]",
         "test_modes[toy-graph-cpu]",
     ]
-    assert listed(toy.runpytest_inprocess("--graph-backends=toy:graph", "--collect-only", "-q")) == [
-        "test_modes[toy-graph-cpu]"
-    ]
+    assert listed(toy.run("--graph-backends=toy:graph", "--collect-only", "-q")) == ["test_modes[toy-graph-cpu]"]
 
 
-def test_all_runs_every_installed_backend_in_every_mode(toy: pytest.Pytester) -> None:
-    toy.makepyfile("def test_all(graphmode): pass")
-    found = listed(toy.runpytest_inprocess("--graph-backends=all", "--collect-only", "-q"))
+def test_all_runs_every_installed_backend_in_every_mode(toy: Project) -> None:
+    toy.write("def test_all(graphmode): pass")
+    found = listed(toy.run("--graph-backends=all", "--collect-only", "-q"))
     assert {"test_all[numpy-eager-cpu]", "test_all[toy-graph-cpu]", "test_all[toy-eager-cpu]"} <= set(found)
     assert not any("absent" in line for line in found)
 
 
-def test_no_variant_left_is_one_skipped_item_that_says_so(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_no_variant_left_is_one_skipped_item_that_says_so(toy: Project) -> None:
+    toy.write("""
         @pytest.mark.graphmode("toy")
         def test_narrow(graphmode):
             raise AssertionError
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=numpy", "-rs", "-v")
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*::test_narrow[[]no-variant] SKIPPED*",
-            "SKIPPED [[]1]*: no variant is left of the selected ones: its marker asks for backends toy, not numpy; *",
-        ]
+    """)
+    result = toy.run("--graph-backends=numpy", "-rs", "-v", skipped=1)
+    result.says(
+        "*::test_narrow[[]no-variant] SKIPPED*",
+        "SKIPPED [[]1]*: no variant is left of the selected ones: its marker asks for backends toy, not numpy; *",
     )
 
 
-def test_without_a_framework_tests_skip_with_the_hint(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_framework_tests_skip_with_the_hint(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     for framework in ("tensorflow", "torch"):
         monkeypatch.setitem(__import__("sys").modules, framework, None)
-    pytester.makepyfile("def test_any(graphmode): raise AssertionError")
-    result = pytester.runpytest_inprocess("-rs")
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(
-        ["SKIPPED [[]1]*: neither TensorFlow nor PyTorch is installed: pip install 'pytest-graphmode[[]tf]' or pip *"]
+    project.write("def test_any(graphmode): raise AssertionError")
+    result = project.run("-rs", skipped=1)
+    result.says(
+        "SKIPPED [[]1]*: neither TensorFlow nor PyTorch is installed: pip install 'pytest-graphmode[[]tf]' or pip *"
     )
 
 
 @pytest.mark.parametrize("fixture", ["request.getfixturevalue('graphmode')", "self"])
-def test_variants_that_come_too_late_are_explained(toy: pytest.Pytester, fixture: str) -> None:
+def test_variants_that_come_too_late_are_explained(toy: Project, fixture: str) -> None:
     if fixture == "self":
-        toy.makepyfile(
-            """
-            import unittest, pytest
+        toy.write("""
+            import unittest
 
             @pytest.mark.usefixtures("graphmode")
             class TestCase(unittest.TestCase):
                 def test_late(self): pass
-            """
-        )
+        """)
     else:
-        toy.makepyfile(f"def test_late(request):\n    {fixture}\n")
-    result = toy.runpytest_inprocess(BOTH)
+        toy.write(f"def test_late(request):\n    {fixture}\n")
+    result = toy.run(BOTH)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*graphmode must be an argument of the test, or of a fixture that is: *"])
+    result.says("*graphmode must be an argument of the test, or of a fixture that is: *")

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_graphmode import Variant
 from pytest_graphmode.run.execute import base_id, seed_of
+from tests.project import Project
 
 BOTH = "--graph-backends=toy,numpy"
 
@@ -59,15 +60,14 @@ VACUOUS = "*the test asked for graphmode and never used it*use the handle in the
     [
         "def test_net(graphmode): pass",
         "def test_net(graphmode): assert graphmode, repr(graphmode)",
-        "import pytest\n@pytest.mark.usefixtures('graphmode')\nclass TestNet:\n    def test_net(self): pass",
+        "@pytest.mark.usefixtures('graphmode')\nclass TestNet:\n    def test_net(self): pass",
     ],
 )
-def test_vacuous_use_fails(toy: pytest.Pytester, source: str) -> None:
-    toy.makepyfile(source)
-    result = toy.runpytest_inprocess("--graph-backends=numpy", "-s")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([VACUOUS])
-    result.stdout.no_fnmatch_line("*Traceback*")
+def test_vacuous_use_fails(toy: Project, source: str) -> None:
+    toy.write(source)
+    result = toy.run("--graph-backends=numpy", "-s", failed=1)
+    result.says(VACUOUS)
+    result.omits("*Traceback*")
 
 
 @pytest.mark.parametrize(
@@ -86,27 +86,25 @@ def test_vacuous_use_fails(toy: pytest.Pytester, source: str) -> None:
         """,
     ],
 )
-def test_use_of_any_attribute_is_enough(toy: pytest.Pytester, source: str) -> None:
-    toy.makepyfile(source)
-    result = toy.runpytest_inprocess("--graph-backends=numpy")
+def test_use_of_any_attribute_is_enough(toy: Project, source: str) -> None:
+    toy.write(source)
+    result = toy.run("--graph-backends=numpy")
     assert result.ret == pytest.ExitCode.OK
 
 
-def test_a_failing_test_fails_for_its_own_reason(toy: pytest.Pytester) -> None:
-    toy.makepyfile("def test_net(graphmode): assert 1 == 2")
-    result = toy.runpytest_inprocess("--graph-backends=numpy")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*assert 1 == 2*"])
-    result.stdout.no_fnmatch_line("*never used it*")
-    result.stdout.no_fnmatch_line("*item.py*")
+def test_a_failing_test_fails_for_its_own_reason(toy: Project) -> None:
+    toy.write("def test_net(graphmode): assert 1 == 2")
+    result = toy.run("--graph-backends=numpy", failed=1)
+    result.says("*assert 1 == 2*")
+    result.omits("*never used it*")
+    result.omits("*item.py*")
 
 
 # Randomness
 
 
-def test_variants_of_one_test_share_their_random_numbers(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
+def test_variants_of_one_test_share_their_random_numbers(toy: Project) -> None:
+    toy.write("""
         import random
         import numpy as np
         import pytest
@@ -120,14 +118,13 @@ def test_variants_of_one_test_share_their_random_numbers(toy: pytest.Pytester) -
 
         def test_second(graphmode):
             print("DREW", 3, *draw(graphmode))
-        """
-    )
-    result = toy.runpytest_inprocess(BOTH, "-s")
+    """)
+    result = toy.run(BOTH, "-s")
     drawn = [line.partition("DREW ")[2] for line in result.outlines if "DREW" in line]
     assert len(drawn) == 6
     assert len(set(drawn)) == 3
     assert len({number for line in drawn for number in line.split()[1:]}) == 9
-    again = toy.runpytest_inprocess("--graph-backends=numpy", "-s", "-k", "second")
+    again = toy.run("--graph-backends=numpy", "-s", "-k", "second")
     assert any(drawn[-1] in line for line in again.outlines)
 
 
@@ -141,9 +138,8 @@ def pytest_runtest_call(item):
 """
 
 
-def test_plugins_that_seed_every_call_change_nothing(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
+def test_plugins_that_seed_every_call_change_nothing(toy: Project) -> None:
+    toy.write("""
         import random
         import numpy as np
         import pytest
@@ -157,14 +153,11 @@ def test_plugins_that_seed_every_call_change_nothing(toy: pytest.Pytester) -> No
             now = random.random(), np.random.random()
             print("DREW", *before, *now)
             assert not set(before) & set(now)
-        """
-    )
-    with (toy.path / "conftest.py").open("a") as conftest:
-        conftest.write("\n\ndef seed(self, seed): print('SEEDED', seed)\n\ntoybackend.Toy.seed = seed\n")
-    alone = toy.runpytest_inprocess(BOTH, "-s").outlines
-    with (toy.path / "conftest.py").open("a") as conftest:
-        conftest.write(RESEEDING)
-    beside = toy.runpytest_inprocess(BOTH, "-s").outlines
+    """)
+    toy.extend("\n\ndef seed(self, seed): print('SEEDED', seed)\n\ntoybackend.Toy.seed = seed\n")
+    alone = toy.run(BOTH, "-s").outlines
+    toy.extend(RESEEDING)
+    beside = toy.run(BOTH, "-s").outlines
     drawn = [line.partition("DREW ")[2] for line in (*alone, *beside) if "DREW" in line]
     assert len(drawn) == 4
     assert len(set(drawn)) == 1
@@ -172,10 +165,8 @@ def test_plugins_that_seed_every_call_change_nothing(toy: pytest.Pytester) -> No
     assert len(seeds) == len(set(seeds)) == 2  # the framework too: for the fixtures, and for the call
 
 
-def test_random_states_outlive_the_test_unchanged(toy: pytest.Pytester) -> None:
-    with (toy.path / "conftest.py").open("a") as conftest:
-        conftest.write(
-            """
+def test_random_states_outlive_the_test_unchanged(toy: Project) -> None:
+    toy.extend("""
 
 import random
 import numpy as np
@@ -190,17 +181,14 @@ def pytest_runtest_protocol(item):
     ran = yield
     print("RESTORED", states() == before)
     return ran
-"""
-        )
-    toy.makepyfile("import random\ndef test_draw(graphmode): random.seed(graphmode.rng.random())")
-    result = toy.runpytest_inprocess("--graph-backends=numpy", "-s")
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*RESTORED True*"])
+    """)
+    toy.write("import random\ndef test_draw(graphmode): random.seed(graphmode.rng.random())")
+    result = toy.run("--graph-backends=numpy", "-s", passed=1)
+    result.says("*RESTORED True*")
 
 
-def test_a_dtype_that_a_backend_lacks_skips_with_its_reason(toy: pytest.Pytester) -> None:
-    toy.makeconftest(
-        """
+def test_a_dtype_that_a_backend_lacks_skips_with_its_reason(toy: Project) -> None:
+    toy.makeconftest("""
         import toybackend
         from contextlib import contextmanager
         from pytest_graphmode import UnsupportedError
@@ -212,9 +200,7 @@ def test_a_dtype_that_a_backend_lacks_skips_with_its_reason(toy: pytest.Pytester
 
         def pytest_graphmode_backends():
             return [toybackend.SPEC]
-        """
-    )
-    toy.makepyfile("def test_net(graphmode): graphmode.variant")
-    result = toy.runpytest_inprocess("--graph-backends=toy", "--graph-dtypes=bfloat16", "-rs")
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED*toy has no bfloat16"])
+    """)
+    toy.write("def test_net(graphmode): graphmode.variant")
+    result = toy.run("--graph-backends=toy", "--graph-dtypes=bfloat16", "-rs", skipped=1)
+    result.says("SKIPPED*toy has no bfloat16")

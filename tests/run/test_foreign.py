@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.project import Project
+
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
 
 HINT = (
@@ -14,19 +16,17 @@ HINT = (
 )
 
 
-def test_an_error_of_another_framework_says_what_to_do(toy: pytest.Pytester) -> None:
-    toy.makepyfile("import toylib\ndef test_net(graphmode): graphmode.function(lambda x: toylib._call(None, x))(1)")
-    result = toy.runpytest_inprocess("--graph-backends=numpy,toy")
-    result.assert_outcomes(failed=2)
+def test_an_error_of_another_framework_says_what_to_do(toy: Project) -> None:
+    toy.write("import toylib\ndef test_net(graphmode): graphmode.function(lambda x: toylib._call(None, x))(1)")
+    result = toy.run("--graph-backends=numpy,toy", failed=2)
     assert result.stdout.str().count(HINT) == 1
 
 
 @pytest.mark.parametrize("text", ["[][1]", "graphmode.numpy(graphmode.tensor(1.0)) + 'x'"])
-def test_an_error_of_the_tests_own_or_of_numpy_does_not(toy: pytest.Pytester, text: str) -> None:
-    toy.makepyfile(f"def test_net(graphmode): graphmode.function(lambda x: {text})(1)")
-    result = toy.runpytest_inprocess("--graph-backends=numpy,toy")
-    result.assert_outcomes(failed=2)
-    result.stdout.no_fnmatch_line("*It was raised by*")
+def test_an_error_of_the_tests_own_or_of_numpy_does_not(toy: Project, text: str) -> None:
+    toy.write(f"def test_net(graphmode): graphmode.function(lambda x: {text})(1)")
+    result = toy.run("--graph-backends=numpy,toy", failed=2)
+    result.omits("*It was raised by*")
 
 
 @pytest.fixture
@@ -37,16 +37,11 @@ def imported() -> None:
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_a_torch_module_under_tensorflow(imported: None, pytester: pytest.Pytester, mode: str) -> None:
-    pytester.makepyfile(
-        """
+def test_a_torch_module_under_tensorflow(imported: None, project: Project, mode: str) -> None:
+    project.write("""
         import torch
         def test_net(graphmode):
             graphmode.function(torch.nn.Linear(3, 2))(graphmode.tensor([1.0, 2.0, 3.0]))
-        """
-    )
-    result = pytester.runpytest_inprocess(f"--graph-backends=tf:{mode}")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        [f"*raised by torch's code, in a test that ran as tf-{mode}-cpu: *narrow it with *backends=?torch?); *"]
-    )
+    """)
+    result = project.run(f"--graph-backends=tf:{mode}", failed=1)
+    result.says(f"*raised by torch's code, in a test that ran as tf-{mode}-cpu: *narrow it with *backends=?torch?); *")

@@ -17,10 +17,10 @@ def step(value):
 def traced(toy):
     """A run with traces, of a module that has functions to build graphs of."""
 
-    def run(text, *args, backends="toy:graph", folder="traces"):
-        toy.makepyfile(test_net=HEAD + text)
+    def run(text, *args, backends="toy:graph", folder="traces", **outcomes):
+        toy.write(HEAD + text, "test_net")
         options = [f"--graph-backends={backends}", "--graph-devices=cpu", f"--graph-trace={folder}"]
-        return toy.runpytest_inprocess(*options, *args)
+        return toy.run(*options, *args, **outcomes)
 
     return run
 
@@ -44,26 +44,27 @@ def test_of_tests_that_fail_it_is_kept_and_said_where(toy, traced):
 
         def test_without_graphs():
             assert 0
-        """.replace("\n        ", "\n")
+        """.replace("\n        ", "\n"),
+        passed=1,
+        failed=3,
     )
-    result.assert_outcomes(passed=1, failed=3)
     assert files(toy) == [
         "test_net.py/test_of_no_variant/toylib/builds.txt",
         "test_net.py/test_wrong[toy-graph-cpu]/toylib/builds.txt",
     ]
     kept = toy.path / "traces" / "test_net.py" / "test_wrong[toy-graph-cpu]"
     assert (kept / "toylib" / "builds.txt").read_text() == "step float\n"
-    result.stdout.fnmatch_lines(["*- graph trace -*", str(kept).replace("[", "?").replace("]", "?")])
+    result.says("*- graph trace -*", str(kept).replace("[", "?").replace("]", "?"))
     assert result.outlines.count(str(toy.path / "traces" / "test_net.py" / "test_of_no_variant")) == 1
 
 
 def test_a_run_in_which_all_pass_leaves_nothing(toy, traced):
-    traced("\ndef test_right(graphmode):\n    assert graphmode.function(step)(1) == 2").assert_outcomes(passed=1)
+    traced("\ndef test_right(graphmode):\n    assert graphmode.function(step)(1) == 2", passed=1)
     assert not (toy.path / "traces").exists()
 
 
 def test_what_fixtures_build_is_in_it_and_their_failures_too(toy, traced):
-    result = traced(
+    traced(
         """
 @pytest.fixture
 def before(graphmode):
@@ -86,9 +87,11 @@ def test_never(broken):
 
 def test_late(late):
     pass
-"""
+""",
+        passed=1,
+        failed=1,
+        errors=2,
     )
-    result.assert_outcomes(passed=1, failed=1, errors=2)
     assert [name.split("/")[1] for name in files(toy)] == [
         "test_late[toy-graph-cpu]",
         "test_never[toy-graph-cpu]",
@@ -98,13 +101,13 @@ def test_late(late):
 
 def test_an_expected_failure_is_none(toy, traced):
     text = "\n@pytest.mark.xfail\ndef test_wrong(graphmode):\n    assert graphmode.function(step)(1) == 1"
-    traced(text).assert_outcomes(xfailed=1)
+    traced(text, xfailed=1)
     assert not (toy.path / "traces").exists()
 
 
 def test_a_framework_that_the_test_imports_writes_from_then_on(toy):
     toy.makepyfile(test_net="def test_wrong():\n    import toylib\n    assert toylib.jit(abs)(1) == 0")
-    toy.runpytest_inprocess("--graph-trace=traces").assert_outcomes(failed=1)
+    toy.run("--graph-trace=traces", failed=1)
     assert files(toy) == ["test_net.py/test_wrong/toylib/builds.txt"]
 
 
@@ -117,8 +120,7 @@ def test_net(graphmode):
 
 
 def test_variants_that_do_not_agree_have_theirs_kept(toy, traced):
-    result = traced(AGREE.format(more="(graphmode.mode == 'graph')"), backends="numpy,toy:graph")
-    result.assert_outcomes(passed=2, failed=1)
+    result = traced(AGREE.format(more="(graphmode.mode == 'graph')"), backends="numpy,toy:graph", passed=2, failed=1)
     assert files(toy) == ["test_net.py/test_net[toy-graph-cpu]/toylib/builds.txt"]
     kept = toy.path / "traces" / files(toy)[0]
     assert kept.read_text() == "step int\n"  # nothing of what triage ran
@@ -126,13 +128,19 @@ def test_variants_that_do_not_agree_have_theirs_kept(toy, traced):
 
 
 def test_variants_that_agree_have_none(toy, traced):
-    traced(AGREE.format(more="0"), backends="numpy,toy:graph").assert_outcomes(passed=3)
+    traced(AGREE.format(more="0"), backends="numpy,toy:graph", passed=3)
     assert not (toy.path / "traces").exists()
 
 
 def test_variants_that_an_item_runs_itself_have_theirs_kept(toy, traced):
-    result = traced(AGREE.format(more="(graphmode.mode == 'graph')"), "-k", "agreement", backends="numpy,toy:graph")
-    result.assert_outcomes(failed=1, deselected=2)
+    traced(
+        AGREE.format(more="(graphmode.mode == 'graph')"),
+        "-k",
+        "agreement",
+        backends="numpy,toy:graph",
+        failed=1,
+        deselected=2,
+    )
     assert files(toy) == ["test_net.py/test_net[toy-graph-cpu]/toylib/builds.txt"]
 
 
@@ -148,7 +156,7 @@ def test_an_older_one_is_replaced_whole(toy, traced):
 @pytest.mark.parametrize("name", ["../../../out", "/", "con", "a" * 300, "\\ud800", "."])
 def test_whatever_a_test_is_called_nothing_is_outside(toy, traced, name):
     body = "def test_wrong(graphmode, x):\n    assert not graphmode.function(step)(1)"
-    traced(f"\n@pytest.mark.parametrize('x', ['{name}'])\n{body}", "-p", "no:cacheprovider").assert_outcomes(failed=1)
+    traced(f"\n@pytest.mark.parametrize('x', ['{name}'])\n{body}", "-p", "no:cacheprovider", failed=1)
     there = {path.name for path in toy.path.iterdir()} - {"__pycache__"}
     assert there == {"conftest.py", "test_net.py", "toybackend.py", "toylib.py", "traces"}
     assert len(files(toy)) == 1
@@ -157,9 +165,10 @@ def test_whatever_a_test_is_called_nothing_is_outside(toy, traced, name):
 def test_a_place_that_is_taken_is_said_and_changes_no_verdict(toy, traced):
     (toy.path / "traces").mkdir()
     (toy.path / "traces" / "test_net.py").write_text("# mine")
-    result = traced("\ndef test_wrong(graphmode):\n    assert graphmode.function(step)(1) == 1", "--ignore=traces")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*test_wrong?toy-graph-cpu? could not be kept: *"])
+    result = traced(
+        "\ndef test_wrong(graphmode):\n    assert graphmode.function(step)(1) == 1", "--ignore=traces", failed=1
+    )
+    result.says("*test_wrong?toy-graph-cpu? could not be kept: *")
     assert (toy.path / "traces" / "test_net.py").read_text() == "# mine"
 
 
@@ -175,8 +184,7 @@ def test_a_place_that_is_taken_is_said_and_changes_no_verdict(toy, traced):
 def test_a_folder_that_can_not_be_written_to_is_a_usage_error(toy, traced, folder, said):
     (toy.path / "taken").write_text("mine")
     result = traced("\ndef test_right():\n    pass", folder=folder)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {said}"])
+    result.refuses(f"{said}")
     assert (toy.path / "taken").read_text() == "mine"
 
 
@@ -187,9 +195,8 @@ def test_a_tracer_that_can_not_start_is_said(toy, traced):
             "        build = toylib._build\n\n        def writing", "        raise OSError('no')\n\n        def writing"
         )
     )
-    result = traced("\ndef test_wrong(graphmode):\n    assert graphmode.function(step)(1) == 1")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["none of toylib: OSError: no"])
+    result = traced("\ndef test_wrong(graphmode):\n    assert graphmode.function(step)(1) == 1", failed=1)
+    result.says("none of toylib: OSError: no")
 
 
 @pytest.mark.slow
@@ -197,32 +204,28 @@ def test_a_tracer_that_can_not_start_is_said(toy, traced):
 def test_under_xdist_too(toy, traced, dist):
     pytest.importorskip("xdist")
     text = AGREE.format(more="(graphmode.mode == 'graph')") + AGREE.replace("test_net", "test_same").format(more="0")
-    result = traced(text, "-n2", f"--dist={dist}", backends="numpy,toy:graph")
-    result.assert_outcomes(passed=5, failed=1)
+    traced(text, "-n2", f"--dist={dist}", backends="numpy,toy:graph", passed=5, failed=1)
     assert files(toy) == ["test_net.py/test_net[toy-graph-cpu]/toylib/builds.txt"]
 
 
 def test_the_probes_of_event_sources_are_in_no_trace(toy, traced):
-    with (toy.path / "conftest.py").open("a") as file:
-        file.write(
-            """
+    toy.extend("""
 import toylib, toybackend
 
 def probe(self):
     toylib.jit(lambda x: x)(b"probe")
 
 toybackend.ToySource.probe = probe
-"""
-        )
+    """)
     result = traced(
         """
 @pytest.mark.graph_rebuilds(0)
 def test_wrong(graphmode):
     first = graphmode.function(step)
     first(1), first(1.0)
-"""
+""",
+        failed=1,
     )
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["1 rebuild, at most 0 allowed"])
+    result.says("1 rebuild, at most 0 allowed")
     (file,) = files(toy)
     assert (toy.path / "traces" / file).read_text() == "step int\nstep float\n"

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import pytest
 
+from tests.project import Project
+
 BOTH = "--graph-backends=toy,numpy"
 
 
-def test_skip_and_xfail_by_variant(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skip_and_xfail_by_variant(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
-    toy.makepyfile(
-        """
-        import pytest
-
+    toy.write("""
         @pytest.mark.graph_skip("toy@gpu", reason="no gpu here")
         @pytest.mark.graph_xfail("numpy", reason="bug 7", raises=ZeroDivisionError)
         def test_net(graphmode):
             if graphmode.backend == "numpy":
                 1 / 0
-        """
-    )
-    result = toy.runpytest_inprocess(BOTH, "-rxs", "-v")
-    result.assert_outcomes(passed=1, skipped=1, xfailed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*::test_net[[]toy-graph-cpu] PASSED*",
-            "*::test_net[[]toy-graph-gpu:0] SKIPPED*",
-            "*::test_net[[]numpy-eager-cpu] XFAIL*",
-            "XFAIL *::test_net[[]numpy-eager-cpu] - bug 7",
-            "SKIPPED *: no gpu here",
-        ]
+    """)
+    result = toy.run(BOTH, "-rxs", "-v", passed=1, skipped=1, xfailed=1)
+    result.says(
+        "*::test_net[[]toy-graph-cpu] PASSED*",
+        "*::test_net[[]toy-graph-gpu:0] SKIPPED*",
+        "*::test_net[[]numpy-eager-cpu] XFAIL*",
+        "XFAIL *::test_net[[]numpy-eager-cpu] - bug 7",
+        "SKIPPED *: no gpu here",
     )
 
 
@@ -43,40 +38,29 @@ def test_skip_and_xfail_by_variant(toy: pytest.Pytester, monkeypatch: pytest.Mon
         ("reason='again'", "1 / 0", None),
     ],
 )
-def test_xfail_raises_and_strict(toy: pytest.Pytester, arguments: str, body: str, outcome: str | None) -> None:
+def test_xfail_raises_and_strict(toy: Project, arguments: str, body: str, outcome: str | None) -> None:
     reason = "" if outcome is None else "reason='why', "
-    toy.makepyfile(
-        f"""
-        import pytest
-
+    toy.write(f"""
         @pytest.mark.graph_xfail("numpy", {reason}{arguments})
         class TestClass:
             def test_net(self, graphmode):
                 graphmode.variant
                 {body}
-        """
-    )
-    toy.runpytest_inprocess("--graph-backends=numpy").assert_outcomes(**{outcome or "xfailed": 1})
+    """)
+    toy.run("--graph-backends=numpy", **{outcome or "xfailed": 1})
 
 
-def test_one_variants_mark_leaves_the_others_alone(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_one_variants_mark_leaves_the_others_alone(toy: Project) -> None:
+    toy.write("""
         @pytest.mark.graph_xfail("toy:eager", reason="other mode")
         def test_net(graphmode):
             graphmode.variant
-        """
-    )
-    toy.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
+    """)
+    toy.run("--graph-backends=toy", passed=1)
 
 
-def test_marks_of_a_single_parameter(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_marks_of_a_single_parameter(toy: Project) -> None:
+    toy.write("""
         skipped = pytest.param(2, marks=pytest.mark.graph_skip("toy", reason="not two"))
         failing = pytest.param(3, marks=pytest.mark.graph_xfail("numpy", reason="three", raises=ZeroDivisionError))
 
@@ -84,11 +68,9 @@ def test_marks_of_a_single_parameter(toy: pytest.Pytester) -> None:
         def test_net(graphmode, number):
             if graphmode.backend == "numpy" and number == 3:
                 1 / 0
-        """
-    )
-    result = toy.runpytest_inprocess(BOTH, "-v")
-    result.assert_outcomes(passed=4, skipped=1, xfailed=1)
-    result.stdout.fnmatch_lines(["*[[]toy-graph-cpu-2] SKIPPED*", "*[[]numpy-eager-cpu-3] XFAIL*"])
+    """)
+    result = toy.run(BOTH, "-v", passed=4, skipped=1, xfailed=1)
+    result.says("*[[]toy-graph-cpu-2] SKIPPED*", "*[[]numpy-eager-cpu-3] XFAIL*")
 
 
 @pytest.mark.parametrize(
@@ -99,16 +81,12 @@ def test_marks_of_a_single_parameter(toy: pytest.Pytester) -> None:
         ("graphmode('toy')", "graphmode can't narrow one parameter: use graph_skip(variants, reason=...)"),
     ],
 )
-def test_wrong_marks_of_a_single_parameter(toy: pytest.Pytester, mark: str, message: str) -> None:
-    toy.makepyfile(
-        f"""
-        import pytest
-
+def test_wrong_marks_of_a_single_parameter(toy: Project, mark: str, message: str) -> None:
+    toy.write(f"""
         @pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.{mark})])
         def test_net(graphmode, number): pass
-        """
-    )
-    result = toy.runpytest_inprocess(BOTH)
+    """)
+    result = toy.run(BOTH)
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines([f"*::test_net[[]toy-graph-cpu-2]: @pytest.mark.{message}"])
-    result.stdout.no_fnmatch_line("*plugin.py*")
+    result.says(f"*::test_net[[]toy-graph-cpu-2]: @pytest.mark.{message}")
+    result.omits("*plugin.py*")

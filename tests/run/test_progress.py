@@ -15,6 +15,7 @@ from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.builds import BuildReport
 from pytest_graphmode.ledger.recorder import Recorder
 from pytest_graphmode.run import progress
+from tests.project import Project
 
 pty = pytest.importorskip("pty")  # none on Windows
 
@@ -45,7 +46,7 @@ SHOWN = re.compile("\x1bD\x1bM\x1b7\x1b\\[1B\r\x1b\\[2K(.*?)\x1b8")
 ERASED = "\x1b7\x1b[1B\r\x1b[2K\x1b8"
 
 
-def on_a_terminal(toy: pytest.Pytester, *options: str, **environment: str) -> tuple[list[str], str]:
+def on_a_terminal(toy: Project, *options: str, **environment: str) -> tuple[list[str], str]:
     """The lines shown, and all else that pytest wrote, in the order of time."""
     text = written_to_a_terminal(toy, SUITE, *options, **environment)
     lines = SHOWN.findall(text)
@@ -55,11 +56,11 @@ def on_a_terminal(toy: pytest.Pytester, *options: str, **environment: str) -> tu
     return lines, SHOWN.sub("", text).replace(ERASED, "")
 
 
-def written_to_a_terminal(toy: pytest.Pytester, suite: str, *options: str, **environment: str) -> str:
+def written_to_a_terminal(toy: Project, suite: str, *options: str, **environment: str) -> str:
     conftest = toy.path / "conftest.py"
     if "progress" not in conftest.read_text(encoding="utf-8"):
         conftest.write_text(conftest.read_text(encoding="utf-8") + CONFTEST.replace("\n    ", "\n"), encoding="utf-8")
-    toy.makepyfile(test_suite=suite)
+    toy.write(suite, "test_suite")
     ours, theirs = pty.openpty()
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "GITHUB_ACTIONS")}
     run = subprocess.Popen(
@@ -94,7 +95,7 @@ def timeless(text: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("-v",)])
 def test_a_long_test_says_how_it_gets_on_and_leaves_pytests_output_alone(
-    toy: pytest.Pytester, options: tuple[str, ...]
+    toy: Project, options: tuple[str, ...]
 ) -> None:
     lines, written = on_a_terminal(toy, *options)
     for mode in ("eager", "graph"):
@@ -108,7 +109,7 @@ def test_a_long_test_says_how_it_gets_on_and_leaves_pytests_output_alone(
 
 
 @pytest.mark.slow
-def test_the_line_is_away_while_a_test_writes_to_the_terminal(toy: pytest.Pytester) -> None:
+def test_the_line_is_away_while_a_test_writes_to_the_terminal(toy: Project) -> None:
     suite = """
         import time
 
@@ -131,7 +132,7 @@ def test_the_line_is_away_while_a_test_writes_to_the_terminal(toy: pytest.Pytest
 
 
 @pytest.mark.slow
-def test_no_line_in_the_log_of_a_job(toy: pytest.Pytester) -> None:
+def test_no_line_in_the_log_of_a_job(toy: Project) -> None:
     lines, written = on_a_terminal(toy, "-k", "loop and eager", CI="true")
     assert lines == []
     assert "1 passed" in written
@@ -160,7 +161,7 @@ def test_no_line_in_the_log_of_a_job(toy: pytest.Pytester) -> None:
     ],
 )
 def test_no_line_where_nobody_looks_or_the_test_itself_writes(
-    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: str, environment: dict[str, str], shown: bool
+    toy: Project, monkeypatch: pytest.MonkeyPatch, options: str, environment: dict[str, str], shown: bool
 ) -> None:
     if "dist" in options:
         pytest.importorskip("xdist")
@@ -170,20 +171,18 @@ def test_no_line_where_nobody_looks_or_the_test_itself_writes(
     assert progress.wanted(toy.parseconfig(*options.split())) is shown
 
 
-def test_no_line_and_no_thread_without_a_terminal(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
+def test_no_line_and_no_thread_without_a_terminal(toy: Project) -> None:
+    toy.write("""
         import sys, threading
 
         def test_a(graphmode):
             graphmode.function(abs)(-1)
             assert not [one for one in threading.enumerate() if "progress" in repr(getattr(one, "_target", ""))]
-        """
-    )
+    """)
     modules = "pytest_graphmode.run.progress"
     kept = sys.modules.pop(modules)
     try:
-        toy.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
+        toy.run("--graph-backends=toy", passed=1)
         assert modules not in sys.modules
     finally:
         sys.modules[modules] = kept
@@ -301,7 +300,6 @@ def test_a_terminal_that_is_gone_fails_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("value", ["on", "", "AUTO"])
-def test_the_option_is_auto_or_off(toy: pytest.Pytester, value: str) -> None:
-    result = toy.runpytest_inprocess(f"--graph-progress={value}")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(f"*--graph-progress={value}: the progress is auto or off")
+def test_the_option_is_auto_or_off(toy: Project, value: str) -> None:
+    result = toy.run(f"--graph-progress={value}")
+    result.refuses(f"*--graph-progress={value}: the progress is auto or off")

@@ -50,9 +50,8 @@ def run_again(command, folder):
 
 @pytest.mark.slow
 def test_the_command_runs_the_test_that_failed_and_no_other(toy):
-    toy.makepyfile(test_net=TESTS)
-    result = toy.runpytest_inprocess("--graph-backends=toy:eager+graph", "--graph-devices=cpu", "--graph-seed=3")
-    result.assert_outcomes(passed=5, failed=6)
+    toy.write(TESTS, "test_net")
+    result = toy.run("--graph-backends=toy:eager+graph", "--graph-devices=cpu", "--graph-seed=3", passed=5, failed=6)
     found = commands(result)
     options = "--graph-devices=cpu --graph-seed=3"
     assert found[0] == f"pytest --graph-backends=toy:graph {options} 'test_net.py::test_net[toy-graph-cpu-a b]'"
@@ -62,8 +61,8 @@ def test_the_command_runs_the_test_that_failed_and_no_other(toy):
 
 
 def test_the_command_makes_the_devices_that_the_test_ran_on(toy):
-    toy.makepyfile(test_net="def test_net(graphmode):\n    assert False\n")
-    result = toy.runpytest_inprocess("--graph-backends=toy:eager", "--graph-logical-cpus=2", "--graph-devices=cpu")
+    toy.write("def test_net(graphmode):\n    assert False\n", "test_net")
+    result = toy.run("--graph-backends=toy:eager", "--graph-logical-cpus=2", "--graph-devices=cpu")
     [command] = commands(result)
     assert command.split()[1:-1] == ["--graph-backends=toy:eager", "--graph-devices=cpu", "--graph-logical-cpus=2"]
 
@@ -76,52 +75,42 @@ def test_the_command_is_for_the_folder_that_pytest_was_started_in(toy, monkeypat
     toy.mkdir("beside")
     for start, path in (("beside", "../below/test_net.py"), ("below", "test_net.py"), (".", "below/test_net.py")):
         monkeypatch.chdir(toy.path / start)
-        result = toy.runpytest_inprocess("--rootdir", str(toy.path), "-c", str(toy.path / "tox.ini"), str(folder))
+        result = toy.run("--rootdir", str(toy.path), "-c", str(toy.path / "tox.ini"), str(folder))
         (found,) = commands(result)
         assert found == f"pytest '{path}::test_net[toy-eager-cpu]'"
         assert run_again(found, toy.path / start) == "1 failed"
 
 
 def test_overridden_ini_values_and_switches_go_with_it(toy):
-    toy.makepyfile(test_net=TESTS)
+    toy.write(TESTS, "test_net")
     options = ["-o", "graph_backends=toy:eager+graph", "--graph-records=kept", "--graph-label=me"]
     for more in ([], ["--graph-records-frozen"]):
-        result = toy.runpytest_inprocess(*options, *more, "-k", "agreement")
+        result = toy.run(*options, *more, "-k", "agreement")
         node = "'test_net.py::TestGroup::test_other[agreement]'"
         assert commands(result) == [" ".join(["pytest", *options, *more, node])]
 
 
 def test_a_test_that_passes_or_has_no_variant_has_none(toy):
-    toy.makepyfile("def test_fails():\n    assert 0\n\ndef test_passes(graphmode):\n    assert graphmode.variant")
-    result = toy.runpytest_inprocess("--graph-backends=toy")
-    result.assert_outcomes(passed=1, failed=1)
+    toy.write("def test_fails():\n    assert 0\n\ndef test_passes(graphmode):\n    assert graphmode.variant")
+    result = toy.run("--graph-backends=toy", passed=1, failed=1)
     assert commands(result) == []
 
 
 def test_a_test_that_names_its_variants_keeps_the_options_as_they_were(toy):
-    toy.makepyfile(
-        """
-        import pytest
-
+    toy.write("""
         @pytest.mark.parametrize("graphmode", ["toy:eager", "toy:graph"], indirect=True)
         def test_net(graphmode):
             assert graphmode.mode == "graph"
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=toy:graph")
+    """)
+    result = toy.run("--graph-backends=toy:graph")
     assert [command.partition(" '")[0] for command in commands(result)] == ["pytest --graph-backends=toy:graph"]
 
 
 def test_an_expected_failure_that_passes_has_one_too(toy):
-    toy.makepyfile(
-        """
-        import pytest
-
+    toy.write("""
         @pytest.mark.xfail(strict=True)
         def test_net(graphmode):
             assert graphmode.variant
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=toy", "--graph-devices=cpu")
-    result.assert_outcomes(failed=1)
+    """)
+    result = toy.run("--graph-backends=toy", "--graph-devices=cpu", failed=1)
     assert len(commands(result)) == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.project import Project
+
 
 @pytest.mark.parametrize(
     ("body", "message"),
@@ -15,40 +17,30 @@ import pytest
         ("graphmode.session", "toy-graph-cpu has no session: only tf:session does; *"),
     ],
 )
-def test_what_there_is_not(toy: pytest.Pytester, body: str, message: str) -> None:
-    toy.makepyfile(f"def test_net(graphmode, graph_ledger):\n    {body}")
-    result = toy.runpytest_inprocess("--graph-backends=toy", "--tb=short")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"E   AttributeError: {message}"])
-    result.stdout.no_fnmatch_line("*untouched.py*")
+def test_what_there_is_not(toy: Project, body: str, message: str) -> None:
+    toy.write(f"def test_net(graphmode, graph_ledger):\n    {body}")
+    result = toy.run("--graph-backends=toy", "--tb=short", failed=1)
+    result.says(f"E   AttributeError: {message}")
+    result.omits("*untouched.py*")
 
 
-def test_what_there_is_and_what_is_asked_for(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
+def test_what_there_is_and_what_is_asked_for(toy: Project) -> None:
+    toy.write("""
         import copy
 
         def test_net(graphmode, graph_ledger):
             assert not hasattr(graphmode, "tesnor")
             assert getattr(graph_ledger, "rebuild", None) is None
             assert copy.copy(graph_ledger).builds == graph_ledger.builds == 0
-        """
-    )
-    toy.runpytest_inprocess("--graph-backends=toy").assert_outcomes(passed=1)
+    """)
+    toy.run("--graph-backends=toy", passed=1)
 
 
-def test_agree_takes_names(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_agree_takes_names(toy: Project) -> None:
+    toy.write("""
         @pytest.mark.graph_agree
         def test_net(graphmode):
             graphmode.agree(1.0, loss=2.0)
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=toy")
-    result.assert_outcomes(failed=1, skipped=1)
-    result.stdout.fnmatch_lines(
-        ["E *TypeError: graphmode.agree needs the values to compare, each by a name: graphmode.agree(loss=loss)"]
-    )
+    """)
+    result = toy.run("--graph-backends=toy", failed=1, skipped=1)
+    result.says("E *TypeError: graphmode.agree needs the values to compare, each by a name: graphmode.agree(loss=loss)")

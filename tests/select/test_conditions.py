@@ -9,6 +9,7 @@ import pytest
 
 from pytest_graphmode import BackendSpec, Variant
 from pytest_graphmode.select.conditions import Clause, parse, when_holds
+from tests.project import Project
 
 
 def spec(name: str, *distributions: str, module: str = "json") -> BackendSpec:
@@ -176,59 +177,47 @@ HERE, ELSEWHERE = "python>=3.10", "python<3.10"
     ],
 )
 def test_skip_and_xfail_apply_when_it_holds(
-    toy: pytest.Pytester, marker: str, here: dict[str, int], elsewhere: dict[str, int]
+    toy: Project, marker: str, here: dict[str, int], elsewhere: dict[str, int]
 ) -> None:
     for when, expected in ((HERE, here), (ELSEWHERE, elsewhere)):
-        toy.makepyfile(
-            f"""
-            import pytest
-
+        toy.write(f"""
             @pytest.mark.{marker.format(when)}
             def test_net(graphmode):
                 assert graphmode.dtype == "other", {when!r}
-            """
-        )
-        toy.runpytest_inprocess("--graph-backends=numpy").assert_outcomes(**expected)
+        """)
+        toy.run("--graph-backends=numpy", **expected)
 
 
-def test_a_device_decides_by_variant(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_decides_by_variant(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
-    toy.makepyfile(
-        """
-        import pytest
-
+    toy.write("""
         @pytest.mark.graph_skip("toy", reason="why", when="device==gpu")
         def test_net(graphmode):
             graphmode.function(lambda x: x)(1)
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=toy", "-v")
-    result.assert_outcomes(passed=1, skipped=1)
-    result.stdout.fnmatch_lines(["*toy-graph-cpu] PASSED*", "*toy-graph-gpu:0] SKIPPED*"])
+    """)
+    result = toy.run("--graph-backends=toy", "-v", passed=1, skipped=1)
+    result.says("*toy-graph-cpu] PASSED*", "*toy-graph-gpu:0] SKIPPED*")
 
 
 @pytest.mark.parametrize("marker", ["graph_rebuilds(0, when={!r})", "graph_budget(builds=1, when={!r})"])
 @pytest.mark.parametrize("argument", ["", "graphmode"])
-def test_limits_apply_when_it_holds(toy: pytest.Pytester, marker: str, argument: str) -> None:
+def test_limits_apply_when_it_holds(toy: Project, marker: str, argument: str) -> None:
     for when, expected in ((HERE, {"failed": 1}), (ELSEWHERE, {"passed": 1})):
-        toy.makepyfile(
-            f"""
-            import pytest, toylib
+        toy.write(f"""
+            import toylib
 
             @pytest.mark.{marker.format(when)}
             def test_net({argument}):
                 {f"{argument}.mode" if argument else "None"}
                 run = toylib.jit(lambda value: value)
                 run(1), run(1.0), {when!r}
-            """
-        )
-        toy.runpytest_inprocess("--graph-backends=toy").assert_outcomes(**expected)
+        """)
+        toy.run("--graph-backends=toy", **expected)
 
 
-def test_the_closest_limit_that_applies_counts(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        f"""
-        import pytest, toylib
+def test_the_closest_limit_that_applies_counts(toy: Project) -> None:
+    toy.write(f"""
+        import toylib
 
         @pytest.mark.graph_rebuilds(0)
         class TestNet:
@@ -241,41 +230,29 @@ def test_the_closest_limit_that_applies_counts(toy: pytest.Pytester) -> None:
             def test_elsewhere(self):
                 run = toylib.jit(lambda value: value)
                 run(1), run(1.0)
-        """
-    )
-    result = toy.runpytest_inprocess()
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["FAILED *::test_elsewhere*"])
+    """)
+    result = toy.run(passed=1, failed=1)
+    result.says("FAILED *::test_elsewhere*")
 
 
-def test_an_agreement_item_is_there_when_it_holds(toy: pytest.Pytester) -> None:
+def test_an_agreement_item_is_there_when_it_holds(toy: Project) -> None:
     for when, expected in ((HERE, {"passed": 3}), (ELSEWHERE, {"passed": 2})):
-        toy.makepyfile(
-            f"""
-            import pytest
-
+        toy.write(f"""
             @pytest.mark.graph_agree(when={when!r})
             def test_net(graphmode):
                 graphmode.agree(value=graphmode.tensor(1.0))
-            """
-        )
-        toy.runpytest_inprocess("--graph-backends=numpy,toy:eager").assert_outcomes(**expected)
+        """)
+        toy.run("--graph-backends=numpy,toy:eager", **expected)
 
 
-def test_an_agreement_item_compares_the_variants_it_holds_for(
-    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_agreement_item_compares_the_variants_it_holds_for(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
-    toy.makepyfile(
-        """
-        import pytest
-
+    toy.write("""
         @pytest.mark.graph_agree(when="device==cpu")
         def test_net(graphmode):
             graphmode.agree(value=graphmode.tensor(1.0 if graphmode.device == "cpu" else 2.0))
-        """
-    )
-    toy.runpytest_inprocess("--graph-backends=numpy,toy:eager").assert_outcomes(passed=4)
+    """)
+    toy.run("--graph-backends=numpy,toy:eager", passed=4)
 
 
 @pytest.mark.parametrize(
@@ -288,15 +265,15 @@ def test_an_agreement_item_compares_the_variants_it_holds_for(
         "graph_agree(when='keras<3')",
     ],
 )
-def test_a_wrong_one_fails_collection(toy: pytest.Pytester, marker: str) -> None:
-    toy.makepyfile(f"import pytest\n@pytest.mark.{marker}\ndef test_net(graphmode): pass\n")
-    result = toy.runpytest_inprocess("--graph-backends=numpy")
+def test_a_wrong_one_fails_collection(toy: Project, marker: str) -> None:
+    toy.write(f"@pytest.mark.{marker}\ndef test_net(graphmode): pass\n")
+    result = toy.run("--graph-backends=numpy")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines([f"*::test_net: @pytest.mark.{marker}: when='keras<3': unknown name 'keras': *"])
-    result.stdout.no_fnmatch_line("*Traceback*")
+    result.says(f"*::test_net: @pytest.mark.{marker}: when='keras<3': unknown name 'keras': *")
+    result.omits("*Traceback*")
 
 
-def test_graphmode_itself_takes_none(toy: pytest.Pytester) -> None:
-    toy.makepyfile("import pytest\n@pytest.mark.graphmode('numpy', when='torch<2')\ndef test_net(graphmode): pass\n")
-    result = toy.runpytest_inprocess("--graph-backends=numpy")
-    result.stdout.fnmatch_lines(["*it has no argument when: it takes backends, devices, dtypes"])
+def test_graphmode_itself_takes_none(toy: Project) -> None:
+    toy.write("@pytest.mark.graphmode('numpy', when='torch<2')\ndef test_net(graphmode): pass\n")
+    result = toy.run("--graph-backends=numpy")
+    result.says("*it has no argument when: it takes backends, devices, dtypes")

@@ -6,15 +6,15 @@ import pytest
 
 from pytest_graphmode.select.registry import registry_of
 from pytest_graphmode.select.settings import Settings
+from tests.project import Project
 
 
-def settings(toy: pytest.Pytester, *args: str) -> Settings:
+def settings(toy: Project, *args: str) -> Settings:
     return registry_of(toy.parseconfigure(*args)).settings
 
 
-def test_ini_keys_of_settings(toy: pytest.Pytester) -> None:
-    toy.makeini(
-        """
+def test_ini_keys_of_settings(toy: Project) -> None:
+    toy.makeini("""
         [pytest]
         graph_watch = true
         graph_report = yes
@@ -26,8 +26,7 @@ def test_ini_keys_of_settings(toy: pytest.Pytester) -> None:
         graph_tolerances =
             float32: rtol=1e-4 atol=1e-6
             cuda.bfloat16: rtol=0.02
-        """
-    )
+    """)
     found = settings(toy)
     assert (found.watch, found.report, found.per_object, found.compiler) == (True, True, True, "eager")
     assert found.within == ("mypackage", "other.models", "third")
@@ -35,17 +34,17 @@ def test_ini_keys_of_settings(toy: pytest.Pytester) -> None:
     assert settings(toy, "--graph-compiler=aot_eager").compiler == "aot_eager"
 
 
-def test_what_nobody_said_has_its_default(toy: pytest.Pytester) -> None:
+def test_what_nobody_said_has_its_default(toy: Project) -> None:
     found = settings(toy)
     assert (found.watch, found.report, found.per_object, found.compiler) == (False, False, False, None)
     assert (found.within, found.tolerances, found.origins) == ((), {}, {})
 
 
-def test_an_ini_key_watches_and_reports(toy: pytest.Pytester) -> None:
+def test_an_ini_key_watches_and_reports(toy: Project) -> None:
     toy.makeini("[pytest]\ngraph_watch = true\ngraph_report = true\n")
-    toy.makepyfile("import toylib\ndef test_plain():\n    toylib.jit(abs)(1)\n")
-    result = toy.runpytest_inprocess()
-    result.stdout.fnmatch_lines(["*= graph report =*", "*::test_plain", "  toy:graph *"])
+    toy.write("import toylib\ndef test_plain():\n    toylib.jit(abs)(1)\n")
+    result = toy.run()
+    result.says("*= graph report =*", "*::test_plain", "  toy:graph *")
 
 
 @pytest.mark.parametrize(
@@ -57,10 +56,9 @@ def test_an_ini_key_watches_and_reports(toy: pytest.Pytester) -> None:
         )
     ],
 )
-def test_a_compiler_needs_a_name(toy: pytest.Pytester, option: str, message: str) -> None:
-    result = toy.runpytest_inprocess(option)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {option}: {message}"])
+def test_a_compiler_needs_a_name(toy: Project, option: str, message: str) -> None:
+    result = toy.run(option)
+    result.refuses(f"{option}: {message}")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +70,6 @@ def test_a_compiler_needs_a_name(toy: pytest.Pytester, option: str, message: str
         ("--graph-records-frozen", "--graph-records-frozen compares with records: name their folder, *=DIR"),
     ],
 )
-def test_wrong_records_are_usage_errors(toy: pytest.Pytester, option: str, message: str) -> None:
-    result = toy.runpytest_inprocess(option)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+def test_wrong_records_are_usage_errors(toy: Project, option: str, message: str) -> None:
+    result = toy.run(option)
+    result.refuses(f"{message}")

@@ -12,6 +12,7 @@ from pytest_graphmode.select import markers
 from pytest_graphmode.select.markers import AgreeRequest, GraphmodeRequest
 from pytest_graphmode.select.settings import BackendChoice
 from pytest_graphmode.select.variants import Variant, VariantPattern
+from tests.project import Project
 
 SPECS = {
     "tf": BackendSpec("tf", ("graph", "session"), "graph", "json", ("tf",), "module:Class"),
@@ -218,31 +219,24 @@ def test_a_wrong_marker_is_found_behind_one_that_overrides_it() -> None:
 
 
 @pytest.mark.parametrize("argument", ["", "graphmode"])
-def test_wrong_arguments_fail_collection_without_a_traceback(toy: pytest.Pytester, argument: str) -> None:
-    toy.makepyfile(
-        f"""
-        import pytest
-
+def test_wrong_arguments_fail_collection_without_a_traceback(toy: Project, argument: str) -> None:
+    toy.write(f"""
         @pytest.mark.graph_rebuilds(keras=0)
         def test_wrong({argument}):
             pass
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=numpy")
+    """)
+    result = toy.run("--graph-backends=numpy")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(
-        ["*::test_wrong: @pytest.mark.graph_rebuilds(keras=0): it has no argument keras: it takes count, at_most, *"]
+    result.says(
+        "*::test_wrong: @pytest.mark.graph_rebuilds(keras=0): it has no argument keras: it takes count, at_most, *"
     )
-    result.stdout.no_fnmatch_line("*Traceback*")
-    result.stdout.no_fnmatch_line("*During handling*")
-    result.stdout.no_fnmatch_line("*plugin.py*")
+    result.omits("*Traceback*")
+    result.omits("*During handling*")
+    result.omits("*plugin.py*")
 
 
-def test_all_markers_are_registered(toy: pytest.Pytester) -> None:
-    toy.makepyfile(
-        """
-        import pytest
-
+def test_all_markers_are_registered(toy: Project) -> None:
+    toy.write("""
         pytestmark = pytest.mark.graphmode("numpy")
 
         @pytest.mark.graph_skip("toy", reason="why")
@@ -251,10 +245,9 @@ def test_all_markers_are_registered(toy: pytest.Pytester) -> None:
         @pytest.mark.graph_budget(nodes=100)
         def test_marked(graphmode):
             graphmode.function(lambda x: x)(1.0)
-        """
-    )
-    toy.runpytest_inprocess("--strict-markers", "--graph-backends=numpy").assert_outcomes(passed=1)
-    listed = toy.runpytest_inprocess("--markers").stdout.str()
+    """)
+    toy.run("--strict-markers", "--graph-backends=numpy", passed=1)
+    listed = toy.run("--markers").stdout.str()
     for name in ("graphmode", "graph_rebuilds", "graph_budget", "graph_agree", "graph_skip", "graph_xfail"):
         assert f"@pytest.mark.{name}(" in listed
 
@@ -271,26 +264,22 @@ def test_all_markers_are_registered(toy: pytest.Pytester) -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore:Unknown pytest.mark.graph_rebuild")
-def test_a_typo_in_a_markers_name_fails_collection(toy: pytest.Pytester, source: str) -> None:
-    toy.makepyfile(f"import pytest, unittest\n{source}\n")
-    result = toy.runpytest_inprocess("--graph-backends=numpy")
+def test_a_typo_in_a_markers_name_fails_collection(toy: Project, source: str) -> None:
+    toy.write(f"import pytest, unittest\n{source}\n")
+    result = toy.run("--graph-backends=numpy")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     told = "*: @pytest.mark.graph_rebuild is no marker: did you mean graph_rebuilds? There are graphmode, graph_reb*"
-    result.stdout.fnmatch_lines([told])
-    result.stdout.fnmatch_lines(["*graph_xfail, and those that the ini file registers under markers"])
-    result.stdout.no_fnmatch_line("*Traceback*")
+    result.says(told)
+    result.says("*graph_xfail, and those that the ini file registers under markers")
+    result.omits("*Traceback*")
 
 
-def test_a_marker_of_the_projects_own_may_begin_with_graph(toy: pytest.Pytester) -> None:
+def test_a_marker_of_the_projects_own_may_begin_with_graph(toy: Project) -> None:
     toy.makeini("[pytest]\nmarkers =\n    graph_neural(depth): ours\n    graph_slow: ours\n")
-    toy.makepyfile(
-        """
-        import pytest
-
+    toy.write("""
         @pytest.mark.graph_slow
         @pytest.mark.graph_neural(3)
         def test_net():
             pass
-        """
-    )
-    toy.runpytest_inprocess("--strict-markers").assert_outcomes(passed=1)
+    """)
+    toy.run("--strict-markers", passed=1)

@@ -17,6 +17,7 @@ from pytest_graphmode.backends.names import parse_device
 from pytest_graphmode.backends.specs import BACKENDS
 from pytest_graphmode.select.registry import Registry, accelerator_present, gather
 from pytest_graphmode.select.settings import BackendChoice, Settings
+from tests.project import Project
 
 PROJECT = Path(__file__).parents[2]  # the checkout, also where the package itself is installed elsewhere
 GOOD = {
@@ -178,12 +179,10 @@ def test_anything_but_specs_is_refused(group: object) -> None:
         ("[dataclasses.replace(toybackend.SPEC, default_mode='x')]", "*default_mode 'x' is not one of its modes *"),
     ],
 )
-def test_a_wrong_third_party_is_a_usage_error(toy: pytest.Pytester, returned: str, message: str) -> None:
+def test_a_wrong_third_party_is_a_usage_error(toy: Project, returned: str, message: str) -> None:
     toy.makeconftest(f"import dataclasses, toybackend\ndef pytest_graphmode_backends():\n    return {returned}\n")
-    result = toy.runpytest_inprocess()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: the hook pytest_graphmode_backends: {message}"])
-    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+    result = toy.run()
+    result.refuses(f"the hook pytest_graphmode_backends: {message}")
 
 
 # Devices

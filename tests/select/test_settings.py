@@ -13,6 +13,7 @@ from pytest_graphmode.select.settings import (
     parse_dtypes,
     parse_seed,
 )
+from tests.project import Project
 
 
 def spec(name: str, *modes: str, module: str = "json") -> BackendSpec:
@@ -152,8 +153,6 @@ def test_wrong_seeds(text: str) -> None:
 # Through pytest.
 
 SHOW = """
-    import pytest
-
     def test_settings(graphmode, request):
         print("RAN", graphmode.variant.id)
 """
@@ -174,12 +173,10 @@ SHOW = """
         ("--graph-seed=abc", "the seed must be an integer from 0 to 4294967295"),
     ],
 )
-def test_a_wrong_option_is_a_usage_error_without_a_traceback(toy: pytest.Pytester, option: str, message: str) -> None:
-    toy.makepyfile(SHOW)
-    result = toy.runpytest_inprocess(option)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {option}: {message}"])
-    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+def test_a_wrong_option_is_a_usage_error_without_a_traceback(toy: Project, option: str, message: str) -> None:
+    toy.write(SHOW)
+    result = toy.run(option)
+    result.refuses(f"{option}: {message}")
 
 
 @pytest.mark.parametrize(
@@ -206,84 +203,76 @@ def test_a_wrong_option_is_a_usage_error_without_a_traceback(toy: pytest.Pyteste
         ),
     ],
 )
-def test_a_wrong_ini_value_names_its_key_and_file(toy: pytest.Pytester, value: str, message: str) -> None:
+def test_a_wrong_ini_value_names_its_key_and_file(toy: Project, value: str, message: str) -> None:
     toy.makeini(f"[pytest]\n{value}\n")
-    result = toy.runpytest_inprocess()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {message}"])
-    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+    result = toy.run()
+    result.refuses(f"{message}")
 
 
-def test_a_wrong_override_of_an_ini_value_names_it(toy: pytest.Pytester) -> None:
-    result = toy.runpytest_inprocess("-o", "graph_seed=x")
-    result.stderr.fnmatch_lines(["ERROR: -o graph_seed=x: the seed must be an integer from 0 to 4294967295"])
+def test_a_wrong_override_of_an_ini_value_names_it(toy: Project) -> None:
+    result = toy.run("-o", "graph_seed=x")
+    result.refuses("-o graph_seed=x: the seed must be an integer from 0 to 4294967295")
 
 
-def test_a_device_that_is_not_there_is_a_usage_error(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_is_not_there_is_a_usage_error(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
-    result = toy.runpytest_inprocess("--graph-backends=toy", "--graph-devices=cpu,gpu:1")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --graph-devices=cpu,gpu:1: there is no gpu:1 here: toy has cpu"])
+    result = toy.run("--graph-backends=toy", "--graph-devices=cpu,gpu:1")
+    result.refuses("--graph-devices=cpu,gpu:1: there is no gpu:1 here: toy has cpu")
 
 
 @pytest.mark.parametrize(
     ("written", "shown"), [("cuda", "cuda (gpu:0)"), ("cpu, cuda:1", "cuda:1 (gpu:1)"), ("gpu:0", "gpu:0")]
 )
 def test_a_device_that_is_not_there_is_named_as_it_was_written(
-    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, written: str, shown: str
+    toy: Project, monkeypatch: pytest.MonkeyPatch, written: str, shown: str
 ) -> None:
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
-    result = toy.runpytest_inprocess("--graph-backends=toy", f"--graph-devices={written}")
-    result.stderr.fnmatch_lines([f"ERROR: --graph-devices={written}: there is no {shown} here: toy has cpu"])
+    result = toy.run("--graph-backends=toy", f"--graph-devices={written}")
+    result.refuses(f"--graph-devices={written}: there is no {shown} here: toy has cpu")
 
 
-def test_devices_are_enumerated_where_there_is_an_accelerator(
-    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_devices_are_enumerated_where_there_is_an_accelerator(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
-    toy.makepyfile(SHOW)
-    result = toy.runpytest_inprocess("--graph-backends=toy", "--collect-only", "-q")
-    result.stdout.fnmatch_lines(["*::test_settings[[]toy-graph-cpu]", "*::test_settings[[]toy-graph-gpu:0]"])
-    result = toy.runpytest_inprocess("--graph-backends=toy", "--graph-devices=cuda:0", "--collect-only", "-q")
-    result.stdout.fnmatch_lines(["*::test_settings[[]toy-graph-gpu:0]"])
-    result.stdout.no_fnmatch_line("*toy-graph-cpu*")
+    toy.write(SHOW)
+    result = toy.run("--graph-backends=toy", "--collect-only", "-q")
+    result.says("*::test_settings[[]toy-graph-cpu]", "*::test_settings[[]toy-graph-gpu:0]")
+    result = toy.run("--graph-backends=toy", "--graph-devices=cuda:0", "--collect-only", "-q")
+    result.says("*::test_settings[[]toy-graph-gpu:0]")
+    result.omits("*toy-graph-cpu*")
 
 
 def test_a_named_backend_without_any_of_the_named_devices_is_a_usage_error(
-    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    toy: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
-    result = toy.runpytest_inprocess("--graph-backends=toy,numpy", "--graph-devices=gpu:0")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: --graph-devices=gpu:0: numpy has none of these devices, *: toy has cpu, gpu:0; numpy has cpu"]
-    )
+    result = toy.run("--graph-backends=toy,numpy", "--graph-devices=gpu:0")
+    result.refuses("--graph-devices=gpu:0: numpy has none of these devices, *: toy has cpu, gpu:0; numpy has cpu")
 
 
-def test_the_command_line_beats_ini_beats_the_default(toy: pytest.Pytester) -> None:
-    toy.makepyfile(SHOW)
+def test_the_command_line_beats_ini_beats_the_default(toy: Project) -> None:
+    toy.write(SHOW)
     toy.makeini("[pytest]\ngraph_backends = toy:eager\ngraph_dtypes = float64\n")
-    ini = toy.runpytest_inprocess("-v")
-    ini.stdout.fnmatch_lines(["*::test_settings[[]toy-eager-cpu-float64] PASSED*"])
+    ini = toy.run("-v")
+    ini.says("*::test_settings[[]toy-eager-cpu-float64] PASSED*")
     ini.assert_outcomes(passed=1)
-    both = toy.runpytest_inprocess("-v", "--graph-backends=numpy")
-    both.stdout.fnmatch_lines(["*::test_settings[[]numpy-eager-cpu-float64] PASSED*"])
+    both = toy.run("-v", "--graph-backends=numpy")
+    both.says("*::test_settings[[]numpy-eager-cpu-float64] PASSED*")
     both.assert_outcomes(passed=1)
 
 
-def test_the_seed_decides_the_random_numbers(toy: pytest.Pytester) -> None:
-    toy.makepyfile("def test_draw(graphmode):\n    print('DREW', graphmode.rng.random())\n")
+def test_the_seed_decides_the_random_numbers(toy: Project) -> None:
+    toy.write("def test_draw(graphmode):\n    print('DREW', graphmode.rng.random())\n")
 
     def drawn(*args: str) -> str:
-        result = toy.runpytest_inprocess("-s", "--graph-backends=numpy", *args)
+        result = toy.run("-s", "--graph-backends=numpy", *args)
         return next(line for line in result.outlines if "DREW" in line)
 
     assert drawn() == drawn("--graph-seed=0")
     assert drawn() != drawn("--graph-seed=1")
 
 
-def test_the_options_are_shown_in_one_group_of_help(pytester: pytest.Pytester) -> None:
-    text = pytester.runpytest_inprocess("--help").stdout.str()
+def test_the_options_are_shown_in_one_group_of_help(project: Project) -> None:
+    text = project.run("--help").stdout.str()
     group = text[text.index("graphmode: TensorFlow, PyTorch and JAX variants of tests") :]
     group = group[: group.index("\n\n")]
     for option in (
@@ -306,41 +295,33 @@ def test_the_options_are_shown_in_one_group_of_help(pytester: pytest.Pytester) -
         assert f"  {name} (linelist):" in text
 
 
-def test_the_header_names_backends_versions_devices_and_seed(
-    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_header_names_backends_versions_devices_and_seed(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy
 
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
     monkeypatch.setattr("pytest_graphmode.select.options.accelerator_present", lambda: False)
-    result = toy.runpytest_inprocess("--graph-backends=numpy,toy:eager", "--graph-seed=7")
-    result.stdout.fnmatch_lines([f"graphmode: numpy {numpy.__version__}, toy:eager unknown; devices: cpu; seed: 7"])
+    result = toy.run("--graph-backends=numpy,toy:eager", "--graph-seed=7")
+    result.says(f"graphmode: numpy {numpy.__version__}, toy:eager unknown; devices: cpu; seed: 7")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-def test_the_header_warns_of_a_version_that_was_not_tested(
-    toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_header_warns_of_a_version_that_was_not_tested(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_graphmode.backends.specs._version", lambda name: "9.9")
-    toy.makeconftest(
-        """
+    toy.makeconftest("""
         import dataclasses, toybackend
 
         def pytest_graphmode_backends():
             return [dataclasses.replace(toybackend.SPEC, tested=("1.0", "2.14"))]
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=toy")
-    result.stdout.fnmatch_lines(["graphmode: toy 9.9 (newer than the tested 2.14); devices: *"])
+    """)
+    result = toy.run("--graph-backends=toy")
+    result.says("graphmode: toy 9.9 (newer than the tested 2.14); devices: *")
 
 
-def test_the_header_says_that_no_framework_is_installed(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_header_says_that_no_framework_is_installed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_graphmode.select.options.accelerator_present", lambda: True)
     for framework in ("tensorflow", "torch"):
         monkeypatch.setitem(__import__("sys").modules, framework, None)
-    result = pytester.runpytest_inprocess()
-    result.stdout.fnmatch_lines(
-        ["graphmode: neither TensorFlow nor PyTorch is installed (*[[]tf]' or *[[]torch]'); devices: all; seed: 0"]
+    result = project.run()
+    result.says(
+        "graphmode: neither TensorFlow nor PyTorch is installed (*[[]tf]' or *[[]torch]'); devices: all; seed: 0"
     )

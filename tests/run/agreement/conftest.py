@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable
-
 import pytest
 
+from tests.project import Project
 from tests.run.agreement.kept import KEPT, NET
 
 CONFTEST = """
@@ -44,37 +42,17 @@ import pytest
 
 agree = pytest.mark.graph_agree
 """
-Run = Callable[..., pytest.RunResult]
-
-
-class Project:
-    """A folder of tests, and runs of pytest in it."""
-
-    def __init__(self, pytester: pytest.Pytester) -> None:
-        self.pytester = pytester
-        pytester.makeconftest(CONFTEST)
-
-    def write(self, text: str, name: str = "test_net") -> None:
-        self.pytester.makepyfile(**{name: HEAD + textwrap.dedent(text)})
-
-    def run(self, *args: str, backends: str = "ref,third", run: Run | None = None) -> pytest.RunResult:
-        """Run all tests, or what `args` select, in this process."""
-        run = run or self.pytester.runpytest_inprocess
-        return run(f"--graph-backends={backends}", "-v", "-rA", *args)
-
-    def check(self, text: str, *args: str, backends: str = "ref,third") -> pytest.RunResult:
-        self.write(text)
-        return self.run(*args, backends=backends)
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> Project:
-    return Project(pytester)
+    pytester.makeconftest(CONFTEST)
+    return Project(pytester, "ref,third", ("-v", "-rA"), HEAD.strip())
 
 
 @pytest.fixture
 def kept(project: Project) -> Project:
     """A project with one test, and the record of its `ref` variant."""
     project.write(NET)
-    project.run(KEPT, backends="ref").assert_outcomes(passed=1, skipped=1)
+    project.run(KEPT, backends="ref", passed=1, skipped=1)
     return project

@@ -13,11 +13,11 @@ KEPT = "--graph-records=kept"
 
 
 def files(project, folder="kept"):
-    return sorted(str(file.relative_to(project.pytester.path / folder)) for file in records_of(project, folder))
+    return sorted(str(file.relative_to(project.path / folder)) for file in records_of(project, folder))
 
 
 def records_of(project, folder="kept"):
-    return (project.pytester.path / folder).rglob("*.npz")
+    return (project.path / folder).rglob("*.npz")
 
 
 def label():

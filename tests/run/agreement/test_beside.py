@@ -25,8 +25,7 @@ def beside(project):
     """A project whose conftest has hooks of another plugin too."""
 
     def extend(hooks):
-        with (project.pytester.path / "conftest.py").open("a") as conftest:
-            conftest.write(hooks)
+        project.extend(hooks)
         return project
 
     return extend
@@ -50,8 +49,8 @@ def pytest_collection_modifyitems(items):
 
 
 def test_it_has_what_plugins_read_of_function_items(beside):
-    result = beside(READING).check(
-        """
+    project = beside(READING)
+    project.write("""
         @agree
         @pytest.mark.parametrize("x", [1, 2])
         def test_net(graphmode, x):
@@ -64,17 +63,13 @@ def test_it_has_what_plugins_read_of_function_items(beside):
             @agree
             def test_net(self, graphmode):
                 graphmode.agree(loss=1.0)
-        """,
-        "-s",
-    )
-    result.assert_outcomes(passed=6 + 3)
+    """)
+    result = project.run("-s", passed=6 + 3)
     of_function = "test_net What it is about. test_net"
-    result.stdout.fnmatch_lines(
-        [
-            f"*READ *::test_net?agreement-1? {of_function} agreement-1 {{'graphmode': 'agreement', 'x': 1}} *",
-            f"READ *::test_net?agreement-2? {of_function} agreement-2 {{'graphmode': 'agreement', 'x': 2}} *",
-            "READ *::TestNet::test_net?agreement? test_net None test_net agreement {'graphmode': 'agreement'} *",
-        ]
+    result.says(
+        f"*READ *::test_net?agreement-1? {of_function} agreement-1 {{'graphmode': 'agreement', 'x': 1}} *",
+        f"READ *::test_net?agreement-2? {of_function} agreement-2 {{'graphmode': 'agreement', 'x': 2}} *",
+        "READ *::TestNet::test_net?agreement? test_net None test_net agreement {'graphmode': 'agreement'} *",
     )
     lines = [line for line in result.outlines if "READ" in line]
     assert [line.rpartition("} ")[2] for line in lines] == ["[] () yes None"] * 2 + ["[] () None TestNet"]
@@ -82,8 +77,7 @@ def test_it_has_what_plugins_read_of_function_items(beside):
 
 
 def test_fixtures_that_a_test_need_not_name_are_set_up_for_its_variants_alone(project):
-    result = project.check(
-        """
+    project.write("""
         seen = []
 
         @pytest.fixture(autouse=True)
@@ -106,9 +100,8 @@ def test_fixtures_that_a_test_need_not_name_are_set_up_for_its_variants_alone(pr
         def test_seen():
             assert not any("agreement" in name for name in seen)
             assert seen.count("method") == 2
-        """
-    )
-    result.assert_outcomes(passed=4)
+    """)
+    project.run(passed=4)
 
 
 # Plugins that run an item again.
@@ -152,24 +145,22 @@ def pytest_runtest_protocol(item, nextitem):
 @pytest.mark.parametrize("selection", [[], ["-k", "agreement or runs"]])
 def test_another_attempt_runs_the_variants_again(beside, hooks, selection):
     project = beside(hooks)
-    result = project.check(FLAKY.format(wrong=2), "-s", *selection)
-    result.assert_outcomes(passed=2 if selection else 4, deselected=len(selection))
-    result.stdout.fnmatch_lines(["*RUNS ref third ref third*"])
+    result = project.check(
+        FLAKY.format(wrong=2), "-s", *selection, passed=2 if selection else 4, deselected=len(selection)
+    )
+    result.says("*RUNS ref third ref third*")
 
 
 @pytest.mark.parametrize("hooks", [RETRYING, RERUNNING])
 def test_what_differs_again_fails_with_its_message(beside, hooks):
-    result = beside(hooks).check(NET, backends="ref,off")
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(
-        ["off-eager-cpu does not agree with the reference*", "FAILED *- loss: off-eager-cpu 2*"]
-    )
+    result = beside(hooks).check(NET, backends="ref,off", passed=2, failed=1)
+    result.says("off-eager-cpu does not agree with the reference*", "FAILED *- loss: off-eager-cpu 2*")
 
 
 def test_an_attempt_that_is_skipped_leaves_nothing_for_the_next(beside):
     """The variant that failed in the first attempt passes in the second."""
-    result = beside(RERUNNING.replace("any(report.failed ", "any(report.skipped ")).check(
-        """
+    project = beside(RERUNNING.replace("any(report.failed ", "any(report.skipped "))
+    project.write("""
         runs = []
 
         @agree
@@ -177,8 +168,8 @@ def test_an_attempt_that_is_skipped_leaves_nothing_for_the_next(beside):
             runs.append(graphmode.backend)
             graphmode.agree(loss=1.0)
             assert runs != ["ref", "third"]
-        """
-    )
+    """)
+    result = project.run()
     assert outcomes(result)["test_net[agreement]"] == "PASSED"
 
 
@@ -222,9 +213,8 @@ forks = pytest.mark.skipif("not hasattr(__import__('os'), 'fork')", reason="proc
 def test_in_processes_of_their_own_the_item_runs_the_variants_in_its_own(beside):
     project = beside(FORKING)
     project.write(NET)
-    run = project.pytester.runpytest_subprocess
-    project.run(run=run).assert_outcomes(passed=3)
-    project.run(backends="ref,off", run=run).assert_outcomes(passed=2, failed=1)
+    project.run(apart=True, passed=3)
+    project.run(backends="ref,off", apart=True, passed=2, failed=1)
 
 
 @forks
@@ -238,9 +228,8 @@ def test_in_processes_of_their_own_the_item_runs_the_variants_in_its_own(beside)
 def test_a_crash_costs_one_item(beside, selection, counts):
     project = beside(FORKING)
     project.write(CRASHING)
-    result = project.run(*selection, run=project.pytester.runpytest_subprocess)
-    result.assert_outcomes(**counts)
-    result.stdout.fnmatch_lines(["FAILED * - Failed: ended with 99"])
+    result = project.run(*selection, apart=True, **counts)
+    result.says("FAILED * - Failed: ended with 99")
 
 
 TIMING = """
@@ -265,9 +254,8 @@ def test_a_limit_of_time_covers_variants_that_are_run_for_it(beside):
     project = beside(TIMING)
     text = NET + "    if graphmode.backend == 'third':\n        import time; time.sleep(30)\n"
     project.write(text + "\ndef test_after(): pass\n")
-    result = project.run("-k", "agreement or after", run=project.pytester.runpytest_subprocess)
-    result.assert_outcomes(passed=1, failed=1, deselected=2)
-    result.stdout.fnmatch_lines(["third-eager-cpu failed when it was run for this item:", "E *Failed: took too long"])
+    result = project.run("-k", "agreement or after", apart=True, passed=1, failed=1, deselected=2)
+    result.says("third-eager-cpu failed when it was run for this item:", "E *Failed: took too long")
 
 
 # Workers and threads.
@@ -277,15 +265,22 @@ def test_a_limit_of_time_covers_variants_that_are_run_for_it(beside):
 def test_each_of_several_workers_says_who_it_is(project):
     pytest.importorskip("xdist")
     project.write(NET + "\n@agree\n@pytest.mark.graphmode('ref')\ndef test_alone(graphmode): graphmode.agree(x=1)\n")
-    run = project.pytester.runpytest_subprocess
-    result = project.run("--dist=each", "--tx=2*popen", "--graph-report", backends="ref,off", run=run)
-    result.assert_outcomes(passed=2 * 3, failed=2, skipped=2)
+    result = project.run(
+        "--dist=each",
+        "--tx=2*popen",
+        "--graph-report",
+        backends="ref,off",
+        apart=True,
+        passed=2 * 3,
+        failed=2,
+        skipped=2,
+    )
     for worker in ("gw0", "gw1"):
-        result.stdout.fnmatch_lines([f"worker {worker}: off-eager-cpu does not agree with the reference*"])
-        result.stdout.fnmatch_lines([f"SKIPPED * worker {worker}: fewer than two variants ran (ref-eager-cpu)*"])
-        result.stdout.fnmatch_lines([f"FAILED *agreement] - worker {worker}: loss: off-eager-cpu*"])
-    result = project.run("-n2", backends="ref,off", run=run)
-    result.stdout.no_fnmatch_line("*worker gw?:*")
+        result.says(f"worker {worker}: off-eager-cpu does not agree with the reference*")
+        result.says(f"SKIPPED * worker {worker}: fewer than two variants ran (ref-eager-cpu)*")
+        result.says(f"FAILED *agreement] - worker {worker}: loss: off-eager-cpu*")
+    result = project.run("-n2", backends="ref,off", apart=True)
+    result.omits("*worker gw?:*")
 
 
 THREADING = """
@@ -303,7 +298,8 @@ def pytest_configure(config):
 
 
 def test_what_is_kept_for_one_run_of_a_test_keeps_it_to_one_thread(beside):
-    result = beside(THREADING).check(
+    project = beside(THREADING)
+    project.write(
         NET
         + """
 def test_ledger(graph_ledger): pass
@@ -312,10 +308,9 @@ def test_ledger(graph_ledger): pass
 def test_limited(): pass
 
 def test_other(): pass
-""",
-        "--collect-only",
-        "--strict-markers",
+"""
     )
+    result = project.run("--collect-only", "--strict-markers")
     kept = dict(line.partition("KEPT ")[2].split(" ", 1) for line in result.outlines if "KEPT" in line)
     assert kept.pop("test_other") == "None"
     assert len(kept) == 5

@@ -4,14 +4,13 @@ from tests.run.agreement.test_item import outcomes
 
 
 def test_every_set_of_other_parameters_has_an_item_of_its_own(project):
-    result = project.check(
-        """
+    project.write("""
         @agree
         @pytest.mark.parametrize("width", [3, 4])
         def test_net(graphmode, width):
             graphmode.agree(loss=graphmode.tensor(1.0) + (width == 4 and graphmode.backend == "third"))
-        """
-    )
+    """)
+    result = project.run()
     assert list(outcomes(result).items()) == [
         ("test_net[ref-eager-cpu-3]", "PASSED"),
         ("test_net[ref-eager-cpu-4]", "PASSED"),
@@ -23,8 +22,7 @@ def test_every_set_of_other_parameters_has_an_item_of_its_own(project):
 
 
 def test_stacked_parameters_and_parametrized_fixtures(project):
-    result = project.check(
-        """
+    project.write("""
         @pytest.fixture(params=["small", "large"])
         def size(request):
             return request.param
@@ -34,8 +32,8 @@ def test_stacked_parameters_and_parametrized_fixtures(project):
         @pytest.mark.parametrize("c", [5])
         def test_net(graphmode, size, a, b, c):
             graphmode.agree(loss=a, size=size)
-        """
-    )
+    """)
+    result = project.run()
     items = [name for name in outcomes(result) if "agreement" in name]
     assert sorted(items) == [
         f"test_net[agreement-{size}-5-{a}-{b}]" for size in ("large", "small") for a, b in ((1, 2), (3, 4))
@@ -44,8 +42,7 @@ def test_stacked_parameters_and_parametrized_fixtures(project):
 
 
 def test_a_parameter_that_reads_like_a_variant_splits_no_group(project):
-    result = project.check(
-        """
+    project.write("""
         @pytest.fixture(params=["ref-eager-cpu", "agreement"])
         def kind(request):
             return request.param
@@ -54,9 +51,8 @@ def test_a_parameter_that_reads_like_a_variant_splits_no_group(project):
         @pytest.mark.parametrize("name", ["ref-eager-cpu", "third-eager-cpu"])
         def test_net(graphmode, kind, name):
             graphmode.agree(loss=1.0)
-        """
-    )
-    result.assert_outcomes(passed=8 + 4)
+    """)
+    result = project.run(passed=8 + 4)
     assert [name for name in outcomes(result) if name.startswith("test_net[agreement")] == [
         "test_net[agreement-ref-eager-cpu-ref-eager-cpu]",
         "test_net[agreement-ref-eager-cpu-third-eager-cpu]",
@@ -66,8 +62,7 @@ def test_a_parameter_that_reads_like_a_variant_splits_no_group(project):
 
 
 def test_equal_parameters_have_groups_of_their_own(project):
-    result = project.check(
-        """
+    project.write("""
         seen = []
 
         @agree
@@ -75,14 +70,12 @@ def test_equal_parameters_have_groups_of_their_own(project):
         def test_net(graphmode, x):
             seen.append(graphmode.backend)
             graphmode.agree(loss=float(seen.count(graphmode.backend)))
-        """
-    )
-    result.assert_outcomes(passed=6)
+    """)
+    project.run(passed=6)
 
 
 def test_parameters_of_higher_scope_keep_items_behind_their_variants(project):
-    result = project.check(
-        """
+    project.write("""
         runs = []
 
         @pytest.fixture(scope="module", params=[1, 2])
@@ -100,9 +93,8 @@ def test_parameters_of_higher_scope_keep_items_behind_their_variants(project):
 
         def test_runs():
             assert sorted(runs) == [1, 2]
-        """
-    )
-    result.assert_outcomes(passed=2 * (4 + 2) + 1)
+    """)
+    result = project.run(passed=2 * (4 + 2) + 1)
     names = list(outcomes(result))
     for name in names:
         if "agreement" in name:
@@ -111,8 +103,7 @@ def test_parameters_of_higher_scope_keep_items_behind_their_variants(project):
 
 
 def test_a_mark_on_a_class_or_module_is_for_the_tests_that_have_variants(project):
-    result = project.check(
-        """
+    project.write("""
         pytestmark = agree
 
         def test_plain():
@@ -132,16 +123,13 @@ def test_a_mark_on_a_class_or_module_is_for_the_tests_that_have_variants(project
 
             def test_net(self, graphmode):
                 graphmode.agree(loss=graphmode.tensor(1.0))
-        """,
-        backends="ref,off",
-    )
-    result.assert_outcomes(passed=2 + 3 * 3)
+    """)
+    result = project.run(backends="ref,off", passed=2 + 3 * 3)
     assert outcomes(result)["TestNet::test_net[agreement]"] == "PASSED"
 
 
 def test_marks_of_the_function_count_for_the_item_and_those_of_one_variant_do_not(project):
-    project.write(
-        """
+    project.write("""
         @agree
         @pytest.mark.slow
         @pytest.mark.graph_skip("ref", reason="not here")
@@ -152,24 +140,20 @@ def test_marks_of_the_function_count_for_the_item_and_those_of_one_variant_do_no
         @pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.slow)])
         def test_other(graphmode, n):
             graphmode.agree(loss=1.0)
-        """
-    )
-    project.pytester.makeini("[pytest]\nmarkers = slow: takes long\n")
-    result = project.run("-m", "slow", backends="ref,third,off")
-    result.assert_outcomes(passed=2 + 3 + 1, skipped=1, failed=1, deselected=4)
-    result.stdout.fnmatch_lines(["Not compared: ref-eager-cpu was skipped (not here)."])
+    """)
+    project.makeini("[pytest]\nmarkers = slow: takes long\n")
+    result = project.run("-m", "slow", backends="ref,third,off", passed=2 + 3 + 1, skipped=1, failed=1, deselected=4)
+    result.says("Not compared: ref-eager-cpu was skipped (not here).")
     assert "test_other[agreement-2]" in outcomes(result)
 
 
 def test_a_mark_on_one_parameter_adds_one_item(project):
-    result = project.check(
-        """
+    project.write("""
         @pytest.mark.parametrize("n", [1, pytest.param(2, marks=agree)])
         def test_net(graphmode, n):
             if n == 2:
                 graphmode.agree(loss=1.0)
             else:
                 graphmode.numpy(1)
-        """
-    )
-    result.assert_outcomes(passed=5)
+    """)
+    project.run(passed=5)

@@ -21,10 +21,10 @@ def hosts(project):
     servers, arguments = [], []
     try:
         for name in ("one", "two"):
-            folder = project.pytester.path / name
+            folder = project.path / name
             folder.mkdir()
             for file in ("conftest.py", "test_net.py"):
-                shutil.copy(project.pytester.path / file, folder)
+                shutil.copy(project.path / file, folder)
             (folder / "pytest.ini").write_text("[pytest]\n")
             temporary = folder / "temporary"
             temporary.mkdir()
@@ -58,12 +58,11 @@ def _wait_for(address):
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 def test_records_travel_by_a_folder_that_all_hosts_see(project, request, shared):
-    runs, records = project.pytester.path / "runs.txt", project.pytester.path / "records"
+    runs, records = project.path / "runs.txt", project.path / "records"
     project.write(counted_text(runs, APART.format(third="pass")))
     tx = request.getfixturevalue("hosts")
     arguments = [f"--graph-records={records}"] if shared else []
-    result = project.run(*tx, "--dist", "load", *arguments, run=project.pytester.runpytest_subprocess)
-    result.assert_outcomes(passed=3)
+    project.run(*tx, "--dist", "load", *arguments, apart=True, passed=3)
     assert sorted(runs.read_text().split()) == (["ref", "third"] if shared else ["ref", "third", "third"])
     if shared:
         assert [place.name for place in records.iterdir()] == ["test_net.py"]  # the run's own folder was removed

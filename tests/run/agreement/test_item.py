@@ -26,27 +26,24 @@ def test_variants_that_agree_pass_and_so_does_the_item_after_them(project):
 
 
 def test_a_variant_that_is_off_fails_the_item_and_not_itself(project):
-    result = project.check(NET, backends="ref,third,off")
-    result.assert_outcomes(passed=3, failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*_ test_net?agreement? _*",
-            "off-eager-cpu does not agree with the reference, ref-eager-cpu:",
-            "  loss: off-eager-cpu 2.002, ref-eager-cpu 2.0: they differ by 0.002* (relative 0.001); allowed are rtol*",
-            "Triage: *: not rounding.",
-            "A wider tolerance would hide that. *",
-            "FAILED test_net.py::test_net?agreement? - *",
-        ]
+    result = project.check(NET, backends="ref,third,off", passed=3, failed=1)
+    result.says(
+        "*_ test_net?agreement? _*",
+        "off-eager-cpu does not agree with the reference, ref-eager-cpu:",
+        "  loss: off-eager-cpu 2.002, ref-eager-cpu 2.0: they differ by 0.002* (relative 0.001); allowed are rtol*",
+        "Triage: *: not rounding.",
+        "A wider tolerance would hide that. *",
+        "FAILED test_net.py::test_net?agreement? - *",
     )
-    result.stdout.no_fnmatch_line("*Traceback*")
-    result.stdout.no_fnmatch_line("*third-eager-cpu does not agree*")
+    result.omits("*Traceback*")
+    result.omits("*third-eager-cpu does not agree*")
 
 
 def test_the_marker_widens_the_tolerance(project):
     # Of different lengths: Python takes a file of the same second and size for the one it has compiled.
     text = NET.replace("@agree", "@pytest.mark.graph_agree(rtol={})")
-    project.check(text.format(1.1e-3), backends="ref,off").assert_outcomes(passed=3)
-    project.check(text.format(0.95e-3), backends="ref,off").assert_outcomes(passed=2, failed=1)
+    project.check(text.format(1.1e-3), backends="ref,off", passed=3)
+    project.check(text.format(0.95e-3), backends="ref,off", passed=2, failed=1)
 
 
 @pytest.mark.parametrize(
@@ -63,108 +60,96 @@ def test_the_marker_widens_the_tolerance(project):
     ],
 )
 def test_the_marker_beats_the_projects_tolerances_which_beat_the_default(project, lines, marker, agrees):
-    project.pytester.makeini(f"[pytest]\ngraph_tolerances =\n    {lines}\n")
-    result = project.check(NET.replace("agree\ndef", f"{marker}\ndef"), backends="ref,off")
-    result.assert_outcomes(passed=3 if agrees else 2, failed=0 if agrees else 1)
+    project.makeini(f"[pytest]\ngraph_tolerances =\n    {lines}\n")
+    project.check(
+        NET.replace("agree\ndef", f"{marker}\ndef"),
+        backends="ref,off",
+        passed=3 if agrees else 2,
+        failed=0 if agrees else 1,
+    )
 
 
 def test_the_marker_chooses_the_reference(project):
     text = NET.replace("@agree", "@pytest.mark.graph_agree(reference='off')")
     result = project.check(text, backends="ref,third,off")
-    result.stdout.fnmatch_lines(["ref-eager-cpu does not agree with the reference, off-eager-cpu:"])
-    result.stdout.fnmatch_lines(["third-eager-cpu does not agree with the reference, off-eager-cpu:"])
+    result.says("ref-eager-cpu does not agree with the reference, off-eager-cpu:")
+    result.says("third-eager-cpu does not agree with the reference, off-eager-cpu:")
 
 
 def test_a_reference_that_is_not_selected_skips_the_item(project):
-    result = project.check(NET.replace("@agree", "@pytest.mark.graph_agree(reference='off')"))
-    result.assert_outcomes(passed=2, skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED [[]1] test_net.py:6: the reference off is not among the variants that ran*"])
+    result = project.check(NET.replace("@agree", "@pytest.mark.graph_agree(reference='off')"), passed=2, skipped=1)
+    result.says("SKIPPED [[]1] test_net.py:6: the reference off is not among the variants that ran*")
 
 
 def test_a_series_is_compared_step_by_step(project):
-    result = project.check(
-        """
+    project.write("""
         @agree
         def test_net(graphmode):
             for step in range(4):
                 wrong = graphmode.backend == "third" and step >= 2
                 graphmode.agree(loss=graphmode.tensor(1.0 + wrong * step))
-        """
-    )
-    result.stdout.fnmatch_lines(["  step 2, the first of 4 to differ: loss: third-eager-cpu 3.0, ref-eager-cpu 1.0: *"])
+    """)
+    result = project.run()
+    result.says("  step 2, the first of 4 to differ: loss: third-eager-cpu 3.0, ref-eager-cpu 1.0: *")
 
 
 def test_records_are_copies_of_the_moment(project):
-    result = project.check(
-        """
+    project.write("""
         @agree
         def test_net(graphmode):
             weight = graphmode.variable([1.0])
             graphmode.agree(before=weight)
             graphmode.assign(weight, [2.0 if graphmode.backend == "ref" else 3.0])
-        """
-    )
-    result.assert_outcomes(passed=3)
+    """)
+    project.run(passed=3)
 
 
 # What is not an agreement.
 
 
 def test_agree_without_the_marker_fails_and_names_it(project):
-    result = project.check(
-        """
+    project.write("""
         def test_net(graphmode):
             graphmode.agree(loss=1.0)
-        """
-    )
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(
-        [">       graphmode.agree(loss=1.0)", "E   *mark it (or its class or module) with @pytest.mark.graph_agree"]
+    """)
+    result = project.run(failed=2)
+    result.says(
+        ">       graphmode.agree(loss=1.0)", "E   *mark it (or its class or module) with @pytest.mark.graph_agree"
     )
 
 
 def test_agree_without_values_is_a_wrong_call(project):
     result = project.check(NET.replace("loss=graphmode.tensor(2.0)", ""))
-    result.stdout.fnmatch_lines(["E   *TypeError: graphmode.agree needs the values to compare, each by a name: *"])
+    result.says("E   *TypeError: graphmode.agree needs the values to compare, each by a name: *")
 
 
 def test_nothing_recorded_fails_the_item(project):
-    result = project.check(NET.replace("graphmode.agree(loss=", "print("))
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(["no variant recorded a value: call graphmode.agree(name=value) in the test, or *"])
+    result = project.check(NET.replace("graphmode.agree(loss=", "print("), passed=2, failed=1)
+    result.says("no variant recorded a value: call graphmode.agree(name=value) in the test, or *")
 
 
 def test_different_sets_of_names_fail_the_item(project):
-    result = project.check(NET.replace("loss=", "**{graphmode.backend: 1.0}, loss="))
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(["  ref: recorded by ref-eager-cpu, not by third-eager-cpu"])
+    result = project.check(NET.replace("loss=", "**{graphmode.backend: 1.0}, loss="), passed=2, failed=1)
+    result.says("  ref: recorded by ref-eager-cpu, not by third-eager-cpu")
 
 
 def test_one_variant_alone_skips_the_item(project):
-    result = project.check(NET, backends="ref")
-    result.assert_outcomes(passed=1, skipped=1)
-    result.stdout.fnmatch_lines(
-        ["SKIPPED [[]1] test_net.py:6: fewer than two variants ran (ref-eager-cpu)*--graph-backends*"]
-    )
+    result = project.check(NET, backends="ref", passed=1, skipped=1)
+    result.says("SKIPPED [[]1] test_net.py:6: fewer than two variants ran (ref-eager-cpu)*--graph-backends*")
 
 
 def test_no_variant_at_all_is_one_skipped_item(project):
-    result = project.check(NET.replace("@agree", "@agree\n@pytest.mark.graphmode(backends='off')"))
-    result.assert_outcomes(skipped=1)
+    project.check(NET.replace("@agree", "@agree\n@pytest.mark.graphmode(backends='off')"), skipped=1)
 
 
 def test_a_failed_variant_skips_the_item_by_name(project):
-    result = project.check(NET + "    assert graphmode.backend != 'third'\n")
-    result.assert_outcomes(passed=1, failed=1, skipped=1)
-    result.stdout.fnmatch_lines(
-        ["SKIPPED [[]1] test_net.py:6: third-eager-cpu failed, so the variants can't be compared: *"]
-    )
+    result = project.check(NET + "    assert graphmode.backend != 'third'\n", passed=1, failed=1, skipped=1)
+    result.says("SKIPPED [[]1] test_net.py:6: third-eager-cpu failed, so the variants can't be compared: *")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_variant_whose_fixture_fails_skips_the_item(project, when):
-    result = project.check(
-        f"""
+    project.write(f"""
         @pytest.fixture
         def broken(graphmode):
             assert ("before", graphmode.backend) != ({when!r}, "third")
@@ -174,10 +159,9 @@ def test_a_variant_whose_fixture_fails_skips_the_item(project, when):
         @agree
         def test_net(graphmode, broken):
             graphmode.agree(loss=1.0)
-        """
-    )
-    result.assert_outcomes(passed=1 + (when == "after"), errors=1, skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED *third-eager-cpu failed*"])
+    """)
+    result = project.run(passed=1 + (when == "after"), errors=1, skipped=1)
+    result.says("SKIPPED *third-eager-cpu failed*")
 
 
 @pytest.mark.parametrize(
@@ -192,54 +176,48 @@ def test_skipped_and_expected_failures_are_left_out_and_named(project, mark, rea
     project.write(text + "    assert graphmode.backend != 'third'\n")
     result = project.run(backends="ref,third,off")
     assert outcomes(result)["test_net[agreement]"] == "FAILED"
-    result.stdout.fnmatch_lines(["off-eager-cpu does not agree*", f"Not compared: {reason}."])
-    result.stdout.no_fnmatch_line("third-eager-cpu does not agree*")
+    result.says("off-eager-cpu does not agree*", f"Not compared: {reason}.")
+    result.omits("third-eager-cpu does not agree*")
     result = project.run(backends="ref,third")
-    result.stdout.fnmatch_lines([f"SKIPPED *fewer than two variants ran (ref-eager-cpu)*; {reason}: *"])
+    result.says(f"SKIPPED *fewer than two variants ran (ref-eager-cpu)*; {reason}: *")
 
 
 def test_a_variant_without_implementation_is_left_out(project):
-    result = project.check(
-        NET.replace("graphmode.tensor(2.0)", "graphmode.pick(ref=1.0, off=1.0)"), backends="ref,third,off"
+    project.check(
+        NET.replace("graphmode.tensor(2.0)", "graphmode.pick(ref=1.0, off=1.0)"),
+        backends="ref,third,off",
+        passed=3,
+        skipped=1,
     )
-    result.assert_outcomes(passed=3, skipped=1)
 
 
 def test_a_test_expected_to_fail_leaves_its_item_skipped(project):
-    result = project.check(NET.replace("@agree", "@agree\n@pytest.mark.xfail") + "    assert False\n")
-    result.assert_outcomes(xfailed=2, skipped=1)
+    project.check(NET.replace("@agree", "@agree\n@pytest.mark.xfail") + "    assert False\n", xfailed=2, skipped=1)
 
 
 def test_an_unexpected_pass_is_compared(project):
     text = NET.replace("@agree", "@agree\n@pytest.mark.graph_xfail('off', reason='known', strict=False)")
-    result = project.check(text, backends="ref,off")
-    result.assert_outcomes(passed=1, xpassed=1, failed=1)
+    project.check(text, backends="ref,off", passed=1, xpassed=1, failed=1)
 
 
 def test_a_skipped_test_skips_its_item_for_the_same_reason(project):
-    result = project.check(NET.replace("@agree", "@agree\n@pytest.mark.skip(reason='later')"))
-    result.assert_outcomes(skipped=3)
-    result.stdout.fnmatch_lines(["SKIPPED [[]3] test_net.py:*: later"])
+    result = project.check(NET.replace("@agree", "@agree\n@pytest.mark.skip(reason='later')"), skipped=3)
+    result.says("SKIPPED [[]3] test_net.py:*: later")
 
 
 def test_a_marked_test_without_the_fixture_is_an_error_of_collection(project):
-    result = project.check(
-        """
+    project.write("""
         @agree
         def test_net():
             pass
-        """
-    )
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(
-        ["test_net.py::test_net: @pytest.mark.graph_agree compares*give it the argument graphmode*"]
-    )
+    """)
+    result = project.run(errors=1)
+    result.says("test_net.py::test_net: @pytest.mark.graph_agree compares*give it the argument graphmode*")
 
 
 @pytest.mark.parametrize("on", ["class", "method"])
 def test_unittest_is_refused_when_collected(project, on):
-    result = project.check(
-        f"""
+    project.write(f"""
         import unittest
 
         @(agree if {on!r} == "class" else lambda decorated: decorated)
@@ -247,16 +225,13 @@ def test_unittest_is_refused_when_collected(project, on):
             @(agree if {on!r} == "method" else lambda decorated: decorated)
             def test_net(self):
                 pass
-        """
-    )
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(
-        ["TestNet*: @pytest.mark.graph_agree needs the graphmode fixture, which methods of unittest*"]
-    )
+    """)
+    result = project.run(errors=1)
+    result.says("TestNet*: @pytest.mark.graph_agree needs the graphmode fixture, which methods of unittest*")
 
 
 def test_unittest_beside_is_left_alone(project):
-    project.check(
+    project.write(
         """
         import unittest
 
@@ -265,28 +240,26 @@ def test_unittest_beside_is_left_alone(project):
                 pass
         """
         + NET.replace("\n", "\n        ")
-    ).assert_outcomes(passed=4)
+    )
+    project.run(passed=4)
 
 
 @pytest.mark.parametrize("arguments", ["rtol=-1", "reference='nothing'", "reference=3", "0.1", "tolerance=1"])
 @pytest.mark.parametrize("where", ["function", "parameter"])
 def test_wrong_arguments_of_the_marker_are_errors_of_collection(project, arguments, where):
     mark = f"pytest.mark.graph_agree({arguments})"
-    result = project.check(
-        f"""
+    project.write(f"""
         {"@" + mark if where == "function" else ""}
         @pytest.mark.parametrize("x", [pytest.param(1{", marks=" + mark if where == "parameter" else ""})])
         def test_net(graphmode, x):
             pass
-        """
-    )
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["test_net.py::test_net*: @pytest.mark.graph_agree*"])
+    """)
+    result = project.run(errors=1)
+    result.says("test_net.py::test_net*: @pytest.mark.graph_agree*")
 
 
 def test_limits_of_the_test_are_not_the_items(project):
-    result = project.check(
-        """
+    project.write("""
         @pytest.mark.graph_rebuilds(at_most=0)
         class TestNet:
             @agree
@@ -294,24 +267,20 @@ def test_limits_of_the_test_are_not_the_items(project):
             def test_net(self, graphmode):
                 graphmode.function(lambda x: x)(graphmode.tensor(1.0))
                 graphmode.agree(loss=1.0)
-        """
-    )
-    result.assert_outcomes(passed=3)
+    """)
+    project.run(passed=3)
 
 
 def test_a_watched_run_does_not_watch_the_item(project):
-    result = project.check(NET, "--graph-watch", "--graph-report")
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["2 watched tests built and called no graph"])
+    result = project.check(NET, "--graph-watch", "--graph-report", passed=3)
+    result.says("2 watched tests built and called no graph")
 
 
 def test_variants_that_a_plugin_replaced_are_the_ones_compared(project):
-    with (project.pytester.path / "conftest.py").open("a") as conftest:
-        conftest.write(REPLACING)
+    project.extend(REPLACING)
     project.write(NET)
-    result = project.run("-k", "agreement", "-s")
-    result.assert_outcomes(passed=1, deselected=2)
-    result.stdout.fnmatch_lines(["*replaced ref*", "*replaced third*"])
+    result = project.run("-k", "agreement", "-s", passed=1, deselected=2)
+    result.says("*replaced ref*", "*replaced third*")
 
 
 REPLACING = """
@@ -335,19 +304,17 @@ def pytest_pycollect_makeitem(collector):
 
 
 def test_an_async_test_is_pytests_own_matter(project):
-    result = project.check(
-        """
+    project.write("""
         @agree
         async def test_net(graphmode):
             graphmode.agree(loss=1.0)
-        """
-    )
-    result.assert_outcomes(failed=2, skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED *ref-eager-cpu, third-eager-cpu failed*"])
+    """)
+    result = project.run(failed=2, skipped=1)
+    result.says("SKIPPED *ref-eager-cpu, third-eager-cpu failed*")
 
 
 def test_records_do_not_outlive_their_item(project):
-    result = project.check(
+    project.write(
         NET
         + """
 def test_freed(request):
@@ -358,6 +325,5 @@ def test_freed(request):
     assert not any(item.stash[RECORDING] or item.stash.get(RUN, None) for item in items)
 """
     )
-    result.assert_outcomes(passed=4)
-    result = project.run("-k", "freed or eager")
-    result.assert_outcomes(passed=3, deselected=1)
+    project.run(passed=4)
+    project.run("-k", "freed or eager", passed=3, deselected=1)

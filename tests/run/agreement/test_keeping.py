@@ -17,7 +17,7 @@ from tests.run.agreement.kept import KEPT, NET, files, label, records_of
 
 def test_a_variant_that_passed_is_kept_and_compared_with_in_another_run(kept):
     assert files(kept) == [f"test_net.py/test_net/ref-eager-cpu@{label()}.npz"]
-    kept.run(KEPT, backends="third").assert_outcomes(passed=2)
+    kept.run(KEPT, backends="third", passed=2)
     assert files(kept) == [f"test_net.py/test_net/{name}-eager-cpu@{label()}.npz" for name in ("ref", "third")]
     record = archive.read(next(records_of(kept)))
     assert record.origin.test == "test_net.py::test_net"
@@ -25,27 +25,21 @@ def test_a_variant_that_passed_is_kept_and_compared_with_in_another_run(kept):
 
 
 def test_a_record_that_does_not_agree_fails_the_item_by_the_records_name(kept):
-    result = kept.run(KEPT, backends="off")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            f"ref-eager-cpu@{label()} does not agree with the reference, off-eager-cpu:",
-            f"  loss at [[]1[]]: ref-eager-cpu@{label()} 3.0, off-eager-cpu 3.003*: they differ by 0.003*",
-            (
-                "The reference is the first variant of this run; for the records of ref to be it: "
-                '@pytest.mark.graph_agree(reference="ref"), or --graph-records-frozen.'
-            ),
-        ]
+    result = kept.run(KEPT, backends="off", passed=1, failed=1)
+    result.says(
+        f"ref-eager-cpu@{label()} does not agree with the reference, off-eager-cpu:",
+        f"  loss at [[]1[]]: ref-eager-cpu@{label()} 3.0, off-eager-cpu 3.003*: they differ by 0.003*",
+        "The reference is the first variant of this run; for the records of ref to be it: "
+        '@pytest.mark.graph_agree(reference="ref"), or --graph-records-frozen.',
     )
 
 
 def test_taps_are_kept_and_say_where_a_record_and_a_variant_part(project):
     text = NET.replace("graphmode.agree(loss=", "graphmode.tap('h', ")
     project.write(text)
-    project.run(KEPT, backends="ref").assert_outcomes(passed=1, skipped=1)
-    project.run(KEPT, backends="third").assert_outcomes(passed=2)
-    result = project.run(KEPT, "--graph-records-frozen", backends="off")
-    result.assert_outcomes(passed=1, failed=1)
+    project.run(KEPT, backends="ref", passed=1, skipped=1)
+    project.run(KEPT, backends="third", passed=2)
+    result = project.run(KEPT, "--graph-records-frozen", backends="off", passed=1, failed=1)
     told = result.stdout.str()
     assert f"off-eager-cpu does not agree with the record, ref-eager-cpu@{label()}:" in told
     assert "`h` is the first tap that differs" in told
@@ -53,9 +47,8 @@ def test_taps_are_kept_and_say_where_a_record_and_a_variant_part(project):
 
 def test_the_reference_may_be_a_record(kept):
     kept.write(NET.replace("agree\n", "agree(reference='ref')\n"))  # a mark makes no record stale
-    result = kept.run(KEPT, backends="off,third")
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines([f"off-eager-cpu does not agree with the reference, ref-eager-cpu@{label()}:"])
+    result = kept.run(KEPT, backends="off,third", passed=2, failed=1)
+    result.says(f"off-eager-cpu does not agree with the reference, ref-eager-cpu@{label()}:")
     assert "third-eager-cpu does not" not in result.stdout.str()
     assert "The reference is the first variant" not in result.stdout.str()
 
@@ -63,11 +56,11 @@ def test_the_reference_may_be_a_record(kept):
 def test_without_another_record_one_variant_alone_skips(kept):
     result = kept.run(KEPT, backends="ref")
     told = "*fewer than two variants ran (ref-eager-cpu) and there is no record of another*: run the test in another *"
-    result.stdout.fnmatch_lines([told])
+    result.says(told)
 
 
 def test_labels_keep_environments_apart(kept):
-    kept.run(KEPT, "--graph-label=other", backends="ref").assert_outcomes(passed=2)
+    kept.run(KEPT, "--graph-label=other", backends="ref", passed=2)
     assert files(kept) == [f"test_net.py/test_net/ref-eager-cpu@{name}.npz" for name in (label(), "other")]
 
 
@@ -87,8 +80,7 @@ def test_a_variant_that_fails_keeps_its_old_record(kept):
 
 
 def test_one_that_fails_when_it_is_torn_down_has_not_passed(project):
-    project.write(
-        """
+    project.write("""
         @pytest.fixture
         def failing():
             yield
@@ -97,15 +89,14 @@ def test_one_that_fails_when_it_is_torn_down_has_not_passed(project):
         @agree
         def test_net(graphmode, failing):
             graphmode.agree(loss=1.0)
-        """
-    )
+    """)
     project.run(KEPT, backends="ref")
     assert files(project) == []
 
 
 def test_a_variant_alone_is_kept_too(project):
     project.write(NET)
-    project.run(KEPT, "-k", "ref").assert_outcomes(passed=1, deselected=2)
+    project.run(KEPT, "-k", "ref", passed=1, deselected=2)
     assert files(project) == [f"test_net.py/test_net/ref-eager-cpu@{label()}.npz"]
 
 
@@ -118,16 +109,16 @@ def test_parameters_have_records_of_their_own(project):
     found = files(project)
     assert len(found) == 3
     assert len({file.lower() for file in found}) == 3
-    own = project.pytester.path
+    own = project.path
     assert [file for file in (*own.rglob("*.npz"), *own.parent.glob("*.npz")) if "kept" not in file.parts] == []
 
 
 def test_the_ini_file_names_the_folder_from_where_it_stands(project):
-    project.pytester.makeini("[pytest]\ngraph_records = golden\ngraph_label = mine\n")
-    project.pytester.mkdir("below")
+    project.makeini("[pytest]\ngraph_records = golden\ngraph_label = mine\n")
+    project.mkdir("below")
     project.write(NET)
-    os.chdir(project.pytester.path / "below")
-    project.run("..", backends="ref").assert_outcomes(passed=1, skipped=1)
+    os.chdir(project.path / "below")
+    project.run("..", backends="ref", passed=1, skipped=1)
     assert files(project, "golden") == ["test_net.py/test_net/ref-eager-cpu@mine.npz"]
 
 
@@ -144,22 +135,21 @@ def test_the_ini_file_names_the_folder_from_where_it_stands(project):
 )
 def test_a_stale_record_is_left_out_and_the_command_that_renews_it_is_named(kept, text, arguments, reason):
     kept.write(text)
-    result = kept.run(KEPT, *arguments, backends="third")
-    result.assert_outcomes(passed=1, skipped=1)
+    result = kept.run(KEPT, *arguments, backends="third", passed=1, skipped=1)
     version = label().replace("-", " ")
     seed = "--graph-seed=1 " if arguments else ""
     expected = (
         f"*ref-eager-cpu@{label()}.npz: stale and left out: {reason}; renew it under {version}: "
         f"pytest --graph-records=kept --graph-backends=ref:eager {seed}test_net.py::test_net"
     )
-    result.stdout.fnmatch_lines(["*= graphmode records left out =*", expected])
+    result.says("*= graphmode records left out =*", expected)
     assert result.stdout.str().count("stale and left out: ") == 1
     assert ("keep what changes, such as the port, in a function outside" in result.stdout.str()) is not bool(arguments)
 
 
 def test_stale_records_are_told_once_in_a_run_with_what_to_do_after_the_last(project):
     project.write(NET + NET.replace("test_net", "test_other"))
-    project.run(KEPT, backends="ref").assert_outcomes(passed=2, skipped=2)
+    project.run(KEPT, backends="ref", passed=2, skipped=2)
     project.write((NET + NET.replace("test_net", "test_other")).replace("3.0", "1.0 + 2.0"))
     for backends, more in (("third", []), ("third,off", []), ("third,off", ["--tb=no"])):
         lines = project.run(KEPT, *more, backends=backends).outlines
@@ -176,15 +166,14 @@ def test_a_record_of_other_names_is_stale(project):
         graphmode.agree(**{"loss" if graphmode.backend == "ref" else "error": 1.0})
     """
     project.check(text, KEPT, backends="ref")
-    result = project.run(KEPT, backends="third")
-    result.assert_outcomes(passed=1, skipped=1)
-    result.stdout.fnmatch_lines(["*stale and left out: it holds loss, and the test records error; renew it*"])
+    result = project.run(KEPT, backends="third", passed=1, skipped=1)
+    result.says("*stale and left out: it holds loss, and the test records error; renew it*")
 
 
 def test_moving_commenting_and_marking_a_test_makes_nothing_stale(kept):
     moved = NET.replace("):\n", "):\n\n    # the loss\n").replace("agree\n", "agree(\n    rtol=1e-2\n)\n", 1)
     kept.write("def test_before():\n    pass\n\n" + moved)
-    kept.run(KEPT, "-k", "agreement", backends="off").assert_outcomes(passed=1)
+    kept.run(KEPT, "-k", "agreement", backends="off", passed=1)
 
 
 # Damage.
@@ -196,58 +185,54 @@ def test_a_damaged_record_fails_the_item_by_its_name_and_is_left_as_it_is(kept, 
     file.write_bytes(file.read_bytes()[:-1])
     before = file.read_bytes()
     for backends in ("third", "ref"):
-        result = kept.run(KEPT, *frozen, backends=backends)
-        result.assert_outcomes(passed=1, failed=1)
-        result.stdout.fnmatch_lines([f"{file}: the record is damaged*"])
+        result = kept.run(KEPT, *frozen, backends=backends, passed=1, failed=1)
+        result.says(f"{file}: the record is damaged*")
         assert file.read_bytes() == before
 
 
 def test_a_variant_alone_fails_where_its_record_is_damaged(kept):
     (file,) = records_of(kept)
     file.write_bytes(b"")
-    result = kept.run(KEPT, "-k", "ref", backends="ref,third")
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines([f"{file}: the record is damaged*"])
+    result = kept.run(KEPT, "-k", "ref", backends="ref,third", passed=1, errors=1)
+    result.says(f"{file}: the record is damaged*")
 
 
 def test_the_record_of_another_test_is_told(kept):
     kept.write(NET.replace("test_net", "test_other"))
     kept.run(KEPT, backends="third")
-    (kept.pytester.path / "kept/test_net.py").rename(kept.pytester.path / "kept/moved")
-    shutil.copytree(kept.pytester.path / "kept/moved/test_net", kept.pytester.path / "kept/test_net.py/test_other")
+    (kept.path / "kept/test_net.py").rename(kept.path / "kept/moved")
+    shutil.copytree(kept.path / "kept/moved/test_net", kept.path / "kept/test_net.py/test_other")
     result = kept.run(KEPT, backends="third")
-    result.stdout.fnmatch_lines(["*it is a record of another test, test_net.py::test_net: move it away"])
+    result.says("*it is a record of another test, test_net.py::test_net: move it away")
 
 
 def test_a_file_in_place_of_the_folder_is_a_usage_error(project):
     project.write(NET)
-    (project.pytester.path / "kept").write_text("")
+    (project.path / "kept").write_text("")
     result = project.run(KEPT)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --graph-records=*kept: there is a file of this name: name a folder"])
+    result.refuses("--graph-records=*kept: there is a file of this name: name a folder")
 
 
 def test_a_file_in_place_of_a_folder_inside_fails_with_the_reason(project):
     project.write(NET)
-    project.pytester.mkdir("kept").joinpath("test_net.py").write_text("")
-    result = project.run(KEPT, "--ignore=kept", backends="ref")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*ref-eager-cpu@*.npz: the record can't be written: *test_net.py is no folder"])
+    project.mkdir("kept").joinpath("test_net.py").write_text("")
+    result = project.run(KEPT, "--ignore=kept", backends="ref", passed=1, failed=1)
+    result.says("*ref-eager-cpu@*.npz: the record can't be written: *test_net.py is no folder")
 
 
 def test_a_link_that_leads_out_of_the_folder_is_not_followed(project):
     project.write(NET)
-    outside = project.pytester.mkdir("outside")
-    project.pytester.mkdir("kept").joinpath("test_net.py").symlink_to(outside)
+    outside = project.mkdir("outside")
+    project.mkdir("kept").joinpath("test_net.py").symlink_to(outside)
     result = project.run(KEPT, backends="ref")
-    result.stdout.fnmatch_lines(["*it would be outside of *kept, by a link: remove that"])
+    result.says("*it would be outside of *kept, by a link: remove that")
     assert list(outside.iterdir()) == []
 
 
 @pytest.fixture
 def small(project):
     """A file system of 64 kB in the folder's place."""
-    folder = project.pytester.mkdir("kept")
+    folder = project.mkdir("kept")
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
     if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("only root may mount a small file system")
@@ -257,18 +242,16 @@ def small(project):
 
 def test_a_full_folder_fails_with_the_reason_and_leaves_nothing_half_written(project, small):
     project.write(NET.replace("[2.0, 3.0]", "np.ones(100_000)"))
-    result = project.run(KEPT, backends="ref")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines([f"{small}*ref-eager-cpu@*.npz: the record can't be written: No space left on device"])
+    result = project.run(KEPT, backends="ref", passed=1, failed=1)
+    result.says(f"{small}*ref-eager-cpu@*.npz: the record can't be written: No space left on device")
     assert [file for file in small.rglob("*") if file.is_file()] == []
 
 
 def test_a_read_only_folder_fails_with_the_reason(project, small):
     project.write(NET)
     subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
-    result = project.run(KEPT, backends="ref")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines([f"{small}*: the record can't be written: Read-only file system"])
+    result = project.run(KEPT, backends="ref", passed=1, failed=1)
+    result.says(f"{small}*: the record can't be written: Read-only file system")
 
 
 def test_what_the_system_refuses_is_the_reason(project, monkeypatch):
@@ -276,10 +259,9 @@ def test_what_the_system_refuses_is_the_reason(project, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "replace", refuse)
-    result = project.check(NET, KEPT, backends="ref")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*ref-eager-cpu@*.npz: the record can't be written: Permission denied"])
-    assert [file.name for file in (project.pytester.path / "kept").rglob("*") if file.is_file()] == []
+    result = project.check(NET, KEPT, backends="ref", passed=1, failed=1)
+    result.says("*ref-eager-cpu@*.npz: the record can't be written: Permission denied")
+    assert [file.name for file in (project.path / "kept").rglob("*") if file.is_file()] == []
 
 
 # Several processes.
@@ -289,30 +271,27 @@ def test_what_the_system_refuses_is_the_reason(project, monkeypatch):
 def test_each_worker_of_xdist_keeps_what_it_ran(project):
     pytest.importorskip("xdist")
     project.write(NET)
-    result = project.run(KEPT, "-n2", backends="ref,third,off", run=project.pytester.runpytest_subprocess)
-    result.assert_outcomes(passed=3, failed=1)
+    result = project.run(KEPT, "-n2", backends="ref,third,off", apart=True, passed=3, failed=1)
     assert len(files(project)) == 3
-    result = project.run(KEPT, "-n2", "--graph-label=other", backends="ref", run=project.pytester.runpytest_subprocess)
-    result.stdout.fnmatch_lines([f"off-eager-cpu@{label()} does not agree with the reference, ref-eager-cpu:"])
+    result = project.run(KEPT, "-n2", "--graph-label=other", backends="ref", apart=True)
+    result.says(f"off-eager-cpu@{label()} does not agree with the reference, ref-eager-cpu:")
 
 
 @pytest.mark.slow
 def test_workers_tell_of_stale_records_too(kept):
     pytest.importorskip("xdist")
-    result = kept.run(KEPT, "-n1", "--graph-seed=1", backends="third", run=kept.pytester.runpytest_subprocess)
-    result.stdout.fnmatch_lines(["*= graphmode records left out =*", "*made with seed 0, not 1; renew it under *"])
+    result = kept.run(KEPT, "-n1", "--graph-seed=1", backends="third", apart=True)
+    result.says("*= graphmode records left out =*", "*made with seed 0, not 1; renew it under *")
 
 
 @pytest.mark.slow
 def test_two_runs_that_write_at_once_both_pass(project):
-    project.write(
-        """
+    project.write("""
         @agree
         @pytest.mark.parametrize("x", range(40))
         def test_net(graphmode, x):
             graphmode.agree(loss=np.full(10_000, x))
-        """
-    )
+    """)
     command = [sys.executable, "-m", "pytest", "-q", KEPT, "--graph-backends=ref,third", "-p", "no:cacheprovider"]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for run in runs:
@@ -321,4 +300,4 @@ def test_two_runs_that_write_at_once_both_pass(project):
     assert len(files(project)) == 80
     for file in records_of(project):
         archive.read(file)
-    assert list((project.pytester.path / "kept").rglob("*.part")) == []
+    assert list((project.path / "kept").rglob("*.part")) == []

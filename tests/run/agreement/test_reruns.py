@@ -8,8 +8,8 @@ from tests.run.agreement.test_triage import AGREED, paragraph
 
 
 def test_reruns_are_in_no_report_ledger_or_record(project):
-    project.pytester.makeconftest(
-        (project.pytester.path / "conftest.py").read_text()
+    project.makeconftest(
+        (project.path / "conftest.py").read_text()
         + """
 built = []
 
@@ -32,26 +32,24 @@ def pytest_graphmode_build(config, nodeid, build):
     options = ["--graph-records=kept", "--graph-report", "--junitxml=junit.xml"]
     result = project.run(*options, backends="ref,off")
     assert "float64 still 0.002 apart" in paragraph(result)
-    result.stdout.no_fnmatch_line("*of a rerun*")
+    result.omits("*of a rerun*")
     assert result.stdout.str().count("said by off-eager-cpu") == 1  # -rA shows what the variant itself has printed
-    result.stdout.no_fnmatch_line("*said by off-eager-cpu-float64*")
-    kept = sorted(file.name for file in (project.pytester.path / "kept").rglob("*.npz"))
+    result.omits("*said by off-eager-cpu-float64*")
+    kept = sorted(file.name for file in (project.path / "kept").rglob("*.npz"))
     assert [name.partition("@")[0] for name in kept] == ["off-eager-cpu", "ref-eager-cpu"]
-    assert (project.pytester.path / "junit.xml").read_text().count("<testcase") == 3
+    assert (project.path / "junit.xml").read_text().count("<testcase") == 3
 
 
 def test_integers_that_float64_holds_alike_are_no_rounding(project):
-    result = project.check(
-        """
+    project.write("""
 import numpy as np
 import pytest
 
 @pytest.mark.graph_agree
 def test_big(graphmode):
     graphmode.agree(big=np.int64(2**62 + (graphmode.backend == "off")))
-""",
-        backends="ref,off",
-    )
+    """)
+    result = project.run(backends="ref,off")
     assert "in float64 nothing can be said: big is int64 there too" in paragraph(result)
 
 
@@ -64,7 +62,7 @@ def test_without_a_golden_value_there_is_nothing_to_run_again(project):
 
 def test_what_is_a_record_is_not_run_again(project):
     project.write(AGREED)
-    project.run("--graph-records=kept", backends="ref").assert_outcomes(passed=1, skipped=1)
+    project.run("--graph-records=kept", backends="ref", passed=1, skipped=1)
     result = project.run("--graph-records=kept", backends="off")
     assert re.fullmatch(
         r"Triage: ref-eager-cpu@numpy-\S+ and off-eager-cpu: ref-eager-cpu@numpy-\S+ is a record of another run, which "
@@ -82,7 +80,7 @@ def test_an_item_run_alone_and_again_is_triaged_too(project):
 
 
 def test_the_debugger_does_not_stop_at_a_rerun(project):
-    conftest = project.pytester.path / "conftest.py"
+    conftest = project.path / "conftest.py"
     conftest.write_text(
         conftest.read_text()
         + """
@@ -102,26 +100,20 @@ def pytest_exception_interact(node):
     print("seen", node.nodeid)
 """
     )
-    result = project.check(
-        """
+    project.write("""
         @agree
         def test_net(graphmode):
             assert graphmode.dtype != "float64"
             graphmode.agree(loss=graphmode.tensor(2.0))
-        """,
-        "--pdb",
-        "--pdbcls=conftest:Noted",
-        "-s",
-        backends="ref,off",
-    )
+    """)
+    result = project.run("--pdb", "--pdbcls=conftest:Noted", "-s", backends="ref,off")
     assert [line for line in result.outlines if line.startswith("seen ")] == ["seen test_net.py::test_net[agreement]"]
 
 
 @pytest.mark.slow
 def test_a_crash_in_a_rerun_hides_no_failure_under_xdist(project):
     pytest.importorskip("xdist")
-    result = project.check(
-        """
+    project.write("""
         import os
 
         @agree
@@ -129,15 +121,9 @@ def test_a_crash_in_a_rerun_hides_no_failure_under_xdist(project):
             if graphmode.dtype == "float64":
                 os._exit(3)
             graphmode.agree(loss=graphmode.tensor(2.0))
-        """,
-        "-n1",
-        "-p",
-        "xdist",
-        backends="ref,off",
-    )
-    result.stdout.fnmatch_lines(
-        [
-            "worker 'gw0' crashed while running *agreement?', which ran *off-eager-cpu-float64? for it, to say more*:",
-            "off-eager-cpu does not agree with the reference, ref-eager-cpu:",
-        ]
+    """)
+    result = project.run("-n1", "-p", "xdist", backends="ref,off")
+    result.says(
+        "worker 'gw0' crashed while running *agreement?', which ran *off-eager-cpu-float64? for it, to say more*:",
+        "off-eager-cpu does not agree with the reference, ref-eager-cpu:",
     )

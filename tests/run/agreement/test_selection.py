@@ -20,7 +20,7 @@ def runs(project):
     """The backends whose variants ran since it was asked last."""
 
     def take():
-        path = project.pytester.path / "runs.txt"
+        path = project.path / "runs.txt"
         found = path.read_text().split() if path.exists() else []
         path.unlink(missing_ok=True)
         return found
@@ -34,40 +34,37 @@ def test_alone_it_runs_the_variants_first(project, runs, selection):
     result = project.run(*selection)
     assert outcomes(result) == {"test_net[agreement]": "PASSED"}
     assert runs() == ["ref", "third"]
-    project.run(*selection, backends="ref,off").assert_outcomes(failed=1, deselected=2 * selection.count("-k"))
+    project.run(*selection, backends="ref,off", failed=1, deselected=2 * selection.count("-k"))
 
 
 def test_with_one_variant_named_beside_it_the_other_is_run(project, runs):
     project.write(COUNTED)
-    result = project.run("test_net.py::test_net[agreement]", "test_net.py::test_net[third-eager-cpu]")
-    result.assert_outcomes(passed=2)
+    result = project.run("test_net.py::test_net[agreement]", "test_net.py::test_net[third-eager-cpu]", passed=2)
     assert sorted(runs()) == ["ref", "third"]
     assert list(outcomes(result)) == ["test_net[third-eager-cpu]", "test_net[agreement]"]
 
 
 def test_the_functions_id_selects_variants_and_item(project, runs):
     project.write(COUNTED)
-    project.run("test_net.py::test_net").assert_outcomes(passed=3)
+    project.run("test_net.py::test_net", passed=3)
     assert runs() == ["ref", "third"]
 
 
 def test_a_class_and_a_method_are_selected_alike(project):
-    project.write(
-        """
+    project.write("""
         @agree
         class TestNet:
             def test_net(self, graphmode):
                 graphmode.agree(loss=1.0)
-        """
-    )
-    project.run("test_net.py::TestNet").assert_outcomes(passed=3)
+    """)
+    project.run("test_net.py::TestNet", passed=3)
     result = project.run("test_net.py::TestNet::test_net[agreement]")
     assert outcomes(result) == {"TestNet::test_net[agreement]": "PASSED"}
 
 
 def test_a_keyword_for_variants_leaves_it_out(project, runs):
     project.write(COUNTED)
-    project.run("-k", "third").assert_outcomes(passed=1, deselected=2)
+    project.run("-k", "third", passed=1, deselected=2)
     assert runs() == ["third"]
 
 
@@ -77,33 +74,31 @@ def test_a_keyword_for_variants_leaves_it_out(project, runs):
 )
 def test_a_variant_that_was_excluded_is_not_run_behind_the_users_back(project, runs, selection):
     project.write(COUNTED)
-    result = project.run(*selection)
-    result.assert_outcomes(passed=1, skipped=1, deselected=1)
-    result.stdout.fnmatch_lines(["SKIPPED *third-eager-cpu was skipped (deselected)*"])
+    result = project.run(*selection, passed=1, skipped=1, deselected=1)
+    result.says("SKIPPED *third-eager-cpu was skipped (deselected)*")
     assert runs() == ["ref"]
 
 
 def test_a_deselected_variant_is_not_run_for_it_alone_either(project, runs):
     project.write(COUNTED)
-    result = project.run("test_net.py::test_net[agreement]", "--deselect", "test_net.py::test_net[third-eager-cpu]")
-    result.assert_outcomes(skipped=1)
+    project.run("test_net.py::test_net[agreement]", "--deselect", "test_net.py::test_net[third-eager-cpu]", skipped=1)
     assert runs() == ["ref"]
 
 
 def test_it_can_be_deselected_itself(project):
     project.write(NET)
-    project.run("--deselect", "test_net.py::test_net[agreement]").assert_outcomes(passed=2, deselected=1)
+    project.run("--deselect", "test_net.py::test_net[agreement]", passed=2, deselected=1)
 
 
 def test_last_failed_runs_the_item_alone(project, runs):
     untold = COUNTED.replace("@agree", "@pytest.mark.graph_agree(triage=False)")
     project.write(untold + "\ndef test_other(): pass\n")
-    project.run(backends="ref,off").assert_outcomes(passed=3, failed=1)
+    project.run(backends="ref,off", passed=3, failed=1)
     runs()
     result = project.run("--lf", backends="ref,off")
     assert outcomes(result) == {"test_net[agreement]": "FAILED"}
     assert runs() == ["ref", "off"]
-    result.stdout.fnmatch_lines(["off-eager-cpu does not agree with the reference, ref-eager-cpu:"])
+    result.says("off-eager-cpu does not agree with the reference, ref-eager-cpu:")
     project.write(COUNTED.replace("@agree", "@pytest.mark.graph_agree(rtol=1e-2)") + "\ndef test_other(): pass\n")
     result = project.run("--lf", backends="ref,off")
     assert outcomes(result) == {"test_net[agreement]": "PASSED"}
@@ -119,20 +114,19 @@ def test_failed_first_puts_it_first(project):
 
 def test_without_the_cache_plugin_nothing_changes(project):
     project.write(NET)
-    project.run("-p", "no:cacheprovider").assert_outcomes(passed=3)
+    project.run("-p", "no:cacheprovider", passed=3)
 
 
 def test_collect_only_lists_it_and_runs_nothing(project, runs):
     project.write(COUNTED)
     result = project.run("--collect-only")
-    result.stdout.fnmatch_lines(["*<Function test_net?third-eager-cpu?>", "*<Agreement test_net?agreement?>"])
+    result.says("*<Function test_net?third-eager-cpu?>", "*<Agreement test_net?agreement?>")
     assert runs() == []
 
 
 def test_another_order_of_items_runs_each_variant_once(project, runs):
     project.write(COUNTED)
-    with (project.pytester.path / "conftest.py").open("a") as conftest:
-        conftest.write("\n\ndef pytest_collection_modifyitems(items):\n    items.reverse()\n")
+    project.extend("\n\ndef pytest_collection_modifyitems(items):\n    items.reverse()\n")
     result = project.run()
     assert list(outcomes(result)) == ["test_net[third-eager-cpu]", "test_net[ref-eager-cpu]", "test_net[agreement]"]
     assert runs() == ["third", "ref"]
@@ -141,24 +135,21 @@ def test_another_order_of_items_runs_each_variant_once(project, runs):
 def test_a_variant_that_fails_while_it_is_run_for_the_item_fails_it_with_its_own_message(project):
     text = NET + "    print('printed')\n    assert graphmode.backend != 'third', 'my own message'\n"
     project.write(text)
-    result = project.run("test_net.py::test_net[agreement]")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*_ test_net?agreement? _*",
-            "third-eager-cpu failed when it was run for this item:",
-            ">       assert graphmode.backend != 'third', 'my own message'",
-            "E       AssertionError: my own message",
-            "*- Captured stdout call -*",
-            "printed",
-        ]
+    result = project.run("test_net.py::test_net[agreement]", failed=1)
+    result.says(
+        "*_ test_net?agreement? _*",
+        "third-eager-cpu failed when it was run for this item:",
+        ">       assert graphmode.backend != 'third', 'my own message'",
+        "E       AssertionError: my own message",
+        "*- Captured stdout call -*",
+        "printed",
     )
-    project.run("--show-capture=no", "test_net.py::test_net[agreement]").stdout.no_fnmatch_line("printed")
+    project.run("--show-capture=no", "test_net.py::test_net[agreement]").omits("printed")
 
 
 def test_a_variant_that_fails_ends_the_running_of_others(project, runs):
     project.write(COUNTED + "    assert graphmode.backend != 'ref'\n")
-    project.run("test_net.py::test_net[agreement]").assert_outcomes(failed=1)
+    project.run("test_net.py::test_net[agreement]", failed=1)
     assert runs() == ["ref"]
     result = project.run("-k", "ref or agreement", backends="ref,third,off")
     assert outcomes(result)["test_net[agreement]"] == "SKIPPED"
@@ -167,15 +158,14 @@ def test_a_variant_that_fails_ends_the_running_of_others(project, runs):
 
 def test_exit_first_stops_at_a_variant_and_at_the_item(project):
     project.write(NET + "    assert graphmode.backend != 'ref'\n")
-    project.run("-x").assert_outcomes(failed=1)
-    project.run("-x", "test_net.py::test_net[agreement]").assert_outcomes(failed=1)
+    project.run("-x", failed=1)
+    project.run("-x", "test_net.py::test_net[agreement]", failed=1)
     project.write(NET + "\ndef test_after(): pass\n")
-    project.run("-x", backends="ref,off").assert_outcomes(passed=2, failed=1)
+    project.run("-x", backends="ref,off", passed=2, failed=1)
 
 
 def test_fixtures_are_set_up_and_torn_down_once_when_variants_are_run_for_it(project):
-    project.write(
-        """
+    project.write("""
         events = []
 
         @pytest.fixture(scope="session")
@@ -210,17 +200,14 @@ def test_fixtures_are_set_up_and_torn_down_once_when_variants_are_run_for_it(pro
 
         def test_after(module):
             events.append("after")
-        """
-    )
-    result = project.run("-s", "test_net.py::TestNet::test_net[agreement]", "test_net.py::test_after")
-    result.assert_outcomes(passed=2)
+    """)
+    result = project.run("-s", "test_net.py::TestNet::test_net[agreement]", "test_net.py::test_after", passed=2)
     order = "session up, module up, class up, ref, each down, third, each down, class down, after"
-    result.stdout.fnmatch_lines([f"{order}, module down, session down"])
+    result.says(f"{order}, module down, session down")
 
 
 def test_warnings_and_assertions_of_variants_run_for_it_are_as_usual(project):
-    project.write(
-        """
+    project.write("""
         import warnings
 
         @agree
@@ -228,28 +215,26 @@ def test_warnings_and_assertions_of_variants_run_for_it_are_as_usual(project):
         def test_net(graphmode):
             warnings.warn("ignored, and an error elsewhere")
             graphmode.agree(loss=1.0)
-        """
-    )
-    project.run("-W", "error", "test_net.py::test_net[agreement]").assert_outcomes(passed=1)
+    """)
+    project.run("-W", "error", "test_net.py::test_net[agreement]", passed=1)
     project.write(NET + "    assert {'a': graphmode.backend} == {'a': 'x'}\n")
     result = project.run("test_net.py::test_net[agreement]")
-    result.stdout.fnmatch_lines(["E*AssertionError: assert {'a': 'ref'} == {'a': 'x'}", "E*Differing items:"])
+    result.says("E*AssertionError: assert {'a': 'ref'} == {'a': 'x'}", "E*Differing items:")
 
 
 def test_junit_has_the_item(project):
     project.write(NET)
-    project.run("--junitxml=report.xml", backends="ref,off").assert_outcomes(passed=2, failed=1)
-    report = (project.pytester.path / "report.xml").read_text()
+    project.run("--junitxml=report.xml", backends="ref,off", passed=2, failed=1)
+    report = (project.path / "report.xml").read_text()
     assert 'name="test_net[agreement]"' in report
     assert "off-eager-cpu does not agree with the reference" in report
 
 
 def test_without_the_skipping_plugin_nothing_changes(project):
     project.write(NET)
-    project.run("-p", "no:skipping", backends="ref,off").assert_outcomes(passed=2, failed=1)
-    result = project.run("-p", "no:skipping", backends="ref")
-    result.assert_outcomes(passed=1, skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED *fewer than two variants ran*"])
+    project.run("-p", "no:skipping", backends="ref,off", passed=2, failed=1)
+    result = project.run("-p", "no:skipping", backends="ref", passed=1, skipped=1)
+    result.says("SKIPPED *fewer than two variants ran*")
 
 
 @pytest.mark.parametrize("option", ["--setup-only", "--setup-plan"])

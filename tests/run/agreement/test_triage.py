@@ -72,7 +72,7 @@ def test_rounding_is_called_so_and_the_rtol_that_is_named_makes_it_pass(project,
     said = re.search(r"in float64 they agree to \de-1\d: rounding; allow (rtol=\S+)\.$", paragraph(failed))
     assert said, paragraph(failed)
     mark = f"@pytest.mark.graph_agree({said[1]})"
-    project.check(ROUNDED.format(mark=mark, count=100, shift=shift)).assert_outcomes(passed=3)
+    project.check(ROUNDED.format(mark=mark, count=100, shift=shift), passed=3)
 
 
 def test_next_to_zero_the_atol_that_is_named_makes_it_pass(project):
@@ -81,7 +81,7 @@ def test_next_to_zero_the_atol_that_is_named_makes_it_pass(project):
     said = re.search(r": rounding; allow (atol=\S+)\.$", paragraph(failed))
     assert said, paragraph(failed)
     mark = f"@pytest.mark.graph_agree({said[1]})"
-    project.check(text.format(mark=mark, count=100, shift="1000")).assert_outcomes(passed=3)
+    project.check(text.format(mark=mark, count=100, shift="1000"), passed=3)
 
 
 def test_the_rtol_that_is_named_makes_the_other_values_and_variants_pass_too(project):
@@ -92,13 +92,13 @@ def test_the_rtol_that_is_named_makes_the_other_values_and_variants_pass_too(pro
         half = np.float16(1.0) + np.float16(graphmode.backend == "off") * np.float16(2**-10)
         graphmode.agree(loss=(x + 1000) - 1000 if graphmode.backend == "third" else x, half=np.array([half]))
     """
-    conftest = project.pytester.path / "conftest.py"
+    conftest = project.path / "conftest.py"
     conftest.write_text(conftest.read_text().replace("1.001", "1.0"))
     failed = project.check(text.format(mark="@agree", count=99), backends="ref,third,off")
     said = re.search(r": rounding; allow (rtol=\S+)\.$", paragraph(failed))
     assert said, paragraph(failed)
     mark = f"@pytest.mark.graph_agree({said[1]})"
-    project.check(text.format(mark=mark, count=100), backends="ref,third,off").assert_outcomes(passed=4)
+    project.check(text.format(mark=mark, count=100), backends="ref,third,off", passed=4)
 
 
 def test_no_rtol_is_named_for_what_is_no_rounding(project):
@@ -118,13 +118,12 @@ def test_rounding_that_nobody_could_allow_is_said_to_be_so(project):
 
 
 def test_values_that_stay_float32_in_float64_tell_nothing(project):
-    result = project.check(
-        """
+    project.write("""
         @agree
         def test_net(graphmode):
             graphmode.agree(loss=np.float32(1.0) + np.float32(graphmode.backend == "third"))
-        """
-    )
+    """)
+    result = project.run()
     assert "; in float64 nothing can be said: loss is float32 there too" in paragraph(result)
 
 
@@ -134,24 +133,22 @@ def test_float64_variants_have_no_wider_dtype(project):
 
 
 def test_what_differs_from_itself_is_not_deterministic(project):
-    result = project.check(
-        """
+    project.write("""
         calls = []
 
         @agree
         def test_net(graphmode):
             calls.append(graphmode.backend)
             graphmode.agree(loss=graphmode.tensor(calls.count("third") if graphmode.backend == "third" else 0))
-        """
-    )
+    """)
+    result = project.run()
     assert paragraph(result) == (
         "Triage: third-eager-cpu and ref-eager-cpu: third-eager-cpu differs from itself: not deterministic."
     )
 
 
 def test_random_numbers_are_the_same_again(project):
-    result = project.check(
-        """
+    project.write("""
         import random
 
         @pytest.fixture
@@ -161,14 +158,13 @@ def test_random_numbers_are_the_same_again(project):
         @agree
         def test_net(graphmode, start):
             graphmode.agree(loss=start + random.random() + np.random.rand() + (graphmode.backend == "third"))
-        """
-    )
+    """)
+    result = project.run()
     assert "with the same seed, both give the same;" in paragraph(result)
 
 
 def test_fixtures_are_made_anew_and_other_parameters_kept(project):
-    result = project.check(
-        """
+    project.write("""
         made = []
 
         @pytest.fixture
@@ -188,19 +184,15 @@ def test_fixtures_are_made_anew_and_other_parameters_kept(project):
                 "third-eager-cpu", "closed", "ref-eager-cpu", "closed",
                 "third-eager-cpu-float64", "closed", "ref-eager-cpu-float64", "closed",
             ]
-        """
-    )
-    result.assert_outcomes(passed=6, failed=1)
+    """)
+    project.run(passed=6, failed=1)
 
 
 # The stages between.
 
 
 def test_the_stage_that_differs_first_is_named(toy):
-    toy.makepyfile(
-        """
-        import pytest
-
+    toy.write("""
         @pytest.mark.graph_agree
         def test_net(graphmode):
             graphmode.agree(loss=graphmode.tensor(1.0 + (graphmode.mode == "graph")))
@@ -214,10 +206,8 @@ def test_the_stage_that_differs_first_is_named(toy):
             if graphmode.backend == "toy":
                 assert graphmode.mode == "graph", "not for eager"
             graphmode.agree(loss=graphmode.tensor(1.0 + (graphmode.backend == "toy")))
-        """
-    )
-    result = toy.runpytest_inprocess("--graph-backends=numpy,toy", "--graph-devices=cpu")
-    result.assert_outcomes(passed=6, failed=3)
+    """)
+    result = toy.run("--graph-backends=numpy,toy", "--graph-devices=cpu", passed=6, failed=3)
     ends = [line.rpartition("rounding; ")[2] for line in result.outlines if line.startswith("Triage: ")]
     assert ends == [
         "toy-eager-cpu agrees with numpy-eager-cpu, the first that differs is toy-graph-cpu itself.",
@@ -245,17 +235,16 @@ def test_the_marker_leaves_it_out(project):
 
 def test_the_markers_word_for_it_is_a_truth_value(project):
     result = project.check(AGREED.replace("@agree", "@pytest.mark.graph_agree(triage='no')"))
-    result.stdout.fnmatch_lines(["*graph_agree(triage='no'): triage must be True or False, not 'no'*"])
+    result.says("*graph_agree(triage='no'): triage must be True or False, not 'no'*")
 
 
 def test_names_and_shapes_that_differ_are_not_triaged(project):
-    result = project.check(
-        """
+    project.write("""
         @agree
         def test_net(graphmode):
             graphmode.agree(**{graphmode.backend: graphmode.tensor(2.0)})
-        """
-    )
+    """)
+    result = project.run()
     assert paragraph(result) is None
     result.assert_outcomes(passed=2, failed=1)
 
@@ -270,22 +259,20 @@ def test_names_and_shapes_that_differ_are_not_triaged(project):
     ],
 )
 def test_a_rerun_that_does_not_pass_is_said_in_one_clause(project, line, said):
-    result = project.check(
-        f"""
+    project.write(f"""
         @agree
         def test_net(graphmode):
             if graphmode.dtype == "float64" and graphmode.backend == "third":
                 {line}
             graphmode.agree(loss=graphmode.tensor(2.0 + (graphmode.backend == "third")))
-        """
-    )
+    """)
+    result = project.run()
     assert paragraph(result).endswith(f"both give the same; in float64 nothing can be said: {said}.")
     result.assert_outcomes(passed=2, failed=1)
 
 
 def test_a_variant_that_fails_when_it_is_run_again(project):
-    result = project.check(
-        """
+    project.write("""
         ran = []
 
         @agree
@@ -293,8 +280,8 @@ def test_a_variant_that_fails_when_it_is_run_again(project):
             ran.append(graphmode.backend)
             assert ran.count("third") < 2, "only once"
             graphmode.agree(loss=graphmode.tensor(2.0 + (graphmode.backend == "third")))
-        """
-    )
+    """)
+    result = project.run()
     assert "third-eager-cpu failed (AssertionError: only once) when it was run again;" in paragraph(result)
     result.assert_outcomes(passed=2, failed=1)
 
@@ -312,7 +299,7 @@ def test_triage_that_fails_itself_leaves_the_verdict(project, monkeypatch):
     monkeypatch.setattr(rerunning, "again", broken)
     result = project.check(AGREED, backends="ref,off")
     assert paragraph(result) == "Triage: left out, since it failed itself (RuntimeError: out of order)."
-    result.stdout.fnmatch_lines(["off-eager-cpu does not agree with the reference, ref-eager-cpu:"])
+    result.says("off-eager-cpu does not agree with the reference, ref-eager-cpu:")
     result.assert_outcomes(passed=2, failed=1)
 
 

@@ -64,13 +64,13 @@ def outcomes(result):
 @pytest.mark.parametrize("dist", ["load", "loadscope", "loadfile", "worksteal", "loadgroup"])
 def test_the_outcomes_are_right_however_items_are_spread(project, dist):
     project.write(SUITE)
-    result = project.run("-n2", "--dist", dist, backends="ref,third,off", run=project.pytester.runpytest_subprocess)
+    result = project.run("-n2", "--dist", dist, backends="ref,third,off", apart=True)
     found = {name: outcome for name, outcome in outcomes(result).items() if "agreement" in name}
     assert found.keys() == EXPECTED.keys()
     assert all(outcome in EXPECTED[name] for name, outcome in found.items()), found
     if dist in ("loadscope", "loadfile"):
         assert found["TestNet::test_failing[agreement]"] == "SKIPPED"
-    result.stdout.fnmatch_lines(["off-eager-cpu does not agree with the reference, ref-eager-cpu:"])
+    result.says("off-eager-cpu does not agree with the reference, ref-eager-cpu:")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
@@ -89,11 +89,11 @@ def counted_text(runs, text):
 @pytest.fixture
 def counted(project):
     """A project whose tests can call `ran(name)`, and what they called it with, in order, in a run with xdist."""
-    runs = project.pytester.path / "runs.txt"
+    runs = project.path / "runs.txt"
 
     def run(text, *args, backends="ref,third"):
         project.write(counted_text(runs, text))
-        result = project.run("-n2", *args, backends=backends, run=project.pytester.runpytest_subprocess)
+        result = project.run("-n2", *args, backends=backends, apart=True)
         return result, sorted(runs.read_text().split()) if runs.exists() else []
 
     return run
@@ -155,13 +155,13 @@ def test_groups_that_users_mark_have_effect_and_go_before_those_of_agreement(cou
 def test_last_failed_works_across_processes(project):
     project.write(NET)
     for arguments in (["-n2"], ["-n2", "--lf"]):
-        result = project.run(*arguments, backends="ref,off", run=project.pytester.runpytest_subprocess)
+        result = project.run(*arguments, backends="ref,off", apart=True)
     result.assert_outcomes(failed=1)
 
 
 def test_without_xdist_nothing_of_it_is_needed(project):
     project.write(NET)
-    project.run("-p", "no:xdist", "--strict-markers").assert_outcomes(passed=3)
+    project.run("-p", "no:xdist", "--strict-markers", passed=3)
 
 
 OWN_SCHEDULER = """
@@ -178,11 +178,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.mark.parametrize(("hook", "name"), [(OWN_SCHEDULER, "MyScheduling"), ("", "InformedGroup")])
 def test_a_scheduler_of_the_projects_own_goes_before(project, counted, hook, name):
-    with (project.pytester.path / "conftest.py").open("a") as conftest:
-        conftest.write(hook)
+    project.extend(hook)
     result, _ = counted(NET, "--dist", "loadgroup")
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines([f"scheduling tests via {name}"])
+    result.says(f"scheduling tests via {name}")
 
 
 # Between workers. `ref` waits until `third` has begun, in the other worker; so its item comes while that still runs.
@@ -212,7 +211,7 @@ def test_net(graphmode):
 @pytest.fixture
 def temporary(project, monkeypatch):
     """The folder for temporary files of the runs."""
-    folder = project.pytester.mkdir("temporary")
+    folder = project.mkdir("temporary")
     monkeypatch.setenv("TMPDIR", str(folder))
     return folder
 
@@ -230,7 +229,7 @@ def temporary(project, monkeypatch):
 def test_what_happened_in_another_worker_is_read_and_not_run_again(counted, temporary, third, outcome):
     result, ran = counted(APART.format(third=third))
     assert ran == ["ref", "third"]
-    result.stdout.fnmatch_lines([outcome + ("*agreement?" if outcome == "PASSED" else "")])
+    result.says(outcome + ("*agreement?" if outcome == "PASSED" else ""))
     assert not list(temporary.glob("pytest-graphmode-*"))  # the run's own folder was removed
 
 
@@ -257,7 +256,7 @@ def test_a_crash_costs_one_variant(counted, dist):
     )
     result.assert_outcomes(passed=2 + 4, failed=1, skipped=1)
     assert ran == ["off", "ref", "third"]
-    result.stdout.fnmatch_lines(["SKIPPED*: third-eager-cpu crashed worker gw?, so the variants can't be compared: *"])
+    result.says("SKIPPED*: third-eager-cpu crashed worker gw?, so the variants can't be compared: *")
 
 
 @pytest.mark.slow
@@ -275,7 +274,7 @@ def test_a_crash_in_what_ran_for_an_item_is_named(counted):
     )
     result.assert_outcomes(failed=1)
     assert ran == ["ref"]
-    result.stdout.fnmatch_lines(["*crashed while running '*agreement?', which ran test_net.py::*ref-eager-cpu? for it"])
+    result.says("*crashed while running '*agreement?', which ran test_net.py::*ref-eager-cpu? for it")
 
 
 @pytest.mark.slow
@@ -295,7 +294,7 @@ def test_with_each_an_item_knows_of_its_own_workers_crash_alone(counted):
     )
     result.assert_outcomes(passed=1 + 3, failed=1, skipped=1)
     assert ran == ["ref", "ref", "third", "third"]
-    result.stdout.fnmatch_lines(["SKIPPED*: worker gw2: third-eager-cpu crashed worker gw0, so the variants can't *"])
+    result.says("SKIPPED*: worker gw2: third-eager-cpu crashed worker gw0, so the variants can't *")
 
 
 RETRYING = """
@@ -314,8 +313,7 @@ def pytest_runtest_protocol(item, nextitem):
 
 @pytest.mark.slow
 def test_an_attempt_that_fails_is_not_how_a_variant_ended(project, counted):
-    with (project.pytester.path / "conftest.py").open("a") as conftest:
-        conftest.write(RETRYING)
+    project.extend(RETRYING)
     first = "assert open(RUNS).read().count('third') == 2"
     result, ran = counted(APART.format(third=f"{first}\n        time.sleep(0.5)"))
     result.assert_outcomes(passed=3)

@@ -7,18 +7,19 @@ from pathlib import Path
 import pytest
 
 from pytest_graphmode.report.lock_file import write
+from tests.project import Project, Result
 from tests.run.lock.suite import ALL, LOCK, SUITE, Run
 
 
 @pytest.fixture
-def run(toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(toy: Project, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `SUITE` with the backend toy and a lock."""
     monkeypatch.delenv("CI", raising=False)
     toy.makeini("[pytest]")
-    toy.makepyfile(test_a=SUITE)
+    toy.write(SUITE, "test_a")
 
-    def run(*arguments: str) -> pytest.RunResult:
-        return toy.runpytest_inprocess("--graph-backends=toy", LOCK, *arguments)
+    def run(*arguments: str, **outcomes: int) -> Result:
+        return toy.run("--graph-backends=toy", LOCK, *arguments, **outcomes)
 
     return run
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from pytest_graphmode.report.lock import Counts
 from pytest_graphmode.report.lock_file import parse, read, write
+from tests.project import Result
 
 LOCK = "--graph-lock=graphs.lock"
 UPDATE = "--graph-lock-update"
 SUITE = """
-import pytest, toylib
+import toylib
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_net(graphmode, size):
@@ -28,7 +27,7 @@ NET_1, NET_2 = "test_a.py::test_net[1] toy:graph", "test_a.py::test_net[2] toy:g
 PLAIN, GONE = "test_a.py::test_plain toy:graph", "test_a.py::test_gone toy:graph"
 ONE = Counts(1, 0, 0, 0)
 ALL = {NET_1: ONE, NET_2: ONE, PLAIN: ONE}
-Run = Callable[..., pytest.RunResult]
+Run = Callable[..., Result]
 
 
 def locked(file: str = "graphs.lock") -> dict[str, Counts]:
@@ -40,7 +39,7 @@ def add(*lines: str) -> None:
     write(Path("graphs.lock"), {**locked(), **dict.fromkeys(lines, ONE)})
 
 
-def edit(before: str, after: str) -> None:
-    text = Path("test_a.py").read_text(encoding="utf-8")
+def edit(before: str, after: str, file: str = "test_a.py") -> None:
+    text = Path(file).read_text(encoding="utf-8")
     assert before in text
-    Path("test_a.py").write_text(text.replace(before, after), encoding="utf-8")
+    Path(file).write_text(text.replace(before, after), encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.project import Project
 from tests.run.lock.suite import ALL, GONE, LOCK, ONE, UPDATE, Run, add, locked
 
 
@@ -13,15 +14,13 @@ def test_a_line_without_a_test_is_named_by_a_whole_run_and_removed_by_its_update
     add(GONE, "test_removed.py::test_x toy:graph")
     result = run()
     assert result.ret == 0
-    result.stdout.fnmatch_lines(
-        [
-            "2 lines in graphs.lock without a test:",
-            f"  {GONE}",
-            "  test_removed.py::test_x toy:graph",
-            f"to remove them: pytest --graph-backends=toy {LOCK} {UPDATE}",
-        ]
+    result.says(
+        "2 lines in graphs.lock without a test:",
+        f"  {GONE}",
+        "  test_removed.py::test_x toy:graph",
+        f"to remove them: pytest --graph-backends=toy {LOCK} {UPDATE}",
     )
-    run(UPDATE).stdout.fnmatch_lines([f"  {GONE}: removed"])
+    run(UPDATE).says(f"  {GONE}: removed")
     assert locked() == ALL
 
 
@@ -72,7 +71,7 @@ def test_lines_of_variants_that_a_test_has_in_no_run(run: Run, lock: Path, marke
     ],
 )
 def test_a_part_of_a_run_leaves_other_lines_alone(
-    run: Run, toy: pytest.Pytester, arguments: tuple[str, ...], lock: Path
+    run: Run, toy: Project, arguments: tuple[str, ...], lock: Path
 ) -> None:
     toy.syspathinsert()
     Path("sharding.py").write_text("def pytest_collection_modifyitems(items): items[:] = items[:2]\n", encoding="utf-8")
@@ -86,26 +85,26 @@ def test_a_way_to_distribute_tests_without_workers_distributes_none(run: Run, lo
     pytest.importorskip("xdist")
     add(GONE)
     Path("tox.ini").write_text("[pytest]\naddopts = --dist=loadscope\n", encoding="utf-8")
-    run().stdout.fnmatch_lines(["1 line in graphs.lock without a test:"])
+    run().says("1 line in graphs.lock without a test:")
 
 
 def test_an_ini_value_of_the_plugins_narrows_nothing(run: Run, lock: Path) -> None:
     add(GONE)
-    run("-o", "graph_progress=off").stdout.fnmatch_lines(["1 line in graphs.lock without a test:"])
+    run("-o", "graph_progress=off").says("1 line in graphs.lock without a test:")
 
 
 def test_a_part_of_a_run_tells_of_no_line_without_a_test(run: Run, lock: Path) -> None:
     add(GONE)
     result = run("-k", "test_plain")
     assert result.ret == 0
-    result.stdout.no_fnmatch_line("*graph lock*")
+    result.omits("*graph lock*")
 
 
 def test_from_another_folder_a_run_is_none_of_all_tests(run: Run, monkeypatch: pytest.MonkeyPatch, lock: Path) -> None:
     add(GONE)
     Path("inner").mkdir()
     monkeypatch.chdir("inner")
-    run("--graph-lock=../graphs.lock").stdout.no_fnmatch_line("*without a test*")
+    run("--graph-lock=../graphs.lock").omits("*without a test*")
 
 
 def test_a_module_that_is_not_collected_keeps_its_lines(run: Run, lock: Path) -> None:
@@ -119,7 +118,7 @@ def test_a_module_that_is_not_collected_keeps_its_lines(run: Run, lock: Path) ->
     assert "without a test" not in run("--continue-on-collection-errors").stdout.str()
     Path("test_b.py").write_text("", encoding="utf-8")
     result = run()
-    result.stdout.fnmatch_lines(["1 line in graphs.lock without a test:", "  test_b.py::test_b toy:graph"])
+    result.says("1 line in graphs.lock without a test:", "  test_b.py::test_b toy:graph")
 
 
 def test_a_lock_of_another_folder_loses_no_line(run: Run, lock: Path) -> None:

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.project import Project
 from tests.run.lock.suite import ALL, GONE, LOCK, NET_1, NET_2, ONE, UPDATE, Run, add, edit, locked
 
 
 def test_an_update_tells_what_it_changed(run: Run) -> None:
     result = run(UPDATE)
-    result.stdout.fnmatch_lines(
-        ["*= graph lock =*", "graphs.lock written, 3 lines:", f"  {NET_1.replace('[', '[[]')}: new"]
-    )
+    result.says("*= graph lock =*", "graphs.lock written, 3 lines:", f"  {NET_1.replace('[', '[[]')}: new")
     assert locked() == ALL
-    run(UPDATE).stdout.fnmatch_lines(["graphs.lock: nothing changed, 3 lines"])
+    run(UPDATE).says("graphs.lock: nothing changed, 3 lines")
 
 
 @pytest.mark.parametrize("argument", ["test_a.py", "test_a.py::test_plain"])
@@ -33,20 +32,17 @@ def test_neither_form_takes_the_next_argument(run: Run, argument: str) -> None:
 def test_another_form_is_refused(run: Run) -> None:
     result = run(f"{UPDATE}=seconds")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--graph-lock-update/--graph-lock-update=operations: *'seconds'"])
+    result.stderr.fnmatch_lines("*--graph-lock-update/--graph-lock-update=operations: *'seconds'")
 
 
 def test_operations_are_compared_where_they_are_locked(run: Run) -> None:
     run(f"{UPDATE}=operations")
     text = Path("graphs.lock").read_text(encoding="utf-8")
     Path("graphs.lock").write_text(text.replace('"operations": 1', '"operations": 4'), encoding="utf-8")
-    result = run("-k", "plain")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["was 4 operations, now 1, because only abs was built (toy:graph, worse than in graph*"]
-    )
+    result = run("-k", "plain", failed=1)
+    result.says("was 4 operations, now 1, because only abs was built (toy:graph, worse than in graph*")
     Path("graphs.lock").write_text(text.replace('"unknown"', '"2.21"'), encoding="utf-8")
-    run("-k", "plain").assert_outcomes(passed=1)
+    run("-k", "plain", passed=1)
 
 
 @pytest.mark.parametrize(
@@ -66,17 +62,14 @@ def test_a_test_that_fails_when_it_is_torn_down_keeps_its_line(run: Run, lock: P
         "@pytest.fixture\ndef broken():\n    yield\n    assert 0\n\ndef test_plain(graph_ledger, broken)",
     )
     edit("toylib.jit(abs)(-1)", "toylib.jit(abs)(-1), toylib.jit(abs)(-1)")
-    run(UPDATE).assert_outcomes(passed=3, errors=1)
+    run(UPDATE, passed=3, errors=1)
     assert locked() == ALL
 
 
 def test_a_plain_test_that_builds_no_more_loses_its_line(run: Run, lock: Path) -> None:
     edit("    toylib.jit(abs)(-1)", "    abs(-1)")
-    result = run()
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(
-        ["was 1 build, now 0, because nothing was built (toy:graph, worse than in graphs.lock)"]
-    )
+    result = run(passed=2, failed=1)
+    result.says("was 1 build, now 0, because nothing was built (toy:graph, worse than in graphs.lock)")
     run(UPDATE)
     assert locked() == {NET_1: ONE, NET_2: ONE}
 
@@ -87,7 +80,7 @@ def test_lines_of_frameworks_that_are_not_installed_stay(run: Run, lock: Path) -
         "test_a.py::test_plain nobody:eager",
         "test_a.py::test_net[1] absent:eager",
     )
-    run().assert_outcomes(passed=3)
+    run(passed=3)
     run(UPDATE)
     assert len(locked()) == 6
 
@@ -96,20 +89,20 @@ def test_an_update_puts_what_git_has_merged_into_order(run: Run, lock: Path) -> 
     ordered = lock.read_text(encoding="utf-8")
     first, *lines, last = ordered.splitlines()
     lock.write_text("\n".join([first, *reversed(lines), last]), encoding="utf-8")
-    run(UPDATE).stdout.fnmatch_lines(["graphs.lock written, 3 lines:"])
+    run(UPDATE).says("graphs.lock written, 3 lines:")
     assert lock.read_text(encoding="utf-8") == ordered
 
 
-def test_an_interrupted_run_writes_nothing(run: Run, toy: pytest.Pytester) -> None:
+def test_an_interrupted_run_writes_nothing(run: Run, toy: Project) -> None:
     edit("    toylib.jit(abs)(-1)", "    raise KeyboardInterrupt")
-    result = toy.runpytest_inprocess("--graph-backends=toy", LOCK, UPDATE, no_reraise_ctrlc=True)
-    result.stdout.fnmatch_lines(["graphs.lock is left as it was: the run did not come to its end"])
+    result = toy.run("--graph-backends=toy", LOCK, UPDATE)
+    result.says("graphs.lock is left as it was: the run did not come to its end")
     assert not Path("graphs.lock").exists()
 
 
 def test_collecting_alone_writes_and_tells_nothing(run: Run) -> None:
     result = run(UPDATE, "--collect-only")
-    result.stdout.no_fnmatch_line("*graph lock*")
+    result.omits("*graph lock*")
     assert not Path("graphs.lock").exists()
 
 
@@ -117,7 +110,7 @@ def test_a_lock_that_can_not_be_written_any_more_is_told(run: Run) -> None:
     edit("    toylib.jit(abs)(-1)", "    import pathlib; pathlib.Path('graphs.lock').mkdir()")
     result = run(UPDATE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["ERROR: graphs.lock: it can't be read: Is a directory"])
+    result.says("ERROR: graphs.lock: it can't be read: Is a directory")
 
 
 def test_what_another_run_wrote_meanwhile_stays(run: Run, lock: Path) -> None:
@@ -135,8 +128,8 @@ def test_tests_in_a_folder_whose_name_pytest_takes_for_parameters(run: Run, lock
     folder.mkdir(parents=True)
     (folder / "test_b.py").write_text("def test_b(graphmode):\n    graphmode.function(abs)(-1)\n", encoding="utf-8")
     result = run()
-    result.stdout.fnmatch_lines([f"to write it: pytest --graph-backends=toy {LOCK} {UPDATE} some"])
-    run(UPDATE, "some").assert_outcomes(passed=1)
+    result.says(f"to write it: pytest --graph-backends=toy {LOCK} {UPDATE} some")
+    run(UPDATE, "some", passed=1)
     assert len(locked()) == 4
 
 
@@ -149,24 +142,21 @@ def test_ci_never_writes(run: Run, monkeypatch: pytest.MonkeyPatch, lock: Path) 
     monkeypatch.setenv("CI", "true")
     for update in (UPDATE, f"{UPDATE}=operations", "--graph-lock-from=report.json"):
         result = run(update)
-        assert result.ret == pytest.ExitCode.USAGE_ERROR
-        result.stderr.fnmatch_lines([f"ERROR: {update.partition('=')[0]}: CI is set, *read only*"])
-    run().assert_outcomes(passed=1, failed=2)
+        result.refuses(f"{update.partition('=')[0]}: CI is set, *read only*")
+    run(passed=1, failed=2)
     assert Path("graphs.lock").read_bytes() == before
 
 
 @pytest.mark.parametrize("update", [UPDATE, f"{UPDATE}=operations", "--graph-lock-from=report.json"])
-def test_without_a_lock_there_is_nothing_to_update(run: Run, toy: pytest.Pytester, update: str) -> None:
-    result = toy.runpytest_inprocess(update)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --graph-lock-*: there is no lock to update: name its file, --graph-lock=FILE"])
+def test_without_a_lock_there_is_nothing_to_update(run: Run, toy: Project, update: str) -> None:
+    result = toy.run(update)
+    result.refuses("--graph-lock-*: there is no lock to update: name its file, --graph-lock=FILE")
 
 
-def test_an_update_of_several_environments_at_once_is_refused(run: Run, toy: pytest.Pytester) -> None:
+def test_an_update_of_several_environments_at_once_is_refused(run: Run, toy: Project) -> None:
     pytest.importorskip("xdist")
-    result = toy.runpytest_inprocess(LOCK, UPDATE, "--dist=each", "--tx=2*popen")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --graph-lock-update: --dist=each *"])
+    result = toy.run(LOCK, UPDATE, "--dist=each", "--tx=2*popen")
+    result.refuses("--graph-lock-update: --dist=each *")
 
 
 @pytest.mark.parametrize("update", [(), (UPDATE,), ("--graph-lock-from=report.json",)])
@@ -175,29 +165,26 @@ def test_a_damaged_lock_is_named_with_its_line_and_never_overwritten(run: Run, u
     damaged = Path("graphs.lock").read_text(encoding="utf-8").replace('"builds": 1', "<<<<<<< HEAD", 1)
     Path("graphs.lock").write_text(damaged, encoding="utf-8")
     result = run(*update)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --graph-lock: graphs.lock:2: it is damaged (*): restore it (git checkout *"])
+    result.refuses("--graph-lock: graphs.lock:2: it is damaged (*): restore it (git checkout *")
     assert Path("graphs.lock").read_text(encoding="utf-8") == damaged
 
 
 def test_a_folder_is_no_lock(run: Run) -> None:
     Path("graphs.lock").mkdir()
     result = run(UPDATE)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --graph-lock=*graphs.lock: there is a folder of this name: name a file"])
+    result.refuses("--graph-lock=*graphs.lock: there is a folder of this name: name a file")
 
 
-def test_a_lock_of_the_ini_file(run: Run, toy: pytest.Pytester) -> None:
+def test_a_lock_of_the_ini_file(run: Run, toy: Project) -> None:
     Path("tox.ini").write_text("[pytest]\ngraph_lock = locks/graphs.lock\ngraph_backends = toy\n", encoding="utf-8")
-    toy.runpytest_inprocess(UPDATE).assert_outcomes(passed=3)
+    toy.run(UPDATE, passed=3)
     assert locked("locks/graphs.lock") == ALL
     edit("        f(-1)", "        f(-1), f(-2.0)")
-    result = toy.runpytest_inprocess()
-    result.assert_outcomes(passed=1, failed=2)
-    result.stdout.fnmatch_lines(["*where that is meant: pytest --graph-lock-update 'test_a.py::test_net*"])
+    result = toy.run(passed=1, failed=2)
+    result.says("*where that is meant: pytest --graph-lock-update 'test_a.py::test_net*")
     Path("locks/graphs.lock").write_text("{", encoding="utf-8")
-    result = toy.runpytest_inprocess()
-    result.stderr.fnmatch_lines(["ERROR: graph_lock (in *tox.ini): locks/graphs.lock:1: it is damaged *"])
+    result = toy.run()
+    result.refuses("graph_lock (in *tox.ini): locks/graphs.lock:1: it is damaged *")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX's")
@@ -219,6 +206,5 @@ def test_a_lock_that_may_not_be_written_is_a_usage_error(
     # As for others than root, who may write all.
     monkeypatch.setattr(os, "access", lambda path, mode: may(path, mode) and Path(path).name != lock.name)
     result = run(update)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --graph-lock*: *can't be written: Permission denied"])
+    result.refuses("--graph-lock*: *can't be written: Permission denied")
     assert lock.read_bytes() == before
