@@ -177,7 +177,7 @@ class Runtime:
         run = self._compiled(fn, options)
         if not self.mode.static:
             counter = self.recorder.counter(identity.of(fn), self.variant.backend, self.variant.mode)
-            run = calls.counted(run, counter, self.mode, self.recorder)
+            return calls.counted(run, counter, self.mode, self.recorder, self.converted)
         return calls.converting(run, self.converted)
 
     def _compiled(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:

@@ -152,13 +152,11 @@ class Recorder:
         """Tally a call of eager code that no `graphmode.function` wraps."""
         with self._lock:
             counter = self.counter(identity, backend, mode)
-            counter.calls += 1
-            if nodes:
-                structure = (self.structures and fingerprint()) or nodes
-                if structure in counter.structures:
-                    counter.structures[structure] += 1
-                else:
-                    self.recorded(counter, nodes, structure, draw)
+            structure = nodes and ((self.structures and fingerprint()) or nodes)
+            if structure in counter.tally:
+                counter.tally[structure] += 1
+            else:
+                self.recorded(counter, nodes, structure, draw)
 
     def graph_break(self, graph_break: GraphBreak) -> None:
         with self._lock:
@@ -196,7 +194,7 @@ class Recorder:
             now = time.perf_counter()
             causes = _new_structure(counter, nodes)
             counter.sizes[structure] = nodes
-            counter.structures[structure] = counter.structures.get(structure, 0) + 1
+            counter.tally[structure] = counter.tally.get(structure, 0) + 1
             build = GraphBuild(
                 function=counter.function,
                 location=counter.location,

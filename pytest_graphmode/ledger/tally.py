@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 class EagerCounter:
     """Tallies of one eagerly run function; nothing in it grows with the number of calls.
 
-    `structures` has the builds, and `sizes` the nodes of each, by the fingerprint of the recorded graph (or by its
-    number of nodes).
+    `tally` has the calls, and `sizes` the nodes of each, by the fingerprint of the recorded graph (or by its number of
+    nodes). Calls that recorded nothing, which are no builds, are those of 0.
     """
 
     backend: str
@@ -22,17 +22,20 @@ class EagerCounter:
     function: str
     location: str
     group: int = 0
-    calls: int = 0
-    structures: dict[object, int] = field(default_factory=dict)
+    tally: dict[object, int] = field(default_factory=lambda: {0: 0})
     sizes: dict[object, int] = field(default_factory=dict)
 
     @property
+    def calls(self) -> int:
+        return sum(self.tally.values())
+
+    @property
     def builds(self) -> int:
-        return sum(self.structures.values())
+        return self.calls - self.tally[0]
 
     def clear(self) -> None:
-        self.calls = 0
-        self.structures.clear()
+        self.tally.clear()
+        self.tally[0] = 0
         self.sizes.clear()
 
 
@@ -41,28 +44,26 @@ class Window:
     """An eager counter and what it had counted when the ledger began."""
 
     counter: EagerCounter
-    calls: int = 0
-    structures: Mapping[object, int] = field(default_factory=dict)
+    tally: Mapping[object, int] = field(default_factory=dict)
 
     @classmethod
     def opened(cls, counter: EagerCounter) -> Window:
-        return cls(counter, counter.calls, dict(counter.structures))
+        return cls(counter, dict(counter.tally))
 
     def closed(self) -> Window:
         """With a copy of the counter, which may go on counting."""
         counter = self.counter
-        structures, sizes = dict(counter.structures), dict(counter.sizes)
-        return replace(self, counter=replace(counter, structures=structures, sizes=sizes))
+        return replace(self, counter=replace(counter, tally=dict(counter.tally), sizes=dict(counter.sizes)))
 
     @property
     def since(self) -> Mapping[object, int]:
         """The builds in the window by structure."""
-        counts = {key: count - self.structures.get(key, 0) for key, count in self.counter.structures.items()}
+        counts = {key: count - self.tally.get(key, 0) for key, count in self.counter.tally.items() if key}
         return {key: count for key, count in counts.items() if count}
 
     @property
     def called(self) -> int:
-        return self.counter.calls - self.calls
+        return self.counter.calls - sum(self.tally.values())
 
     @property
     def built(self) -> int:
@@ -71,7 +72,8 @@ class Window:
     @property
     def rebuilt(self) -> int:
         """All builds in the window but the first there ever was."""
-        return max(self.built - (not self.structures), 0)
+        first = not any(count for key, count in self.tally.items() if key)
+        return max(self.built - first, 0)
 
     @property
     def nodes(self) -> int:

@@ -36,7 +36,7 @@ def recorder():
 
 
 def counted(fn, mode, recorder):
-    return calls.counted(fn, recorder.counter(identity.of(fn), "torch", "eager"), mode, recorder)
+    return calls.counted(fn, recorder.counter(identity.of(fn), "torch", "eager"), mode, recorder, lambda value: value)
 
 
 def test_what_is_recorded_between_calls_is_nobodys(mode, recorder):
@@ -91,9 +91,14 @@ def doubled(value):
     return trees.map(lambda leaf: leaf * 2 if isinstance(leaf, np.ndarray) else leaf, value)
 
 
-@pytest.fixture
-def echo():
-    return calls.converting(lambda *args, **kwargs: (args, kwargs), doubled)
+@pytest.fixture(params=["built once", "eager"])
+def echo(request, mode, recorder):
+    def run(*args, **kwargs):
+        return args, kwargs
+
+    if request.param == "built once":
+        return calls.converting(run, doubled)
+    return calls.counted(run, recorder.counter(identity.of(run), "torch", "eager"), mode, recorder, doubled)
 
 
 def test_arrays_are_converted_wherever_they_stand(echo):

@@ -78,7 +78,7 @@ def test_a_graph_of_another_structure_is_an_event(torch):
 def test_a_module_that_raises_is_called_as_ever(torch):
     with watch() as ledger, pytest.raises(RuntimeError):
         torch.nn.Linear(3, 3)(torch.ones(4, 2))
-    assert (ledger.builds, here.within) == (0, None)
+    assert (ledger.builds, here()) == (0, None)
 
 
 def test_a_module_inside_a_graphmode_function_is_counted_once(pytester):

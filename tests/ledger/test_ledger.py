@@ -180,7 +180,7 @@ def test_nothing_grows_with_the_number_of_eager_calls():
 
     def size():
         (counter,) = recorder._counters.values()
-        return (len(counter.structures), len(counter.sizes), len(recorder.ledger.events))
+        return (len(counter.tally), len(counter.sizes), len(recorder.ledger.events))
 
     eager(recorder, 3, 5)
     before = size()

@@ -10,6 +10,7 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from threading import get_ident
 from typing import Any, Final
 
 import numpy as np
@@ -70,10 +71,10 @@ class Compile(TorchMode):
         def call(*args: Any, **kwargs: Any) -> Any:
             if torch.compiler.is_compiling():
                 return fn(*args, **kwargs)  # part of the graph of the function that calls it
-            around = calls.here.within
+            thread, around = get_ident(), calls.here()
             if around == calls.CALL:
                 return compiled(*args, **kwargs)
-            calls.here.within = around or calls.CALL
+            calls.within[thread] = around or calls.CALL
             try:
                 return compiled(*args, **kwargs)
             except torch._dynamo.exc.TorchDynamoException:
@@ -81,8 +82,8 @@ class Compile(TorchMode):
                     raise
                 raise tapping.refused(tracing.settings.refused_tap, _IN_OPERATOR) from None
             finally:
-                calls.here.within = around
                 if around is None:
+                    del calls.within[thread]
                     tracing.settings.restore()
                 if taps.pending.taps[0] is not None:
                     taps.pending.hand_on()

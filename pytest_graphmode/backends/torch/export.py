@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from torch import nn
 
-from pytest_graphmode.backends.calls import FRAMEWORK, here
+from pytest_graphmode.backends.calls import FRAMEWORK, being
 from pytest_graphmode.backends.patching import Function, patched
 from pytest_graphmode.backends.torch.dynamo import drawn, frames
 from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
@@ -48,14 +48,14 @@ class ExportSource:
             if getattr(self._thread, "exporting", False):
                 return export(*args, **kwargs)
             given = signature.bind(*args, **kwargs).arguments
-            outer, here.within = here.within, FRAMEWORK  # the modules that are called now are a part of it
             self._thread.exporting = True
             start, program = time.perf_counter(), None
             try:
-                program = export(*args, **kwargs)
+                with being(FRAMEWORK):  # the modules that are called now are a part of it
+                    program = export(*args, **kwargs)
                 return program
             finally:
-                self._thread.exporting, here.within = False, outer
+                self._thread.exporting = False
                 report = _report(given, program, time.perf_counter() - start)
                 if program is not None:
                     made = program.graph_module

@@ -12,13 +12,14 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import nn
 
 from pytest_graphmode.backends import trees
-from pytest_graphmode.backends.calls import FRAMEWORK, here
+from pytest_graphmode.backends.calls import FRAMEWORK, within
 from pytest_graphmode.backends.layers import Tap
 from pytest_graphmode.backends.torch import autograd
 from pytest_graphmode.ledger import identity
@@ -105,19 +106,20 @@ class ModuleSource:
             __tracebackhide__ = True
             if torch.compiler.is_compiling():
                 return call(module, *args, **kwargs)
-            if here.within is not None or _in_compiled_code():
+            thread = get_ident()
+            if thread in within or _in_compiled_code():
                 result = call(module, *args, **kwargs)
                 # Where a graph break left the call outside of the graphs, Dynamo would make graphs of what taps do.
                 if id(module) in tapped.ids:
                     tap = torch.compiler.disable(tapped.output) if "torch._dynamo" in sys.modules else tapped.output
                     result = tap(module, result)
                 return result
-            here.within = FRAMEWORK
+            within[thread] = FRAMEWORK
             before = recorded()
             try:
                 result = call(module, *args, **kwargs)
             finally:
-                here.within = None
+                del within[thread]
             nodes = recorded() - before
             if nodes and not _compiled(module):
                 self._report(module, nodes, result)
