@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pytest_graphmode.records import archive
 from pytest_graphmode.records.archive import Record, RecordError
-from pytest_graphmode.records.disagreement import Allowed, Side, disagreement
+from pytest_graphmode.records.disagreement import Allowed, Pair, Side, disagreement
 from pytest_graphmode.records.folder import Folder, nearest, stale
 from pytest_graphmode.records.replacing import UNFINISHED
 
@@ -103,7 +103,7 @@ def _difference(after: tuple[Record, Path], before: tuple[Record, Path], allowed
     reason = stale(record, wanted.origin, record.names)
     notes = [] if reason is None else [f"{side.name} was {reason}."]
     try:
-        return disagreement([(side, reference, "the record")], allowed, notes)
+        return disagreement([Pair(side, reference, allowed, "the record")], notes)
     except RecordError as error:  # damaged since it was looked through
         return str(error)
 

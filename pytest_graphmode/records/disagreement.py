@@ -6,7 +6,7 @@ Called by the agreement item for the variants of a run and the records beside th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -16,7 +16,9 @@ import numpy as np
 from pytest_graphmode.checks.compare import Mismatch, first_leaf_mismatch
 from pytest_graphmode.checks.tolerances import Table
 from pytest_graphmode.records.parting import Parting
-from pytest_graphmode.records.recording import Recording, Series, Steps
+from pytest_graphmode.records.recording import Recording, Run, Steps
+
+Step = Mapping[str, Any]
 
 _BY: Final = "@pytest.mark.graph_agree({}), or the ini key graph_tolerances for the whole project."
 _WIDEN: Final = f"If the difference is rounding of floating values, allow it: {_BY.format('rtol=..., atol=...')}"
@@ -27,8 +29,6 @@ _NO_TOLERANCE: Final = "A wider tolerance would hide that."
 _ALIGN: Final = (
     "Record the same names, equally often, as values of the same structure, shape and kind of dtype in every variant."
 )
-
-
 _CAST: Final = "graph_agree(dtypes=True) asks for equal dtypes: cast what differs, or leave it out."
 
 
@@ -40,12 +40,16 @@ class Side:
         name: in messages.
         dtype, device: what it was computed in and on, by which tolerances are chosen.
         load: gives the recording; called when it is compared, since a record's may be large.
+        variant: a `Variant`, for those who choose or run sides by it.
+        run: of this process; None for a record.
     """
 
     name: str
     dtype: str
     device: str
     load: Callable[[], Recording]
+    variant: Any = None
+    run: Run | None = None
 
     @cached_property
     def recording(self) -> Recording:
@@ -73,22 +77,158 @@ class _Fault:
     hint: str
 
 
-def disagreement(pairs: Iterable[tuple[Side, Side, str]], allowed: Allowed, notes: Iterable[str] = ()) -> str | None:
-    """How sides differ from what they are held to, None where they agree.
+@dataclass(frozen=True)
+class Pair:
+    """A side and what it is held to, which is called by its `role` in messages."""
 
-    Args:
-        pairs: a side, its reference, and what to call that: `the reference`.
-        notes: what to say besides, before the hints.
-    """
+    side: Side
+    reference: Side
+    allowed: Allowed
+    role: str = "the reference"
+
+    @cached_property
+    def faults(self) -> list[_Fault]:
+        return list(self._of_values() if self._has_values else self._of_taps())
+
+    @property
+    def agrees(self) -> bool:
+        return not self.faults
+
+    @property
+    def differs_by_values(self) -> bool:
+        """Whether the two disagree, and in values only: not in what was recorded how often, or in shapes."""
+        return {fault.hint for fault in self.faults} == {_WIDEN}
+
+    @cached_property
+    def parting(self) -> Parting:
+        """The taps of the two against each other."""
+        return self._apart(self.side.recording, self.reference.recording)
+
+    @property
+    def worst_difference(self) -> tuple[float, str] | None:
+        """How far the two are apart, also where they agree: the worst error, relative to the largest value of the
+        reference, and the name of what has it; None where nothing can be compared.
+        """
+        apart = self.parting
+        if self._has_values:
+            apart = self._apart(*(Recording(taps=one.recording.values) for one in (self.side, self.reference)))
+        errors = ((max(worst.error for worst in one.errors), one.name) for one in apart.compared)
+        return max(errors, default=None)
+
+    def first_difference(self, found: Iterable[Step], wanted: Iterable[Step]) -> tuple[int, Mismatch] | None:
+        """The first step of a series that differs, and how."""
+        for number, (actual, expected) in enumerate(zip(found, wanted, strict=False)):
+            cast = self._dtypes_apart(actual, expected) if self.allowed.dtypes else None
+            mismatch = cast or self._mismatch(actual, expected)
+            if mismatch is not None:
+                return number, mismatch
+        return None
+
+    def told(self, mismatch: Mismatch) -> str:
+        return mismatch.describe(self.side.name, self.reference.name)
+
+    def where_they_part(self) -> Iterator[str]:
+        """The taps that differ; with the sentence that says the most where values differ besides."""
+        if self.tapped:
+            if self._has_values:
+                yield self.parting.sentence
+            yield from self.parting.lines
+
+    @property
+    def tapped(self) -> bool:
+        return bool(self.side.recording.taps or self.reference.recording.taps)
+
+    @property
+    def _has_values(self) -> bool:
+        return bool(self.side.recording.values or self.reference.recording.values)
+
+    def _of_values(self) -> Iterator[_Fault]:
+        """How what was given to `agree` differs."""
+        actual, expected = self.side.recording.values, self.reference.recording.values
+        yield from self._sets(actual, expected)
+        for name, wanted in expected.items():
+            if name in actual:
+                yield from self._first_step(actual[name], wanted)
+                yield from self._lengths(name, actual[name], wanted)
+
+    def _of_taps(self) -> Iterator[_Fault]:
+        """How the taps differ: of the values only the first that does, which the others follow from.
+
+        That the gradient by a tap is missing is no fault: not every mode has those of a function within a function.
+        """
+        left_out, first = self.parting.left_out, self.parting.first
+        actual, expected = (
+            {name: steps for name, steps in one.recording.taps.items() if name not in left_out}
+            for one in (self.side, self.reference)
+        )
+        yield from self._sets(_without_gradients(actual), _without_gradients(expected))
+        both = [name for name in expected if name in actual]
+        if left_out and not both:
+            yield _Fault(f"no tap could be compared: {'; '.join(left_out.values())}", _ALIGN)
+        if first is not None:
+            yield _Fault(self.parting.sentence, _WIDEN)
+            yield from self._first_step(actual[first.name], expected[first.name])
+        for name in both:
+            yield from self._lengths(name, actual[name], expected[name])
+            yield from (fault for fault in self._first_step(actual[name], expected[name]) if fault.hint is _ALIGN)
+
+    def _sets(self, actual: Iterable[str], expected: Iterable[str]) -> Iterator[_Fault]:
+        side, reference = (self.side, actual), (self.reference, expected)
+        for (lacking, there), (having, names) in ((side, reference), (reference, side)):
+            missing = [name for name in names if name not in there]
+            if missing:
+                yield _Fault(f"{', '.join(missing)}: recorded by {having.name}, not by {lacking.name}", _ALIGN)
+
+    def _lengths(self, name: str, found: Steps, wanted: Steps) -> Iterator[_Fault]:
+        if len(found) != len(wanted):
+            times = f"{_times(len(found))} by {self.side.name}, {_times(len(wanted))} by {self.reference.name}"
+            yield _Fault(f"{name}: recorded {times}", _ALIGN)
+
+    def _first_step(self, found: Steps, wanted: Steps) -> Iterator[_Fault]:
+        difference = self.first_difference(found, wanted)
+        if difference is None:
+            return
+        number, mismatch = difference
+        if mismatch.kind == "exact dtype":
+            yield _Fault(self.told(mismatch), _CAST)
+        else:
+            step = f"step {number}, the first of {len(wanted)} to differ: " if len(wanted) > 1 else ""
+            yield _Fault(step + self.told(mismatch), _WIDEN if mismatch.kind == "value" else _ALIGN)
+
+    def _dtypes_apart(self, actual: Step, expected: Step) -> Mismatch | None:
+        """The first leaf that has another dtype on the other side, shapes left alone."""
+        for path, leaf in expected.items():
+            found, wanted = _dtypes_of(self.side, path, actual.get(path)), _dtypes_of(self.reference, path, leaf)
+            floating = all("float" in one or "complex" in one for one in found + wanted)
+            of_variant = self.side.dtype != self.reference.dtype and floating
+            if found and wanted and not of_variant and not set(found) & set(wanted):
+                return Mismatch(path, "exact dtype", found[0], wanted[0])
+        return None
+
+    def _mismatch(self, actual: Step, expected: Step) -> Mismatch | None:
+        return first_leaf_mismatch(
+            actual,
+            expected,
+            rtol=self.allowed.rtol,
+            atol=self.allowed.atol,
+            computed_in=[self.side.dtype, self.reference.dtype],
+            devices=[self.side.device, self.reference.device],
+            table=self.allowed.table,
+        )
+
+    def _apart(self, actual: Recording, expected: Recording) -> Parting:
+        return Parting(actual, expected, (self.side.name, self.reference.name), self._mismatch)
+
+
+def disagreement(pairs: Iterable[Pair], notes: Iterable[str] = ()) -> str | None:
+    """How sides differ from what they are held to, None where they agree; with `notes` before the hints."""
     lines, hints, tapped = [], set(), False
-    for side, reference, role in pairs:
-        faults = list(_faults(side, reference, allowed))
-        if faults:
-            lines.append(f"{side.name} does not agree with {role}, {reference.name}:")
-            lines += [f"  {fault.text}" for fault in faults]
-            lines += [f"  {line}" for line in _where_they_part(side, reference, allowed)]
-            hints |= {fault.hint for fault in faults}
-            tapped = tapped or bool(side.recording.taps or reference.recording.taps)
+    for pair in pairs:
+        if not pair.agrees:
+            lines.append(f"{pair.side.name} does not agree with {pair.role}, {pair.reference.name}:")
+            lines += [f"  {text}" for text in (*(fault.text for fault in pair.faults), *pair.where_they_part())]
+            hints |= {fault.hint for fault in pair.faults}
+            tapped = tapped or pair.tapped
     if not lines:
         return None
     widen = [_WIDEN if tapped else f"{_WIDEN} {_TAP}"] if _WIDEN in hints else []
@@ -116,100 +256,8 @@ def brief(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.startswith("  ")), text)
 
 
-def agree(side: Side, reference: Side, allowed: Allowed) -> bool:
-    return next(_faults(side, reference, allowed), None) is None
-
-
-def differ_by_values(side: Side, reference: Side, allowed: Allowed) -> bool:
-    """Whether two sides disagree, and in values only: not in what was recorded how often, or in shapes."""
-    return {fault.hint for fault in _faults(side, reference, allowed)} == {_WIDEN}
-
-
-def _faults(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
-    return (_of_values if _has_values(side, reference) else _of_taps)(side, reference, allowed)
-
-
-def _has_values(side: Side, reference: Side) -> bool:
-    return bool(side.recording.values or reference.recording.values)
-
-
-def _of_values(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
-    """How what was given to `agree` differs."""
-    actual, expected = side.recording.values, reference.recording.values
-    yield from _sets(side, reference, actual, expected)
-    for name, wanted in expected.items():
-        if name in actual:
-            yield from _first_step(side, reference, actual[name], wanted, allowed)
-            yield from _lengths(side, reference, name, actual[name], wanted)
-
-
-def _of_taps(side: Side, reference: Side, allowed: Allowed) -> Iterator[_Fault]:
-    """How the taps differ: of the values only the first that does, which the others follow from.
-
-    That the gradient by a tap is missing is no fault: not every mode has those of a function within a function.
-    """
-    parting = taps_apart(side, reference, allowed)
-    actual, expected = (_without(one.recording.taps, parting.left_out) for one in (side, reference))
-    yield from _sets(side, reference, _without_gradients(actual), _without_gradients(expected))
-    both = [name for name in expected if name in actual]
-    if parting.left_out and not both:
-        yield _Fault(f"no tap could be compared: {'; '.join(parting.left_out.values())}", _ALIGN)
-    if parting.first is not None:
-        yield _Fault(parting.sentence, _WIDEN)
-        name = parting.first.name
-        yield from _first_step(side, reference, actual[name], expected[name], allowed)
-    for name in both:
-        yield from _lengths(side, reference, name, actual[name], expected[name])
-        for fault in _first_step(side, reference, actual[name], expected[name], allowed):
-            if fault.hint is _ALIGN:
-                yield fault
-
-
-def _without_gradients(taps: Series) -> Series:
-    return {name: steps for name, steps in taps.items() if not name.startswith("grad(")}
-
-
-def _without(taps: Series, left_out: Container[str]) -> Series:
-    return {name: steps for name, steps in taps.items() if name not in left_out}
-
-
-def _sets(side: Side, reference: Side, actual: Series, expected: Series) -> Iterator[_Fault]:
-    for lacking, having, there, names in ((side, reference, actual, expected), (reference, side, expected, actual)):
-        missing = [name for name in names if name not in there]
-        if missing:
-            yield _Fault(f"{', '.join(missing)}: recorded by {having.name}, not by {lacking.name}", _ALIGN)
-
-
-def _lengths(side: Side, reference: Side, name: str, found: Steps, wanted: Steps) -> Iterator[_Fault]:
-    if len(found) != len(wanted):
-        times = f"{_times(len(found))} by {side.name}, {_times(len(wanted))} by {reference.name}"
-        yield _Fault(f"{name}: recorded {times}", _ALIGN)
-
-
-def _first_step(side: Side, reference: Side, found: Steps, wanted: Steps, allowed: Allowed) -> Iterator[_Fault]:
-    """The first step of a series that differs."""
-    for number, (actual, expected) in enumerate(zip(found, wanted, strict=False)):
-        if allowed.dtypes and (differing := dtypes_apart(side, reference, actual, expected)) is not None:
-            yield _Fault(differing.describe(side.name, reference.name), _CAST)
-            return
-        mismatch = mismatch_of(side, reference, actual, expected, allowed)
-        if mismatch is not None:
-            step = f"step {number}, the first of {len(wanted)} to differ: " if len(wanted) > 1 else ""
-            text = step + mismatch.describe(side.name, reference.name)
-            yield _Fault(text, _WIDEN if mismatch.kind == "value" else _ALIGN)
-            return
-
-
-def dtypes_apart(
-    side: Side, reference: Side, actual: Mapping[str, Any], expected: Mapping[str, Any]
-) -> Mismatch | None:
-    """The first leaf that has another dtype on the other side, shapes left alone."""
-    for path, leaf in expected.items():
-        found, wanted = _dtypes_of(side, path, actual.get(path)), _dtypes_of(reference, path, leaf)
-        of_variant = side.dtype != reference.dtype and all("float" in one or "complex" in one for one in found + wanted)
-        if found and wanted and not of_variant and not set(found) & set(wanted):
-            return Mismatch(path, "exact dtype", found[0], wanted[0])
-    return None
+def _without_gradients(taps: Iterable[str]) -> list[str]:
+    return [name for name in taps if not name.startswith("grad(")]
 
 
 def _dtypes_of(side: Side, path: str, leaf: Any) -> tuple[str, ...]:
@@ -220,55 +268,6 @@ def _dtypes_of(side: Side, path: str, leaf: Any) -> tuple[str, ...]:
     if known is None and side.dtype == "bfloat16" and leaf.dtype == np.float32:
         return ("bfloat16", "float32")
     return ((known or {}).get(path, leaf.dtype.name),)
-
-
-def mismatch_of(
-    side: Side, reference: Side, actual: Mapping[str, Any], expected: Mapping[str, Any], allowed: Allowed
-) -> Mismatch | None:
-    """How a step of one side differs from that of its reference."""
-    return first_leaf_mismatch(
-        actual,
-        expected,
-        rtol=allowed.rtol,
-        atol=allowed.atol,
-        computed_in=[side.dtype, reference.dtype],
-        devices=[side.device, reference.device],
-        table=allowed.table,
-    )
-
-
-def _where_they_part(side: Side, reference: Side, allowed: Allowed) -> Iterator[str]:
-    """The taps of two sides that differ; with the sentence that says the most where values differ besides."""
-    if side.recording.taps or reference.recording.taps:
-        parting = taps_apart(side, reference, allowed)
-        if _has_values(side, reference):
-            yield parting.sentence
-        yield from parting.lines
-
-
-def taps_apart(side: Side, reference: Side, allowed: Allowed) -> Parting:
-    """The taps of two sides against each other."""
-    return _apart(side, reference, allowed, side.recording, reference.recording)
-
-
-def _apart(side: Side, reference: Side, allowed: Allowed, actual: Recording, expected: Recording) -> Parting:
-    def compare(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> Mismatch | None:
-        return mismatch_of(side, reference, actual, expected, allowed)
-
-    return Parting(actual, expected, (side.name, reference.name), compare)
-
-
-def worst_difference(side: Side, reference: Side, allowed: Allowed) -> tuple[float, str] | None:
-    """How far two sides are apart, also where they agree: the worst error, relative to the largest value of the
-    reference, and the name of what has it; None where nothing can be compared.
-    """
-    both = side.recording, reference.recording
-    if _has_values(side, reference):
-        both = Recording(taps=side.recording.values), Recording(taps=reference.recording.values)
-    errors = [
-        (max(worst.error for worst in one.errors), one.name) for one in _apart(side, reference, allowed, *both).compared
-    ]
-    return max(errors, default=None)
 
 
 def _times(count: int) -> str:

@@ -10,7 +10,7 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,12 +33,9 @@ from pytest_graphmode.run.items import (
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
-    from pytest_graphmode.checks.tolerances import Table
     from pytest_graphmode.ledger.durations import CallTimes
     from pytest_graphmode.ledger.ledger import GraphLedger
-    from pytest_graphmode.records.recording import Run
-    from pytest_graphmode.run.agreement.keeping import Kept
-    from pytest_graphmode.select.markers import AgreeRequest
+    from pytest_graphmode.run.agreement.comparison import Comparison
     from pytest_graphmode.select.registry import Registry
     from pytest_graphmode.select.variants import Variant
 
@@ -76,16 +73,12 @@ class Facts:
                 warm_up_seconds=warm_up,
             )
 
-    def compared(self, runs: Sequence[Run], asked: AgreeRequest, table: Table, kept: Kept | None) -> None:
+    def compared(self, comparison: Comparison) -> None:
         from pytest_graphmode.records.archive import RecordError
         from pytest_graphmode.report.compared import comparison_data
-        from pytest_graphmode.run.agreement import comparison
 
-        ran = any(run.outcome == "passed" for run in runs)
         with self._guarded("how variants compare is", unless=RecordError):
-            pairs = comparison.pairs(runs, asked, kept) if ran else ()
-            sides = ((comparison.side(one), comparison.side(other)) for one, other, _ in pairs)
-            self.said["pairs"] = comparison_data(sides, comparison.allowed(asked, table))
+            self.said["pairs"] = comparison_data(comparison.pairs)
 
     def noted(self, item: pytest.Item, report: pytest.TestReport) -> Data:
         """What one report of the item says."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_graphmode.records.disagreement import Allowed, Side
+from pytest_graphmode.records.disagreement import Allowed, Pair, Side
 from pytest_graphmode.records.recording import Recording
 from pytest_graphmode.report.compared import comparison_data
 
@@ -16,5 +16,5 @@ def side(name: str, *steps: list[float]) -> Side:
 
 def test_error_and_place_of_a_tap_are_of_the_step_that_is_named() -> None:
     found = side("torch", [1.0, 2.0], [1.0, 2.5], [9.0, 2.0])
-    (pair,) = comparison_data([(found, side("tf", [1.0, 2.0], [1.0, 2.0], [1.0, 2.0]))], Allowed())
+    (pair,) = comparison_data([Pair(found, side("tf", [1.0, 2.0], [1.0, 2.0], [1.0, 2.0]), Allowed())])
     assert pair["taps"] == [{"name": "h", "error": 0.25, "at": [1], "first_step": 1}]

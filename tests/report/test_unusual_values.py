@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_graphmode.records.disagreement import Allowed, Side, worst_difference
+from pytest_graphmode.records.disagreement import Allowed, Pair, Side
 from pytest_graphmode.records.recording import Recording
 from pytest_graphmode.report.document import read
 from pytest_graphmode.report.series import series_data
@@ -64,7 +64,7 @@ def test_a_value_is_as_far_from_itself_as_it_should_be(name: str) -> None:
     def side(value: Any) -> Side:
         return Side("a", "float32", "cpu", lambda: Recording(values={"a": [{"a": value}]}))
 
-    same = worst_difference(side(UNUSUAL[name]), side(UNUSUAL[name]), Allowed())
+    same = Pair(side(UNUSUAL[name]), side(UNUSUAL[name]), Allowed()).worst_difference
     assert same is not None
     assert same[0] == 0
 

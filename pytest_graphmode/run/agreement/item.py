@@ -24,6 +24,7 @@ from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
     from pytest_graphmode.records.recording import Run
+    from pytest_graphmode.run.agreement.comparison import Comparison
     from pytest_graphmode.run.agreement.keeping import Kept
     from pytest_graphmode.run.agreement.rerunning import Verdict
     from pytest_graphmode.select.markers import AgreeRequest
@@ -75,7 +76,7 @@ class Agreement(pytest.Function):
 
         No other item can be run once this one is set up.
         """
-        from pytest_graphmode.run.agreement.comparison import incomparable
+        from pytest_graphmode.run.agreement.comparison import Comparison
 
         self._failed_here = None
         if self._skip is not None:  # of an earlier attempt
@@ -84,18 +85,20 @@ class Agreement(pytest.Function):
         if not self._broken:
             self._run_missing()
         self._look_for_records()
+        table = registry_of(self.config).settings.tolerances
+        compared = Comparison(self._runs(), self.asked, table, self._kept)
         wrong = self._failed_here or self._trouble
-        self._incomparable = None if wrong else incomparable(self._runs(), self.asked, self._kept)
+        self._incomparable = None if wrong else compared.incomparable
         self._skip, self._failure = None, None
         if not wrong and self._incomparable is None:
-            self._judge()
+            self._judge(compared)
         if self._incomparable is not None:
             # As a mark, since pytest then reports the place of the test instead of a line in here.
             self._skip = pytest.mark.skip(reason=beside.worker(self.config) + self._incomparable)
             self.add_marker(self._skip)
-        self._tell()
+        self._tell(compared)
 
-    def _tell(self) -> None:
+    def _tell(self, compared: Comparison) -> None:
         """Attach to the item's reports how the comparison went, from where JUnit and other plugins read it."""
         from pytest_graphmode.run.agreement import summary
 
@@ -104,7 +107,7 @@ class Agreement(pytest.Function):
             wrong = f"{self._failed_here.variant} failed when it was run for this item"
         said = summary.Said(wrong, self._incomparable, self._failure)
         measured = self.config.getoption("xmlpath", None) is not None
-        summary.attach(self, said, self._runs(), self._kept, measured=measured)
+        summary.attach(self, said, compared, measured=measured)
 
     def _look_for_records(self) -> None:
         """Find the records of other runs, and what was wrong with writing those of this one."""
@@ -156,28 +159,26 @@ class Agreement(pytest.Function):
         runs = [_run(item) or left_out.get(item) for item in self.variants]
         return [run for run in runs if run is not None]
 
-    def _judge(self) -> None:
+    def _judge(self, compared: Comparison) -> None:
         """Compare; where variants disagree, and nobody said otherwise, run them again to say more of it."""
         from pytest_graphmode.records.archive import RecordError
         from pytest_graphmode.records.disagreement import advised
-        from pytest_graphmode.run.agreement.comparison import apart, disagreement
 
-        table = registry_of(self.config).settings.tolerances
         try:
-            self._failure = disagreement(self._runs(), self.asked, table, self._kept)
+            self._failure = compared.disagreement
             if FACTS in self.stash:
-                self.stash[FACTS].compared(self._runs(), self.asked, table, self._kept)
+                self.stash[FACTS].compared(compared)
             if self._kept is not None:
-                differing = apart(self._runs(), self.asked, table, self._kept) if self._failure is not None else {}
+                differing = compared.apart if self._failure is not None else {}
                 unwritten = keeping.judge(self.variants[0], self._kept, differing)
                 self._trouble = unwritten if self._failure is None else None
         except RecordError as error:  # damaged since it was looked through
             self._trouble = str(error)
         if self._failure is not None and self.asked.triage:
-            said = self._triage(self._failure)
+            said = self._triage(self._failure, compared)
             self._failure = advised("\n".join(filter(None, [self._failure, said.text])), said.cure)
 
-    def _triage(self, failure: str) -> Verdict:
+    def _triage(self, failure: str, compared: Comparison) -> Verdict:
         """What reruns say; that they say nothing, where something is wrong with them, since the failure is known."""
         from pytest_graphmode.run.agreement import rerunning
 
@@ -191,7 +192,7 @@ class Agreement(pytest.Function):
             return item.stash[RUN]
 
         try:
-            return rerunning.of(self._runs(), self.asked, self._kept, rerunning.Reruns(self.variants, run))
+            return rerunning.of(compared.pairs, rerunning.Reruns(self.variants, run))
         except Exception as error:
             why = f"{type(error).__name__}: {rerunning.reason(str(error))}"
             return rerunning.Verdict(f"Triage: left out, since it failed itself ({why}).")

@@ -17,9 +17,8 @@ import pytest
 
 from pytest_graphmode.backends.base import Stage, stages
 from pytest_graphmode.backends.names import complex_of, real_of
-from pytest_graphmode.records import disagreement as words
 from pytest_graphmode.records import triage
-from pytest_graphmode.records.disagreement import Allowed
+from pytest_graphmode.records.disagreement import Pair, Side
 from pytest_graphmode.records.recording import Run
 from pytest_graphmode.run.agreement import comparison
 from pytest_graphmode.run.collect import mark_parameter
@@ -28,9 +27,6 @@ from pytest_graphmode.select.registry import registry_of
 from pytest_graphmode.select.variants import Variant
 
 if TYPE_CHECKING:
-    from pytest_graphmode.records.archive import Record
-    from pytest_graphmode.run.agreement.keeping import Kept
-    from pytest_graphmode.select.markers import AgreeRequest
     from pytest_graphmode.select.registry import Registry
 
 # For how long runs are begun. What is built for the first time takes long: a small function took TensorFlow 2.21 with
@@ -43,7 +39,6 @@ _CURE: Final = "\0"
 _ALLOW: Final = "allow "
 
 Runner = Callable[[pytest.Function], "Run | None"]
-Pair = tuple["Run | Record", "Run | Record"]
 
 
 class Verdict(NamedTuple):
@@ -139,38 +134,20 @@ def again(item: pytest.Function, variant: Variant) -> pytest.Function:
     return made
 
 
-def of(runs: Sequence[Run], request: AgreeRequest, kept: Kept | None, rerun: Reruns) -> Verdict:
-    """What reruns say of the runs of a test, and the records beside them, that disagree, in one paragraph.
-
-    It is empty where values are not what they differ in.
-    """
-    registry = rerun.registry
-    allowed = comparison.allowed(request, registry.settings.tolerances)
-    compared = [(one, other) for one, other, _ in comparison.pairs(runs, request, kept)]
-    agreeing = [_agree(*pair, allowed) for pair in compared]
-    others = [pair for pair, agrees in zip(compared, agreeing, strict=True) if agrees]
-    disagreeing = (pair for pair, agrees in zip(compared, agreeing, strict=True) if not agrees)
-    found = [pair for pair in disagreeing if _by_values(pair, allowed)]
-    if not found:
+def of(compared: Sequence[Pair], rerun: Reruns) -> Verdict:
+    """What reruns say of the pairs that disagree in values, in one paragraph; nothing where none does."""
+    agreeing = [pair for pair in compared if pair.agrees]
+    by_values = [pair for pair in compared if pair.differs_by_values]
+    if not by_values:
         return Verdict()
-    verdict = _verdict(Disagreement(found, others, allowed, registry), rerun)
-    return verdict if len(found) == agreeing.count(False) else verdict._replace(cure=None)
+    verdict = _verdict(by_values, agreeing, rerun)
+    return verdict if len(by_values) + len(agreeing) == len(compared) else verdict._replace(cure=None)
 
 
-@dataclasses.dataclass(frozen=True)
-class Disagreement:
-    """What triage is asked: which pairs of variants disagree, which others were compared, and what is allowed."""
-
-    disagreeing: Sequence[Pair]
-    others: Sequence[Pair]
-    allowed: Allowed
-    registry: Registry
-
-
-def _verdict(question: Disagreement, rerun: Reruns) -> Verdict:
-    found = [_Triage(pair, question, rerun) for pair in question.disagreeing]
+def _verdict(disagreeing: Sequence[Pair], agreeing: Sequence[Pair], rerun: Reruns) -> Verdict:
+    found = [_Triage(pair, rerun) for pair in disagreeing]
     rounded = [one.pair for one in found if one.rounding]
-    cure = _cure(rounded, question) if rounded else ""
+    cure = _cure(rounded, agreeing) if rounded else ""
     sentences = [one.sentence(cure) for one in found]
     if rerun.left_out:
         sentences.append(f"Left out after {SECONDS:g} s: {', '.join(rerun.left_out)}.")
@@ -188,10 +165,9 @@ class _Triage:
         rounding: whether the difference is rounding; None where it is not known.
     """
 
-    def __init__(self, pair: Pair, question: Disagreement, rerun: Reruns) -> None:
+    def __init__(self, pair: Pair, rerun: Reruns) -> None:
         self.pair = pair
         self.rounding: bool | None = None
-        self._question = question
         self._rerun = rerun
         self._clauses: list[str] = []
         try:
@@ -202,23 +178,26 @@ class _Triage:
             pass
 
     def sentence(self, cure: str) -> str:
-        side, reference = map(_name_of, self.pair)
         clauses = [clause.replace(_CURE, f"; {cure}" if cure else "") for clause in self._clauses]
-        return f"{side} and {reference}: {'; '.join(clauses) or 'nothing was run again'}."
+        both = f"{self.pair.side.name} and {self.pair.reference.name}"
+        return f"{both}: {'; '.join(clauses) or 'nothing was run again'}."
+
+    def _agree(self, run: Run, side: Side) -> bool:
+        return Pair(comparison.side(run), side, self.pair.allowed).agrees
 
     def _repeats(self) -> bool:
         """Whether both give the same values with the same seed; one that does not run again counts as if it did."""
         same: list[str] = []
         different: list[str] = []
-        for one in self.pair:
-            if not isinstance(one, Run):
-                self._clauses.append(f"{_name_of(one)} is a record of another run, which can't be run again")
+        for side in (self.pair.side, self.pair.reference):
+            if side.run is None:
+                self._clauses.append(f"{side.name} is a record of another run, which can't be run again")
                 continue
-            run = self._rerun(one.variant)
+            run = self._rerun(side.variant)
             if run.outcome != "passed":
-                self._clauses.append(f"{one.variant} {_outcome(run)} when it was run again")
+                self._clauses.append(f"{side.name} {_outcome(run)} when it was run again")
             else:
-                (same if _agree(run, one, self._question.allowed) else different).append(str(one.variant))
+                (same if self._agree(run, side) else different).append(side.name)
         self._clauses += [f"{name} differs from itself: not deterministic" for name in different]
         if same and not different:
             who = "both give" if len(same) == 2 else f"{same[0]} gives"
@@ -227,20 +206,22 @@ class _Triage:
 
     def _widen(self) -> None:
         """Whether they agree in float64."""
-        runs = [one for one in self.pair if isinstance(one, Run)]
-        before = triage.gap(*(_recording(one) for one in self.pair))
-        if len(runs) < 2 or before is None:
+        side, reference = self.pair.side, self.pair.reference
+        before = triage.gap(side.recording, reference.recording)
+        if side.run is None or reference.run is None or before is None:
             return
-        if all(real_of(run.variant.dtype) == "float64" for run in runs):
+        dtypes = [side.dtype, reference.dtype]
+        if all(real_of(dtype) == "float64" for dtype in dtypes):
             self._clauses.append("they are of float64 already, so no wider dtype tells rounding from other faults")
             return
-        again = [self._rerun(dataclasses.replace(run.variant, dtype=_widest(run.variant.dtype))) for run in runs]
+        variants = (side.variant, reference.variant)
+        again = [self._rerun(dataclasses.replace(one, dtype=_widest(one.dtype))) for one in variants]
         wrong = [f"{run.variant} {_outcome(run)}" for run in again if run.outcome != "passed"]
         after = None if wrong else triage.gap(again[0].recording, again[1].recording)
         if after is None:
             why = triage.listed(wrong) or "what they record is of other shapes there"
             self._clauses.append(f"in float64 nothing can be said: {why}")
-        elif triage.is_rounding(before, [run.variant.dtype for run in runs], after):
+        elif triage.is_rounding(before, dtypes, after):
             self.rounding = True
             size = f"agree to {triage.short(after.absolute)}" if after.absolute else "are equal"
             self._clauses.append(f"in float64 they {size}: rounding{_CURE}")
@@ -252,28 +233,25 @@ class _Triage:
 
     def _follow(self) -> None:
         """The first stage between the two that differs from the reference."""
-        side, reference = self.pair
-        between = _between(side, reference, self._question.registry)
-        if not between:
-            return
+        side, reference = self.pair.side, self.pair.reference
         clean: list[str] = []
-        for variant, stage in between:
+        for variant, stage in _between(side, reference, self._rerun.registry):
             run = self._rerun(variant, stage)
             if run.outcome != "passed":
                 self._clauses.append(f"{_name(variant, stage)} {_outcome(run)}")
-            elif not _agree(run, reference, self._question.allowed):
+            elif not self._agree(run, reference):
                 self._clauses.append(f"{_agreeing(clean, reference)}the first that differs is {_name(variant, stage)}")
                 return
             else:
                 clean.append(_name(variant, stage))
         if clean:
-            self._clauses.append(f"{_agreeing(clean, reference)}the first that differs is {_name_of(side)} itself")
+            self._clauses.append(f"{_agreeing(clean, reference)}the first that differs is {side.name} itself")
 
 
-def _agreeing(names: Sequence[str], reference: Run | Record) -> str:
+def _agreeing(names: Sequence[str], reference: Side) -> str:
     if not names:
         return "of the stages from one to the other "
-    return f"{triage.listed(names)} agree{'s' * (len(names) == 1)} with {_name_of(reference)}, "
+    return f"{triage.listed(names)} agree{'s' * (len(names) == 1)} with {reference.name}, "
 
 
 def _outcome(run: Run) -> str:
@@ -286,52 +264,41 @@ def reason(text: str) -> str:
     return line if len(line) <= _LONGEST_REASON else f"{line[: _LONGEST_REASON - 3]}..."
 
 
-# What is compared.
-
-
-def _recording(one: Run | Record) -> Any:
-    return comparison.side(one).recording
-
-
-def _agree(one: Run | Record, other: Run | Record, allowed: Allowed) -> bool:
-    return words.agree(comparison.side(one), comparison.side(other), allowed)
-
-
-def _by_values(pair: Pair, allowed: Allowed) -> bool:
-    one, other = map(comparison.side, pair)
-    return words.differ_by_values(one, other, allowed)
-
-
-def _cure(rounded: Sequence[Pair], question: Disagreement) -> str:
+def _cure(rounded: Sequence[Pair], agreeing: Sequence[Pair]) -> str:
     """The tolerance under which the pairs that differ by rounding agree, and those that do already still do.
 
     That is rtol, but where elements next to zero would take much more of it than the others: atol.
     """
-    sides = [tuple(map(comparison.side, pair)) for pair in (*rounded, *question.others)]
-    allowed = question.allowed
+    pairs = (*rounded, *agreeing)
 
-    def agree(rtol: float | None = allowed.rtol, atol: float | None = allowed.atol) -> bool:
-        wider = dataclasses.replace(allowed, rtol=rtol, atol=atol)
-        return all(words.agree(one, other, wider) for one, other in sides)
+    def agree(**tolerances: Any) -> bool:
+        wider = dataclasses.replace(pairs[0].allowed, **tolerances)
+        return all(dataclasses.replace(pair, allowed=wider).agrees for pair in pairs)
 
-    gaps = [found for pair in sides if (found := triage.gap(*(one.recording for one in pair))) is not None]
-    relative = max(found.relative for found in gaps)
+    found = (triage.gap(pair.side.recording, pair.reference.recording) for pair in pairs)
+    gaps = [gap for gap in found if gap is not None]
+    relative = max(gap.relative for gap in gaps)
     if relative > triage.LARGEST:
         return "that is too much to allow: compare in float64, or mend the formula"
     rtol = triage.enough(lambda value: agree(rtol=value), 100 * relative)
     if rtol is not None:
         return f"{_ALLOW}rtol={triage.short(rtol)}"
-    atol = triage.round_up(2 * max(found.absolute for found in gaps))
+    atol = triage.round_up(2 * max(gap.absolute for gap in gaps))
     return f"{_ALLOW}atol={triage.short(atol)}" if agree(atol=atol) else ""
 
 
 # The stages between two variants.
 
 
-def _between(side: Run | Record, reference: Run | Record, registry: Registry) -> list[tuple[Variant, Stage]]:
+def _between(side: Side, reference: Side, registry: Registry) -> list[tuple[Variant, Stage]]:
     """From the reference on, without the two: down to what both are built on, and up to the other."""
     down, up = _built(reference, registry), _built(side, registry)
-    alike = itertools.takewhile(lambda both: _key(*both[0]) == _key(*both[1]), zip(down, up, strict=False))
+
+    def same(both: tuple[tuple[Variant, Stage], tuple[Variant, Stage]]) -> bool:
+        (one, stage), (other, other_stage) = both
+        return one == other and stage.detail == other_stage.detail
+
+    alike = itertools.takewhile(same, zip(down, up, strict=False))
     common = len(list(alike))
     if common == len(down):
         return up[common:-1]
@@ -340,24 +307,16 @@ def _between(side: Run | Record, reference: Run | Record, registry: Registry) ->
     return [*down[max(common - 1, 0) : -1][::-1], *up[common:-1]]
 
 
-def _built(one: Run | Record, registry: Registry) -> list[tuple[Variant, Stage]]:
+def _built(side: Side, registry: Registry) -> list[tuple[Variant, Stage]]:
     """What a variant is built on, and itself; of a record, which may be of another framework, itself alone."""
-    variant, found = comparison.variant(one), []
-    if isinstance(one, Run):
+    variant, found = side.variant, []
+    if side.run is not None:
         found = [*stages(registry.backend(variant.backend), registry.specs[variant.backend], variant.mode)]
     return [(dataclasses.replace(variant, mode=stage.mode), stage) for stage in (*found, Stage(variant.mode))]
 
 
-def _key(variant: Variant, stage: Stage) -> tuple[Variant, str]:
-    return variant, stage.detail
-
-
 def _name(variant: Variant, stage: Stage | None) -> str:
     return f"{variant} with the compiler {stage.detail}" if stage is not None and stage.detail else str(variant)
-
-
-def _name_of(one: Run | Record) -> str:
-    return comparison.side(one).name
 
 
 def _widest(dtype: str) -> str:

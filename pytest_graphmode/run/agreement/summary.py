@@ -5,21 +5,18 @@ Called by `item.py` once the variants are compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_graphmode.records.archive import RecordError
-from pytest_graphmode.records.recording import Run
 from pytest_graphmode.run import beside
 from pytest_graphmode.run.agreement import comparison
 from pytest_graphmode.run.execute import test_of
 from pytest_graphmode.run.guarding import guarded
-from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
+    from pytest_graphmode.run.agreement.comparison import Comparison
     from pytest_graphmode.run.agreement.item import Agreement
-    from pytest_graphmode.run.agreement.keeping import Kept
 
 
 class Said(NamedTuple):
@@ -49,28 +46,25 @@ class Said(NamedTuple):
         return self.wrong or self.incomparable or self.disagreement
 
 
-def attach(item: Agreement, said: Said, runs: Sequence[Run], kept: Kept | None, *, measured: bool) -> None:
+def attach(item: Agreement, said: Said, compared: Comparison, *, measured: bool) -> None:
     """Put properties on the item; `measured` has how far apart values are looked for too, which takes time."""
     from pytest_graphmode.report import put
 
-    compared = []
-    if said.verdict in ("agree", "disagree"):
-        compared = [(comparison.side(a), comparison.side(b)) for a, b, _ in comparison.pairs(runs, item.asked, kept)]
+    pairs = compared.pairs if said.verdict in ("agree", "disagree") else []
     worst = None
     if measured:
-        allowed = comparison.allowed(item.asked, registry_of(item.config).settings.tolerances)
         with (
             suppress(RecordError),
             guarded(item, "the worst difference is", unless=RecordError),
         ):  # where a record is gone since
-            worst = comparison.worst(compared, allowed)
+            worst = comparison.worst(pairs)
     put(
         item.user_properties,
         test=beside.worker(item.config) + test_of(item),
         verdict=said.verdict,
         reason=said.reason,
-        reference=compared[0][1].name if compared else None,
-        compared=len(compared),
+        reference=pairs[0].reference.name if pairs else None,
+        compared=len(pairs),
         worst_difference=None if worst is None else worst[0],
         worst=None if worst is None else worst[1],
     )

@@ -4,12 +4,20 @@ import numpy as np
 import pytest
 
 from pytest_graphmode.records.recording import Recording, Run
-from pytest_graphmode.run.agreement.comparison import disagreement, incomparable
+from pytest_graphmode.run.agreement.comparison import Comparison
 from pytest_graphmode.select.markers import AgreeRequest
 from pytest_graphmode.select.variants import Variant, VariantPattern
 
 TF, TORCH, JAX = Variant("tf", "graph"), Variant("torch", "eager"), Variant("jax", "jit")
 ANY = AgreeRequest()
+
+
+def disagreement(runs, asked):
+    return Comparison(runs, asked).disagreement
+
+
+def incomparable(runs, asked):
+    return Comparison(runs, asked).incomparable
 
 
 def passed(variant, **series):
