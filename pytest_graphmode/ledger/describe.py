@@ -74,6 +74,11 @@ def listed(texts: Iterable[str]) -> str:
     return ", ".join(found[:3]) + more
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 build`, `2 builds`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def class_name(cls: type) -> str:
     """A class without the names of those that it is defined in."""
     return cls.__qualname__.rpartition("<locals>.")[2]

@@ -10,7 +10,7 @@ from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Final
 
 from pytest_graphmode.ledger.builds import AFTER_BREAK
-from pytest_graphmode.ledger.describe import listed
+from pytest_graphmode.ledger.describe import counted, listed
 
 if TYPE_CHECKING:
     from pytest_graphmode.ledger.ledger import Fallback, GraphBuild, GraphLedger
@@ -55,7 +55,7 @@ def _machinery(ledger: GraphLedger) -> Iterator[str]:
     """What was built besides, so that nobody misses it in the counts."""
     names = dict.fromkeys(f"{build.function} ({build.location})" for build in ledger.internal)
     if names:
-        count = "1 build" if len(ledger.internal) == 1 else f"{len(ledger.internal)} builds"
+        count = counted(len(ledger.internal), "build")
         yield f"  not counted: {count} of the framework's own machinery, {listed(names)}"
 
 

@@ -59,11 +59,6 @@ class Record:
         return str(self.description.get("disagreed_with", ""))
 
     def recording(self) -> Recording:
-        """The values.
-
-        Raises:
-            RecordError: the file is damaged.
-        """
         with _opened(self.file) as archive:
 
             def read(steps: int, leaf: dict[str, Any]) -> Array:

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from pytest_graphmode.ledger.describe import counted
 from pytest_graphmode.records import archive
 from pytest_graphmode.records.archive import Record, RecordError
 from pytest_graphmode.records.disagreement import Allowed, Pair, Side, disagreement
@@ -90,8 +91,8 @@ def diff(before: Path, after: Path, allowed: Allowed) -> Iterator[str]:
             if failures[-1] is not None:
                 yield Complaint(f"{test}:\n{failures[-1]}")
     differing = len(failures) - failures.count(None)
-    counted = f"{len(failures)} record{'s' if len(failures) != 1 else ''} compared"
-    yield f"{counted}, {differing or 'none'} of them {'differs' if differing == 1 else 'differ'}"
+    differ = f"{differing or 'none'} of them {'differs' if differing == 1 else 'differ'}"
+    yield f"{counted(len(failures), 'record')} compared, {differ}"
 
 
 def _difference(after: tuple[Record, Path], before: tuple[Record, Path], allowed: Allowed) -> str | None:

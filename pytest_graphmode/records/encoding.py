@@ -190,11 +190,7 @@ _PYTHON: Final[Mapping[str, tuple[type[Any], Callable[[Any], Any], Callable[[Any
 
 
 def leaves(description: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The leaves that are arrays, each with its number of steps.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is no description of a series.
-    """
+    """The leaves that are arrays, each with its number of steps."""
     for entry in description:
         if not isinstance(entry["name"], str):
             raise TypeError(f"the name of a value is {entry['name']!r}")
@@ -205,11 +201,7 @@ def leaves(description: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, A
 
 
 def decode(description: list[dict[str, Any]], read: Callable[[int, dict[str, Any]], Array]) -> Series:
-    """The series that `encode` described; `read` gives the stacked arrays of a leaf.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is not such a description.
-    """
+    """The series that `encode` described; `read` gives the stacked arrays of a leaf."""
     return {entry["name"]: [step for run in entry["runs"] for step in _steps(run, read)] for entry in description}
 
 

@@ -42,11 +42,7 @@ class Folder:
         return place(self.root, test)
 
     def files(self, test: str) -> list[Path]:
-        """The files of a test, records or not.
-
-        Raises:
-            RecordError: there is something else in the folder's place, or it can't be read.
-        """
+        """The files of a test, records or not."""
         folder = self._of(test)
         try:
             return sorted(file for file in folder.iterdir() if file.suffix == SUFFIX) if folder.exists() else []
@@ -54,11 +50,7 @@ class Folder:
             raise RecordError(f"{folder}: the records can't be read: {error.strerror}") from error
 
     def records(self, test: str, but: Container[Path] = ()) -> list[Record]:
-        """The records of a test, but those in these files.
-
-        Raises:
-            RecordError: one of them is damaged, or of another test.
-        """
+        """The records of a test, but those in these files."""
         found = [archive.read(file) for file in self.files(test) if file not in but]
         for record in found:
             if record.origin.test != test:
@@ -66,11 +58,7 @@ class Folder:
         return found
 
     def write(self, origin: Origin, recording: Recording) -> None:
-        """Keep a recording, in place of an older one.
-
-        Raises:
-            RecordError: it can't be written, or what is there is damaged or another test's, which is left as it is.
-        """
+        """Keep a recording, in place of an older one."""
         file, before = self.file(origin), None
         try:
             if not file.parent.resolve().is_relative_to(self.root.resolve()):
@@ -85,11 +73,7 @@ class Folder:
         archive.write(file, origin, recording, before=before)
 
     def judge(self, origin: Origin, disagreed_with: str) -> None:
-        """Note in a record what it does not agree with, "" where it does with all that it was compared with.
-
-        Raises:
-            RecordError: it can't be read or written.
-        """
+        """Note in a record what it does not agree with, "" where it does with all that it was compared with."""
         file = self.file(origin)
         record = archive.read(file)
         if record.disagreed_with != disagreed_with:

@@ -29,11 +29,7 @@ def replacing(file: Path) -> Iterator[IO[bytes]]:
 
 
 def followed(file: Path) -> Path:
-    """What a link leads to, so that this is written and the link stays.
-
-    Raises:
-        OSError: it leads to itself.
-    """
+    """What a link leads to, so that this is written and the link stays."""
     target = Path(os.path.realpath(file))
     if target.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -48,11 +44,7 @@ def _is_output(file: Path, number: int) -> bool:
 
 
 def check_writable(file: Path) -> None:
-    """Find out before a run whether its report can be written whole, and make the folder for it.
-
-    Raises:
-        OSError: it can't.
-    """
+    """Find out before a run whether its report can be written whole, and make the folder for it."""
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if file.exists() and (not file.is_file() or any(_is_output(file, number) for number in (1, 2))):

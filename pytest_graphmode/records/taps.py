@@ -46,12 +46,7 @@ def require_name(name: object) -> None:
 
 
 def tap_layers(runtime: Runtime, model: Any, names: Mapping[str, str] | None) -> None:
-    """See `Handle.tap_layers`; undone when the runtime ends.
-
-    Raises:
-        TypeError: the model is none that the mode knows layers of.
-        ValueError: `names` has a layer that the model lacks, or gives two layers one name.
-    """
+    """See `Handle.tap_layers`; undone when the runtime ends."""
     layers = runtime.layers(model)
     for layer, name in zip(layers, _common(layers, names or {}), strict=True):
         runtime.ending.callback(layer.watch(name, runtime.tap_output))

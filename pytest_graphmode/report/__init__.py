@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.select.variants import Variant
 
 PREFIX: Final = "graphmode_"
+COUNTS: Final = ("builds", "rebuilds", "breaks", "fallbacks", "calls", "nodes")
 _REBUILDER: Final = f"{PREFIX}rebuilder"
 _KEPT_REBUILDERS: Final = 10
 _KEPT_CAUSES: Final = 3
@@ -130,28 +131,16 @@ def _rebuilder(events: list[GraphBuild]) -> Rebuilder:
     return Rebuilder(events[0].function, events[0].location, len(events), first, more)
 
 
-def properties(
-    test: str,
-    variant: Variant | None,
-    ledger: GraphLedger,
-    seconds: float,
-    *,
-    static: bool = False,
-    times: CallTimes | None = None,
-) -> list[tuple[str, Any]]:
-    """The `user_properties` of a test: strings and numbers, each name with the plugin's prefix."""
-    made = row(test, variant, ledger, seconds, static=static, times=times)
+def properties(made: Row, ledger: GraphLedger) -> list[tuple[str, Any]]:
+    """The `user_properties` of a test by its row: strings and numbers, each name with the plugin's prefix."""
     counts = [(f"{PREFIX}{name}", getattr(made, name)) for name in _COLUMNS]
-    modes = {f"{backend}:{mode}": _counts(ledger.select(backend, mode)) for backend, mode in sorted(ledger.backends)}
+    by_mode = {(backend, mode): ledger.select(backend, mode) for backend, mode in sorted(ledger.backends)}
+    modes = {":".join(key): {name: getattr(part, name) for name in COUNTS} for key, part in by_mode.items()}
     causes = dict.fromkeys(
         f"{event.function}: {cause.what}" for event in ledger.events if event.rebuild for cause in event.causes
     )
     counts += [(f"{PREFIX}modes", json.dumps(modes)), (f"{PREFIX}causes", _short("; ".join(causes)))]
     return counts + [(_REBUILDER, json.dumps(asdict(entry))) for entry in made.rebuilders]
-
-
-def _counts(ledger: GraphLedger) -> dict[str, int]:
-    return {name: getattr(ledger, name) for name in ("builds", "rebuilds", "breaks", "fallbacks", "calls", "nodes")}
 
 
 def _short(text: str) -> str:

@@ -150,28 +150,14 @@ def _variant(item: Data) -> Data:
 def _pay_back(variants: Sequence[Data]) -> None:
     """Say of each static variant after how many calls it has paid for its build, where an eager one is beside it."""
     named = {one["variant"]["id"]: one for one in variants if one["variant"] is not None and one["counts"] is not None}
-    paces = (
-        Pace(
-            id_,
-            one["static"],
-            one["build_seconds"],
-            one["steady_call_seconds"],
-            one["warm_up_seconds"],
-            one["counts"]["calls"] if one["counts"]["calls_known"] else None,
-            one["call_seconds"],
-        )
-        for id_, one in named.items()
-    )
+    paces = []
+    for id_, one in named.items():
+        calls = one["counts"]["calls"] if one["counts"]["calls_known"] else None
+        measured = one["steady_call_seconds"], one["warm_up_seconds"]
+        paces.append(Pace(id_, one["static"], one["build_seconds"], *measured, calls, one["call_seconds"]))
     for found in paybacks(paces):
-        named[found.variant]["payback_seconds"] = {
-            "against": found.against,
-            "measured": found.measured,
-            "build": found.build,
-            "warm_up": found.warm_up,
-            "graph_call": found.graph,
-            "eager_call": found.eager,
-            "calls": found.calls,
-        }
+        told = found._asdict()
+        named[told.pop("variant")]["payback_seconds"] = {**told, "calls": found.calls}
 
 
 _VERDICTS: Final = {"passed": "agree", "skipped": "not compared", "unfinished": "not compared"}
@@ -185,11 +171,7 @@ def _agreement(item: Data) -> Data:
 
 
 def write(file: Path, report: Data) -> None:
-    """Write a report whole or not at all.
-
-    Raises:
-        OSError: it can't be written.
-    """
+    """Write a report whole or not at all."""
     text = json.dumps({**report, "graphs": []}, indent=1, allow_nan=False)
     if report.get("graphs"):  # each in a line, or they would have more spaces than anything else
         lines = ",\n  ".join(json.dumps(graph, allow_nan=False) for graph in report["graphs"])
@@ -199,11 +181,7 @@ def write(file: Path, report: Data) -> None:
 
 
 def read(file: Path) -> Data:
-    """A report of this version.
-
-    Raises:
-        ReportError: it can't be read, or is none.
-    """
+    """A report of this version."""
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

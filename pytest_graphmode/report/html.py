@@ -35,11 +35,7 @@ def installed() -> bool:
 
 
 def write_page(file: Path, report: Data) -> None:
-    """Write the page of a report whole or not at all.
-
-    Raises:
-        OSError: it can't be written.
-    """
+    """Write the page of a report whole or not at all."""
     text = page(report)
     with replacing(followed(file)) as whole:
         whole.write(text.encode("utf-8", "backslashreplace"))

@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from pytest_graphmode.ledger.describe import counted
+from pytest_graphmode.report import COUNTS
+
 Data = dict[str, Any]
 # GitHub shows none of a summary of more than a mebibyte.
 LARGEST: Final = 1024 * 1024 - 4096
 _LONGEST: Final = 4000
-_COLUMNS: Final = ("builds", "rebuilds", "breaks", "fallbacks", "calls", "nodes")
-_HEAD: Final = f"| test | variant | outcome | {' | '.join(_COLUMNS)} |\n|---|---|---|{'---:|' * len(_COLUMNS)}\n"
+_HEAD: Final = f"| test | variant | outcome | {' | '.join(COUNTS)} |\n|---|---|---|{'---:|' * len(COUNTS)}\n"
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|~])")
 
 
@@ -29,9 +31,9 @@ def summary(report: Data, left_out: int, room: int = LARGEST) -> str:
     failures, rows = list(_failures(tests)), list(_rows(tests))
     if not tests:
         return ""
-    head = f"## Graphs of {_count(len(tests), 'test')}: {_count(len(failures), 'failure')}\n\n"
+    head = f"## Graphs of {counted(len(tests), 'test')}: {counted(len(failures), 'failure')}\n\n"
     if left_out:
-        head += f"{_count(left_out, 'annotation')} left out, since GitHub shows 10 of a step.\n\n"
+        head += f"{counted(left_out, 'annotation')} left out, since GitHub shows 10 of a step.\n\n"
     head += f"{_text(_environment(report['environment']))}\n\n"
     space = room - _size(head) - 500  # for what says that more is left out
     if space <= _size(_HEAD):
@@ -41,7 +43,7 @@ def summary(report: Data, left_out: int, room: int = LARGEST) -> str:
     shown = _fitting(failures, space - min(sum(map(_size, rows)), space // 2))
     lines = _fitting(rows, space - sum(map(_size, shown)))
     more = [(len(failures) - len(shown), "failure"), (len(rows) - len(lines), "row")]
-    rest = [f"{_count(count, what)} more left out, for want of room\n" for count, what in more if count]
+    rest = [f"{counted(count, what)} more left out, for want of room\n" for count, what in more if count]
     return "".join([head, *shown, _HEAD, *lines, "\n" if rest else "", *rest, "\n"])
 
 
@@ -71,12 +73,12 @@ def _rows(tests: Iterable[Data]) -> Iterator[str]:
     for test in tests:
         for variant in test["variants"]:
             counts = variant["counts"] or {}
-            numbers = [str(counts.get(name, "")) for name in _COLUMNS]
+            numbers = [str(counts.get(name, "")) for name in COUNTS]
             if counts and not counts["calls_known"]:
-                numbers[_COLUMNS.index("calls")] += "?"
+                numbers[COUNTS.index("calls")] += "?"
             yield _row([test["test"], variant["shown"], variant["outcome"], *numbers])
         if test["agreement"] is not None:
-            yield _row([test["test"], "agreement", test["agreement"]["verdict"], *[""] * len(_COLUMNS)])
+            yield _row([test["test"], "agreement", test["agreement"]["verdict"], *[""] * len(COUNTS)])
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -91,10 +93,6 @@ def _text(text: str) -> str:
 def _environment(environment: Data) -> str:
     frameworks = [f"{name} {one['version']}" for name, one in environment["frameworks"].items()]
     return ", ".join([*frameworks, f"Python {environment['python']}", environment["platform"]])
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _size(text: str) -> int:

@@ -38,21 +38,13 @@ def _spelled(value: object) -> str:
 
 
 def write(file: Path, lines: Mapping[str, Counts]) -> None:
-    """Write a lock whole or not at all.
-
-    Raises:
-        OSError: it can't be written.
-    """
+    """Write a lock whole or not at all."""
     with replacing(followed(file)) as whole:
         whole.write(text_of(lines).encode())
 
 
 def read(file: Path, name: str) -> str | None:
-    """The text of a lock, None where there is none yet.
-
-    Raises:
-        LockError: it can't be read.
-    """
+    """The text of a lock, None where there is none yet."""
     try:
         return file.read_text(encoding="utf-8-sig") if file.exists() else None
     except OSError as error:
@@ -63,11 +55,7 @@ def read(file: Path, name: str) -> str | None:
 
 
 def parse(text: str | None, name: str) -> dict[str, Counts]:
-    """The lines of a lock, however it is formatted.
-
-    Raises:
-        LockError: it is none, is damaged, or was merged with conflicts.
-    """
+    """The lines of a lock, however it is formatted."""
     if text is None:
         return {}
     rows = text.split("\n")

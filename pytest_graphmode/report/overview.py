@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
+from pytest_graphmode.ledger.describe import counted
+from pytest_graphmode.report import COUNTS
+
 Data = dict[str, Any]
-_COUNTS: Final = ("builds", "rebuilds", "breaks", "fallbacks", "calls", "nodes")
 # Rebuilds, breaks and fallbacks, which are marked; not the rebuilds of eager code, that autograd records in each call.
 _BAD: Final = (1, 2, 3)
 COLUMNS: Final = (
@@ -17,7 +19,7 @@ COLUMNS: Final = (
     ("variant", "Variant", "text"),
     ("outcome", "Outcome", "text"),
     ("agreement", "Agreement", "text"),
-    *((name, name.capitalize(), "number") for name in _COUNTS),
+    *((name, name.capitalize(), "number") for name in COUNTS),
     ("build_seconds", "Building", "number"),
     ("call_seconds", "A call", "number"),
 )
@@ -34,7 +36,7 @@ def of(report: Data) -> Data:
     rows = [row(index, test, variant) for index, test in enumerate(tests) for variant in test["variants"]]
     run, environment = report["run"], report["environment"]
     started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run["started"]))
-    shown = f"{_times(len(rows), 'run')} of {_times(len(tests), 'test')}"
+    shown = f"{counted(len(rows), 'run')} of {counted(len(tests), 'test')}"
     return {
         "title": f"Graph report: {shown}",
         "made": f"{shown}, {started} UTC, {duration(run['seconds'])}",
@@ -58,9 +60,9 @@ def row(index: int, test: Data, variant: Data) -> Data:
     """One run of a test."""
     parts, counts = variant["variant"], variant["counts"]
     backends = [parts["backend"]] if parts else sorted({mode.partition(":")[0] for mode in variant["modes"]})
-    calls_known = counts is not None and counts.get("calls_known", True)
-    known = [None if counts is None else counts.get(name) for name in _COUNTS]
-    known[_COUNTS.index("calls")] = known[_COUNTS.index("calls")] if calls_known else None
+    known = [None if counts is None else counts.get(name) for name in COUNTS]
+    if counts is not None and not counts.get("calls_known", True):
+        known[COUNTS.index("calls")] = None
     return {
         "index": index,
         "test": test["test"],
@@ -81,7 +83,7 @@ def _rebuilds_graphs(variant: Data) -> bool:
     """Whether rebuilds are of graphs that are built once; a plain test may have such modes beside eager ones."""
     if variant["variant"] is not None:
         return variant["static"] is not False
-    return any(counted["rebuilds"] and not counted.get("recorded") for counted in variant["modes"].values())
+    return any(counts["rebuilds"] and not counts.get("recorded") for counts in variant["modes"].values())
 
 
 def _call_seconds(variant: Data) -> float | None:
@@ -165,7 +167,3 @@ def duration(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}" if seconds < 1000 * size else f"{seconds / size:.0f} {unit}"
     return f"{seconds / 1e-9:.0f} ns" if seconds else "0 s"
-
-
-def _times(count: int, word: str) -> str:
-    return f"{count} {word}{'s' * (count != 1)}"

@@ -38,15 +38,6 @@ class Pace(NamedTuple):
         """The average where there are calls enough for it to tell of them, and not of what else the test did."""
         return self.average if self.calls is not None and self.calls >= ENOUGH_CALLS and self.average else None
 
-    @property
-    def place(self) -> str:
-        """The device and dtype of the variant, as its id ends."""
-        return "-".join(self.variant.split("-")[2:])
-
-    @property
-    def backend(self) -> str:
-        return self.variant.partition("-")[0]
-
 
 class Payback(NamedTuple):
     """What a static variant's graph cost, and what each call gains or loses against an eager variant.
@@ -54,23 +45,23 @@ class Payback(NamedTuple):
     Attributes:
         against: the eager variant: of the same backend, or of another one where that has none in the test.
         measured: whether the times are those of calls, or else shares of the test's time, with what it did besides.
-        graph, eager: seconds per call; None where they are not known.
+        graph_call, eager_call: seconds per call; None where they are not known.
     """
 
     variant: str
     against: str
+    measured: bool
     build: float
     warm_up: float
-    graph: float | None
-    eager: float | None
-    measured: bool
+    graph_call: float | None
+    eager_call: float | None
 
     @property
     def calls(self) -> int | Literal["never"] | None:
         """How many calls until the gain makes up for build and warm-up; None where times are unknown."""
-        if self.graph is None or self.eager is None:
+        if self.graph_call is None or self.eager_call is None:
             return None
-        gain = self.eager - self.graph
+        gain = self.eager_call - self.graph_call
         return math.ceil(round((self.build + self.warm_up) / gain, 6)) if gain > 0 else "never"
 
 
@@ -84,16 +75,20 @@ def paybacks(paces: Iterable[Pace]) -> Iterator[Payback]:
             yield Payback(
                 graph.variant,
                 eager.variant,
+                measured,
                 graph.build,
                 (graph.warm_up or 0.0) if measured else 0.0,
                 graph.steady if measured else graph.shared,
                 eager.steady if measured else eager.shared,
-                measured,
             )
 
 
 def _beside(graph: Pace, eager: Sequence[Pace]) -> Pace | None:
     """The eager variant on the same device in the same dtype: of the same backend, else of another framework."""
-    there = [pace for pace in eager if pace.place == graph.place]
-    own = [pace for pace in there if pace.backend == graph.backend]
-    return next(iter([*own, *(pace for pace in there if pace.backend != "numpy"), *there]), None)
+    backend, _, place = graph.variant.split("-", 2)
+    there = (pace for pace in eager if pace.variant.split("-", 2)[2] == place)
+
+    def rank(pace: Pace) -> tuple[bool, bool]:
+        return not pace.variant.startswith(f"{backend}-"), pace.variant.startswith("numpy-")
+
+    return min(there, key=rank, default=None)

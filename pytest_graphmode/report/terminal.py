@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from pytest_graphmode.report import Rebuilder, Row
+from pytest_graphmode.ledger.describe import counted
+from pytest_graphmode.report import COUNTS, Rebuilder, Row
 from pytest_graphmode.report.payback import ENOUGH_CALLS, Pace, Payback, paybacks
 
 NOTE: Final = (
@@ -17,8 +18,6 @@ _NO_CODE: Final = (
     "  torch:compile compiles with aot_eager here, which generates no code: --graph-compiler=inductor for its speed"
 )
 WORST: Final = 10
-
-
 _UNITS: Final = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
 
@@ -30,16 +29,10 @@ def _seconds(value: float) -> str:
     return f"{value / scale:.3g} {unit}"
 
 
-_COLUMNS: Final[Sequence[tuple[str, Callable[[Row], str]]]] = (
-    ("builds", lambda row: str(row.builds)),
-    ("rebuilds", lambda row: str(row.rebuilds)),
-    ("breaks", lambda row: str(row.breaks)),
-    ("fallbacks", lambda row: str(row.fallbacks)),
-    ("calls", lambda row: str(row.calls) if row.calls_known else f"{row.calls or ''}?"),
-    ("nodes", lambda row: str(row.nodes)),
-    ("build", lambda row: _seconds(row.build_seconds)),
-    ("call", lambda row: _seconds(row.steady_seconds or row.call_seconds)),
-)
+def _cells(row: Row) -> list[str]:
+    calls = str(row.calls) if row.calls_known else f"{row.calls or ''}?"
+    counts = [calls if name == "calls" else str(getattr(row, name)) for name in COUNTS]
+    return [f"  {row.variant}", *counts, _seconds(row.build_seconds), _seconds(row.steady_seconds or row.call_seconds)]
 
 
 def table(rows: Iterable[Row], *, generating: bool = True) -> list[str]:
@@ -54,15 +47,14 @@ def table(rows: Iterable[Row], *, generating: bool = True) -> list[str]:
     lines = _aligned(shown, generating=generating) if shown else []
     idle = len(rows) - len(shown)
     if idle:
-        lines.append(f"{idle} watched {'test' if idle == 1 else 'tests'} built and called no graph")
+        lines.append(f"{counted(idle, 'watched test')} built and called no graph")
     return [*lines, *_worst(shown)]
 
 
 def _aligned(rows: Sequence[Row], *, generating: bool) -> list[str]:
     """A line for each test, and under it one for each variant of it; below all what static graphs cost and gain."""
     paid = _paid(rows)
-    cells = [[f"  {row.variant}", *(show(row) for _, show in _COLUMNS)] for row in rows]
-    head = ["test, variant", *(name for name, _ in _COLUMNS)]
+    cells, head = list(map(_cells, rows)), ["test, variant", *COUNTS, "build", "call"]
     if paid:
         cells = [[*texts, _calls(paid.get((row.test, row.variant)))] for texts, row in zip(cells, rows, strict=True)]
         head.append("pays")
@@ -100,14 +92,14 @@ def _calls(found: Payback | None) -> str:
 
 def _reckoned(paid: Mapping[tuple[str, str], Payback]) -> Iterator[str]:
     """How these numbers come about, the dearest graphs first."""
-    known = [(key, found) for key, found in paid.items() if found.graph is not None and found.eager is not None]
+    known = [(key, found) for key, found in paid.items() if found.calls is not None]
     known.sort(key=lambda pair: pair[1].build, reverse=True)
     if known:
         yield from ("", "static graphs against eager")
     for (test, variant), found in known[:WORST]:
         after = "never pays" if found.calls == "never" else f"pays after {found.calls} call{'s' * (found.calls != 1)}"
         cost = f"build {_seconds(found.build)}" + (f" and warm-up {_seconds(found.warm_up)}" if found.warm_up else "")
-        graph, eager = _seconds(found.graph or 0.0), _seconds(found.eager or 0.0)
+        graph, eager = _seconds(found.graph_call or 0.0), _seconds(found.eager_call or 0.0)
         yield f"  {variant} in {test} {after}"
         # The table may have another number of one of them, which was measured and has none to be compared with.
         about, shared = ("", "") if found.measured else ("about ", ", both as shares of the test's time")
@@ -135,10 +127,9 @@ def _worst(rows: Iterable[Row]) -> list[str]:
 
 
 def _rebuilder(entry: Rebuilder, row: Row) -> list[str]:
-    times = "1 rebuild" if entry.rebuilds == 1 else f"{entry.rebuilds} rebuilds"
-    more = [f"    and {entry.more_causes} more cause{'s' * (entry.more_causes > 1)}"] if entry.more_causes else []
+    more = [f"    and {counted(entry.more_causes, 'more cause')}"] if entry.more_causes else []
     return [
-        f"  {times} of {entry.function} ({entry.location}) in {row.test}, {row.variant}",
+        f"  {counted(entry.rebuilds, 'rebuild')} of {entry.function} ({entry.location}) in {row.test}, {row.variant}",
         *(f"    {cause}" for cause in entry.causes),
         *more,
     ]

@@ -25,6 +25,7 @@ from pytest_graphmode.run.items import (
     RECORDER,
     RERUN,
     fresh_recording,
+    id_of,
     is_agreement,
     is_locked,
     variant_of,
@@ -42,28 +43,19 @@ if TYPE_CHECKING:
     from pytest_graphmode.select.variants import Variant
 
 
-def base_id(node: pytest.Item, variant: Variant) -> str:
-    """A test's id without its variant, the same for all variants of one test and under every xdist mode."""
-    name = getattr(node, "originalname", None) or node.name.partition("[")[0]
-    callspec = getattr(node, "callspec", None)
-    others = without_variant(callspec.id, variant.id) if callspec is not None else ""
-    head = f"{node.parent.nodeid}::{name}" if node.parent is not None else name
-    return f"{head}[{others}]" if others else head
-
-
 def test_of(node: pytest.Item) -> str:
-    """The id of the test that an item belongs to: a variant, the item that compares them, or one that has neither."""
+    """The id of the test that an item belongs to, the same for all its variants and under every xdist mode."""
     callspec = getattr(node, "callspec", None)
     if callspec is None or "graphmode" not in callspec.params:
-        return node.nodeid if node.parent is None else f"{node.parent.nodeid}::{node.name}"  # xdist may change the id
+        return id_of(node)
     variant = variant_of(node)
     shown = "agreement" if is_agreement(node) else "no-variant" if variant is None else variant.id
-    others = without_variant(callspec.id, shown)
+    others = _without_variant(callspec.id, shown)
     head = f"{node.parent.nodeid}::{node.originalname}"  # type: ignore[attr-defined, union-attr]
     return f"{head}[{others}]" if others else head
 
 
-def without_variant(parameters: str, variant: str) -> str:
+def _without_variant(parameters: str, variant: str) -> str:
     """`3` of `tf-graph-cpu-3`: the variant stands first, since the plugin parametrizes before others do."""
     if parameters == variant:
         return ""
@@ -95,7 +87,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
     backend = _installed(registry, variant)
     devices.require(node, registry, variant)
     mode = backend.mode(variant.mode, variant.device)
-    seed = seed_of(registry.settings.seed, base_id(node, variant))
+    seed = seed_of(registry.settings.seed, test_of(node))
     with ExitStack() as stack:
         stack.enter_context(_isolated(backend, variant))
         stack.enter_context(mode.scope())
@@ -165,7 +157,7 @@ def seed_call(node: pytest.Item) -> None:
     """
     variant, registry = variant_of(node), registry_of(node.config)
     if variant is not None and BOUND in node.stash:
-        seed = seed_of(registry.settings.seed, f"{base_id(node, variant)}:call")
+        seed = seed_of(registry.settings.seed, f"{test_of(node)}:call")
         _seed(registry.backend(variant.backend), seed)
 
 
@@ -278,14 +270,15 @@ def _counted(ledger: GraphLedger, settings: Settings) -> GraphLedger:
 
 def _report(node: pytest.Item, variant: Variant | None, ledger: GraphLedger, seconds: float) -> None:
     """Attach what the test built to its report, from where the terminal, JUnit and other plugins read it."""
-    from pytest_graphmode.report import PREFIX, properties, put
+    from pytest_graphmode.report import PREFIX, properties, put, row
 
-    test = beside.worker(node.config) + (node.nodeid if variant is None else base_id(node, variant))
+    test = beside.worker(node.config) + (node.nodeid if variant is None else test_of(node))
     kept = [entry for entry in node.user_properties if not entry[0].startswith(PREFIX)]  # a rerun reports anew
     _, handle = node.stash.get(BOUND, (None, None))
     runtime = None if handle is None else vars(handle)["runtime"]  # read so, it stays untouched
     static, times = runtime is not None and runtime.mode.static, node.stash[RECORDER].times
-    node.user_properties[:] = [*kept, *properties(test, variant, ledger, seconds, static=static, times=times)]
+    made = row(test, variant, ledger, seconds, static=static, times=times)
+    node.user_properties[:] = [*kept, *properties(made, ledger)]
     put(node.user_properties, verdict="not judged")
     if FACTS in node.stash:
         node.stash[FACTS].counted(ledger, seconds, static=static, times=times)

@@ -32,11 +32,7 @@ _TITLE: Final = "graph trace"
 
 
 def use(config: pytest.Config) -> None:
-    """Keep traces of this run's failures.
-
-    Raises:
-        pytest.UsageError: the folder can't be made, or not be written to.
-    """
+    """Keep traces of this run's failures."""
     registry = registry_of(config)
     root = registry.settings.trace
     assert root is not None
@@ -44,8 +40,8 @@ def use(config: pytest.Config) -> None:
         root.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=root).close()
     except OSError as error:
-        where = f"{registry.settings.origin('graph_trace')}={registry.settings.written['graph_trace']}"
-        raise pytest.UsageError(f"{where}: it can't be written to: {error.strerror}") from None
+        given = registry.settings.given("graph_trace")
+        raise pytest.UsageError(f"{given}: it can't be written to: {error.strerror}") from None
     traces = Traces(root, _aside(config), [spec for spec in registry.specs.values() if spec.tracer])
     config.pluginmanager.register(traces, "graphmode-traces")
     config.add_cleanup(traces.end)

@@ -58,6 +58,11 @@ def is_agreement(node: pytest.Item) -> bool:
     return getattr(node, "compares_variants", False)
 
 
+def id_of(item: pytest.Item) -> str:
+    """An item's id, to the end of which xdist may add a group in `nodeid`."""
+    return f"{item.parent.nodeid}::{item.name}"  # type: ignore[union-attr]
+
+
 def variant_of(item: pytest.Item) -> Variant | None:
     """What an item runs as; None for one that has no variant.
 

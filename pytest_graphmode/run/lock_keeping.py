@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from pytest_graphmode.ledger.describe import counted
 from pytest_graphmode.records.replacing import check_writable
 from pytest_graphmode.report import lock, lock_file
 from pytest_graphmode.report.document import ReportError, read
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 Lines = Mapping[str, Counts]
 # Of more, the rest is counted.
 _MOST: Final = 20
-_ENDED: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 # What narrows a run to a part of the tests, by pytest's names of the options.
 _NARROWING: Final = (
     "keyword",
@@ -50,11 +50,7 @@ _LONG: Final = (
 
 
 def use(config: pytest.Config) -> None:
-    """Tell at the end of a run, or update then.
-
-    Raises:
-        pytest.UsageError: the lock can't be written.
-    """
+    """Tell at the end of a run, or update then."""
     settings = registry_of(config).settings
     if settings.lock_update is not None:
         if config.getoption("dist", "no") == "each":
@@ -95,7 +91,7 @@ class LockKeeper:
             return
         if self._settings.lock_update is None:
             self._said = [*self._tests_without_line(), *self._lines_without_test()]
-        elif exitstatus not in _ENDED:
+        elif exitstatus not in writing.ENDED:
             self._said = [f"{self._lock.name} is left as it was: the run did not come to its end"]
         else:
             try:
@@ -136,7 +132,7 @@ class LockKeeper:
         unlocked = sorted({line for item in items for line in item["unlocked"]})
         if not unlocked:
             return
-        yield f"{_counted(unlocked, 'line')} missing in {self._lock.name}:"
+        yield f"{counted(len(unlocked), 'line')} missing in {self._lock.name}:"
         yield from _listed(unlocked)
         nodes = _few(map(_function, (item["node"] for item in items)))
         command = reproducing.command_for(self._config, nodes, locking.update_options(self._config))
@@ -145,7 +141,7 @@ class LockKeeper:
     def _lines_without_test(self) -> Iterator[str]:
         lines = [f"{line}{why}" for line, why in sorted(self._gone().items())]
         if lines:
-            yield f"{_counted(lines, 'line')} in {self._lock.name} without a test:"
+            yield f"{counted(len(lines), 'line')} in {self._lock.name} without a test:"
             yield from _listed(lines)
             command = reproducing.command_for(self._config, [], locking.update_options(self._config))
             yield f"to remove {'it' if len(lines) == 1 else 'them'}: {command}"
@@ -169,10 +165,6 @@ def _listed(lines: Sequence[str]) -> Iterator[str]:
         yield f"  and {len(lines) - _MOST} more"
 
 
-def _counted(lines: Sequence[object], noun: str) -> str:
-    return f"1 {noun}" if len(lines) == 1 else f"{len(lines)} {noun}s"
-
-
 def update(settings: Settings, change: Callable[[Lines], Lines]) -> list[str]:
     """Change the file as it is now, which another run may have updated meanwhile.
 
@@ -188,22 +180,18 @@ def update(settings: Settings, change: Callable[[Lines], Lines]) -> list[str]:
     before = lock_file.parse(text, name)
     after = change(before)
     if text == lock_file.text_of(after):
-        return [f"{name}: nothing changed, {_counted(list(after), 'line')}"]
+        return [f"{name}: nothing changed, {counted(len(after), 'line')}"]
     try:
         check_writable(file)
         lock_file.write(file, after)
     except OSError as error:
         raise lock_file.LockError(f"{name}: it can't be written: {error.strerror or error}") from error
     changed = lock.told(before, after)
-    return [f"{name} written, {_counted(list(after), 'line')}:", *_listed(changed)]
+    return [f"{name} written, {counted(len(after), 'line')}:", *_listed(changed)]
 
 
 def update_from_report(config: pytest.Config) -> int:
-    """Update the lock from the report of another run, and run nothing.
-
-    Raises:
-        pytest.UsageError: the lock or the report can't be used.
-    """
+    """Update the lock from the report of another run, and run nothing."""
     settings = registry_of(config).settings
     locking.refuse(settings)
     assert settings.lock_from is not None
@@ -248,7 +236,7 @@ def _not_taken(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The tests of a report whose lines an update from it leaves alone, and why, those that failed first."""
     left = sorted((item for item in items if not lock.may_be_taken(item)), key=lambda one: one["outcome"] == "skipped")
     if left:
-        yield f"{_counted(left, 'test')} of the report left as {'it was' if len(left) == 1 else 'they were'}:"
+        yield f"{counted(len(left), 'test')} of the report left as {'it was' if len(left) == 1 else 'they were'}:"
         yield from _listed([f"{one['node']}: {one['outcome']}{_because(one['text'])}" for one in left])
 
 
@@ -262,8 +250,8 @@ def _told_by(report: dict[str, Any], here: Frameworks) -> tuple[list[dict[str, A
         raise ReportError("it is of a run with --dist=each, in several environments, and a lock is of one")
     items = [{**variant, "test": test["test"]} for test in report["tests"] for variant in test["variants"]]
     for item in items:
-        for mode, counted in item["modes"].items():  # each by itself, since sums hide what is below 0
-            values = {name: counted[name] for name in (*lock.COUNTED, "operations")}
+        for mode, counts in item["modes"].items():  # each by itself, since sums hide what is below 0
+            values = {name: counts[name] for name in (*lock.COUNTED, "operations")}
             lock_file.counts_of(f"{item['test']} {mode}", {**values, "version": ""})
     versions = {name: one["version"] for name, one in report["environment"]["frameworks"].items()}
     return items, Frameworks(versions, here.counting)

@@ -16,6 +16,7 @@ from unicodedata import combining, east_asian_width
 
 import pytest
 
+from pytest_graphmode.ledger.describe import counted
 from pytest_graphmode.ledger.ledger import GraphLedger
 from pytest_graphmode.run import beside
 from pytest_graphmode.select.options import in_ci
@@ -137,9 +138,9 @@ class Progress:
         while not self._ended.wait(pause):
             pause = INTERVAL
             with suppress(RuntimeError):  # a count that grew while it was added up: the next time
-                now, counted = self._clock(), ledger.calls + ledger.hidden_graphs
-                text = line(name, ledger, now - began, (counted - calls) / max(now - then, 1e-9))
-                calls, then = counted, now
+                now, made = self._clock(), ledger.calls + ledger.hidden_graphs
+                text = line(name, ledger, now - began, (made - calls) / max(now - then, 1e-9))
+                calls, then = made, now
                 try:
                     self._show(text)
                 except OSError:  # the terminal is gone
@@ -166,9 +167,9 @@ def fitted(text: str, cells: int) -> str:
 def line(name: str, ledger: GraphLedger, seconds: float, rate: float) -> str:
     """`test_loop[tf-graph-cpu]: 12 s, 3 builds, 1234 calls, 103 a second`, or `87 in checks` of the plugin's own."""
     builds, calls, hidden = ledger.builds, ledger.calls, ledger.hidden_graphs
-    parts = [f"{seconds:.0f} s", f"{builds} build{'s' * (builds != 1)}"]
+    parts = [f"{seconds:.0f} s", counted(builds, "build")]
     if calls:
-        parts.append(f"{calls} call{'s' * (calls != 1)}{' told' * bool(ledger.uncountable_calls)}")
+        parts.append(f"{counted(calls, 'call')}{' told' * bool(ledger.uncountable_calls)}")
     if hidden:
         parts.append(f"{hidden} in checks")
     if calls or hidden:

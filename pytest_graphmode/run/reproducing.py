@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_graphmode.run.items import RERUN, is_agreement, variant_of
+from pytest_graphmode.run.items import RERUN, id_of, is_agreement, variant_of
 from pytest_graphmode.select import variants
 from pytest_graphmode.select.options import flag
 from pytest_graphmode.select.registry import registry_of
@@ -57,7 +57,6 @@ def command(item: pytest.Item, *more: str) -> str:
     With the options that this run was given, not those of an ini file, and `more`; a variant is chosen out of those
     selected.
     """
-    node = item.nodeid if item.parent is None else f"{item.parent.nodeid}::{item.name}"  # xdist may change the id
     chosen: dict[str, str] = {}
     variant = variant_of(item)
     if variant is not None and not variants.names_variants(item):
@@ -66,7 +65,7 @@ def command(item: pytest.Item, *more: str) -> str:
             "graph_devices": variant.device,
             "graph_dtypes": variant.dtype,
         }
-    return command_for(item.config, [node], more, chosen)
+    return command_for(item.config, [id_of(item)], more, chosen)
 
 
 def command_for(

@@ -10,6 +10,7 @@ import json
 import platform
 import re
 import sys
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -17,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_graphmode.run import beside, verdict
-from pytest_graphmode.run.collect import limited
+from pytest_graphmode.run.collect import counted
 from pytest_graphmode.run.execute import test_of
-from pytest_graphmode.run.guarding import guarded
 from pytest_graphmode.run.items import (
     FACTS,
     RECORDING,
     RERUN,
+    id_of,
     in_call,
     is_agreement,
     is_of_subtest,
@@ -91,12 +92,8 @@ class Facts:
         if self.ran:
             self.said["ran"] = self.ran
         if self._lost:
-            noted = (
-                {"text": "\n".join(self._lost)}
-                if self._agreement
-                else {"notes": [*self.said.get("notes", ()), *self._lost]}
-            )
-            self.said.update(noted)
+            notes = [*self.said.get("notes", ()), *self._lost]
+            self.said.update({"text": "\n".join(self._lost)} if self._agreement else {"notes": notes})
             self._lost.clear()
         phase = {
             "phase": "subtest" if is_of_subtest(item) else report.when,
@@ -113,13 +110,32 @@ class Facts:
         self._lost += lost
 
 
+@contextmanager
+def guarded(item: pytest.Item, what: str, *, unless: type[Exception] | tuple[()] = ()) -> Iterator[list[str]]:
+    """Go on where telling of an item fails, with a warning; yields a list that its text is put into too.
+
+    Args:
+        unless: the errors that are no fault of the plugin's, and go through.
+    """
+    said: list[str] = []
+    try:
+        yield said
+    except unless:
+        raise
+    except Exception as error:
+        said.append(f"{what} left out, since reading it failed ({type(error).__name__}: {error})")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")  # an error here would end the whole run
+            item.warn(pytest.PytestWarning(f"pytest-graphmode: {said[0]}: a fault of the plugin, please report it"))
+
+
 def identity(item: pytest.Item) -> Data:
     """Which test an item is, and what it runs as."""
     agreement, variant = is_agreement(item), variant_of(item)
     file, line, _ = item.location
     return {
         "test": beside.worker(item.config) + test_of(item),
-        "node": f"{item.parent.nodeid}::{item.name}" if item.parent is not None else item.nodeid,
+        "node": id_of(item),
         "file": file.replace("\\", "/"),
         "line": None if line is None else line + 1,
         "agreement": agreement,
@@ -157,6 +173,8 @@ def outcome(report: pytest.TestReport) -> str:
 
 def _text(item: pytest.Item, report: pytest.TestReport) -> Data:
     """The reason of a skip or failure, and where the failure is."""
+    from pytest_graphmode.ledger.places import shown
+
     if report.passed and not hasattr(report, "wasxfail"):
         return {}
     if report.skipped or hasattr(report, "wasxfail"):
@@ -165,20 +183,12 @@ def _text(item: pytest.Item, report: pytest.TestReport) -> Data:
     text = report.longreprtext if crash is None else verdict.whole(item, crash.message)
     text = _TOOK.sub(r"\1", text)
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-    return {"text": cut, "failed_at": None if crash is None else _place(item.config, crash)}
-
-
-def _place(config: pytest.Config, crash: Any) -> Data:
-    from pytest_graphmode.ledger.places import shown
-
-    return {"file": shown(crash.path), "line": crash.lineno}
+    return {"text": cut, "failed_at": None if crash is None else {"file": shown(crash.path), "line": crash.lineno}}
 
 
 def concerned(item: pytest.Item) -> bool:
     """Whether an item is one of those that reports show."""
-    fixtures = getattr(item, "fixturenames", ())
-    uses = "graphmode" in fixtures or "graph_ledger" in fixtures or limited(item) or is_agreement(item)
-    return RERUN not in item.stash and (uses or registry_of(item.config).settings.watch)
+    return RERUN not in item.stash and (counted(item) or registry_of(item.config).settings.watch)
 
 
 class Teller:

@@ -77,13 +77,9 @@ def fail(node: pytest.Item, text: str, brief: str | None = None) -> NoReturn:
     path, line, _ = node.reportinfo()
     # As template engines do it: code whose file and line are the test's, so that there is a frame at that place.
     code = compile("\n" * (line or 0) + "raise failure", str(path), "exec")
-    exec(code.replace(co_name=getattr(node, "originalname", node.name)), _names(node), {"failure": failure})
+    names = getattr(getattr(node, "module", None), "__dict__", {})  # of the test's module, for a debugger
+    exec(code.replace(co_name=getattr(node, "originalname", node.name)), names, {"failure": failure})
     raise AssertionError("not reached")
-
-
-def _names(node: pytest.Item) -> dict[str, object]:
-    """The globals of the test's module, for a debugger."""
-    return getattr(getattr(node, "module", None), "__dict__", {})
 
 
 def in_brief(text: str, ledger: GraphLedger) -> str:

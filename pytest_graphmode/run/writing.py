@@ -21,22 +21,19 @@ from pytest_graphmode.select.registry import registry_of
 if TYPE_CHECKING:
     from pytest_graphmode.select.settings import Settings
 
-_ENDED: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+ENDED: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 # The options, by pytest's names, with which it only tells of tests or fixtures.
 _RUNNING_NOTHING: Final = ("collectonly", "showfixtures", "show_fixtures_per_test")
 
 
 def refuse_unwritable(settings: Settings, name: str, file: Path) -> None:
-    """Find out at once that a file can't be written.
-
-    Raises:
-        pytest.UsageError: it can't, with the reason.
-    """
+    """Find out at once that a file can't be written."""
     try:
         check_writable(file)
     except OSError as error:
-        where = f"{settings.origin(name)}={settings.written[name]}"
-        raise pytest.UsageError(f"{where}: the file can't be written: {error.strerror or error}") from None
+        raise pytest.UsageError(
+            f"{settings.given(name)}: the file can't be written: {error.strerror or error}"
+        ) from None
 
 
 class Gatherer:
@@ -90,17 +87,14 @@ class Gatherer:
         if error == "keyboard-interrupt":  # xdist takes the test that a worker was in for one that it crashed in
             self._interrupted.append(node)
 
-    def finished(self, exitstatus: int | pytest.ExitCode) -> bool:
-        """Whether all tests ran, and not those alone before a failure (-x) or an exit that some code asked for."""
-        return exitstatus in _ENDED and self._collected <= self._ended
-
     def report(self, exitstatus: int | pytest.ExitCode) -> dict[str, Any]:
         """The whole report, the same for all that write it at the end of a run."""
         if self._report is None:
             run = {
                 "started": round(self._started, 3),
                 "seconds": round(time.time() - self._started, 3),
-                "finished": self.finished(exitstatus),
+                # All tests ran, and not those alone before a failure (-x) or an exit that some code asked for.
+                "finished": exitstatus in ENDED and self._collected <= self._ended,
                 "exit": int(exitstatus),
             }
             environment = telling.environment(registry_of(self._config))

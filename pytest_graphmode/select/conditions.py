@@ -1,6 +1,7 @@
 """Where a marker applies: `when="torch<2.9"`, `when="platform==linux,device==gpu"`.
 
-Called by `markers.py`. Versions are read from the metadata of what is installed, so that nothing is imported for them.
+Called by `markers.py`, for which a TypeError or ValueError says what is legal. Versions are read from the metadata of
+what is installed, so that nothing is imported for them.
 """
 
 from __future__ import annotations
@@ -33,11 +34,7 @@ class Clause:
     value: str
 
     def holds(self, specs: Specs, variant: Variant | None) -> bool:
-        """Whether it does here; of a device only a test that runs as a variant has one.
-
-        Raises:
-            ValueError: the version that is installed can't be found out.
-        """
+        """Whether it does here; of a device only a test that runs as a variant has one."""
         if self.name == "platform":
             return (sys.platform == self.value) is (self.operator == "==")
         if self.name == "device":
@@ -52,20 +49,12 @@ def when_holds(text: object, specs: Specs, variant: Variant | None) -> bool:
 
     A version of what is not installed holds for nothing; a nightly counts as PEP 440 has it, so that 2.9.0.dev1 is not
     below 2.9.
-
-    Raises:
-        TypeError, ValueError: as `parse` does, or the version of a framework is unknown.
     """
     return text is None or all(clause.holds(specs, variant) for clause in parse(text, specs))
 
 
 def parse(text: object, specs: Specs) -> tuple[Clause, ...]:
-    """`torch>=2.4,<2.9` as clauses; one that names nothing goes on about the one before it.
-
-    Raises:
-        TypeError: not a string.
-        ValueError: an unknown name, or a comparison that can't be read, with the legal names or form.
-    """
+    """`torch>=2.4,<2.9` as clauses; one that names nothing goes on about the one before it."""
     if not isinstance(text, str):
         raise TypeError(f"when must be a string like 'torch<2.9', not {text!r}")
     clauses: list[Clause] = []

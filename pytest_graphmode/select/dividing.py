@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 def divide(config: pytest.Config, settings: Settings, specs: Mapping[str, BackendSpec]) -> None:
-    """Divide the CPU in the selected frameworks that are imported, and in others when they are, until the run ends.
-
-    Raises:
-        pytest.UsageError: one has its devices already.
-    """
+    """Divide the CPU in the selected frameworks that are imported, and in others when they are, until the run ends."""
     selected = [specs[choice.name] for choice in settings.backends]
     by_module = {spec.module: spec for spec in selected if spec.logical_cpus}
 

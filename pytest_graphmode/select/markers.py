@@ -137,11 +137,7 @@ def _take_when(arguments: dict[str, Any], specs: Specs) -> tuple[Clause, ...]:
 def applying(
     name: str, marks: Iterable[pytest.Mark], specs: Specs, variant: Variant | None = None
 ) -> Iterator[pytest.Mark]:
-    """The marks of a name that are for this variant (None: a test without variants) and for what is installed here.
-
-    Raises:
-        TypeError, ValueError: a `when` that can't be read.
-    """
+    """The marks of a name that are for this variant (None: a test without variants) and for what is installed here."""
     for mark in marks:
         if mark.name == name:
             with _naming(mark):
@@ -251,11 +247,7 @@ def _tolerance(name: str, value: object) -> float | None:
 
 
 def refuse_unknown(marks: Iterable[pytest.Mark], config: pytest.Config) -> None:
-    """Find markers that read like the plugin's and are nobody's: a typo would be silently without effect.
-
-    Raises:
-        ValueError: with the legal ones.
-    """
+    """Find markers that read like the plugin's and are nobody's: a typo would be silently without effect."""
     unknown = [mark for mark in marks if mark.name.startswith("graph_") and mark.name not in MARKER_NAMES]
     if not unknown:
         return

@@ -1,6 +1,7 @@
 """What was said by the flags and ini values of `options.py`: command line beats ini beats default.
 
-Resolved once, by `registry.of`, into a `Settings`.
+Resolved once, by `registry.of`, into a `Settings`. What parses a value raises a ValueError that has what is legal, and
+`resolve` makes it a `pytest.UsageError` that says where the value was given.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import pytest
 from pytest_graphmode.backends.names import DEFAULT_DTYPE, DTYPES, parse_device, parse_dtype, split
 from pytest_graphmode.backends.specs import BackendSpec
 from pytest_graphmode.select.options import DEFAULT_BACKENDS, flag
-from pytest_graphmode.select.paths import Kind, parse_path, require_kind
 
 T = TypeVar("T")
 Specs = Mapping[str, BackendSpec]
+Kind = Literal["file", "folder"]
 
 
 class BackendChoice(NamedTuple):
@@ -88,6 +89,10 @@ class Settings(NamedTuple):
         """Where a setting comes from, for messages: the option's name where nobody gave it."""
         return self.origins.get(name, flag(name))
 
+    def given(self, name: str) -> str:
+        """A setting with its value, as somebody gave it: `--graph-seed=3`."""
+        return f"{self.origin(name)}={self.written[name]}"
+
     def device_written(self, device: str) -> str:
         """A device as somebody wrote it, with its name where that is another: `cuda (gpu:0)`."""
         entries = (entry.strip() for entry in self.written.get("graph_devices", "").split(","))
@@ -96,11 +101,6 @@ class Settings(NamedTuple):
 
 
 def resolve(config: pytest.Config, specs: Specs) -> Settings:
-    """The settings of a run.
-
-    Raises:
-        pytest.UsageError: a value is not legal; the message says where it was given, the legal ones and the hint.
-    """
     given = _Given(config)
     return Settings(
         backends=given.value("graph_backends", lambda text: parse_backends(text, specs), default_backends(specs)),
@@ -246,12 +246,26 @@ def _parse_tolerances(lines: Sequence[str]) -> Mapping[str, tuple[float | None, 
     return table
 
 
-def parse_within(lines: Sequence[str]) -> tuple[str, ...]:
-    """Packages, one a line or several with commas.
+def parse_path(text: str, kind: Kind) -> Path:
+    """A file or folder, which need not be there."""
+    if not text.strip():
+        raise ValueError(f"names no {kind}")
+    return Path(text)
 
-    Raises:
-        LineError: an entry can't be the name of a package or module.
-    """
+
+def require_kind(path: Path, kind: Kind) -> Path:
+    """The path of what is a file or folder, as wanted, or not there yet."""
+    try:
+        there, exists = "folder" if path.is_dir() else "file", path.exists()
+    except OSError as error:  # too long
+        raise ValueError(f"no {kind} can have this name: {error.strerror}") from None
+    if exists and there != kind:
+        raise ValueError(f"there is a {there} of this name: name a {kind}")
+    return path
+
+
+def parse_within(lines: Sequence[str]) -> tuple[str, ...]:
+    """Packages, one a line or several with commas."""
     found: dict[str, None] = {}
     for line in lines:
         for name in split(line, "packages"):
@@ -268,11 +282,7 @@ def default_backends(specs: Specs) -> tuple[BackendChoice, ...]:
 
 
 def parse_backends(text: str, specs: Specs) -> tuple[BackendChoice, ...]:
-    """`tf,torch:eager+compile` as choices, in the order given; `all` as every installed backend in every mode.
-
-    Raises:
-        ValueError: an unknown or missing backend, or an unknown mode, with the legal values and the hint.
-    """
+    """`tf,torch:eager+compile` as choices, in the order given; `all` as every installed backend in every mode."""
     entries = split(text, "backends")
     choices = [parse_backend(entry, specs) for entry in entries if entry != "all"]
     for choice in choices:
@@ -288,11 +298,7 @@ def parse_backends(text: str, specs: Specs) -> tuple[BackendChoice, ...]:
 
 
 def parse_backend(entry: str, specs: Specs) -> BackendChoice:
-    """One `BACKEND[:MODE[+MODE...]]`.
-
-    Raises:
-        ValueError: an unknown backend or mode, with the legal ones.
-    """
+    """One `BACKEND[:MODE[+MODE...]]`."""
     name, colon, modes = (part.strip() for part in entry.partition(":"))
     if name not in specs:
         raise ValueError(f"unknown backend {name!r}: the backends are {', '.join(specs)}")
@@ -320,11 +326,7 @@ def _modes(choices: Sequence[BackendChoice], spec: BackendSpec) -> tuple[str, ..
 
 
 def parse_devices(text: str | Sequence[str]) -> tuple[str, ...] | None:
-    """A device list in one spelling, None for `all`.
-
-    Raises:
-        ValueError: an entry is not a device.
-    """
+    """A device list in one spelling, None for `all`."""
     entries = split(text, "devices")
     if not entries:
         raise ValueError("names no device: write cpu, gpu:0, ... or all")
@@ -333,22 +335,12 @@ def parse_devices(text: str | Sequence[str]) -> tuple[str, ...] | None:
 
 
 def parse_logical_cpus(text: str) -> int:
-    """How many devices to divide the CPU into.
-
-    Raises:
-        ValueError: not an integer from 1 to 64.
-    """
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 64:
         raise ValueError("the number of logical CPUs must be an integer from 1 to 64")
     return int(text)
 
 
 def parse_dtypes(text: str | Sequence[str]) -> tuple[str, ...]:
-    """A dtype list.
-
-    Raises:
-        ValueError: an entry is not a floating dtype.
-    """
     entries = split(text, "dtypes")
     if not entries:
         raise ValueError(f"names no dtype: the dtypes are {', '.join(DTYPES)}")
@@ -356,33 +348,19 @@ def parse_dtypes(text: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def parse_label(text: str) -> str:
-    """The name of an environment.
-
-    Raises:
-        ValueError: no name at all.
-    """
     if not text.strip():
         raise ValueError("names no environment: write a name like cuda-12, or leave it out")
     return text.strip()
 
 
 def parse_seed(text: str) -> int:
-    """A seed.
-
-    Raises:
-        ValueError: not a non-negative integer below 2**32.
-    """
     if not (text.isascii() and text.isdigit()) or int(text) >= 2**32:
         raise ValueError("the seed must be an integer from 0 to 4294967295")
     return int(text)
 
 
 def parse_compiler(text: str) -> str:
-    """The name of a compiler backend of torch; torch is asked whether there is one once somebody imports it.
-
-    Raises:
-        ValueError: no name at all.
-    """
+    """The name of a compiler backend of torch; torch is asked whether there is one once somebody imports it."""
     name = text.strip()
     if not name:
         raise ValueError("names no compiler backend: write eager, aot_eager, inductor or another one that torch has")
@@ -390,11 +368,7 @@ def parse_compiler(text: str) -> str:
 
 
 def parse_progress(text: str) -> bool:
-    """Whether lines of progress are shown where there is a terminal.
-
-    Raises:
-        ValueError: neither auto nor off.
-    """
+    """Whether lines of progress are shown where there is a terminal."""
     if text not in ("auto", "off"):
         raise ValueError("the progress is auto or off")
     return text == "auto"

@@ -76,11 +76,7 @@ class VariantPattern:
 
 
 def parse_pattern(text: str, specs: Specs) -> VariantPattern:
-    """`tf`, `tf:session`, `torch@gpu`, `torch:compile@gpu:0`, `torch@gpu[bfloat16]`.
-
-    Raises:
-        ValueError: an unknown backend, mode, device or dtype, with the legal ones.
-    """
+    """`tf`, `tf:session`, `torch@gpu`, `torch:compile@gpu:0`, `torch@gpu[bfloat16]`."""
     before, bracket, rest = text.strip().partition("[")
     if bracket and not rest.endswith("]"):
         raise ValueError(f"{text!r} does not end with its dtype: write torch[float64], torch:compile@gpu[bfloat16]")
@@ -95,11 +91,7 @@ def parse_pattern(text: str, specs: Specs) -> VariantPattern:
 
 
 def names_variants(node: pytest.Item) -> bool:
-    """Whether a test names its variants itself.
-
-    Raises:
-        ValueError: the values would come to the test as they are.
-    """
+    """Whether a test names its variants itself."""
     for mark in node.iter_markers("parametrize"):
         names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
         if "graphmode" in (names.replace(",", " ").split() if isinstance(names, str) else names):
@@ -122,9 +114,6 @@ def named(value: object, specs: Specs) -> Variant:
     Args:
         value: a `Variant`, its id (`torch-compile-cpu`), or a pattern (`tf`, `torch:compile@gpu:0[bfloat16]`), in which
             the default mode, the CPU and float32 are left out.
-
-    Raises:
-        ValueError, TypeError: no variant, with the legal names.
     """
     if isinstance(value, Variant):
         return value

@@ -50,7 +50,7 @@ def test_calls_that_a_framework_does_not_tell_of_are_no_zero() -> None:
     recorder.calls_unknown("jax", "jit")
     made = row("t", None, recorder.ledger, 1.0)
     assert (made.calls_known, made.call_seconds) == (False, 0.0)
-    assert read(properties("t", None, recorder.ledger, 1.0)) == made
+    assert read(properties(made, recorder.ledger)) == made
     assert table([made])[2].split() == ["jax:jit", "1", "0", "0", "0", "?", "5", "500", "ms", "-"]
     recorder.call("jax", "jit")
     assert " 1? " in table([row("t", None, recorder.ledger, 1.0)])[2]
@@ -78,9 +78,10 @@ def test_rebuilders_leave_out_eager_code_and_keep_different_causes() -> None:
 
 def test_properties_are_strings_and_numbers_that_read_back() -> None:
     made = ledger(event(1), event(2, Cause("shape", "x", "[1]", "[2]", "pad it")))
-    entries = properties("t", Variant("tf", "graph"), made, 3.0)
+    of_variant = row("t", Variant("tf", "graph"), made, 3.0)
+    entries = properties(of_variant, made)
     assert all(name.startswith("graphmode_") and isinstance(value, (str, int, float)) for name, value in entries)
-    assert read([("other", 1), *entries]) == row("t", Variant("tf", "graph"), made, 3.0)
+    assert read([("other", 1), *entries]) == of_variant
     assert read([("other", 1)]) is None
 
 

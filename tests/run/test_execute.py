@@ -7,19 +7,19 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_graphmode import Variant
-from pytest_graphmode.run.execute import base_id, seed_of
+from pytest_graphmode.run import execute
+from pytest_graphmode.run.execute import seed_of
 from tests.project import Project
 
 BOTH = "--graph-backends=toy,numpy"
 
 
-def node(name: str, callspec: str | None, parent: str = "test_a.py::TestNet") -> SimpleNamespace:
-    """What `base_id` reads of an item, in an xdist worker too, where `@group` is added to the node id."""
-    found = SimpleNamespace(
-        name=f"{name}[{callspec}]", originalname=name, parent=SimpleNamespace(nodeid=parent), nodeid="not to be used"
-    )
+def node(callspec: str | None, variant: Variant) -> SimpleNamespace:
+    """What `test_of` reads of an item, in an xdist worker too, where `@group` is added to the node id."""
+    parent = SimpleNamespace(nodeid="test_a.py::TestNet")
+    found = SimpleNamespace(name="test_net", originalname="test_net", parent=parent, nodeid="not to be used")
     if callspec is not None:
-        found.callspec = SimpleNamespace(id=callspec)
+        found.callspec = SimpleNamespace(id=callspec, params={"graphmode": variant})
     return found
 
 
@@ -34,14 +34,13 @@ def node(name: str, callspec: str | None, parent: str = "test_a.py::TestNet") ->
         (None, "test_a.py::TestNet::test_net"),
     ],
 )
-def test_the_base_id_has_no_variant(callspec: str | None, expected: str) -> None:
-    assert base_id(node("test_net", callspec), Variant("tf", "graph")) == expected  # type: ignore[arg-type]
+def test_the_id_of_a_test_has_no_variant(callspec: str | None, expected: str) -> None:
+    assert execute.test_of(node(callspec, Variant("tf", "graph"))) == expected  # type: ignore[arg-type]
 
 
-def test_the_base_id_of_another_dtype() -> None:
-    variant = Variant("tf", "graph", dtype="float64")
-    found = base_id(node("test_net", "tf-graph-cpu-float64-float64"), variant)  # type: ignore[arg-type]
-    assert found == "test_a.py::TestNet::test_net[float64]"
+def test_the_id_of_a_test_in_another_dtype() -> None:
+    found = node("tf-graph-cpu-float64-float64", Variant("tf", "graph", dtype="float64"))
+    assert execute.test_of(found) == "test_a.py::TestNet::test_net[float64]"  # type: ignore[arg-type]
 
 
 def test_seeds_differ_by_test_and_by_option() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_graphmode.run.execute import base_id
+from pytest_graphmode.run.execute import test_of
 from pytest_graphmode.run.items import RECORDING
 from pytest_graphmode.select.registry import registry_of
 
@@ -174,7 +174,7 @@ def origin(item: pytest.Function, variant: Variant) -> Origin:
     spec = registry.specs[variant.backend]
     version = spec.version
     return Origin(
-        test=base_id(item, variant),
+        test=test_of(item),
         variant=variant.id,
         backend=variant.backend,
         mode=variant.mode,

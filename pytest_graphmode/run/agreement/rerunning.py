@@ -74,11 +74,7 @@ class Reruns:
         self.left_out: list[str] = []
 
     def __call__(self, variant: Variant, stage: Stage | None = None) -> Run:
-        """How a variant ran this time, as a stage of another mode or as it is.
-
-        Raises:
-            _TimeIsUp: it did not.
-        """
+        """How a variant ran this time, as a stage of another mode or as it is."""
         key = (variant, stage.detail if stage is not None else "")
         if key not in self._done:
             if time.monotonic() + self._longest > self._until:

@@ -12,7 +12,7 @@ from pytest_graphmode.records.archive import RecordError
 from pytest_graphmode.run import beside
 from pytest_graphmode.run.agreement import comparison
 from pytest_graphmode.run.execute import test_of
-from pytest_graphmode.run.guarding import guarded
+from pytest_graphmode.run.telling import guarded
 
 if TYPE_CHECKING:
     from pytest_graphmode.run.agreement.comparison import Comparison
