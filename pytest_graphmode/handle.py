@@ -14,6 +14,7 @@ from pytest_graphmode.errors import no_attribute
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watch as watch_block
 from pytest_graphmode.records import taps
+from pytest_graphmode.records.recording import record, required
 
 if TYPE_CHECKING:
     import numpy as np
@@ -328,8 +329,6 @@ class Handle:
     def agree(self, /, *unnamed: Any, **values: Any) -> None:
         """Record trees of values for the test's agreement item; a name recorded again grows into a series."""
         __tracebackhide__ = True
-        from pytest_graphmode.records.recording import record
-
         record(self.runtime, self.recording, {} if unnamed else values)
 
     def tap(self, name: str, value: Any) -> Any:
@@ -345,7 +344,7 @@ class Handle:
             AssertionError: the test has no agreement item.
         """
         __tracebackhide__ = True
-        taps.require_recording(self.recording, "tap")
+        required(self.recording, "tap")
         taps.require_name(name)
         return self.runtime.tap(name, value)
 
@@ -366,7 +365,7 @@ class Handle:
             AssertionError: the test has no agreement item.
         """
         __tracebackhide__ = True
-        taps.require_recording(self.recording, "tap_layers")
+        required(self.recording, "tap_layers")
         taps.tap_layers(self.runtime, model, names)
 
     # Counting.

@@ -99,10 +99,8 @@ def write(
                 for stack in stacks:
                     _write_stack(archive, stack)
             _seal(whole)
-    except OSError as error:
-        raise RecordError(f"{file}: the record can't be written: {error.strerror or error}") from error
-    except (TypeError, ValueError) as error:
-        raise RecordError(f"{file}: the record can't be written: {error}") from error
+    except (OSError, TypeError, ValueError) as error:
+        raise RecordError(f"{file}: the record can't be written: {_reason(error)}") from error
 
 
 def _member(name: str) -> zipfile.ZipInfo:
@@ -133,13 +131,15 @@ def _seal(whole: IO[bytes]) -> None:
 def _digest(whole: IO[bytes], size: int) -> str:
     digest = hashlib.sha256()
     whole.seek(0)
-    while size > 0:
-        chunk = whole.read(min(size, _CHUNK))
-        if not chunk:
-            break
+    for chunk in _chunks(whole, size):
         digest.update(chunk)
-        size -= len(chunk)
     return digest.hexdigest()
+
+
+def _chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
+    while size > 0 and (chunk := file.read(min(size, _CHUNK))):
+        yield chunk
+        size -= len(chunk)
 
 
 # Reading.
@@ -174,13 +174,15 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
         with file.open("rb") as whole, zipfile.ZipFile(whole) as archive:
             _check_sizes(archive, os.fstat(whole.fileno()).st_size)
             yield archive
-    except OSError as error:
-        raise RecordError(f"{file}: the record can't be read: {error.strerror or error}") from error
-    except ImportError as error:
-        raise RecordError(f"{file}: the record can't be read: {error}") from error
+    except (OSError, ImportError) as error:
+        raise RecordError(f"{file}: the record can't be read: {_reason(error)}") from error
     except Exception as error:  # zipfile, json, tokenize and NumPy have many for what they can't read
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise RecordError(f"{file}: the record is damaged, or is none of this plugin's: {reason}") from error
+
+
+def _reason(error: Exception) -> object:
+    return getattr(error, "strerror", None) or error
 
 
 def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
@@ -230,10 +232,9 @@ def _array(archive: zipfile.ZipFile, steps: int, leaf: dict[str, Any]) -> Array:
         array: Array = np.empty((steps, *leaf["shape"]), dtype)
         flat = array.reshape(-1).view(np.uint8) if array.nbytes else array
         start = 0
-        while start < array.nbytes:
-            chunk = member.read(_CHUNK)
-            if not chunk:
-                raise EOFError(f"{leaf['member']} ends early")
+        for chunk in _chunks(member, array.nbytes):
             flat[start : start + len(chunk)] = np.frombuffer(chunk, np.uint8)
             start += len(chunk)
+        if start < array.nbytes:
+            raise EOFError(f"{leaf['member']} ends early")
         return encoding.restored(array, leaf["dtype"])

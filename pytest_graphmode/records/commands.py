@@ -57,7 +57,7 @@ def _size(count: float) -> str:
 
 
 def _read(root: Path) -> Iterator[Record | Complaint]:
-    yield from map(_record, Folder(root).all())
+    return map(_record, Folder(root).all())
 
 
 def _record(file: Path) -> Record | Complaint:

@@ -36,14 +36,11 @@ class Folder:
 
     def file(self, origin: Origin) -> Path:
         name = _names([origin.variant.replace(":", "."), origin.label], origin.name)
-        return self._of(origin.test) / ("@".join(name) + SUFFIX)
-
-    def _of(self, test: str) -> Path:
-        return place(self.root, test)
+        return place(self.root, origin.test) / ("@".join(name) + SUFFIX)
 
     def files(self, test: str) -> list[Path]:
         """The files of a test, records or not."""
-        folder = self._of(test)
+        folder = place(self.root, test)
         try:
             return sorted(file for file in folder.iterdir() if file.suffix == SUFFIX) if folder.exists() else []
         except OSError as error:
@@ -81,8 +78,7 @@ class Folder:
 
     def all(self, suffix: str = SUFFIX) -> list[Path]:
         """All files with a suffix, those of other tests too; links to other folders are not followed."""
-        found = [Path(place, name) for place, _, names in os.walk(self.root) for name in names if name.endswith(suffix)]
-        return sorted(found)
+        return sorted(Path(at, name) for at, _, names in os.walk(self.root) for name in names if name.endswith(suffix))
 
 
 def place(root: Path, test: str) -> Path:

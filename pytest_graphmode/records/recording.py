@@ -90,11 +90,7 @@ def record(runtime: Runtime, recording: Recording | None, values: dict[str, Any]
     __tracebackhide__ = True
     if not values:
         raise TypeError("graphmode.agree needs the values to compare, each by a name: graphmode.agree(loss=loss)")
-    if recording is None:
-        raise AssertionError(
-            "graphmode.agree records values for the agreement item of the test, and this test has none: "
-            "mark it (or its class or module) with @pytest.mark.graph_agree"
-        )
+    recording = required(recording, "agree")
     if runtime.mode.static and runtime.mode.inside():
         raise _traced("graphmode.agree", next(iter(values)))
     steps = {name: copied(runtime, "graphmode.agree", name, tree) for name, tree in values.items()}
@@ -104,6 +100,16 @@ def record(runtime: Runtime, recording: Recording | None, values: dict[str, Any]
         tensors = ((path, leaf) for path, leaf in trees.paths(values[name], name) if hasattr(leaf, "dtype"))
         dtypes = {path: describe.dtype_name(leaf) for path, leaf in tensors}
         recording.dtypes |= {path: dtype for path, dtype in dtypes.items() if dtype == "bfloat16"}
+
+
+def required(recording: Recording | None, called: str) -> Recording:
+    """The recording; an AssertionError where a test has no agreement item, for which alone values are recorded."""
+    if recording is None:
+        raise AssertionError(
+            f"graphmode.{called} records values for the agreement item of the test, and this test has none: "
+            "mark it (or its class or module) with @pytest.mark.graph_agree"
+        )
+    return recording
 
 
 def _traced(called: str, path: str, reason: str = "") -> RuntimeError:

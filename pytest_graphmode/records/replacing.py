@@ -16,7 +16,7 @@ UNFINISHED: Final = ".part"
 @contextmanager
 def replacing(file: Path) -> Iterator[IO[bytes]]:
     """A file beside the wanted one, of a name of its own, that takes its place, and its mode, once it is whole."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}-{os.urandom(4).hex()}{UNFINISHED}")
+    beside = _beside(file)
     try:
         with beside.open("x+b") as whole:
             yield whole
@@ -28,7 +28,17 @@ def replacing(file: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def followed(file: Path) -> Path:
+def _beside(file: Path) -> Path:
+    return file.with_name(f".{file.name}.{os.getpid()}-{os.urandom(4).hex()}{UNFINISHED}")
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file whole or not at all; a link stays, and what it leads to is written."""
+    with replacing(_followed(file)) as whole:
+        whole.write(text.encode("utf-8", "backslashreplace"))
+
+
+def _followed(file: Path) -> Path:
     """What a link leads to, so that this is written and the link stays."""
     target = Path(os.path.realpath(file))
     if target.is_symlink():
@@ -51,9 +61,9 @@ def check_writable(file: Path) -> None:
         raise OSError(errno.EINVAL, "it is a device, a pipe or the run's own output: name a file")
     if file.exists() and not os.access(file, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    file = followed(file)
+    file = _followed(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    tried = file.with_name(f".{file.name}.{os.getpid()}-{os.urandom(4).hex()}{UNFINISHED}")
+    tried = _beside(file)
     try:
         tried.touch(exist_ok=False)
     finally:

@@ -30,15 +30,6 @@ def receiver(runtime: Runtime, recording: Recording) -> Callable[[str, Any], Non
     return receive
 
 
-def require_recording(recording: Recording | None, called: str) -> None:
-    """Raise AssertionError where a test has no agreement item, for which alone taps are made."""
-    if recording is None:
-        raise AssertionError(
-            f"graphmode.{called} records values for the agreement item of the test, and this test has none: "
-            "mark it (or its class or module) with @pytest.mark.graph_agree"
-        )
-
-
 def require_name(name: object) -> None:
     """Raise TypeError for a name that is none."""
     if not isinstance(name, str) or not name:

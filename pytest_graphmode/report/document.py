@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_graphmode.records.replacing import followed, replacing
+from pytest_graphmode.records import replacing
 from pytest_graphmode.report.payback import Pace, paybacks
 
 SCHEMA: Final = 1
@@ -176,8 +176,7 @@ def write(file: Path, report: Data) -> None:
     if report.get("graphs"):  # each in a line, or they would have more spaces than anything else
         lines = ",\n  ".join(json.dumps(graph, allow_nan=False) for graph in report["graphs"])
         text = text.replace('\n "graphs": []', f'\n "graphs": [\n  {lines}\n ]', 1)
-    with replacing(followed(file)) as whole:
-        whole.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    replacing.write(file, f"{text}\n")
 
 
 def read(file: Path) -> Data:

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_graphmode.records.replacing import followed, replacing
+from pytest_graphmode.records import replacing
 from pytest_graphmode.report import overview
 
 Data = dict[str, Any]
@@ -36,9 +36,7 @@ def installed() -> bool:
 
 def write_page(file: Path, report: Data) -> None:
     """Write the page of a report whole or not at all."""
-    text = page(report)
-    with replacing(followed(file)) as whole:
-        whole.write(text.encode("utf-8", "backslashreplace"))
+    replacing.write(file, page(report))
 
 
 def page(report: Data) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_graphmode.records.replacing import followed, replacing
+from pytest_graphmode.records import replacing
 from pytest_graphmode.report.lock import COUNTED, Counts
 
 SCHEMA: Final = 1
@@ -39,8 +39,7 @@ def _spelled(value: object) -> str:
 
 def write(file: Path, lines: Mapping[str, Counts]) -> None:
     """Write a lock whole or not at all."""
-    with replacing(followed(file)) as whole:
-        whole.write(text_of(lines).encode())
+    replacing.write(file, text_of(lines))
 
 
 def read(file: Path, name: str) -> str | None:

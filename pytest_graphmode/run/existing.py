@@ -52,16 +52,8 @@ def tests_in(files: Sequence[str], records: Path, arguments: Sequence[str]) -> s
     if not there:
         raise CollectionFailedError(f"none of the tests' files is in {Path.cwd()}: start it in pytest's root folder")
     seen, said = _Seen(), io.StringIO()
-    options = [
-        "--collect-only",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        "addopts=",
-        "--graph-backends=numpy",
-        "--graph-devices=all",
-    ]
+    quiet = ["--collect-only", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+    options = [*quiet, "--graph-backends=numpy", "--graph-devices=all"]
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = pytest.main([*options, *arguments, *there], plugins=[seen])
     if seen.errors or code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):

@@ -29,18 +29,9 @@ Lines = Mapping[str, Counts]
 _MOST: Final = 20
 # What narrows a run to a part of the tests, by pytest's names of the options.
 _NARROWING: Final = (
-    "keyword",
-    "markexpr",
-    "file_or_dir",
-    "lf",
-    "stepwise",
-    "deselect",
-    "ignore",
-    "ignore_glob",
-    "collectonly",
-    "inifilename",
+    *("keyword", "markexpr", "file_or_dir", "lf", "stepwise", "deselect", "ignore", "ignore_glob"),
+    *("collectonly", "inifilename"),
 )
-
 # What makes no sense where no test runs.
 _SHORT: Final = ("-k", "-m")
 _LONG: Final = (
@@ -130,21 +121,19 @@ class LockKeeper:
     def _tests_without_line(self) -> Iterator[str]:
         items = [item for item in self._gatherer.gathered.items if item.get("unlocked")]
         unlocked = sorted({line for item in items for line in item["unlocked"]})
-        if not unlocked:
-            return
-        yield f"{counted(len(unlocked), 'line')} missing in {self._lock.name}:"
-        yield from _listed(unlocked)
         nodes = _few(map(_function, (item["node"] for item in items)))
-        command = reproducing.command_for(self._config, nodes, locking.update_options(self._config))
-        yield f"to write {'it' if len(unlocked) == 1 else 'them'}: {command}"
+        return self._told(unlocked, f"missing in {self._lock.name}", "write", nodes)
 
     def _lines_without_test(self) -> Iterator[str]:
         lines = [f"{line}{why}" for line, why in sorted(self._gone().items())]
+        return self._told(lines, f"in {self._lock.name} without a test", "remove", [])
+
+    def _told(self, lines: Sequence[str], what: str, verb: str, nodes: Sequence[str]) -> Iterator[str]:
         if lines:
-            yield f"{counted(len(lines), 'line')} in {self._lock.name} without a test:"
+            yield f"{counted(len(lines), 'line')} {what}:"
             yield from _listed(lines)
-            command = reproducing.command_for(self._config, [], locking.update_options(self._config))
-            yield f"to remove {'it' if len(lines) == 1 else 'them'}: {command}"
+            command = reproducing.command_for(self._config, nodes, locking.update_options(self._config))
+            yield f"to {verb} {'it' if len(lines) == 1 else 'them'}: {command}"
 
 
 def _function(node: str) -> str:
@@ -166,14 +155,7 @@ def _listed(lines: Sequence[str]) -> Iterator[str]:
 
 
 def update(settings: Settings, change: Callable[[Lines], Lines]) -> list[str]:
-    """Change the file as it is now, which another run may have updated meanwhile.
-
-    Returns:
-        What was done, in lines to print.
-
-    Raises:
-        LockError: it can't be read or written.
-    """
+    """Change the file as it is now, which another run may have updated meanwhile; what was done, in lines to print."""
     file, name = settings.lock, settings.written["graph_lock"]
     assert file is not None
     text = lock_file.read(file, name)
@@ -224,11 +206,7 @@ def _arguments_of_runs(config: pytest.Config) -> Iterator[str]:
 
 
 def _readable(lines: Lines) -> Lines:
-    """Lines that the next run can read.
-
-    Raises:
-        ValueError: one of them it can't.
-    """
+    """The lines, of which a ValueError says that the next run can't read one."""
     return {line: lock_file.counts_of(line, counts.data()) for line, counts in lines.items()}
 
 

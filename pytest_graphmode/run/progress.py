@@ -49,12 +49,9 @@ def on_terminal(config: pytest.Config) -> Progress | None:
 
 
 def _away_while_suspended(capture: Any, progress: Progress) -> Callable[[], None]:
-    """Show no line while a test's output goes to the terminal itself, as in `with capsys.disabled():`.
+    """Show no line while a test's output goes to the terminal itself, as in `with capsys.disabled():`; what ends that.
 
     By methods of this one object, since pytest has no hook for it.
-
-    Returns:
-        What ends that.
     """
     suspend, resume = capture.suspend_global_capture, capture.resume_global_capture
 

@@ -57,7 +57,8 @@ class Agreement(pytest.Function):
         super().__init__(callobj=_in_place_of(variants[0].function, self._compare), **kwargs)
         self.fixturenames = []  # those that the test uses without naming them are for its variants
         # The marks of the function and of its other parameters, not those of one variant.
-        self.own_markers = [mark for mark in variants[0].own_markers if all(_has(item, mark) for item in variants)]
+        shared = set.intersection(*(set(map(id, item.own_markers)) for item in variants))
+        self.own_markers = [mark for mark in variants[0].own_markers if id(mark) in shared]
 
     def select(self, selected: Collection[pytest.Item]) -> None:
         """Note which items of this run were selected, and have the variants' records kept.
@@ -131,18 +132,20 @@ class Agreement(pytest.Function):
         travel = travelling.of(self.config)
         if travel is None:
             return
-        for item in self.variants:
-            if _run(item) is None and item not in self._left_out:
-                item.stash[RUN] = travel.elsewhere(item, _variant(item), wait=not self._broken)
+        for item in self._missing:
+            item.stash[RUN] = travel.elsewhere(item, _variant(item), wait=not self._broken)
 
     def _run_missing(self) -> None:
-        for item in self.variants:
-            if _run(item) is None and item not in self._left_out:
-                self._run_one(item)
-                run = _run(item)
-                if run is not None and run.outcome == "failed":
-                    self._failed_here = run
-                    return
+        for item in self._missing:
+            self._run_one(item)
+            run = _run(item)
+            if run is not None and run.outcome == "failed":
+                self._failed_here = run
+                return
+
+    @property
+    def _missing(self) -> list[pytest.Function]:
+        return [item for item in self.variants if _run(item) is None and item not in self._left_out]
 
     def _run_one(self, item: pytest.Function) -> None:
         """Through the hook, since other plugins prepare in theirs what they use while an item runs."""
@@ -270,10 +273,6 @@ def _run(item: pytest.Item) -> Run | None:
     return item.stash.get(RUN, None)
 
 
-def _has(item: pytest.Item, mark: pytest.Mark) -> bool:
-    return any(own is mark for own in item.own_markers)
-
-
 @contextmanager
 def travelling_run(item: pytest.Item) -> Iterator[None]:
     """Let other workers of pytest-xdist know that a variant runs, and how it ended after all attempts.
@@ -315,9 +314,8 @@ def keep_record(item: pytest.Item) -> None:
 
     What goes wrong is its agreement item's to tell, or its own where that does not run.
     """
-    if registry_of(item.config).settings.records is None or not isinstance(item, pytest.Function):
-        return
-    if RERUN in item.stash:
+    kept = registry_of(item.config).settings.records is not None and RERUN not in item.stash
+    if not kept or not isinstance(item, pytest.Function):
         return
     variant = variant_of(item)
     item.stash[keeping.UNWRITTEN] = keeping.keep(item, variant) if variant is not None else None

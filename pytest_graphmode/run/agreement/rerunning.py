@@ -57,12 +57,7 @@ class _TimeIsUp(Exception):
 
 
 class Reruns:
-    """Runs variants of one test again, each once.
-
-    Attributes:
-        registry: of the run.
-        left_out: what was not run since time was up.
-    """
+    """Runs variants of one test again, each once; `left_out` has what was not run since time was up."""
 
     def __init__(self, variants: Sequence[pytest.Function], run: Runner) -> None:
         self._items = {variant: item for item in variants if (variant := variant_of(item)) is not None}

@@ -59,8 +59,7 @@ class Travel:
         from pytest_graphmode.records import archive
 
         if run is None:
-            with suppress(OSError):
-                self._file(item, "began").unlink(missing_ok=True)
+            self.explained(item)
             return
         said = {"outcome": run.outcome, "reason": run.reason, "recorded": bool(run.recording)}
         with suppress(OSError, archive.RecordError):
@@ -69,11 +68,7 @@ class Travel:
             self._put(self._file(item, "ended"), {**said, "unwritten": item.stash.get(keeping.UNWRITTEN, None)})
 
     def elsewhere(self, item: pytest.Function, variant: Variant, *, wait: bool) -> Run | None:
-        """How a variant ran in another worker; None where it did not, so that it is to be run here.
-
-        Args:
-            wait: whether to wait for a worker that is in the middle of it.
-        """
+        """How a variant ran in another worker, which may `wait` for its end; None where it is to be run here."""
         from pytest_graphmode.records.recording import Run
 
         until = time.monotonic() + (_PATIENCE if wait else 0.0)
@@ -115,6 +110,7 @@ class Travel:
             self._put(self._file(item, "began"), {"worker": self.worker, "test": rerun.nodeid, "failure": failure})
 
     def explained(self, item: pytest.Item) -> None:
+        """Take back that something began."""
         with suppress(OSError):
             self._file(item, "began").unlink(missing_ok=True)
 
