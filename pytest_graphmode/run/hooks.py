@@ -5,10 +5,10 @@ So other runs do not pay for them.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,7 +26,6 @@ from pytest_graphmode.run.agreement.item import (
 )
 from pytest_graphmode.run.compiler import Compiler
 from pytest_graphmode.run.items import RECORDER, in_call, is_agreement
-from pytest_graphmode.run.workers import controller
 from pytest_graphmode.select import options
 from pytest_graphmode.select.registry import registry_of
 
@@ -144,7 +143,12 @@ def tell_github(config: pytest.Config) -> None:
 
 def distribute(config: pytest.Config) -> None:
     """Have the processes of pytest-xdist tell each other what it does not tell them."""
-    config.pluginmanager.register(Worker() if hasattr(config, "workerinput") else Controller(), "graphmode-xdist")
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(Worker(), "graphmode-xdist")
+        return
+    from pytest_graphmode.run.workers.controller import Controller
+
+    config.pluginmanager.register(Controller(config), "graphmode-xdist")
 
 
 def watch_calls(config: pytest.Config) -> None:
@@ -319,29 +323,3 @@ class Worker:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         with travelling_run(item):
             return (yield)
-
-
-class Controller:
-    """Tells workers what they can't find out, and is told of their tests; in the process that starts them."""
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_setupnodes(self, config: pytest.Config, specs: Sequence[Any]) -> None:
-        controller.hand_out_accelerators(config, specs)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        controller.introduce(node)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any, error: object) -> None:
-        if error:
-            controller.lost(node)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
-        controller.explain_crash(crashitem, report)
-
-    # After a scheduler of the project's own, and before xdist's, which is registered later and is last too.
-    @pytest.hookimpl(optionalhook=True, trylast=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        return controller.scheduler(config, log)
