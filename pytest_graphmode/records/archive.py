@@ -117,8 +117,8 @@ def _write_stack(archive: zipfile.ZipFile, stack: Stack) -> None:
         descr = np.lib.format.dtype_to_descr(stack.dtype)
         header = {"descr": descr, "fortran_order": False, "shape": stack.shape}
         np.lib.format.write_array_header_1_0(member, header)
-        for chunk in stack.chunks():
-            member.write(chunk)
+        for block in stack.blocks():
+            member.write(block.tobytes())
 
 
 def _seal(whole: IO[bytes]) -> None:

@@ -46,12 +46,8 @@ class Stack:
     def size(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes of all arrays in C order, in pieces."""
-        for block in self._blocks():
-            yield block.tobytes()
-
-    def _blocks(self) -> Iterator[Array]:
+    def blocks(self) -> Iterator[Array]:
+        """All arrays in C order, in pieces."""
         for array in self.arrays:
             kept = array.view(self.dtype)
             if kept.flags.c_contiguous:
@@ -66,7 +62,7 @@ class Stack:
         wide, digest = _wide(dtype), hashlib.sha256()
         count, total, squares = 0, 0.0, 0.0
         with np.errstate(all="ignore"):
-            for block in self._blocks():
+            for block in self.blocks():
                 digest.update(block.tobytes())
                 if wide is not None:
                     values = np.ascontiguousarray(block).view(dtype).astype(wide)

@@ -109,7 +109,7 @@ class Parting:
         before = [one for one in self.compared[:position] if one.first is None or one.first > step]
         if not before:
             return f"{text}there is none before it: look at what goes into it"
-        return f"{text}`{before[-1].name}`, before it, {_agrees(before[-1].until(step))}"
+        return f"{text}`{before[-1].name}`, before it, agrees {_to(before[-1].until(step))}"
 
     @property
     def lines(self) -> Iterator[str]:
@@ -129,7 +129,7 @@ class Parting:
             return "no tap could be compared"
         worst = max(self.compared, key=lambda one: one.error)
         return (
-            f"no tap differs: they {_agree(worst.error)} (`{worst.name}` the least), so that the two part after the "
+            f"no tap differs: they agree {_to(worst.error)} (`{worst.name}` the least), so that the two part after the "
             f"last, `{self.compared[-1].name}`"
         )
 
@@ -187,7 +187,7 @@ class Parting:
         if end > _BEFORE + _AFTER:
             start, end = max(at - _BEFORE, 0), min(at + _AFTER + 1, end)
         if start:
-            yield f"({start} before, which {_agree(max(one.error for one in self.compared[:start]))})"
+            yield f"({start} before, which agree {_to(max(one.error for one in self.compared[:start]))})"
         width = max(len(one.name) for one in self.compared[start:end])
         last: _Compared | None = None
         for one in self.compared[start:end]:
@@ -254,14 +254,18 @@ def _worst_of_leaf(path: str, actual: Any, expected: Any) -> _Worst:
         return _Worst(0.0 if np.array_equal(actual, expected) else math.inf, path, ())
     if not a.size:
         return _Worst(0.0, path, ())
-    with np.errstate(all="ignore"):
-        equal = (a == b) | (np.isnan(a) & np.isnan(b))
-        distance = np.where(equal, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf))
-        finite = np.abs(b)[np.isfinite(b)]
-        scale = float(finite.max(initial=0.0))
+    distance, scale = distances(a, b)
     index = tuple(int(one) for one in np.unravel_index(int(np.argmax(distance)), distance.shape))
     worst = float(distance[index])
     return _Worst(worst / scale if scale else math.inf if worst else 0.0, path, index)
+
+
+def distances(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
+    """How far apart elements are, infinite where what is no finite number differs; and the largest magnitude of `b`."""
+    with np.errstate(all="ignore"):
+        equal = (a == b) | (np.isnan(a) & np.isnan(b))
+        distance = np.where(equal, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf))
+        return distance, float(np.max(np.abs(b[np.isfinite(b)]), initial=0.0))
 
 
 def _kinds(mismatch: Mismatch, sides: tuple[str, str]) -> str:
@@ -286,12 +290,8 @@ def _small(error: float) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def _agrees(error: float) -> str:
-    return f"agrees to {_share(error)}" if error else "agrees to the last bit"
-
-
-def _agree(error: float) -> str:
-    return f"agree to {_share(error)}" if error else "agree to the last bit"
+def _to(error: float) -> str:
+    return f"to {_share(error)}" if error else "to the last bit"
 
 
 def _factor(ratio: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pytest_graphmode.records.parting import distances
 from pytest_graphmode.records.recording import Recording
 
 # Unit roundoffs: 2**-p of the precisions p of IEEE 754 (binary64, binary32, binary16) and of bfloat16.
@@ -67,10 +68,8 @@ def _of_leaf(path: str, actual: Any, expected: Any) -> Gap | None:
     dtype = min(dtypes, key=lambda name: np.dtype(name).itemsize, default="")
     wide = np.complex128 if "c" in (a.dtype.kind, b.dtype.kind) else np.float64
     with np.errstate(all="ignore"):
-        x, y = a.astype(wide), b.astype(wide)
-        distance = np.where((x == y) | (np.isnan(x) & np.isnan(y)), 0.0, np.abs(x - y))
-        scale = np.max(np.abs(y[np.isfinite(y)]), initial=0.0)
-    absolute = float(np.max(np.where(np.isnan(distance), np.inf, distance)))
+        distance, scale = distances(a.astype(wide), b.astype(wide))
+    absolute = float(np.max(distance))
     whole = a.dtype.kind in "bui" and b.dtype.kind in "bui"
     if whole and not absolute:  # int64 holds more digits than the float64 of `x` and `y`
         absolute = float(np.max(a != b))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_graphmode.ledger.durations import Timed
@@ -59,12 +59,8 @@ def counts(ledger: GraphLedger) -> dict[str, int]:
         "breaks": ledger.breaks,
         "fallbacks": ledger.fallbacks,
         "nodes": ledger.nodes,
-        "operations": operations(ledger.events),
+        "operations": sum(event.nodes for event in ledger.events if not event.rebuild),
     }
-
-
-def operations(events: Sequence[GraphBuild]) -> int:
-    return sum(event.nodes for event in events if not event.rebuild)
 
 
 def _build(event: GraphBuild, started: float) -> Data:

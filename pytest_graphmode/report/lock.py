@@ -35,10 +35,8 @@ class Counts(NamedTuple):
     version: str = ""
 
     def data(self) -> dict[str, Any]:
-        counted: dict[str, Any] = {name: getattr(self, name) for name in COUNTED}
-        return (
-            counted if self.operations is None else {**counted, "operations": self.operations, "version": self.version}
-        )
+        locked = self._asdict()
+        return locked if self.operations is not None else {name: locked[name] for name in COUNTED}
 
 
 class Seen(NamedTuple):

@@ -21,12 +21,9 @@ Data = dict[str, Any]
 
 def series_data(series: Series) -> list[Data]:
     """The leaves of all values that are numbers or arrays of numbers, each as one series over the steps."""
-    found = (_leaf(name, path, steps) for name, steps in series.items() for path in _paths(steps))
+    paths = {name: dict.fromkeys(path for step in steps for path in step) for name, steps in series.items()}
+    found = (_leaf(name, path, steps) for name, steps in series.items() for path in paths[name])
     return [leaf for leaf in found if leaf is not None][:MOST_SERIES]
-
-
-def _paths(steps: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(path for step in steps for path in step))
 
 
 def _leaf(name: str, path: str, steps: Sequence[dict[str, Any]]) -> Data | None:

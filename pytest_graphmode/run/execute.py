@@ -276,7 +276,7 @@ def _report(node: pytest.Item, variant: Variant | None, ledger: GraphLedger, sec
     kept = [entry for entry in node.user_properties if not entry[0].startswith(PREFIX)]  # a rerun reports anew
     _, handle = node.stash.get(BOUND, (None, None))
     runtime = None if handle is None else vars(handle)["runtime"]  # read so, it stays untouched
-    static, times = runtime is not None and runtime.mode.static, node.stash[RECORDER].times
+    static, times = runtime is not None and runtime.mode.static, node.stash[RECORDER].times or CallTimes()
     made = row(test, variant, ledger, seconds, static=static, times=times)
     node.user_properties[:] = [*kept, *properties(made, ledger)]
     put(node.user_properties, verdict="not judged")

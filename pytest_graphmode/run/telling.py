@@ -61,17 +61,15 @@ class Facts:
         if self._agreement:
             self.said.update(tolerance=_tolerance(item), pairs=[])
 
-    def counted(self, ledger: GraphLedger, seconds: float, *, static: bool, times: CallTimes | None) -> None:
-        from pytest_graphmode.ledger.durations import Timed
+    def counted(self, ledger: GraphLedger, seconds: float, *, static: bool, times: CallTimes) -> None:
         from pytest_graphmode.report.events import ledger_data
 
-        steady, warm_up = (None, None) if times is None else (times.steady, times.warm_up)
         with self._guarded("what was built is"):
             self.said.update(
-                ledger_data(ledger, seconds, Timed() if times is None else times.totals),
+                ledger_data(ledger, seconds, times.totals),
                 static=static,
-                steady_call_seconds=steady,
-                warm_up_seconds=warm_up,
+                steady_call_seconds=times.steady,
+                warm_up_seconds=times.warm_up,
             )
 
     def compared(self, comparison: Comparison) -> None:

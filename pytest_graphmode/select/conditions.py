@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from platform import python_version
 from typing import TYPE_CHECKING, Final
 
 from pytest_graphmode.backends.names import parse_device
@@ -40,7 +41,7 @@ class Clause:
         if self.name == "device":
             names = () if variant is None else (variant.device, variant.device.partition(":")[0])
             return (self.value in names) is (self.operator == "==")
-        version = _python() if self.name == "python" else _installed(specs[self.name])
+        version = python_version().rstrip("+") if self.name == "python" else _installed(specs[self.name])
         return version is not None and _specifier(self.operator + self.value).contains(version, prereleases=True)
 
 
@@ -105,18 +106,11 @@ def _specifier(text: str) -> SpecifierSet:
     return SpecifierSet(text)
 
 
-def _python() -> str:
-    release = ".".join(map(str, sys.version_info[:3]))
-    stage = {"alpha": "a", "beta": "b", "candidate": "rc"}.get(sys.version_info.releaselevel)
-    return release if stage is None else f"{release}{stage}{sys.version_info.serial}"
-
-
 def _installed(spec: BackendSpec) -> str | None:
     if not spec.installed:
         return None
-    version = spec.version
-    if version == "unknown":
+    if spec.version == "unknown":
         raise ValueError(
             f"the version of {spec.module} is unknown: none of {', '.join(spec.distributions)} is installed"
         )
-    return version
+    return spec.version

@@ -147,8 +147,6 @@ def _by_id(text: str, specs: Specs) -> Variant | None:
 
 def parameter_id(value: object, specs: Specs) -> str | None:
     """The id of such a parameter; None for what names no variant."""
-    if value is None:
-        return None
     try:
         return named(value, specs).id
     except (ValueError, TypeError):

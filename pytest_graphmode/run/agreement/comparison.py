@@ -144,11 +144,6 @@ def of_record(record: Record) -> Side:
     return Side(origin.name, origin.dtype, origin.device, record.recording, variant)
 
 
-def tells_apart(text: str) -> bool:
-    """Whether a disagreement is of values, and not of nothing that could be compared."""
-    return " does not agree with " in text.partition("\n")[0]
-
-
 def worst(pairs: Iterable[Pair]) -> tuple[float, str] | None:
     """The largest difference of all sides from their references, and what has it: `loss of tf-graph-cpu`."""
     found = [(pair.side.name, pair.worst_difference) for pair in pairs]

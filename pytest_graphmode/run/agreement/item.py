@@ -106,9 +106,7 @@ class Agreement(pytest.Function):
         wrong = self._trouble
         if self._failed_here is not None:
             wrong = f"{self._failed_here.variant} failed when it was run for this item"
-        said = summary.Said(wrong, self._incomparable, self._failure)
-        measured = self.config.getoption("xmlpath", None) is not None
-        summary.attach(self, said, compared, measured=measured)
+        summary.attach(self, compared, wrong, self._incomparable, self._failure)
 
     def _look_for_records(self) -> None:
         """Find the records of other runs, and what was wrong with writing those of this one."""
