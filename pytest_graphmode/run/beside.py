@@ -10,11 +10,15 @@ from typing import Any, Final
 
 import pytest
 
-# What a worker of pytest-xdist was told by the process that started it; see `workers/controller.py`.
 GRAPHMODE: Final = "graphmode"
 _THREADS: Final = (
     "its graphs are counted, and its values recorded, for the whole process, where threads can't be told apart"
 )
+
+
+def tell(node: Any, **said: object) -> None:
+    """Tell a worker of pytest-xdist, before it starts, what it can't find out itself."""
+    node.workerinput.setdefault(GRAPHMODE, {}).update(said)
 
 
 def told(config: pytest.Config) -> Mapping[str, Any]:

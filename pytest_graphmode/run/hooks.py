@@ -75,7 +75,7 @@ def tell(config: pytest.Config) -> None:
 
     if not config.pluginmanager.hasplugin("graphmode-telling"):
         if hasattr(config, "workerinput"):
-            channel = config.workerinput.get(telling.BEGUN)
+            channel = beside.told(config).get("begun")
             if channel is not None:  # or what started this worker, which may have another environment, listens to none
                 config.pluginmanager.register(telling.Teller(lambda *said: channel.send(said)), "graphmode-telling")
             return

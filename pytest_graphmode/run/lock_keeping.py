@@ -67,7 +67,7 @@ class LockKeeper:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput[TOLD] = {"text": self._lock.text, "ci": self._lock.ci}
+        beside.tell(node, lock={"text": self._lock.text, "ci": self._lock.ci})
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

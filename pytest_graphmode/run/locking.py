@@ -14,7 +14,7 @@ import pytest
 from pytest_graphmode.ledger.watcher import watcher
 from pytest_graphmode.report import lock, lock_file, put
 from pytest_graphmode.report.lock import Change, Counts, Frameworks, Seen
-from pytest_graphmode.run import reproducing, verdict
+from pytest_graphmode.run import beside, reproducing, verdict
 from pytest_graphmode.run.execute import test_of
 from pytest_graphmode.run.items import FACTS, LOCK, is_agreement, variant_of
 from pytest_graphmode.select import markers, variants
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_graphmode.select.registry import Registry
     from pytest_graphmode.select.settings import Settings
 
-# What a worker of pytest-xdist is told, and what it tells of the lines that have no test.
+# What a worker of pytest-xdist tells of the lines that have no test.
 TOLD: Final = "graphmode_lock"
 UPDATE: Final = flag("graph_lock_update")
 
@@ -71,7 +71,7 @@ class GraphLock:
         assert settings.lock is not None
         self.file = settings.lock
         self.name = settings.written["graph_lock"]
-        told = getattr(config, "workerinput", {}).get(TOLD)
+        told = beside.told(config).get("lock")
         self.ci: bool = in_ci() if told is None else told["ci"]
         self.text: str | None = lock_file.read(self.file, self.name) if told is None else told["text"]
         self.lines = lock_file.parse(self.text, self.name)

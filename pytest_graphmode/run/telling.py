@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from pytest_graphmode.select.variants import Variant
 
 Data = dict[str, Any]
-# Where a worker of pytest-xdist finds the channel to tell on that a test begins.
-BEGUN: Final = "graphmode_begun"
 # How long the text of a failure may be.
 _LONGEST: Final = 20_000
 # `built 3 times in 0.31 s`: times stand in fields of their own, so that what is left is the same in every run.

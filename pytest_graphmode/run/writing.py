@@ -15,7 +15,7 @@ import pytest
 
 from pytest_graphmode.records.replacing import check_writable
 from pytest_graphmode.report.document import Gathered, document
-from pytest_graphmode.run import telling
+from pytest_graphmode.run import beside, telling
 from pytest_graphmode.select.registry import registry_of
 
 if TYPE_CHECKING:
@@ -79,8 +79,9 @@ class Gatherer:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        channel = node.workerinput[telling.BEGUN] = node.gateway.newchannel()
+        channel = node.gateway.newchannel()
         channel.setcallback(lambda told: self.begun(told[0], told[1], node))
+        beside.tell(node, begun=channel)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:

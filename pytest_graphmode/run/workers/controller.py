@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_graphmode.run.beside import GRAPHMODE, on_this_host
+from pytest_graphmode.run import beside
+from pytest_graphmode.run.beside import on_this_host
 from pytest_graphmode.select import options
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         folder = self._folder_of(node)
-        node.workerinput[GRAPHMODE] = {
-            "each": self._kind == "each",
-            "groups": self._channel(node) if self._kind in _TOGETHER else None,
-            "folder": None if folder is None else str(folder),
-            "share": self._share(node),
-        }
+        beside.tell(
+            node,
+            each=self._kind == "each",
+            groups=self._channel(node) if self._kind in _TOGETHER else None,
+            folder=None if folder is None else str(folder),
+            share=self._share(node),
+        )
 
     def _share(self, node: Any) -> float | None:
         """The part of an accelerator's memory that a worker may take; None where it is not limited."""
@@ -149,5 +151,5 @@ class Controller:
 def _travel(node: Any) -> Travel | None:
     from pytest_graphmode.run.agreement.travelling import Travel
 
-    folder = node.workerinput[GRAPHMODE]["folder"]
+    folder = node.workerinput[beside.GRAPHMODE]["folder"]
     return None if folder is None else Travel(Path(folder), node.gateway.id)
