@@ -49,7 +49,6 @@ class Record:
 
     @property
     def names(self) -> list[str]:
-        """The names that are compared."""
         values, taps = ([entry["name"] for entry in self.description[kind]] for kind in ("values", "taps"))
         return compared_names(values, taps)
 

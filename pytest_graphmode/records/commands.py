@@ -26,7 +26,6 @@ class Complaint(str):
 
 
 def listing(root: Path) -> Iterator[str]:
-    """The records of a folder, test by test."""
     for test, records in _by_test(found := list(_read(root))).items():
         yield test
         width = max(len(record.origin.name) for record in records)
@@ -110,7 +109,6 @@ def _difference(after: tuple[Record, Path], before: tuple[Record, Path], allowed
 
 
 def test_files(root: Path) -> set[str]:
-    """The files that the tests of a folder's records are in."""
     return {record.origin.test.partition("::")[0] for record in _read(root) if isinstance(record, Record)}
 
 

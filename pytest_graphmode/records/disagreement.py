@@ -101,7 +101,6 @@ class Pair:
 
     @cached_property
     def parting(self) -> Parting:
-        """The taps of the two against each other."""
         return self._apart(self.side.recording, self.reference.recording)
 
     @property
@@ -143,7 +142,6 @@ class Pair:
         return bool(self.side.recording.values or self.reference.recording.values)
 
     def _of_values(self) -> Iterator[_Fault]:
-        """How what was given to `agree` differs."""
         actual, expected = self.side.recording.values, self.reference.recording.values
         yield from self._sets(actual, expected)
         for name, wanted in expected.items():

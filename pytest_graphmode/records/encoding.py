@@ -186,7 +186,6 @@ _PYTHON: Final[Mapping[str, tuple[type[Any], Callable[[Any], Any], Callable[[Any
 
 
 def leaves(description: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The leaves that are arrays, each with its number of steps."""
     for entry in description:
         if not isinstance(entry["name"], str):
             raise TypeError(f"the name of a value is {entry['name']!r}")

@@ -39,7 +39,6 @@ class Folder:
         return place(self.root, origin.test) / ("@".join(name) + SUFFIX)
 
     def files(self, test: str) -> list[Path]:
-        """The files of a test, records or not."""
         folder = place(self.root, test)
         try:
             return sorted(file for file in folder.iterdir() if file.suffix == SUFFIX) if folder.exists() else []

@@ -79,7 +79,6 @@ def _comments(text: str) -> dict[int, int]:
 
 
 def _own_marks(text: str) -> set[int]:
-    """The numbers of the lines that hold decorators like `@pytest.mark.graph_agree(...)`."""
     (definition, *_) = ast.parse(text).body
     return {
         number

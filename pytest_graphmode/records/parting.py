@@ -67,7 +67,6 @@ class _Compared:
         return self.first if len(self.errors) > 1 else None
 
     def until(self, step: int) -> float:
-        """The largest error of the steps up to one."""
         return max(worst.error for worst in self.errors[: step + 1])
 
 
@@ -168,7 +167,6 @@ class Parting:
                 self._hints += [hint] if hint not in self._hints else []
 
     def _order(self, path: str, actual: Any, expected: Any) -> tuple[int, ...] | None:
-        """The order of axes in which an array would agree, None where none does."""
         if not (isinstance(actual, np.ndarray) and isinstance(expected, np.ndarray)):
             return None
         rank = actual.ndim

@@ -47,7 +47,6 @@ class Recording:
 
     @property
     def names(self) -> list[str]:
-        """The names that are compared."""
         return compared_names(self.values, self.taps)
 
     def clear(self) -> None:

@@ -31,7 +31,6 @@ def receiver(runtime: Runtime, recording: Recording) -> Callable[[str, Any], Non
 
 
 def require_name(name: object) -> None:
-    """Raise TypeError for a name that is none."""
     if not isinstance(name, str) or not name:
         raise TypeError(f"graphmode.tap takes a name and a value, graphmode.tap('h', h); the name was {name!r}")
 
@@ -44,7 +43,6 @@ def tap_layers(runtime: Runtime, model: Any, names: Mapping[str, str] | None) ->
 
 
 def _common(layers: Sequence[Layer], names: Mapping[str, str]) -> list[str]:
-    """The name of each layer among the taps."""
     legal = {name for layer in layers for name in layer.names}
     unknown = [name for name in names if name not in legal]
     if unknown:

@@ -93,7 +93,6 @@ def row(
     static: bool = False,
     times: CallTimes | None = None,
 ) -> Row:
-    """The row of a test whose call took `seconds`."""
     modes = " ".join(f"{backend}:{mode}" for backend, mode in ledger.backends)
     calls, build_seconds, known = ledger.calls, ledger.seconds, not ledger.uncountable_calls
     return Row(

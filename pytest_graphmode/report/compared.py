@@ -14,7 +14,6 @@ Data = dict[str, Any]
 
 
 def comparison_data(pairs: Iterable[Pair]) -> list[Data]:
-    """Each side against its reference."""
     return [_pair(pair) for pair in pairs]
 
 

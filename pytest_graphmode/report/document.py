@@ -171,7 +171,6 @@ def _agreement(item: Data) -> Data:
 
 
 def write(file: Path, report: Data) -> None:
-    """Write a report whole or not at all."""
     text = json.dumps({**report, "graphs": []}, indent=1, allow_nan=False)
     if report.get("graphs"):  # each in a line, or they would have more spaces than anything else
         lines = ",\n  ".join(json.dumps(graph, allow_nan=False) for graph in report["graphs"])
@@ -180,7 +179,6 @@ def write(file: Path, report: Data) -> None:
 
 
 def read(file: Path) -> Data:
-    """A report of this version."""
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

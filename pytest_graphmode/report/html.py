@@ -30,12 +30,10 @@ _SCRIPTS: Final = ("elements", "data", "table", "timeline", "builds", "series", 
 
 
 def installed() -> bool:
-    """Whether what makes the page is there."""
     return find_spec("jinja2") is not None
 
 
 def write_page(file: Path, report: Data) -> None:
-    """Write the page of a report whole or not at all."""
     replacing.write(file, page(report))
 
 

@@ -70,7 +70,6 @@ def mode_in(line: str) -> str:
 
 
 def by_test(lines: Lines) -> dict[str, dict[str, Counts]]:
-    """The lines of each test."""
     found: dict[str, dict[str, Counts]] = {}
     for line, counts in lines.items():
         found.setdefault(test_in(line), {})[line] = counts
@@ -227,7 +226,6 @@ def _counts(one: Seen, before: Counts | None, operations: bool) -> Counts:
 
 
 def told(before: Lines, after: Lines) -> list[str]:
-    """What an update changed, line by line."""
     said = []
     for line in sorted({*before, *after}):
         old, new = before.get(line), after.get(line)

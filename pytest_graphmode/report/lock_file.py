@@ -38,7 +38,6 @@ def _spelled(value: object) -> str:
 
 
 def write(file: Path, lines: Mapping[str, Counts]) -> None:
-    """Write a lock whole or not at all."""
     replacing.write(file, text_of(lines))
 
 

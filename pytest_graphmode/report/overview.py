@@ -31,7 +31,6 @@ NONE: Final = "\u2013"
 
 
 def of(report: Data) -> Data:
-    """What the template shows of a whole report."""
     tests: Sequence[Data] = report["tests"]
     rows = [row(index, test, variant) for index, test in enumerate(tests) for variant in test["variants"]]
     run, environment = report["run"], report["environment"]
@@ -57,7 +56,6 @@ def of(report: Data) -> Data:
 
 
 def row(index: int, test: Data, variant: Data) -> Data:
-    """One run of a test."""
     parts, counts = variant["variant"], variant["counts"]
     backends = [parts["backend"]] if parts else sorted({mode.partition(":")[0] for mode in variant["modes"]})
     known = [None if counts is None else counts.get(name) for name in COUNTS]
@@ -142,7 +140,6 @@ def _summary(rows: Iterable[Data], tests: Iterable[Data]) -> list[tuple[str, int
 
 
 def facts(environment: Data, run: Data) -> list[tuple[str, str]]:
-    """What a run was made with, in words."""
     frameworks = environment["frameworks"]
     devices = environment["devices"]
     return [
@@ -160,7 +157,6 @@ def facts(environment: Data, run: Data) -> list[tuple[str, str]]:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the unit that suits them."""
     if seconds is None:
         return NONE
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):

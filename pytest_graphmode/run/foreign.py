@@ -47,7 +47,6 @@ def _other(error: Exception, registry: Registry, variant: Variant) -> str | None
 
 
 def _innermost(traceback: TracebackType | None) -> str:
-    """The package whose code raised an error."""
     name = ""
     while traceback is not None:
         name, traceback = traceback.tb_frame.f_globals.get("__name__", ""), traceback.tb_next

@@ -32,7 +32,6 @@ _TITLE: Final = "graph trace"
 
 
 def use(config: pytest.Config) -> None:
-    """Keep traces of this run's failures."""
     registry = registry_of(config)
     root = registry.settings.trace
     assert root is not None

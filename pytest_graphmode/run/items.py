@@ -49,7 +49,6 @@ def is_of_subtest(item: pytest.Item) -> bool:
 
 
 def is_locked(node: pytest.Item) -> bool:
-    """Whether the counts of a running test are held against the lock."""
     return LOCK in node.config.stash and FACTS in node.stash and not is_agreement(node)
 
 
@@ -87,7 +86,6 @@ def fresh_recording(node: pytest.Item) -> Recording | None:
 
 
 def skip_reason(report: pytest.TestReport) -> str:
-    """Why a test was skipped, or expected to fail."""
     if hasattr(report, "wasxfail"):
         # Before 8.4 pytest puts this word before what pytest.xfail() was given.
         return f"expected to fail: {report.wasxfail.removeprefix('reason: ')}".removesuffix(": ")

@@ -32,7 +32,6 @@ UPDATE: Final = flag("graph_lock_update")
 
 
 def refuse(settings: Settings) -> None:
-    """Refuse what can't be done with a lock."""
     given = UPDATE if settings.lock_update else flag("graph_lock_from") if settings.lock_from else None
     if given is None:
         return
@@ -263,7 +262,6 @@ def _may_have(items: Sequence[pytest.Item], place: str) -> bool:
 
 
 def use(config: pytest.Config) -> None:
-    """Hold the tests of a run against its lock."""
     settings = registry_of(config).settings
     if not hasattr(config, "workerinput"):
         refuse(settings)

@@ -43,7 +43,6 @@ def add_command(item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def say(report: pytest.TestReport, title: str, text: str) -> None:
-    """Add a section to the end of a failure."""
     add = getattr(report.longrepr, "addsection", None)
     if add is not None:
         add(title, text, "-")

@@ -78,7 +78,6 @@ class Facts:
             self.said["pairs"] = comparison_data(comparison.pairs)
 
     def noted(self, item: pytest.Item, report: pytest.TestReport) -> Data:
-        """What one report of the item says."""
         recording = item.stash.get(RECORDING, None)
         if report.when == "call" and recording is not None and not self._agreement:
             from pytest_graphmode.report.series import series_data
@@ -126,7 +125,6 @@ def guarded(item: pytest.Item, what: str, *, unless: type[Exception] | tuple[()]
 
 
 def identity(item: pytest.Item) -> Data:
-    """Which test an item is, and what it runs as."""
     agreement, variant = is_agreement(item), variant_of(item)
     file, line, _ = item.location
     return {
@@ -183,7 +181,6 @@ def _text(item: pytest.Item, report: pytest.TestReport) -> Data:
 
 
 def concerned(item: pytest.Item) -> bool:
-    """Whether an item is one of those that reports show."""
     return RERUN not in item.stash and (counted(item) or registry_of(item.config).settings.watch)
 
 
@@ -228,7 +225,6 @@ class Teller:
 
 
 def environment(registry: Registry) -> Data:
-    """What a run was made with."""
     from importlib.metadata import version
 
     settings = registry.settings

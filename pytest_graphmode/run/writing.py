@@ -27,7 +27,6 @@ _RUNNING_NOTHING: Final = ("collectonly", "showfixtures", "show_fixtures_per_tes
 
 
 def refuse_unwritable(settings: Settings, name: str, file: Path) -> None:
-    """Find out at once that a file can't be written."""
     try:
         check_writable(file)
     except OSError as error:
@@ -74,7 +73,6 @@ class Gatherer:
         return nodeid, node.gateway.id if self._each and node is not None else None
 
     def begun(self, nodeid: str, said: str, node: Any = None) -> None:
-        """A test begins, here or in a worker."""
         self.gathered.begun(self._key(nodeid, node), json.loads(said))
 
     @pytest.hookimpl(optionalhook=True)

@@ -99,7 +99,6 @@ _FIELDS: Final[Mapping[str, Callable[[Any, Specs], Any]]] = {
 
 
 def variant_marks(marks: Iterable[pytest.Mark], specs: Specs) -> list[VariantMark]:
-    """The `graph_skip` and `graph_xfail` marks as pytest's own."""
     found = []
     for mark in marks:
         if mark.name in _VARIANT_MARKS:
@@ -129,7 +128,6 @@ def _variant_mark(mark: pytest.Mark, specs: Specs) -> VariantMark:
 
 
 def _take_when(arguments: dict[str, Any], specs: Specs) -> tuple[Clause, ...]:
-    """Take `when` out of the arguments of a mark."""
     text = arguments.pop("when", None)
     return () if text is None else parse(text, specs)
 
@@ -216,7 +214,6 @@ _LIMITS: Final[Mapping[str, Callable[[pytest.Mark, Specs], list[Limit]]]] = {
 
 
 def agree_request(mark: pytest.Mark, specs: Specs) -> AgreeRequest:
-    """What a `graph_agree` mark asks for."""
     with _naming(mark):
         arguments = _bound(mark, ("rtol", "atol", "reference", "dtypes", "triage", "when"), positional=0)
         _take_when(arguments, specs)

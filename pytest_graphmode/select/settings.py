@@ -247,7 +247,6 @@ def _parse_tolerances(lines: Sequence[str]) -> Mapping[str, tuple[float | None, 
 
 
 def parse_path(text: str, kind: Kind) -> Path:
-    """A file or folder, which need not be there."""
     if not text.strip():
         raise ValueError(f"names no {kind}")
     return Path(text)
@@ -368,7 +367,6 @@ def parse_compiler(text: str) -> str:
 
 
 def parse_progress(text: str) -> bool:
-    """Whether lines of progress are shown where there is a terminal."""
     if text not in ("auto", "off"):
         raise ValueError("the progress is auto or off")
     return text == "auto"

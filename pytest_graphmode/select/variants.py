@@ -49,7 +49,6 @@ class Variant:
         return (f"{self.backend}_{self.mode}", self.backend)
 
     def param(self, marks: Iterable[pytest.MarkDecorator | pytest.Mark] = ()) -> ParameterSet:
-        """This variant as an argument of `parametrize`."""
         return pytest.param(self, id=self.id, marks=tuple(marks))
 
 
@@ -91,7 +90,6 @@ def parse_pattern(text: str, specs: Specs) -> VariantPattern:
 
 
 def names_variants(node: pytest.Item) -> bool:
-    """Whether a test names its variants itself."""
     for mark in node.iter_markers("parametrize"):
         names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
         if "graphmode" in (names.replace(",", " ").split() if isinstance(names, str) else names):

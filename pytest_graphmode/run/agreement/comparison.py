@@ -97,7 +97,6 @@ class Comparison:
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """What is compared with what."""
         reference = self._reference or self._ran[0]
         found = [Pair(one, reference, self._allowed) for one in (*self._ran, *self._others) if one is not reference]
         if self._kept.frozen and self._kept.records:
@@ -122,7 +121,6 @@ class Comparison:
 
     @cached_property
     def _reference(self) -> Side | None:
-        """The first that matches the request's."""
         wanted = self._request.reference
         sides = (one for one in (*self._ran, *self._others) if wanted is None or wanted.matches(one.variant))
         return next(sides, None)

@@ -167,7 +167,6 @@ def _folder(settings: Settings) -> Folder:
 
 
 def origin(item: pytest.Function, variant: Variant) -> Origin:
-    """Where what a variant records comes from."""
     from pytest_graphmode.records.origin import Origin, environment, source_hash
 
     registry = registry_of(item.config)

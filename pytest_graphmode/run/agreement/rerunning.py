@@ -196,7 +196,6 @@ class _Triage:
         return bool(same) and not different
 
     def _widen(self) -> None:
-        """Whether they agree in float64."""
         side, reference = self.pair.side, self.pair.reference
         before = triage.gap(side.recording, reference.recording)
         if side.run is None or reference.run is None or before is None:

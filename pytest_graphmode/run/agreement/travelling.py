@@ -115,7 +115,6 @@ class Travel:
             self._file(item, "began").unlink(missing_ok=True)
 
     def lost(self) -> None:
-        """Note that this worker went down."""
         with suppress(OSError):
             self._down(self.worker).touch()
 
