@@ -74,14 +74,9 @@ class Record:
 def write(
     file: Path, origin: Origin, recording: Recording, disagreed_with: str = "", before: Record | None = None
 ) -> None:
-    """Write a record at once or not at all, over one that is there.
+    """Write a record at once or not at all, over one that is there; or raise a RecordError.
 
-    Args:
-        disagreed_with: what it does not agree with.
-        before: a record of which the same is true, if its values are the same.
-
-    Raises:
-        RecordError: it can't be written, or holds a dtype that can't be kept.
+    `disagreed_with` says what it does not agree with, or `before` does, a record, if its values are the same.
     """
     stacks: list[Stack] = []
     try:
@@ -145,11 +140,7 @@ def _chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
 
 
 def read(file: Path) -> Record:
-    """Look through a record: all of it is there, as it was written.
-
-    Raises:
-        RecordError: it is damaged, somebody else's, or of a newer version of the plugin.
-    """
+    """Look through a record: all of it is there, as it was written; or raise a RecordError."""
     with _opened(file) as archive:
         description = _description(archive)
         for kind in ("values", "taps"):

@@ -75,11 +75,7 @@ class Stack:
 
 
 def encode(series: Series, stacks: list[Stack]) -> list[dict[str, Any]]:
-    """A description of a series; its arrays are added to `stacks`.
-
-    Raises:
-        TypeError: an array of a dtype that can't be kept without pickle.
-    """
+    """A description of a series; its arrays are added to `stacks`, those that need no pickle: else a TypeError."""
     return [
         {"name": name, "runs": [_run(steps, stacks) for steps in _alike(all_steps)]}
         for name, all_steps in series.items()

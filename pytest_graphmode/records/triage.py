@@ -85,9 +85,7 @@ def is_rounding(before: Gap, dtypes: Iterable[str], wide: Gap) -> bool:
 
     Errors of rounding are proportional to the unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms,
     section 1.5): by the ratio of the two for rounding, by 1 for anything else, so the geometric mean parts them.
-
-    Args:
-        dtypes: what the two sides were computed in before.
+    `dtypes` are what the two sides were computed in before.
     """
     if wide.whole and wide.absolute:
         return False
@@ -98,11 +96,7 @@ def is_rounding(before: Gap, dtypes: Iterable[str], wide: Gap) -> bool:
 
 
 def enough(agrees: Callable[[float], bool], largest: float) -> float | None:
-    """The smallest round tolerance that makes variants agree with as much to spare; None where that is over `largest`.
-
-    Args:
-        agrees: whether they do under a tolerance.
-    """
+    """The smallest round tolerance that makes variants agree with as much to spare; None if over `largest`."""
     tried = [value for value in _TRIED if value <= largest]
     low, high = 0, len(tried)
     while low < high:

@@ -60,9 +60,7 @@ class _Finding(NamedTuple):
 def found_in(tests: Iterable[Data], locate: Locate, *, alone: bool = True) -> list[Annotation]:
     """One for each line and kind of fault, in the order of the tests.
 
-    Args:
-        alone: False where another plugin annotates each failure at the line where it is shown: what would stand there
-            is left to it.
+    `alone` is False where another plugin annotates failures where they are shown: what would stand there is left to it.
     """
     found: dict[tuple[str, int, str], dict[str, None]] = {}
     for test in tests:

@@ -114,8 +114,7 @@ def document(items: Iterable[Data], environment: Data, run: Data) -> Data:
 def _shared_graphs(tests: Iterable[Data]) -> tuple[list[Data], int]:
     """Have builds name the graphs that they are drawn as by numbers, since many are the same.
 
-    Returns:
-        The graphs, and how many more there are: those of tests that passed are left out first, the last ones of them.
+    The graphs, and how many are left out: those of tests that passed first, the last ones of them.
     """
     variants = [variant for test in tests for variant in test["variants"]]
     wanted: dict[str, list[Data]] = {}

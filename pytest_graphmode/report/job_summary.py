@@ -22,11 +22,7 @@ _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|~])")
 
 
 def summary(report: Data, left_out: int, room: int = LARGEST) -> str:
-    """The summary in at most `room` bytes; "" where there is no room, or no test to speak of.
-
-    Args:
-        left_out: how many annotations GitHub would not show.
-    """
+    """The summary in at most `room` bytes, with how many annotations are `left_out`; "" without room or a test."""
     tests = report["tests"]
     failures, rows = list(_failures(tests)), list(_rows(tests))
     if not tests:

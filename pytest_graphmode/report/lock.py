@@ -179,8 +179,7 @@ def line_for(lines: Lines, one: Seen) -> str | None:
 def updated(lines: Lines, items: Iterable[Item], frameworks: Frameworks, *, operations: bool) -> dict[str, Counts]:
     """The lines with what the tests that may be taken have counted; those of all others are left as they are.
 
-    Args:
-        operations: whether to lock operations; otherwise they are where the line had them.
+    `operations` has operations locked too; otherwise they are where the line had them.
     """
     kept, found, locked = dict(lines), [], by_test(lines)
     for item in items:

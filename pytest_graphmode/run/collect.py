@@ -23,7 +23,7 @@ _LIMITS = ("graph_rebuilds", "graph_budget")
 _INHERITED = pytest.StashKey[bool]()
 
 
-class _FailingWithoutTraceback:
+class FailingWithoutTraceback:
     """Fails the collection of a test with wrong markers, without a traceback."""
 
     def __init__(self, node: pytest.Item | pytest.Collector) -> None:
@@ -55,7 +55,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     definition = metafunc.definition
     marked = any(map(_ours, definition.own_markers)) or _inherits_marks(definition.parent)  # type: ignore[arg-type]
     if marked or "graphmode" in metafunc.fixturenames:
-        with _FailingWithoutTraceback(definition):
+        with FailingWithoutTraceback(definition):
             _parametrize(metafunc)
 
 
@@ -124,10 +124,10 @@ def look_at(collector: pytest.Collector, obj: object, items: Sequence[object]) -
     asking = [item for item in items if hasattr(item, "callspec") and _asks(item.callspec)]
     for item in asking:
         if isinstance(item, pytest.Item):
-            with _FailingWithoutTraceback(item):
+            with FailingWithoutTraceback(item):
                 mark_parameter(item, registry_of(item.config).specs)
     if isinstance(obj, type):
-        with _FailingWithoutTraceback(collector):
+        with FailingWithoutTraceback(collector):
             return check_unittest(obj, collector.config)
     # The marks of a function are on all that was collected from it; only those of parameters differ.
     return _inherits_marks(collector) or any(

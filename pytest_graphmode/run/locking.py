@@ -79,12 +79,9 @@ class GraphLock:
         self._by_test = lock.by_test(self.lines)
 
     def hold(self, node: pytest.Item, ledger: GraphLedger, untrusted: Mapping[str, str]) -> None:
-        """Fail a test that builds other than its lines have, or in CI has none.
+        """Fail a test that builds other than its lines have, or in CI has none; or if its backend is `untrusted`.
 
         One that is expected to fail is not held to it: pytest would take a failure by the lock for the expected one.
-
-        Args:
-            untrusted: why the graphs of a backend are not counted, for those of which that is so.
         """
         __tracebackhide__ = True
         if _expected_to_fail(node):

@@ -109,8 +109,7 @@ class Facts:
 def guarded(item: pytest.Item, what: str, *, unless: type[Exception] | tuple[()] = ()) -> Iterator[list[str]]:
     """Go on where telling of an item fails, with a warning; yields a list that its text is put into too.
 
-    Args:
-        unless: the errors that are no fault of the plugin's, and go through.
+    `unless` has the errors that are no fault of the plugin's, and go through.
     """
     said: list[str] = []
     try:

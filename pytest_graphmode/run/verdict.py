@@ -32,8 +32,7 @@ _SAID: Final = pytest.StashKey[tuple[str, str]]()
 def judge(node: pytest.Item, ledger: GraphLedger, limits: Sequence[Limit], untrusted: Mapping[str, str]) -> None:
     """Fail a test whose body has passed where it never used its handle, or broke the limits of its markers.
 
-    Args:
-        untrusted: why the graphs of a backend are not counted, for those of which that is so.
+    `untrusted` says why the graphs of a backend are not counted, for those of which that is so.
     """
     __tracebackhide__ = True
     from pytest_graphmode.checks.budget import Question, verdict
@@ -48,15 +47,7 @@ def judge(node: pytest.Item, ledger: GraphLedger, limits: Sequence[Limit], untru
         return
     settings = registry_of(node.config).settings
     static = handle is None or handle.runtime.mode.static
-    question = Question(
-        ledger,
-        variant,
-        static=static,
-        per_object=settings.per_object,
-        within=settings.within,
-        untrusted=untrusted,
-    )
-    failure = verdict(question, limits)
+    failure = verdict(Question(ledger, variant, static, settings.per_object, settings.within, untrusted), limits)
     brief = None if failure is None else in_brief(failure, ledger)
     put(node.user_properties, verdict="kept" if failure is None else "broken", reason=brief)
     if failure is not None:
@@ -64,11 +55,7 @@ def judge(node: pytest.Item, ledger: GraphLedger, limits: Sequence[Limit], untru
 
 
 def fail(node: pytest.Item, text: str, brief: str | None = None) -> NoReturn:
-    """Fail a test with a text, and with a `brief` one for where pytest shows one line of each failure.
-
-    Raises:
-        pytest.fail.Exception: always, from a frame that stands where the test does.
-    """
+    """Fail a test, from a frame that stands where it does; with a `brief` text for where pytest shows one line."""
     __tracebackhide__ = True
     who = beside.worker(node.config)
     text, brief = who + text, who + (brief or text.partition("\n")[0])

@@ -141,12 +141,11 @@ class _Given:
     def value(self, name: str, parse: Callable[[str], T], default: T) -> T:
         value = self._config.getoption(name)
         if value is not None:
-            self.origins[name], self.written[name] = flag(name), value
-            return self._parsed(name, parse, value)
-        value = self.ini(name)
-        if value:
-            self.written[name] = value
-        return self._parsed(name, parse, value) if value else default
+            self.origins[name] = flag(name)
+        elif not (value := self.ini(name)):
+            return default
+        self.written[name] = value
+        return self._parsed(name, parse, value)
 
     def switch(self, name: str) -> bool:
         return bool(self._config.getoption(name) or self.ini(name))
@@ -156,10 +155,9 @@ class _Given:
         path = self.value(name, lambda text: parse_path(text, kind), None)
         if path is None:
             return None
-        ini = self._config.inipath
-        start = (
-            ini.parent if ini is not None and self.origins[name].endswith(")") else self._config.invocation_params.dir
-        )
+        start, ini = self._config.invocation_params.dir, self._config.inipath
+        if ini is not None and self.origins[name].endswith(")"):
+            start = ini.parent
         found: Path = self._parsed(name, lambda path: require_kind(path, kind), start / path)
         if kind == "file" and name != "graph_lock_from":  # which is read only
             self._require_own(name, found)

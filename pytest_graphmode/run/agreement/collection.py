@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_graphmode.run.agreement.item import Agreement
+from pytest_graphmode.run.collect import FailingWithoutTraceback
 from pytest_graphmode.run.items import variant_of
 
 if TYPE_CHECKING:
@@ -145,10 +146,8 @@ def _request(item: pytest.Function, specs: Specs) -> AgreeRequest:
 
     mark = _mark(item, specs)
     assert mark is not None
-    try:
+    with FailingWithoutTraceback(item):
         return agree_request(mark, specs)
-    except (TypeError, ValueError) as error:
-        raise pytest.fail.Exception(f"{item.nodeid}: {error}", pytrace=False) from None
 
 
 def _mark(item: pytest.Function, specs: Specs) -> pytest.Mark | None:
@@ -156,10 +155,8 @@ def _mark(item: pytest.Function, specs: Specs) -> pytest.Mark | None:
     from pytest_graphmode.select.markers import applying
 
     marks = [*getattr(getattr(item, "callspec", None), "marks", ()), *item.iter_markers("graph_agree")]
-    try:
+    with FailingWithoutTraceback(item):
         return next(applying("graph_agree", marks, specs, variant_of(item)), None)
-    except (TypeError, ValueError) as error:
-        raise pytest.fail.Exception(f"{item.nodeid}: {error}", pytrace=False) from None
 
 
 # Where items run under pytest-xdist, and in what order.
