@@ -63,16 +63,9 @@ def parse(text: str | None, name: str) -> dict[str, Counts]:
                 f"{name}:{number}: a conflict of a merge: keep the lines of both sides and remove the marks; of two "
                 "lines for one test keep one, and run its test with --graph-lock-update"
             )
+    reader = _Reader(rows, name)
     try:
-        data = json.loads(text, object_pairs_hook=_Once(), parse_int=_count)
-    except _Twice as error:
-        raise LockError(
-            f"{name}:{_row(rows, error.key, error.which)}: {error.key!r} is there twice: keep one of the two, and run "
-            "the test of its line with --graph-lock-update"
-        ) from None
-    except _TooLong as error:
-        at = next(number for number, row in enumerate(rows, 1) if error.digits in row)
-        raise LockError(f"{name}:{at}: {error.digits[:20]}... is no count: {_cure(name)}") from None
+        data = json.loads(text, object_pairs_hook=reader.members, parse_int=reader.count)
     except json.JSONDecodeError as error:
         raise LockError(f"{name}:{error.lineno}: it is damaged ({error.msg}): {_cure(name)}") from None
     except (ValueError, RecursionError) as error:
@@ -80,41 +73,32 @@ def parse(text: str | None, name: str) -> dict[str, Counts]:
     return _checked(data, rows, name)
 
 
-class _Twice(Exception):
-    """A key that an object has a second time, for the `which`th time in the whole file."""
+class _Reader:
+    """Makes objects whose keys are there once, and counts; json has no word on where in the file they are."""
 
-    def __init__(self, key: str, which: int) -> None:
-        super().__init__(key)
-        self.key, self.which = key, which
-
-
-class _Once:
-    """Makes objects whose keys are there once; json has no word on where in the file it is."""
-
-    def __init__(self) -> None:
+    def __init__(self, rows: Sequence[str], name: str) -> None:
+        self._rows, self._name = rows, name
         self._seen: Counter[str] = Counter()
 
-    def __call__(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    def members(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in pairs:
             self._seen[key] += 1
             if key in found:
-                raise _Twice(key, self._seen[key])
+                row = _row(self._rows, key, self._seen[key])
+                raise LockError(
+                    f"{self._name}:{row}: {key!r} is there twice: keep one of the two, and run the test of its line "
+                    "with --graph-lock-update"
+                )
             found[key] = value
         return found
 
-
-class _TooLong(Exception):
-    def __init__(self, digits: str) -> None:
-        super().__init__(digits)
-        self.digits = digits
-
-
-def _count(digits: str) -> int:
-    """What Python reads no number from has more than 4,300 digits; nothing is built as often as 19 have."""
-    if len(digits) > 18:
-        raise _TooLong(digits)
-    return int(digits)
+    def count(self, digits: str) -> int:
+        """What Python reads no number from has more than 4,300 digits; nothing is built as often as 19 have."""
+        if len(digits) > 18:
+            row = next(number for number, row in enumerate(self._rows, 1) if digits in row)
+            raise LockError(f"{self._name}:{row}: {digits[:20]}... is no count: {_cure(self._name)}")
+        return int(digits)
 
 
 def _checked(data: Any, rows: Sequence[str], name: str) -> dict[str, Counts]:
