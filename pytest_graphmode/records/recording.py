@@ -130,17 +130,13 @@ def _leaf(runtime: Runtime, called: str, path: str, leaf: Any) -> Any:
     elif leaf is None or isinstance(leaf, (bool, int, float, complex, str, bytes)):
         return leaf
     else:
-        copy = _numpy(runtime, called, path, leaf)
+        try:
+            copy = runtime.numpy(leaf)
+        except Exception as error:  # each framework has an error of its own for a symbolic tensor
+            raise _traced(called, path, f", a {type(leaf).__name__} ({error})") from error
     if not isinstance(copy, np.ndarray) or copy.dtype == object:
         raise TypeError(
             f"{called} records numbers, arrays, tensors, text and None, and trees of them; "
             f"{path} is a {type(leaf).__name__}"
         )
     return copy
-
-
-def _numpy(runtime: Runtime, called: str, path: str, leaf: Any) -> Any:
-    try:
-        return runtime.numpy(leaf)
-    except Exception as error:  # each framework has an error of its own for a symbolic tensor
-        raise _traced(called, path, f", a {type(leaf).__name__} ({error})") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_graphmode.ledger.durations import Timed
@@ -75,8 +74,8 @@ def _build(event: GraphBuild, started: float) -> Data:
         "signature": event.signature,
         "arguments": [_argument(argument) for argument in event.arguments],
         "nodes": event.nodes,
-        "operations": _sorted(event.operations),
-        "control_flow": _sorted(event.control_flow),
+        "operations": dict(sorted(event.operations.items())),
+        "control_flow": dict(sorted(event.control_flow.items())),
         "begun_seconds": _since(event.began, started),
         "ended_seconds": _since(event.ended, started),
         "build_seconds": round(event.seconds, 6),
@@ -121,7 +120,3 @@ def _node(number: int, node: GraphNode) -> Data:
 
 def _since(moment: float, started: float) -> float:
     return round(max(moment - started, 0.0), 6)
-
-
-def _sorted(counted: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(counted.items()))

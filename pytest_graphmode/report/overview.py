@@ -56,7 +56,7 @@ def of(report: Data) -> Data:
 
 
 def row(index: int, test: Data, variant: Data) -> Data:
-    parts, counts = variant["variant"], variant["counts"]
+    parts, counts, steady = variant["variant"], variant["counts"], variant["steady_call_seconds"]
     backends = [parts["backend"]] if parts else sorted({mode.partition(":")[0] for mode in variant["modes"]})
     known = [None if counts is None else counts.get(name) for name in COUNTS]
     if counts is not None and not counts.get("calls_known", True):
@@ -72,7 +72,8 @@ def row(index: int, test: Data, variant: Data) -> Data:
         "agreement": agreement_of(test["agreement"], variant["shown"]),
         "counts": known,
         "bad": _BAD if _rebuilds_graphs(variant) else _BAD[1:],
-        "times": [variant["build_seconds"], _call_seconds(variant)],
+        # Of a warm call, as measured around it; else what calls share of the test's time.
+        "times": [variant["build_seconds"], variant["call_seconds"] if steady is None else steady],
         "why": why(test, variant),
     }
 
@@ -82,12 +83,6 @@ def _rebuilds_graphs(variant: Data) -> bool:
     if variant["variant"] is not None:
         return variant["static"] is not False
     return any(counts["rebuilds"] and not counts.get("recorded") for counts in variant["modes"].values())
-
-
-def _call_seconds(variant: Data) -> float | None:
-    """Of a warm call, as measured around it; else what calls share of the test's time."""
-    steady: float | None = variant["steady_call_seconds"]
-    return variant["call_seconds"] if steady is None else steady
 
 
 def agreement_of(agreement: Data | None, shown: str) -> str:

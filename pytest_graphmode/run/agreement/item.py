@@ -219,8 +219,11 @@ class Agreement(pytest.Function):
         """Show what was captured of a variant that failed for this item, and the records that were left out."""
         if self._failed_here is not None and report.when == "call":
             report.sections.extend(self._failed_here.sections)
-        if self._kept is not None and (report.when == "call" or report.skipped):
-            keeping.remark(report, self._kept)
+        kept = self._kept
+        # Without a golden value it is the failure itself that tells of stale ones.
+        stale = () if kept is None or (kept.frozen and not kept.records) else kept.stale
+        if stale and (report.when == "call" or report.skipped):
+            report.sections.append((keeping.LEFT_OUT, "\n".join(stale)))
 
     def forget(self) -> None:
         """When this item is torn down, drop the records: they may be large, and another attempt makes its own."""

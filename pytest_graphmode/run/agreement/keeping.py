@@ -205,12 +205,6 @@ def _command(settings: Settings, now: Origin, record: Origin | None = None) -> s
     return shlex.join(["pytest", *(f"--graph-{name}={value}" for name, value in given.items()), node])
 
 
-def remark(report: pytest.TestReport, kept: Kept) -> None:
-    """Add to an item's report what it says of stale records, where that is not its failure itself."""
-    if kept.stale and (kept.records or not kept.frozen):
-        report.sections.append((LEFT_OUT, "\n".join(kept.stale)))
-
-
 def trouble(items: Iterable[Any]) -> str | None:
     """Why the record of a variant could not be written, for the first of which that is so."""
     return next(filter(None, (item.stash.get(UNWRITTEN, None) for item in items)), None)
