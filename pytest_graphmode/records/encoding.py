@@ -153,14 +153,6 @@ def _rounded(value: complex) -> Any:
 # What JSON has no number for is text: integers beyond 64 bits, infinities and NaN.
 
 
-def _int_out(value: int) -> int | str:
-    return int(value) if abs(value) < _JSON_INTEGER else hex(value)
-
-
-def _int_in(value: Any) -> int:
-    return int(value, 16) if isinstance(value, str) else int(value)
-
-
 def _float_out(value: float) -> float | str:
     return float(value) if math.isfinite(value) else repr(float(value))
 
@@ -168,7 +160,11 @@ def _float_out(value: float) -> float | str:
 # Python's values by the name of their type: the type, to JSON and from JSON; first what is an int to Python too.
 _PYTHON: Final[Mapping[str, tuple[type[Any], Callable[[Any], Any], Callable[[Any], Any]]]] = {
     "bool": (bool, bool, bool),
-    "int": (int, _int_out, _int_in),
+    "int": (
+        int,
+        lambda value: int(value) if abs(value) < _JSON_INTEGER else hex(value),
+        lambda value: int(value, 16) if isinstance(value, str) else int(value),
+    ),
     "float": (float, _float_out, float),
     "complex": (
         complex,

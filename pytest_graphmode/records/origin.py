@@ -63,19 +63,14 @@ def source_hash(function: Callable[..., Any]) -> str | None:
     try:
         text = textwrap.dedent(inspect.getsource(function))
         marks = _own_marks(text)
-        comments = _comments(text)
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        comments = dict(token.start for token in tokens if token.type == tokenize.COMMENT)  # where one begins, by line
     except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
         return None
     lines = enumerate(text.split("\n"), 1)
     kept = [line[: comments.get(number)].rstrip() for number, line in lines if number not in marks]
     kept = [line for line in kept if line]
     return hashlib.sha256("\n".join(kept).encode(errors="surrogatepass")).hexdigest()
-
-
-def _comments(text: str) -> dict[int, int]:
-    """Where the comment of a line begins, by the line's number."""
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return dict(token.start for token in tokens if token.type == tokenize.COMMENT)
 
 
 def _own_marks(text: str) -> set[int]:

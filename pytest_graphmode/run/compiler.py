@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from typing import Final, NoReturn
+from typing import Final
 
 import pytest
 
@@ -94,12 +94,8 @@ class Compiler:
         finally:
             problem = self._problem()
             if problem is not None:
-                _end(session, f"{self._origin}={self._name}: {problem}")
-
-
-def _end(session: pytest.Session, reason: str) -> NoReturn:
-    """End the run; a worker of xdist's by a failure, since its controller takes an exit for a crash."""
-    if not hasattr(session.config, "workerinput"):
-        pytest.exit(reason, returncode=pytest.ExitCode.USAGE_ERROR)
-    session.shouldfail = reason
-    raise pytest.fail.Exception(reason, pytrace=False) from None
+                reason = f"{self._origin}={self._name}: {problem}"
+                if not hasattr(session.config, "workerinput"):
+                    pytest.exit(reason, returncode=pytest.ExitCode.USAGE_ERROR)
+                session.shouldfail = reason  # of a worker of xdist's, whose controller takes an exit for a crash
+                raise pytest.fail.Exception(reason, pytrace=False) from None

@@ -6,7 +6,7 @@ another machine (`--graph-lock-from`), without a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -121,7 +121,7 @@ class LockKeeper:
     def _tests_without_line(self) -> Iterator[str]:
         items = [item for item in self._gatherer.gathered.items if item.get("unlocked")]
         unlocked = sorted({line for item in items for line in item["unlocked"]})
-        nodes = _few(map(_function, (item["node"] for item in items)))
+        nodes = _few(item["node"] for item in items)
         return self._told(unlocked, f"missing in {self._lock.name}", "write", nodes)
 
     def _lines_without_test(self) -> Iterator[str]:
@@ -136,15 +136,11 @@ class LockKeeper:
             yield f"to {verb} {'it' if len(lines) == 1 else 'them'}: {command}"
 
 
-def _function(node: str) -> str:
-    file, colons, inside = node.partition("::")  # a folder's name may have brackets too
-    return f"{file}{colons}{inside.partition('[')[0]}"
-
-
-def _few(nodes: Iterator[str]) -> Sequence[str]:
+def _few(nodes: Iterable[str]) -> Sequence[str]:
     """Ids of functions, of their files where these are too many for a command, or none for all tests."""
-    functions = list(dict.fromkeys(nodes))
-    files = list(dict.fromkeys(node.partition("::")[0] for node in functions))
+    parts = [node.partition("::") for node in nodes]  # a folder's name may have brackets too
+    functions = list(dict.fromkeys(f"{file}{colons}{inside.partition('[')[0]}" for file, colons, inside in parts))
+    files = list(dict.fromkeys(file for file, _, _ in parts))
     return next((some for some in (functions, files) if len(some) <= _MOST // 2), [])
 
 
@@ -215,11 +211,8 @@ def _not_taken(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     left = sorted((item for item in items if not lock.may_be_taken(item)), key=lambda one: one["outcome"] == "skipped")
     if left:
         yield f"{counted(len(left), 'test')} of the report left as {'it was' if len(left) == 1 else 'they were'}:"
-        yield from _listed([f"{one['node']}: {one['outcome']}{_because(one['text'])}" for one in left])
-
-
-def _because(text: str | None) -> str:
-    return f", {text.partition(chr(10))[0]}" if text else ""
+        said = [[f"{one['node']}: {one['outcome']}", *(one["text"] or "").splitlines()[:1]] for one in left]
+        yield from _listed(list(map(", ".join, said)))
 
 
 def _told_by(report: dict[str, Any], here: Frameworks) -> tuple[list[dict[str, Any]], Frameworks]:

@@ -204,8 +204,9 @@ class _Triage:
         if all(real_of(dtype) == "float64" for dtype in dtypes):
             self._clauses.append("they are of float64 already, so no wider dtype tells rounding from other faults")
             return
-        variants = (side.variant, reference.variant)
-        again = [self._rerun(dataclasses.replace(one, dtype=_widest(one.dtype))) for one in variants]
+        wide = ["float64" if dtype == real_of(dtype) else complex_of("float64") for dtype in dtypes]
+        variants = zip((side.variant, reference.variant), wide, strict=True)
+        again = [self._rerun(dataclasses.replace(variant, dtype=dtype)) for variant, dtype in variants]
         wrong = [f"{run.variant} {_outcome(run)}" for run in again if run.outcome != "passed"]
         after = None if wrong else triage.gap(again[0].recording, again[1].recording)
         if after is None:
@@ -307,7 +308,3 @@ def _built(side: Side, registry: Registry) -> list[tuple[Variant, Stage]]:
 
 def _name(variant: Variant, stage: Stage | None) -> str:
     return f"{variant} with the compiler {stage.detail}" if stage is not None and stage.detail else str(variant)
-
-
-def _widest(dtype: str) -> str:
-    return "float64" if dtype == real_of(dtype) else complex_of("float64")
