@@ -36,11 +36,7 @@ if TYPE_CHECKING:
 
 
 def register(config: pytest.Config) -> None:
-    """Register what the options of a run ask for.
-
-    Raises:
-        pytest.UsageError: an option, an ini value or a backend can't be used.
-    """
+    """Register what the options of a run ask for; a `pytest.UsageError` where one of them can't be used."""
     chosen = registry_of(config).settings
     if chosen.report:
         config.pluginmanager.register(Reporter(), "graphmode-report")
@@ -57,13 +53,9 @@ def register(config: pytest.Config) -> None:
     if chosen.lock is not None or chosen.lock_update is not None:
         hold(config)
     if chosen.json is not None:
-        tell(config)
-        if not hasattr(config, "workerinput"):
-            write_json(config, chosen.json)
+        write_report(config, "graph_json", chosen.json)
     if chosen.html is not None:
-        tell(config)
-        if not hasattr(config, "workerinput"):
-            write_html(config, chosen.html)
+        write_report(config, "graph_html", chosen.html)
     if options.on_github():
         tell(config)
         tell_github(config)
@@ -85,11 +77,7 @@ def tell(config: pytest.Config) -> None:
 
 
 def hold(config: pytest.Config) -> None:
-    """Hold what tests count against the lock, and update it or tell of it at the end of a run.
-
-    Raises:
-        pytest.UsageError: the lock can't be used, or not so.
-    """
+    """Hold what tests count against the lock, and update it or tell of it at the end of a run."""
     from pytest_graphmode.run import lock_keeping, locking
 
     tell(config)
@@ -99,37 +87,25 @@ def hold(config: pytest.Config) -> None:
         lock_keeping.use(config)
 
 
-def write_json(config: pytest.Config, file: Path) -> None:
-    """Write the JSON report at the end of a run.
-
-    Raises:
-        pytest.UsageError: the file can't be written.
-    """
+def write_report(config: pytest.Config, option: str, file: Path) -> None:
+    """Write the report of `graph_json` or `graph_html` at the end of a run."""
+    tell(config)
+    if hasattr(config, "workerinput"):
+        return
     from pytest_graphmode.report import document
     from pytest_graphmode.run import writing
 
-    writing.refuse_unwritable(registry_of(config).settings, "graph_json", file)
+    settings, write = registry_of(config).settings, document.write
+    if option == "graph_html":
+        from pytest_graphmode.report import html
+
+        write = html.write_page
+        if not html.installed():
+            raise pytest.UsageError(f"{settings.given(option)}: {html.CURE}")
+    writing.refuse_unwritable(settings, option, file)
     gatherer = config.pluginmanager.get_plugin("graphmode-gathering")
     assert isinstance(gatherer, writing.Gatherer)
-    config.pluginmanager.register(writing.ReportWriter(file, gatherer, document.write), "graphmode-json")
-
-
-def write_html(config: pytest.Config, file: Path) -> None:
-    """Write the HTML report at the end of a run.
-
-    Raises:
-        pytest.UsageError: the file can't be written, or what makes it is not installed.
-    """
-    from pytest_graphmode.report import html
-    from pytest_graphmode.run import writing
-
-    settings = registry_of(config).settings
-    if not html.installed():
-        raise pytest.UsageError(f"{settings.origin('graph_html')}={settings.written['graph_html']}: {html.CURE}")
-    writing.refuse_unwritable(settings, "graph_html", file)
-    gatherer = config.pluginmanager.get_plugin("graphmode-gathering")
-    assert isinstance(gatherer, writing.Gatherer)
-    config.pluginmanager.register(writing.ReportWriter(file, gatherer, html.write_page), "graphmode-html")
+    config.pluginmanager.register(writing.ReportWriter(file, gatherer, write), option.replace("graph_", "graphmode-"))
 
 
 def tell_github(config: pytest.Config) -> None:
