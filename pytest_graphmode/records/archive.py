@@ -111,8 +111,8 @@ def _write_stack(archive: zipfile.ZipFile, stack: Stack) -> None:
         descr = np.lib.format.dtype_to_descr(stack.dtype)
         header = {"descr": descr, "fortran_order": False, "shape": stack.shape}
         np.lib.format.write_array_header_1_0(member, header)
-        for block in stack.blocks():
-            member.write(block.tobytes())
+        for chunk in stack.chunks():
+            member.write(chunk)
 
 
 def _seal(whole: IO[bytes]) -> None:

@@ -46,8 +46,12 @@ class Stack:
     def size(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def blocks(self) -> Iterator[Array]:
-        """All arrays in C order, in pieces."""
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes of all arrays in C order, in pieces."""
+        for block in self._blocks():
+            yield block.tobytes()
+
+    def _blocks(self) -> Iterator[Array]:
         for array in self.arrays:
             kept = array.view(self.dtype)
             if kept.flags.c_contiguous:
@@ -62,7 +66,7 @@ class Stack:
         wide, digest = _wide(dtype), hashlib.sha256()
         count, total, squares = 0, 0.0, 0.0
         with np.errstate(all="ignore"):
-            for block in self.blocks():
+            for block in self._blocks():
                 digest.update(block.tobytes())
                 if wide is not None:
                     values = np.ascontiguousarray(block).view(dtype).astype(wide)
