@@ -9,6 +9,8 @@ import traceback
 import numpy as np
 import pytest
 
+from pytest_graphmode.backends.numpy import NumPy
+
 tf = pytest.importorskip("tensorflow")
 
 SYMBOLIC = "Using a symbolic `tf.Tensor` as a Python `bool` is not allowed"
@@ -53,6 +55,7 @@ def halved_while_even(n):
     return n
 
 
+@pytest.mark.graphmode(backends="tf:graph+session")
 def test_a_body_of_python_control_flow(graphmode):
     function = graphmode.function(collatz)
     assert [int(graphmode.numpy(function(np.int32(n)))) for n in (1, 6, 27, -3)] == [0, 8, 101, -4]
@@ -99,15 +102,9 @@ def _far_from_7(n):
 def test_callbacks(graphmode, operator, place):
     run = functools.partial(CALLBACKS[operator], graphmode)
     function = graphmode.function(run) if place == "in a function" else run
-    with graphmode.runtime.running_as(*_plain()):
+    with graphmode.runtime.running_as(NumPy(), NumPy().mode("eager", "cpu")):
         expected = graphmode.numpy([run(np.int32(n)) for n in (12, 13)])
     assert graphmode.numpy([function(graphmode.tensor(n)) for n in (12, 13)]) == expected
-
-
-def _plain():
-    from pytest_graphmode.backends.numpy import NumPy
-
-    return NumPy(), NumPy().mode("eager", "cpu")
 
 
 class Halving:

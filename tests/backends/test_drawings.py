@@ -7,7 +7,6 @@ import pytest
 import pytest_graphmode.backends.watched  # noqa: F401 - so that all backends are heard
 from pytest_graphmode.ledger.drawing import Drawing, GraphNode
 from pytest_graphmode.ledger.watcher import recording
-from tests.backends.variants import imported_jax
 
 
 def drawn(recorder, number: int = 0) -> Drawing:
@@ -15,6 +14,13 @@ def drawn(recorder, number: int = 0) -> Drawing:
     assert found is not None, recorder.ledger.notes
     assert_it_can_be_drawn(found)
     return found
+
+
+def drawing_of(function, *args, number: int = 0) -> Drawing:
+    """The graph that a call builds."""
+    with recording(reported=True) as recorder:
+        function(*args)
+    return drawn(recorder, number)
 
 
 def assert_it_can_be_drawn(drawing: Drawing) -> None:
@@ -51,9 +57,7 @@ def step_of(tf):
 
 
 def test_a_tensorflow_function(tf):
-    with recording(reported=True) as recorder:
-        step_of(tf)(tf.ones([3]))
-    graph = drawn(recorder)
+    graph = drawing_of(step_of(tf), tf.ones([3]))
     assert graph.nodes[0] == GraphNode("Placeholder", "x", "input", (), "float32", (3,))
     loop, branch = the(graph, "StatelessWhile"), the(graph, "StatelessIf")
     assert [role for role, _ in loop.bodies] == ["cond", "body"]
@@ -65,21 +69,15 @@ def test_a_tensorflow_function(tf):
     assert (multiplied.dtype, multiplied.shape) == ("float32", (3,))
     assert sorted(sources(body, multiplied)) == ["Const", "Placeholder"]
     assert [role for role, _ in branch.bodies] == ["true", "false"]
-    assert [the(one, name).kind for (_, one), name in zip(branch.bodies, ("AddV2", "Exp"), strict=True)] == [
-        "operation",
-        "operation",
-    ]
+    for (_, one), operation in zip(branch.bodies, ("AddV2", "Exp"), strict=True):
+        assert the(one, operation).kind == "operation"
     assert "StatelessIf" in sources(graph, graph.nodes[-2])
     assert "output" in [node.kind for node in graph.nodes]
 
 
 def test_a_drawing_is_the_same_however_much_was_built_before(tf):
-    found = []
-    for _ in range(2):
-        with recording(reported=True) as recorder:
-            step_of(tf)(tf.ones([3]))
-        found.append(drawn(recorder))
-    assert found[0] == found[1]
+    first, second = (drawing_of(step_of(tf), tf.ones([3])) for _ in range(2))
+    assert first == second
 
 
 def test_a_function_called_by_another_is_in_it_and_a_variable_has_its_name(tf):
@@ -90,10 +88,8 @@ def test_a_function_called_by_another_is_in_it_and_a_variable_has_its_name(tf):
     def outer(x):
         return inner(x) + inner(x)
 
-    with recording(reported=True) as recorder:
-        outer(tf.ones([2]))
-    graph = drawn(recorder, 1)
-    calls = [node for node in graph.nodes if node.operation == "PartitionedCall" or "PartitionedCall" in node.operation]
+    graph = drawing_of(outer, tf.ones([2]), number=1)
+    calls = [node for node in graph.nodes if "PartitionedCall" in node.operation]
     assert len(calls) == 2
     ((_, body),) = calls[0].bodies
     assert the(body, "Mul").dtype == "float32"
@@ -120,9 +116,7 @@ def test_keras_counts_layers_for_each_graph(tf):
     found = []
     for _ in range(2):
         model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)])
-        with recording(reported=True) as recorder:
-            tf.function(model)(tf.ones([1, 2]))
-        found.append(drawn(recorder))
+        found.append(drawing_of(tf.function(model), tf.ones([1, 2])))
     assert found[0] == found[1]
     names = [node.name for node in found[0].nodes if node.kind == "input"][1:]
     assert len(set(names)) == 4
@@ -194,9 +188,7 @@ def test_the_conditions_of_a_compiled_module(torch, compiled):
 
 def test_what_autograd_recorded(torch):
     layer = torch.nn.Linear(2, 3)
-    with recording(reported=True) as recorder:
-        layer(torch.ones(4, 2))
-    graph = drawn(recorder)
+    graph = drawing_of(layer, torch.ones(4, 2))
     assert graph.nodes[-1].operation == "AddmmBackward0"
     assert (graph.nodes[-1].dtype, graph.nodes[-1].shape) in [("float32", (4, 3)), (None, None)]  # torch 2.4
     leaves = [node for node in graph.nodes if node.kind == "input"]
@@ -224,19 +216,12 @@ def test_an_exported_program(torch):
         def forward(self, x):
             return x * 2
 
-    with recording(reported=True) as recorder:
-        torch.export.export(Double(), (torch.ones(3),))
-    graph = drawn(recorder)
+    graph = drawing_of(torch.export.export, Double(), (torch.ones(3),))
     assert [node.kind for node in graph.nodes] == ["input", "operation", "output"]
     assert graph.nodes[1].shape == (3,)
 
 
 # JAX.
-
-
-@pytest.fixture
-def jax():
-    return imported_jax()
 
 
 def test_a_jitted_function(jax):
@@ -249,9 +234,7 @@ def test_a_jitted_function(jax):
         carry, ys = lax.scan(lambda carry, y: (carry + y, carry), 0.0, x)
         return ys + lax.switch(jnp.int32(carry), [jnp.sin, jnp.cos, jnp.tan], carry)
 
-    with recording(reported=True) as recorder:
-        step(jnp.ones(3))
-    graph = drawn(recorder, -1)
+    graph = drawing_of(step, jnp.ones(3), number=-1)
     assert graph.nodes[0] == GraphNode("argument", "x", "input", (), "float32", (3,))
     loop = the(graph, "while")
     assert [role for role, _ in loop.bodies] == ["cond", "body"]

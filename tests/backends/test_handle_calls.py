@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -67,6 +69,51 @@ def test_leaves_that_torch_s_autograd_tracks_are_variables(graphmode):
     leaf = graphmode.lib.zeros(2, requires_grad=True)
     graphmode.assign(leaf, np.ones(2))
     assert leaf.tolist() == [1, 1]
+
+
+@with_variables
+def test_a_variable_twice_in_one_argument_has_two_gradients(graphmode):
+    w = graphmode.variable([3.0])
+    found = graphmode.grad(lambda p: graphmode.xp.sum(p["a"] * p["a"] * p["b"]))({"a": w, "b": w})
+    assert graphmode.numpy(found) == {"a": 18.0, "b": 9.0}
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+@dataclasses.dataclass
+class Point:
+    x: Any
+    scale: float = 2.0
+
+
+@dataclasses.dataclass
+class Line:
+    start: Point
+    width: int
+
+
+@every_mode
+def test_dataclasses_and_namedtuples_go_in_and_come_out_and_their_classes_are_left_alone(graphmode):
+    before = set(vars(Point)), set(vars(Line))
+
+    @graphmode.function
+    def moved(line, by, *, twice):
+        assert type(line) is Line
+        assert type(line.start) is Point
+        x = line.start.x * line.start.scale + by[0].first
+        return {"line": Line(Point(x, line.start.scale), line.width), "twice": Pair(twice, by[0].second)}
+
+    line = Line(Point(graphmode.tensor([1.0, 2.0])), 3)
+    for _ in range(2):
+        found = moved(line, [Pair(graphmode.tensor(1.0), np.ones(2))], twice=Point(graphmode.tensor(0.0)))
+    assert (type(found["line"]), type(found["twice"]), type(found["twice"].first)) == (Line, Pair, Point)
+    assert int(found["line"].width) == 3
+    assert graphmode.numpy([found["line"].start.x, found["twice"].second])[0].tolist() == [3.0, 5.0]
+    assert (set(vars(Point)), set(vars(Line))) == before
+    assert graphmode.ledger.graph_builds == (0 if graphmode.mode == "eager" else 1)
 
 
 @every_mode

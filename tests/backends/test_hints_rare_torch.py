@@ -3,182 +3,156 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 
 import pytest
 
-from pytest_graphmode import watch
+from tests.backends.ledgers import ledger_of
+
+torch = pytest.importorskip("torch")
+
+X = torch.ones(2)
 
 
 @pytest.fixture(autouse=True)
-def torch(dynamo):
-    dynamo.reset()
-    torch = pytest.importorskip("torch")
-    if not hasattr(torch._dynamo.config, "recompile_limit"):
+def recent(torch, dynamo):
+    if not hasattr(dynamo.config, "recompile_limit"):
         pytest.skip("torch 2.4 tells less")
-    yield torch
-    dynamo.reset()
 
 
 def doubled(x):
     return x * 2
 
 
-def called(torch, *calls, function=doubled):
+def plain(f):
+    f(X)
+
+
+def called(*calls, function=doubled):
     """The ledger of a few calls, each a function of the compiled one."""
     torch._dynamo.reset()
     compiled = torch.compile(function, backend="eager")
-    with watch() as ledger:
-        for call in calls:
-            call(compiled)
-    return ledger
+    return ledger_of(lambda call: call(compiled), *calls)
 
 
-def inside(scope):
-    def call(function, x):
+def within(scope):
+    def call(f):
         with scope():
-            function(x)
+            f(X)
 
     return call
 
 
-def devices(torch):
-    cpu, meta = (lambda f, device=device: f(torch.ones(2, device=device)) for device in ("cpu", "meta"))
-    text = "x changed device cpu -> meta: call the function on one device, or accept one build per device"
-    return text, (cpu, meta), (meta, meta)
-
-
-def modes(torch):
-    x, module = torch.ones(2), torch.nn.Dropout()
-    train, evaluated = lambda f: module.train() and f(module, x), lambda f: module.eval() and f(module, x)
-    text = "accept one build for train() and one for eval(), or call it in one of the two"
-    return text, (train, evaluated), (evaluated, evaluated)
-
-
-def layouts(torch):
-    plain, last = torch.ones(1, 2, 3, 4), torch.ones(1, 2, 3, 4).to(memory_format=torch.channels_last)
-    text = "x changed layout strides [24, 12, 4, 1] -> strides [24, 1, 8, 2]: call .contiguous() before the call"
-    calls = (lambda f: f(plain), lambda f: f(last))
-    return text, calls, (calls[0], lambda f: f(last.contiguous()))
-
-
-def resets(torch):
-    x = torch.ones(2)
-    text = (
-        "the graph built before was not there: leave out torch._dynamo.reset() and torch._dynamo.explain(), which drop "
-        "the graphs there are"
-    )
-    plain = lambda f: f(x)  # noqa: E731
-    return text, (plain, lambda f: torch._dynamo.reset() or f(x)), (plain, plain)
-
-
-def explanations(torch):
-    text, (plain, _), followed = resets(torch)
-    return text, (plain, lambda f: torch._dynamo.explain(doubled)(torch.ones(2)), plain), followed
-
-
-def set_around(torch, text, put, value, usual):
-    """A call with the usual value of a setting, then one with another."""
-    x = torch.ones(2)
-
-    def changed(f):
+def set_to(put, value, usual):
+    @contextlib.contextmanager
+    def scope():
         put(value)
         try:
-            f(x)
+            yield
         finally:
             put(usual)
 
-    return f"{text}: set it before the first call, and leave it", (lambda f: f(x), changed), (changed, changed)
+    return within(scope)
 
 
-def settings(torch):
-    text = "the default dtype changed float32 -> float64"
-    return set_around(torch, text, torch.set_default_dtype, torch.float64, torch.float32)
+class Settings:
+    def __init__(self, **kept):
+        vars(self).update(kept)
 
 
-def unnamed_settings(torch):
-    return set_around(torch, "deterministic algorithms", torch.use_deterministic_algorithms, True, False)
-
-
+DROPOUT, IMAGE = torch.nn.Dropout(), torch.ones(1, 2, 3, 4)
+LAST = IMAGE.to(memory_format=torch.channels_last)
+BARE, SCALED = Settings(), Settings(scale=2)
+FLOAT64 = set_to(torch.set_default_dtype, torch.float64, torch.float32)
+DETERMINISTIC = set_to(torch.use_deterministic_algorithms, True, False)
+ON_CPU = within(lambda: torch.device("cpu"))
+DROPPED = (
+    "the graph built before was not there: leave out torch._dynamo.reset() and torch._dynamo.explain(), which drop "
+    "the graphs there are"
+)
 AROUND = "call the function only inside or only outside of it, or accept one build for each"
-
-
-def modes_around(torch):
-    x = torch.ones(2)
-    within = functools.partial(inside(lambda: torch.device("cpu")), x=x)
-    text = f"the mode (torch.device, for one) around the call: {AROUND}"
-    return text, (lambda f: f(x), within), (within, within)
-
-
-def transforms_around(torch):
-    x = torch.ones(2, 2)
-    text = f"the transform of torch.func (vmap, grad, ...) around the call: {AROUND}"
-    mapped = lambda f: torch.vmap(f)(x)  # noqa: E731
-    return text, (lambda f: f(x[0]), mapped), (mapped, mapped)
-
-
-def twins(torch):
-    x, y = torch.ones(2), torch.ones(2)
-    text = (
-        "y changed structure a tensor of its own -> the same tensor as x: pass y as a tensor of its own each time "
-        "(.clone()), or accept one build for each"
-    )
-    return text, (lambda f: f(x, y), lambda f: f(x, x)), (lambda f: f(x, y), lambda f: f(x, x.clone()))
-
-
-def guards(torch):
-    class Settings:
-        pass
-
-    x, bare, set_up = torch.ones(2), Settings(), Settings()
-    set_up.scale = 2
-    text = "keep it the same between calls, or accept one build for each"
-    calls = (lambda f: f(x, bare), lambda f: f(x, set_up))
-    return text, calls, (calls[1], calls[1])
-
-
-FUNCTIONS = {
-    modes: lambda module, x: module(x),
-    twins: lambda x, y: x + y,
-    guards: lambda x, settings: x * 2 if hasattr(settings, "scale") else x * 3,
-}
-CASES = (
-    *(devices, modes, layouts, resets, explanations, settings, unnamed_settings),
-    *(modes_around, transforms_around, twins, guards),
+TWIN = (
+    "y changed structure a tensor of its own -> the same tensor as x: pass y as a tensor of its own each time "
+    "(.clone()), or accept one build for each"
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_a_rare_hint_that_is_followed_ends_the_rebuilds(torch, case):
-    text, fault, followed = case(torch)
-    function = FUNCTIONS.get(case, doubled)
-    ledger = called(torch, *fault, function=function)
+def evaluated(f):
+    f(DROPOUT.eval(), X)
+
+
+def mapped(f):
+    torch.vmap(f)(torch.ones(2, 2))
+
+
+# What is said; calls that build again; the same calls after the hint was followed; what is compiled.
+CASES = {
+    "device": (
+        "x changed device cpu -> meta: call the function on one device, or accept one build per device",
+        [plain, lambda f: f(torch.ones(2, device="meta"))],
+        [lambda f: f(torch.ones(2, device="meta"))] * 2,
+    ),
+    "mode": (
+        "accept one build for train() and one for eval(), or call it in one of the two",
+        *([lambda f: f(DROPOUT.train(), X), evaluated], [evaluated, evaluated], lambda module, x: module(x)),
+    ),
+    "layout": (
+        "x changed layout strides [24, 12, 4, 1] -> strides [24, 1, 8, 2]: call .contiguous() before the call",
+        *([lambda f: f(IMAGE), lambda f: f(LAST)], [lambda f: f(IMAGE), lambda f: f(LAST.contiguous())]),
+    ),
+    "reset": (DROPPED, [plain, lambda f: torch._dynamo.reset() or f(X)], [plain, plain]),
+    "explanation": (DROPPED, [plain, lambda f: torch._dynamo.explain(doubled)(X), plain], [plain, plain]),
+    "setting": (
+        "the default dtype changed float32 -> float64: set it before the first call, and leave it",
+        *([plain, FLOAT64], [FLOAT64, FLOAT64]),
+    ),
+    "unnamed setting": (
+        "deterministic algorithms: set it before the first call, and leave it",
+        *([plain, DETERMINISTIC], [DETERMINISTIC, DETERMINISTIC]),
+    ),
+    "mode around": (
+        f"the mode (torch.device, for one) around the call: {AROUND}",
+        *([plain, ON_CPU], [ON_CPU, ON_CPU]),
+    ),
+    "transform around": (
+        f"the transform of torch.func (vmap, grad, ...) around the call: {AROUND}",
+        *([plain, mapped], [mapped, mapped]),
+    ),
+    "twin": (
+        *(TWIN, [lambda f: f(X, X + 1), lambda f: f(X, X)], [lambda f: f(X, X + 1), lambda f: f(X, X.clone())]),
+        lambda x, y: x + y,
+    ),
+    "guard": (
+        "keep it the same between calls, or accept one build for each",
+        *([lambda f: f(X, BARE), lambda f: f(X, SCALED)], [lambda f: f(X, SCALED)] * 2),
+        lambda x, settings: x * 2 if hasattr(settings, "scale") else x * 3,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_rare_hint_that_is_followed_ends_the_rebuilds(case):
+    text, fault, followed, *function = CASES[case]
+    function = function[0] if function else doubled
+    ledger = called(*fault, function=function)
     assert ledger.rebuilds > 0
     assert text in ledger.explain()
-    ledger = called(torch, *followed, function=function)
+    ledger = called(*followed, function=function)
     assert (ledger.builds, ledger.rebuilds) == (1, 0), ledger.explain()
 
 
-def test_options_that_are_the_same_each_time_end_it(torch):
+def test_options_that_are_the_same_each_time_end_it():
     def compiled(*options):
         torch._dynamo.reset()
-        with watch() as ledger:
-            for dynamic in options:
-                torch.compile(doubled, backend="eager", dynamic=dynamic)(torch.ones(2))
-        return ledger
+        return ledger_of(lambda dynamic: torch.compile(doubled, backend="eager", dynamic=dynamic)(X), *options)
 
     assert "name it by a string, and with the same options each time" in compiled(None, True).explain()
     assert compiled(True, True).rebuilds == 0
 
 
-def test_a_function_given_up_that_compiles_less_often_or_a_higher_limit_ends_the_fallback(torch):
-    def lengths(*, dynamic=False, scope=contextlib.nullcontext):
+def test_a_function_given_up_that_compiles_less_often_or_a_higher_limit_ends_the_fallback():
+    def lengths(*, dynamic=False):
         torch._dynamo.reset()
-        compiled = torch.compile(doubled, backend="eager", dynamic=dynamic)
-        with watch() as ledger, scope():
-            for length in range(2, 12):
-                compiled(torch.ones(length))
-        return ledger
+        return ledger_of(torch.compile(doubled, backend="eager", dynamic=dynamic), *map(torch.ones, range(2, 12)))
 
     ledger = lengths()
     assert ledger.fallbacks == 1
@@ -186,19 +160,20 @@ def test_a_function_given_up_that_compiles_less_often_or_a_higher_limit_ends_the
     assert "or raise the limit" in ledger.explain()
     ledger = lengths(dynamic=True)
     assert (ledger.rebuilds, ledger.fallbacks) == (0, 0)
-    assert lengths(scope=lambda: torch._dynamo.config.patch(recompile_limit=20)).fallbacks == 0
+    with torch._dynamo.config.patch(recompile_limit=20):
+        assert lengths().fallbacks == 0
 
 
-def test_a_function_that_raises_outside_of_the_compiled_one_ends_the_fallback(torch):
+def test_a_function_that_raises_outside_of_the_compiled_one_ends_the_fallback():
     def refused(x):
         raise ValueError("not on weekends")
 
     def raising(function):
         with pytest.raises(ValueError, match="not on weekends"):
-            function(torch.ones(2))
+            function(X)
 
-    ledger = called(torch, raising, function=refused)
+    ledger = called(raising, function=refused)
     assert ledger.fallbacks == 1
     assert "torch does not try again: raise outside of the compiled function" in ledger.explain()
-    ledger = called(torch, lambda f: raising(lambda x: refused(f(x))))
+    ledger = called(lambda f: raising(lambda x: refused(f(x))))
     assert (ledger.builds, ledger.fallbacks) == (1, 0)

@@ -56,15 +56,6 @@ def test_one_variable_named_twice(graphmode):
 
 
 @both
-def test_a_variable_passed_as_two_arguments_has_two_gradients(graphmode):
-    w = graphmode.variable([3.0])
-    first, second = graphmode.grad(lambda a, b: graphmode.xp.sum(a * a * b), argnums=(0, 1))(w, w)
-    assert (first.tolist(), second.tolist()) == ([18.0], [9.0])
-    found = graphmode.grad(lambda p: graphmode.xp.sum(p["a"] * p["a"] * p["b"]))({"a": w, "b": w})
-    assert {name: grad.tolist() for name, grad in found.items()} == {"a": [18.0], "b": [9.0]}
-
-
-@both
 def test_a_variable_passed_once_can_be_assigned(graphmode):
     w = graphmode.variable(3.0)
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pytest_graphmode import watch
+from pytest_graphmode import UnsupportedError, watch
 from tests.backends.ledgers import ledger_of, repeated
 
 pytestmark = pytest.mark.usefixtures("jax")
@@ -126,6 +126,21 @@ def _listeners():
     from jax._src import monitoring
 
     return monitoring.get_event_duration_listeners()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_jax_without_a_private_step_says_so(jax, monkeypatch, number):
+    from pytest_graphmode.backends.jax.tracing import JitSource
+
+    owner, name = _watched_attributes()[number]
+    if isinstance(owner, type):
+        owner, name = __import__(owner.__module__, fromlist=["_"]), owner.__name__
+    monkeypatch.delattr(owner, name)
+    later = "|trace_to_jaxpr" if name == "_initial_style_open_jaxpr" else ""  # what versions after 0.6 have instead
+    with pytest.raises(
+        UnsupportedError, match=rf"has no jax\._src\.\S+({name}{later}), by which graphs are counted: use"
+    ):
+        JitSource().attach(None)
 
 
 def test_explanations_that_the_user_wants_are_still_logged(jax, jnp, caplog):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_graphmode.backends.lacking import JAX, TENSORFLOW, TORCH, reason
+from tests.backends.natives import Native
 
 TORCH_SAID = [
     ("float16", "\"cholesky_cpu\" not implemented for 'Half'", None),
@@ -102,19 +105,9 @@ BODY = """
 """
 
 
-@pytest.fixture(params=["tf", "torch", "jax"])
-def imported(request: pytest.FixtureRequest) -> str:
-    """A backend whose framework was imported before pytester begins, which forgets what is imported later."""
-    if request.param == "tf":
-        pytest.importorskip("tensorflow")
-    else:
-        request.getfixturevalue({"torch": "dynamo", "jax": "jax"}[request.param])
-    return str(request.param)
-
-
 @pytest.mark.slow
-def test_a_variant_is_skipped_with_the_frameworks_reason(imported: str, pytester: pytest.Pytester) -> None:
-    backend = imported
+def test_a_variant_is_skipped_with_the_frameworks_reason(native: Native, pytester: pytest.Pytester) -> None:
+    backend = native.backend
     pytester.makepyfile(BODY)
     options = (f"--graph-backends={backend}", "-rs", "-p", "no:cacheprovider", "-W", "ignore")
     result = pytester.runpytest_inprocess("--graph-dtypes=bfloat16,float64,complex64", *options)
@@ -129,16 +122,14 @@ def test_a_variant_is_skipped_with_the_frameworks_reason(imported: str, pytester
     )
 
 
-def test_numpy_has_no_bfloat16(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_any(graphmode): graphmode.tensor(1.0)")
-    result = pytester.runpytest_inprocess("--graph-backends=numpy", "--graph-dtypes=bfloat16,float16,complex128", "-rs")
-    result.assert_outcomes(passed=2, skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED*: numpy has no bfloat16: use float16 or float32, *"])
+def test_numpy_has_no_bfloat16(run_tests: Any) -> None:
+    source, options = "def test_any(graphmode): graphmode.tensor(1.0)", ("--graph-backends=numpy", "-rs")
+    said = ["SKIPPED*: numpy has no bfloat16: use float16 or float32, *"]
+    run_tests(source, *options, "--graph-dtypes=bfloat16,float16,complex128", said=said, passed=2, skipped=1)
 
 
-def test_complex_variants_of_numpy(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        """
+def test_complex_variants_of_numpy(run_tests: Any) -> None:
+    source = """
         import numpy as np
         import pytest
 
@@ -149,6 +140,4 @@ def test_complex_variants_of_numpy(pytester: pytest.Pytester) -> None:
             graphmode.check_control_flow(lambda x: x * 1j, [(np.array([1.0, 2.0]),)])
             graphmode.agree(y=graphmode.function(lambda x: x * x)(x))
         """
-    )
-    result = pytester.runpytest_inprocess("--graph-backends=numpy", "--graph-dtypes=complex64,complex128")
-    result.assert_outcomes(passed=3)
+    run_tests(source, "--graph-backends=numpy", "--graph-dtypes=complex64,complex128", passed=3)

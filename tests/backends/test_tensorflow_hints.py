@@ -9,7 +9,7 @@ import functools
 import numpy as np
 import pytest
 
-from pytest_graphmode import watch
+from tests.backends.ledgers import ledger_of
 
 tf = pytest.importorskip("tensorflow")
 
@@ -148,48 +148,35 @@ ROWS = {
 
 @pytest.mark.parametrize(("fn", "use", "rebuilds", "hint", "options", "done", "left"), ROWS.values(), ids=list(ROWS))
 def test_what_a_hint_says_ends_the_rebuilds(fn, use, rebuilds, hint, options, done, left):
-    with watch() as ledger:
-        use(tf.function(fn))
+    ledger = ledger_of(use, tf.function(fn))
     assert ledger.rebuilds == rebuilds
     assert hint in (ledger.events[-1].cause.hint if rebuilds else "")
-    with watch() as ledger:
-        done(tf.function(fn, **options))
-    assert ledger.rebuilds == left
+    assert ledger_of(done, tf.function(fn, **options)).rebuilds == left
 
 
 def test_shape_under_reduce_retracing_padding_ends_it():
     batches = tf.data.Dataset.range(5).map(lambda x: tf.cast(x, tf.float32))
     for padded in (False, True):
         relaxed = tf.function(lambda x: tf.reduce_sum(x), reduce_retracing=True)
-        with watch() as ledger:
-            for batch in batches.batch(2, drop_remainder=padded):
-                relaxed(batch)
+        ledger = ledger_of(relaxed, *batches.batch(2, drop_remainder=padded))
         assert ledger.rebuilds == (not padded)
         assert padded or "drop_remainder=True" in ledger.events[-1].cause.hint
 
 
 def test_objects_that_differ_the_attribute_is_named_and_a_tensor_ends_it():
     function, alike = tf.function(lambda x, settings: x * settings.rate), Settings(0.2)
-    with watch() as ledger:
-        for one in (*PAIR, alike):
-            function(X, one)
+    ledger = ledger_of(function, *((X, one) for one in (*PAIR, alike)))
     assert "settings is a Python Settings that changed Settings(rate=0.1) -> Settings(rate=0.2)" in ledger.explain()
     assert "settings is another Settings object, made anew (Settings(rate=0.2)): TensorFlow knows" in ledger.explain()
     assert "give what differs as a tensor, or accept one build per object" in ledger.events[-1].cause.hint
-    given = tf.function(scaled)
-    with watch() as ledger:
-        for one in PAIR:
-            given(X, tf.constant(one.rate))
-    assert ledger.rebuilds == 0
+    assert ledger_of(tf.function(scaled), *((X, tf.constant(one.rate)) for one in PAIR)).rebuilds == 0
 
 
 def test_bools_that_reach_dropout_are_two_builds_and_no_more():
     """What the hint says of Keras' Dropout: there a tensor is no way out."""
     layer = tf.keras.layers.Dropout(0.5)
     step = tf.function(lambda x, training: layer(x, training=training))
-    with watch() as ledger:
-        with_x(True, False, True, False)(step)
-    assert ledger.rebuilds == 1
+    assert ledger_of(step, *((X, training) for training in (True, False, True, False))).rebuilds == 1
     with pytest.raises((TypeError, tf.errors.OperatorNotAllowedInGraphError)):
         step(X, tf.constant(True))
 
@@ -244,14 +231,9 @@ ANEW = {
 
 @pytest.mark.parametrize(("make", "what", "hint"), ANEW.values(), ids=list(ANEW))
 def test_what_is_made_once_is_built_once(make, what, hint):
-    with watch() as ledger:
-        for number in (1, 2):
-            make(number)(X)
+    ledger = ledger_of(lambda number: make(number)(X), 1, 2)
     assert ledger.rebuilds == 1
     cause = ledger.events[-1].causes[0]
     assert what in cause.what
     assert cause.hint.startswith(hint)
-    with watch() as ledger:
-        kept = make(1)
-        kept(X), kept(X)
-    assert ledger.rebuilds == 0
+    assert ledger_of(make(1), X, X).rebuilds == 0

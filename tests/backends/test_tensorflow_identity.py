@@ -7,10 +7,9 @@ import pytest
 
 from pytest_graphmode import watch
 from pytest_graphmode.ledger.watcher import watcher
+from tests.backends.ledgers import ledger_of, repeated
 
 tf = pytest.importorskip("tensorflow")
-
-pytest_plugins = ["pytester"]
 
 
 def ones(*shape):
@@ -33,23 +32,15 @@ def jacobian_of_squares():
 
 
 def test_vectorized_loops_are_told_apart_by_their_code():
-    with watch() as ledger:
-        squared_rows(), jacobian_of_squares()
-    assert ledger.rebuilds == 0
+    assert repeated(lambda: (squared_rows(), jacobian_of_squares()), 1).rebuilds == 0
 
 
 @pytest.mark.parametrize("call", [squared_rows, jacobian_of_squares])
 def test_vectorized_loops_are_built_on_every_call(call):
-    with watch() as ledger:
-        for _ in range(3):
-            call()
+    ledger = repeated(call)
     assert (ledger.builds, ledger.rebuilds) == (3, 2)
     assert "call it inside a tf.function that is made once, outside the loop" in ledger.explain()
-    with watch() as ledger:  # what the hint says
-        kept = tf.function(call)
-        for _ in range(3):
-            kept()
-    assert (ledger.builds, ledger.rebuilds) == (1, 0)
+    assert repeated(tf.function(call)).builds == 1  # what the hint says
 
 
 def test_forward_gradients_of_operations_are_machinery():
@@ -84,9 +75,7 @@ def test_training_and_validation_are_functions_of_their_own(data):
 
 def test_a_retrace_in_keras_is_a_rebuild_with_the_shapes(data):
     model = compiled()
-    with watch() as ledger:
-        for size in (4, 6):
-            model.train_on_batch(data[0][:size], data[1][:size])
+    ledger = ledger_of(model.train_on_batch, *((data[0][:size], data[1][:size]) for size in (4, 6)))
     (rebuilt,) = (event for event in ledger.events if event.rebuild)
     assert "[4, 3] -> [6, 3]" in ledger.explain()
     assert rebuilt.cause.kind == "shape"
@@ -103,9 +92,7 @@ def test_a_model_compiled_anew_is_built_again(data):
 
 
 def test_a_model_made_anew_is_built_again(data):
-    with watch() as ledger:
-        for _ in range(2):
-            compiled().fit(*data, batch_size=4, verbose=0)
+    ledger = repeated(lambda: compiled().fit(*data, batch_size=4, verbose=0), 2)
     assert ledger.rebuilds == 2
     (cause,) = (str(event.cause) for event in ledger.events[-1:])
     assert cause.startswith("the function belongs to another Sequential object, whose name changed 'sequential")
@@ -128,18 +115,13 @@ class Two(tf.Module):
 def test_functions_of_a_loaded_model_have_their_names(tmp_path):
     module = Two()
     module.first(ones(2)), module.second(ones(2))
-    with watch() as ledger:
-        tf.saved_model.save(module, str(tmp_path))
+    ledger = ledger_of(tf.saved_model.save, (module, str(tmp_path)))
     assert {event.function for event in ledger.events} == {"Two.first", "Two.second"}
     loaded = tf.saved_model.load(str(tmp_path))
-    with watch() as ledger:
-        for _ in range(2):
-            loaded.first(ones(2)), loaded.second(ones(2))
+    ledger = repeated(lambda: (loaded.first(ones(2)), loaded.second(ones(2))), 2)
     assert [event.function for event in ledger.events] == ["first", "second"]
     assert ledger.rebuilds == 0
-    with watch() as ledger:
-        for _ in range(2):
-            tf.saved_model.load(str(tmp_path)).first(ones(2))
+    ledger = repeated(lambda: tf.saved_model.load(str(tmp_path)).first(ones(2)), 2)
     assert str(ledger.events[-1].cause) == (
         "the function belongs to another SavedModel object: load the model once, outside the loop, and keep it"
     )
@@ -154,17 +136,15 @@ def test_an_object_of_a_build_before_is_gone():
 
     step = tf.function(lambda x, settings: x)
     step(ones(1), Settings())
-    with watch() as ledger:
-        step(ones(1), Settings())
+    ledger = ledger_of(step, (ones(1), Settings()))
     assert ledger.rebuilds == 1
     assert "settings is a Python Settings that changed an object that is gone -> Settings(): TensorFlow knows" in (
         ledger.explain()
     )
 
 
-def test_graphs_of_a_check_are_no_graphs_that_were_there_before(pytester):
-    pytester.makepyfile(
-        """
+def test_graphs_of_a_check_are_no_graphs_that_were_there_before(run_tests):
+    source = """
         import pytest, tensorflow as tf
 
         step = tf.function(lambda x: x * x)
@@ -175,8 +155,7 @@ def test_graphs_of_a_check_are_no_graphs_that_were_there_before(pytester):
             graphmode.check_grads(lambda x: step(x), graphmode.tensor([1.0, 2.0]))
             step(tf.ones(2))
         """
-    )
-    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+    run_tests(source, passed=1)
 
 
 # How arguments are given.
@@ -249,59 +228,12 @@ def test_a_private_name_that_is_not_as_it_was_is_a_clear_error(monkeypatch, name
     attached()
 
 
-def test_an_assertion_fails_where_a_private_name_is_gone(pytester):
-    pytester.makepyfile(
-        """
-        import pytest, tensorflow as tf
-        from tensorflow.core.function.polymorphism.function_cache import FunctionCache
-
-        @pytest.fixture(autouse=True)
-        def other_tensorflow(monkeypatch):
-            monkeypatch.delattr(FunctionCache, "generalize")
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_step():
-            tf.function(lambda x: x)(1.0)
-        """
-    )
-    result = pytester.runpytest_inprocess()
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["*the graphs of tf are not counted*tf 2.*this version has no FunctionCache.generalize*"]
-    )
-
-
-def test_a_trace_that_is_not_seen_is_noticed_by_tensorflows_own_counter(pytester):
-    pytester.makepyfile(
-        """
-        import pytest, tensorflow as tf
-        from tensorflow.python.eager.polymorphic_function import tracing_compilation
-
-        @pytest.mark.parametrize("hidden", [True, False])
-        @pytest.mark.graph_rebuilds(0)
-        def test_step(hidden):
-            step = tf.function(lambda x: x)
-            with pytest.MonkeyPatch.context() as patch:
-                if hidden:
-                    watching = tracing_compilation._create_concrete_function
-                    patch.setattr(tracing_compilation, "_create_concrete_function", watching.__wrapped__)
-                step(1.0)
-        """
-    )
-    result = pytester.runpytest_inprocess()
-    result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(
-        ["*not counted*experimental_get_tracing_count() grew by 1, but 0 builds of it were seen*"]
-    )
-
-
 @pytest.mark.parametrize("eagerly", [False, True])
 def test_the_probe_is_one_build_of_a_function_of_x(eagerly):
     """What a source that reports nothing is known by."""
     tf.config.run_functions_eagerly(eagerly)
     try:
-        with watch() as ledger:
-            sources()[0].probe()
+        ledger = repeated(sources()[0].probe, 1)
     finally:
         tf.config.run_functions_eagerly(False)
     assert [event.signature for event in ledger.events] == ["x: float32[]"]

@@ -64,22 +64,6 @@ def test_variables_made_in_every_build_are_refused(graphmode):
         step(np.float32(1))
 
 
-def test_python_control_flow_is_converted(graphmode):
-    def halvings(x):
-        count = 0
-        while x > 1:
-            x = x / 2
-            count += 1
-            if count > 5:
-                break
-        return count
-
-    count = graphmode.function(halvings)
-    assert [int(count(np.float32(x))) for x in (1, 8, 1e9)] == [0, 3, 6]
-    assert graphmode.ledger.builds == 1
-    assert graphmode.ledger.events[0].control_flow["while"] == 1
-
-
 def test_tensors_compare_by_value_in_functions_as_in_other_modes(graphmode):
     variable = graphmode.variable(3.0)
 

@@ -11,7 +11,7 @@ import weakref
 import pytest
 
 from pytest_graphmode import UnsupportedError, watch
-from tests.backends.ledgers import ledger_of
+from tests.backends.ledgers import ledger_of, repeated
 
 tf = pytest.importorskip("tensorflow")
 
@@ -84,9 +84,7 @@ def test_a_tensorflow_without_the_modules_is_a_clear_error(monkeypatch):
 
 def test_a_function_may_have_an_argument_of_any_name():
     step = tf.function(lambda function, layer, cls: function)
-    with watch() as ledger:
-        step(function=ones(1), layer=1, cls=2)
-    assert ledger.calls == 1
+    assert repeated(lambda: step(function=ones(1), layer=1, cls=2), 1).calls == 1
 
 
 def test_nothing_is_kept_alive():
@@ -158,8 +156,7 @@ class Extension(tf.experimental.ExtensionType):
     ],
 )
 def test_arguments_are_described_by_the_paths_of_their_leaves(argument, signature):
-    with watch() as ledger:
-        tf.function(lambda x: 1).get_concrete_function(argument)
+    ledger = ledger_of(tf.function(lambda x: 1).get_concrete_function, (argument,))
     assert signatures(ledger) == [signature]
 
 
@@ -199,9 +196,7 @@ def test_variables_created_by_the_first_call_are_no_rebuild():
     assert [build.function for build in ledger.internal] == ["initialize_variables"]
     assert "create variables before the first call" in str(ledger.events[1].cause)
     early = tf.Variable(tf.ones([3]))
-    with watch() as ledger:
-        tf.function(lambda x: x + early)(ones(3))
-    assert ledger.builds == 1
+    assert ledger_of(tf.function(lambda x: x + early), ones(3)).builds == 1
 
 
 def test_a_call_under_a_device_function_is_a_device():
@@ -292,16 +287,14 @@ def test_control_flow_is_counted_however_deep():
                 x = x / 2.0 if x > 10.0 else x * 3.0
         return tf.switch_case(n, [lambda: x, lambda: -x]) + tf.scan(lambda a, b: a + b, tf.stack([x, x]))[-1]
 
-    with watch() as ledger:
-        step(ones(), tf.constant(3))
+    ledger = ledger_of(step, (ones(), tf.constant(3)))
     assert ledger.events[0].control_flow == {"while": 2, "cond": 1, "switch": 1, "scan": 1}
 
 
 def test_nodes_are_those_of_the_graph_and_of_what_it_calls():
     inner = tf.function(lambda x: x + 1.0)
     outer = tf.function(lambda x: tf.cond(x > 0.0, lambda: inner(x), lambda: x))
-    with watch() as ledger:
-        outer(ones())
+    ledger = ledger_of(outer, ones())
     nested, event = ledger.events
     graph = outer.get_concrete_function(ones()).graph
     bodies = {node.name for node in graph.as_graph_def().library.function for node in [node.signature]}
@@ -320,8 +313,7 @@ def test_datasets_are_apart_and_functions_in_them_are_not():
     def parse(x):
         return inner(x) * 2
 
-    with watch() as ledger:
-        list(tf.data.Dataset.range(3).map(parse).batch(2))
+    ledger = ledger_of(lambda parse: list(tf.data.Dataset.range(3).map(parse).batch(2)), parse)
     assert names(ledger) == ["<lambda>"]
     assert [build.function for build in ledger.internal] == ["parse"]
     assert ledger.internal[0].internal
@@ -344,9 +336,7 @@ def generated():
 
 def test_a_function_that_autograph_gives_up_is_a_fallback():
     step = tf.function(generated())
-    with watch() as ledger:
-        step(ones(2))
-        step(ones(3))
+    ledger = ledger_of(step, ones(2), ones(3))
     (fallback,) = ledger.fallback_reasons
     assert (fallback.backend, fallback.mode, fallback.function) == ("tf", "graph", "keep_positive")
     assert fallback.location.startswith("no_such_file.py:1")
@@ -354,9 +344,8 @@ def test_a_function_that_autograph_gives_up_is_a_fallback():
     assert "fell back to eager execution: AutoGraph could not transform it" in ledger.explain()
 
 
-def test_each_test_sees_its_own_fallbacks(pytester):
-    pytester.makepyfile(
-        """
+def test_each_test_sees_its_own_fallbacks(run_tests):
+    source = """
         import pytest, tensorflow as tf
 
         exec(compile("def odd(x):\\n    return x if x.shape[0] > 1 else -x", "no_such_file.py", "exec"))
@@ -366,7 +355,4 @@ def test_each_test_sees_its_own_fallbacks(pytester):
         def test_odd(number):
             tf.function(odd)(tf.ones(2))
         """
-    )
-    result = pytester.runpytest_inprocess()
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["*AutoGraph could not transform it*"] * 2)
+    run_tests(source, said=["*AutoGraph could not transform it*"] * 2, failed=2)

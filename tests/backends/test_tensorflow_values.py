@@ -58,16 +58,6 @@ def test_keras_variables_are_loop_variables(graphmode, layer):
     assert graphmode.numpy(result).tolist() == [5.0, 5.0]
 
 
-# A variable passed twice.
-
-
-@EVERY_MODE
-def test_a_variable_twice_in_one_argument_has_two_gradients(graphmode):
-    w = graphmode.variable([3.0])
-    found = graphmode.grad(lambda p: graphmode.xp.sum(p["a"] * p["a"] * p["b"]))({"a": w, "b": w})
-    assert graphmode.numpy(found) == {"a": 18.0, "b": 9.0}
-
-
 @EVERY_MODE
 def test_a_variable_passed_once_stays_a_variable(graphmode):
     seen = []
@@ -87,32 +77,6 @@ def test_a_variable_passed_once_stays_a_variable(graphmode):
 class Point:
     x: object
     scale: float = 2.0
-
-
-@dataclasses.dataclass
-class Line:
-    start: Point
-    width: int
-
-
-@EVERY_MODE
-def test_dataclasses_go_in_and_come_out_and_their_classes_are_left_alone(graphmode):
-    before = set(vars(Point)), set(vars(Line))
-
-    @graphmode.function
-    def moved(line, by, *, twice):
-        assert type(line) is Line
-        assert type(line.start) is Point
-        x = line.start.x * line.start.scale + by[0].x
-        return {"line": Line(Point(x, line.start.scale), line.width), "twice": twice}
-
-    line = Line(Point(graphmode.tensor([1.0, 2.0])), 3)
-    for _ in range(2):
-        found = moved(line, [Point(graphmode.tensor(1.0))], twice=Point(graphmode.tensor(0.0)))
-    assert (type(found["line"]), type(found["twice"]), int(found["line"].width)) == (Line, Point, 3)
-    assert graphmode.numpy(found["line"].start.x).tolist() == [3.0, 5.0]
-    assert (set(vars(Point)), set(vars(Line))) == before
-    assert graphmode.ledger.graph_builds == (0 if graphmode.mode == "eager" else 1)
 
 
 @pytest.mark.graphmode(backends="tf:graph")

@@ -10,12 +10,7 @@ import pytest
 
 from pytest_graphmode.ledger.durations import CallTimes
 
-pytestmark = pytest.mark.graphmode(backends="torch:compile")
-
-
-@pytest.fixture(autouse=True)
-def torch(dynamo):
-    return pytest.importorskip("torch")
+pytestmark = [pytest.mark.graphmode(backends="torch:compile"), pytest.mark.usefixtures("torch")]
 
 
 # Functions.
@@ -101,6 +96,7 @@ def _while(graphmode, x):
 
 
 VERBS = {
+    "fori_loop": lambda graphmode, x: graphmode.fori_loop(0, graphmode.xp.astype(x, "int32"), lambda i, y: y + i, x),
     "while": _while,
     "cond": lambda graphmode, x: graphmode.cond(x > 0, lambda: x, lambda: -x),
     "switch": lambda graphmode, x: graphmode.switch(
@@ -117,14 +113,8 @@ def test_verbs_are_operators_in_one_graph(graphmode, verb):
     function(np.float32(1))
     function(np.float32(2))
     (build,) = graphmode.ledger.events
-    assert (dict(build.control_flow), graphmode.ledger.breaks) == ({verb: 1}, 0)
-
-
-def test_a_fori_loop_is_a_while_operator(graphmode):
-    total = graphmode.function(lambda n, x: graphmode.fori_loop(0, n, lambda i, x: x + i, x))
-    assert [total(np.int32(n), np.float32(1)).item() for n in (0, 1, 4)] == [1, 1, 7]
-    (build,) = graphmode.ledger.events
-    assert dict(build.control_flow) == {"while": 1}
+    operator = "while" if verb == "fori_loop" else verb
+    assert (dict(build.control_flow), graphmode.ledger.breaks) == ({operator: 1}, 0)
 
 
 @pytest.mark.slow
@@ -195,9 +185,8 @@ def test_a_default_compiler_that_a_test_sets_ends_with_it(torch):
     assert torch.compiler.get_default_backend() == before
 
 
-def test_every_variant_starts_without_graphs(pytester):
-    pytester.makepyfile(
-        """
+def test_every_variant_starts_without_graphs(run_tests):
+    source = """
         import pytest
         import torch
 
@@ -208,14 +197,12 @@ def test_every_variant_starts_without_graphs(pytester):
             shared(torch.ones(3))
             assert graphmode.ledger.builds == 1
         """
-    )
-    pytester.runpytest_inprocess("--graph-backends=torch:compile").assert_outcomes(passed=2)
+    run_tests(source, "--graph-backends=torch:compile", passed=2)
 
 
 @pytest.mark.slow
-def test_an_eager_variant_does_not_import_dynamo(pytester):
-    pytester.makepyfile(
-        """
+def test_an_eager_variant_does_not_import_dynamo(run_tests):
+    source = """
         import sys
 
         def test_eager(graphmode):
@@ -224,8 +211,7 @@ def test_an_eager_variant_does_not_import_dynamo(pytester):
         def test_dynamo_was_not_imported():
             assert "torch._dynamo" not in sys.modules
         """
-    )
-    pytester.runpytest_subprocess("--graph-backends=torch").assert_outcomes(passed=2)
+    run_tests(source, "--graph-backends=torch", fresh=True, passed=2)
 
 
 # Budgets and assertions.
@@ -261,11 +247,9 @@ BREAK = ["*1 break, at most 0 allowed*", "*graph break at test_*.py:*: *print*"]
     [("pass", True, ()), ("pass", False, REBUILD), ("print(end='')", True, BREAK)],
     ids=["kept", "rebuild", "break"],
 )
-def test_a_test_keeps_to_its_budget_or_fails_with_cause_and_line(pytester, line, training, said):
-    pytester.makepyfile(STEP.format(line=line, training=training))
-    result = pytester.runpytest_inprocess("--graph-backends=torch:compile")
-    result.assert_outcomes(passed=int(not said), failed=int(bool(said)))
-    result.stdout.fnmatch_lines(said)
+def test_a_test_keeps_to_its_budget_or_fails_with_cause_and_line(run_tests, line, training, said):
+    source, outcome = STEP.format(line=line, training=training), "failed" if said else "passed"
+    run_tests(source, "--graph-backends=torch:compile", said=said, **{outcome: 1})
 
 
 @pytest.mark.slow

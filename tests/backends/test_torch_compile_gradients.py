@@ -7,12 +7,7 @@ import pytest
 
 from pytest_graphmode import UnsupportedError
 
-pytestmark = [pytest.mark.graphmode(backends="torch:compile"), pytest.mark.slow]
-
-
-@pytest.fixture(autouse=True)
-def torch(dynamo):
-    return pytest.importorskip("torch")
+pytestmark = [pytest.mark.graphmode(backends="torch:compile"), pytest.mark.slow, pytest.mark.usefixtures("torch")]
 
 
 def test_a_top_level_gradient_compiles_the_forward_pass_and_differentiates_outside(graphmode):

@@ -7,11 +7,7 @@ import importlib
 import pytest
 
 from pytest_graphmode import UnsupportedError, watch
-
-
-@pytest.fixture(autouse=True)
-def torch(dynamo):
-    return pytest.importorskip("torch")
+from tests.backends.ledgers import ledger_of
 
 
 @pytest.fixture
@@ -31,9 +27,7 @@ def test_an_export_is_one_build(torch, net, strict):
 
 
 def test_exporting_again_is_a_rebuild_with_its_cause(torch, net):
-    with watch() as ledger:
-        for size in (4, 5, 5):
-            torch.export.export(net, (torch.ones(size, 3),), strict=False)
+    ledger = ledger_of(lambda size: torch.export.export(net, (torch.ones(size, 3),), strict=False), 4, 5, 5)
     assert (ledger.builds, ledger.rebuilds) == (3, 2)
     text = ledger.explain()
     assert "input changed shape [4, 3] -> [5, 3]: export it once, and keep the program" in text

@@ -10,26 +10,18 @@ import pytest
 
 from pytest_graphmode import watch
 from pytest_graphmode.backends.calls import here
+from tests.backends.ledgers import ledger_of
 
 # Dynamo (2.13) asks what a graph break left between two graphs for its gradient.
-pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-
-
-@pytest.fixture(autouse=True)
-def torch():
-    return pytest.importorskip("torch")
+pytestmark = [
+    pytest.mark.usefixtures("torch"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
+]
 
 
 @pytest.fixture
 def net(torch):
     return torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
-
-
-@pytest.fixture(autouse=True)
-def fresh(dynamo):
-    dynamo.reset()
-    yield
-    dynamo.reset()
 
 
 def test_an_outermost_call_that_records_a_graph_is_a_build(torch, net):
@@ -69,9 +61,7 @@ def test_a_graph_of_another_structure_is_an_event(torch):
             return x
 
     deep, x = Deep(), torch.ones(4, 3)
-    with watch(structures=True) as ledger:
-        for depth_ in (1, 2, 1, 2, 2):
-            deep(x, depth_)
+    ledger = ledger_of(deep, *((x, depth) for depth in (1, 2, 1, 2, 2)), structures=True)
     assert (ledger.builds, ledger.structures, len(ledger.events)) == (5, 2, 2)
 
 
@@ -81,9 +71,8 @@ def test_a_module_that_raises_is_called_as_ever(torch):
     assert (ledger.builds, here()) == (0, None)
 
 
-def test_a_module_inside_a_graphmode_function_is_counted_once(pytester):
-    pytester.makepyfile(
-        """
+def test_a_module_inside_a_graphmode_function_is_counted_once(run_tests):
+    source = """
         import torch
 
         def test_step(graphmode):
@@ -93,8 +82,7 @@ def test_a_module_inside_a_graphmode_function_is_counted_once(pytester):
                 step(torch.ones(2, 3))
             assert graphmode.ledger.builds == {"eager": 3, "compile": 1}[graphmode.mode]
         """
-    )
-    pytester.runpytest_inprocess("--graph-backends=torch:eager+compile").assert_outcomes(passed=2)
+    run_tests(source, "--graph-backends=torch:eager+compile", passed=2)
 
 
 def test_a_compiled_module_is_no_eager_build(torch, net, dynamo):
@@ -187,9 +175,8 @@ def test_watching_compiles_nothing_again_where_code_names_the_call_of_modules(to
 
 
 @pytest.mark.slow
-def test_dynamo_imported_while_somebody_watches_knows_torchs_own_call(pytester):
-    pytester.makepyfile(
-        """
+def test_dynamo_imported_while_somebody_watches_knows_torchs_own_call(run_tests):
+    source = """
         import sys
 
         import torch
@@ -205,8 +192,7 @@ def test_dynamo_imported_while_somebody_watches_knows_torchs_own_call(pytester):
             for module in (torch._dynamo.utils, torch._dynamo.variables.nn_module):
                 assert getattr(module, "unpatched_nn_module_call", own) is own
         """
-    )
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    run_tests(source, fresh=True, passed=1)
 
 
 def test_a_call_that_somebody_else_replaced_is_left_to_them(torch, monkeypatch):

@@ -29,11 +29,12 @@ def torch(dynamo):
 
 @pytest.fixture
 def agreed(torch):
-    """Runs a scenario with a way to make calls, and returns the ledger, which agrees with what torch logs."""
+    """Runs a scenario with each of some values and a way to make calls: a ledger that agrees with what torch logs."""
 
-    def run(scenario):
+    def run(scenario, *values):
         with recorded(torch) as records, watch() as ledger:
-            scenario(records.call)
+            for value in values:
+                scenario(records.call, value)
         graphs = ledger.select("torch", "compile")
         assert graphs.rebuilds == records.rebuilds
         return graphs
@@ -71,12 +72,11 @@ def test_an_optimizer_whose_lr_is_set_by_hand(torch, compiled, agreed, name):
 
     step = compiled((lambda: optimizer.step(closure)) if name == "LBFGS" else optimizer.step)
 
-    def scenario(call):
-        for lr in (0.1, 0.09, 0.08, 0.07):
-            optimizer.param_groups[0]["lr"] = lr
-            call(step)
+    def scenario(call, lr):
+        optimizer.param_groups[0]["lr"] = lr
+        call(step)
 
-    ledger = agreed(scenario)
+    ledger = agreed(scenario, 0.1, 0.09, 0.08, 0.07)
     text = ledger.explain()
     if name not in ("LBFGS", "Muon", "SparseAdam"):  # each with a need of its own
         assert ledger.builds > 0 or name == "Adafactor"  # of which torch 2.15 makes no graph
@@ -85,11 +85,8 @@ def test_an_optimizer_whose_lr_is_set_by_hand(torch, compiled, agreed, name):
 
 
 def test_optimizers_made_anew(torch, compiled, agreed):
-    def scenario(call):
-        for width in (2, 3, 4):
-            call(compiled(torch.optim.SGD(_weights(torch, (width,)), lr=0.1).step))
-
-    ledger = agreed(scenario)
+    made = lambda width: compiled(torch.optim.SGD(_weights(torch, (width,)), lr=0.1).step)  # noqa: E731
+    ledger = agreed(lambda call, width: call(made(width)), 2, 3, 4)
     assert ledger.rebuilds >= 2
     assert "the function belongs to another SGD object" in ledger.explain()
     _is_readable(ledger.explain())
@@ -102,12 +99,8 @@ def test_a_scheduler(torch, compiled, agreed, tensor):
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.9**epoch)
     step = compiled(lambda: optimizer.step())
 
-    def scenario(call):
-        for _ in range(4):
-            call(step)
-            scheduler.step()
-
-    assert (agreed(scenario).rebuilds == 0) is tensor
+    ledger = agreed(lambda call, _: (call(step), scheduler.step()), *range(4))
+    assert (ledger.rebuilds == 0) is tensor
 
 
 def test_a_gradient_that_appears_late(torch, compiled, agreed):
@@ -116,13 +109,11 @@ def test_a_gradient_that_appears_late(torch, compiled, agreed):
     optimizer = torch.optim.SGD([first, late], lr=0.1)
     step = compiled(optimizer.step)
 
-    def scenario(call):
-        call(step)
-        late.grad = torch.ones(3)
-        call(step)
+    def scenario(call, grad):
+        late.grad = grad
         call(step)
 
-    ledger = agreed(scenario)
+    ledger = agreed(scenario, None, torch.ones(3), torch.ones(3))
     assert ledger.rebuilds >= 1
     assert (
         ".grad changed structure None -> float32[3]: let it have a gradient before the first step" in ledger.explain()
@@ -153,12 +144,8 @@ def _resumed(torch):
 @pytest.mark.parametrize("name", ["read", "first", "both"])
 def test_the_rest_of_a_function_after_a_break(torch, compiled, agreed, name):
     f = compiled(_resumed(torch)[name], dynamic=False)
-
-    def scenario(call):
-        for size, value in ((2, 1), (2, 2), (3, 2), (3, 3)):
-            call(f, torch.full((size,), float(value)))
-
-    ledger = agreed(scenario)
+    given = [torch.full((size,), float(value)) for size, value in ((2, 1), (2, 2), (3, 2), (3, 3))]
+    ledger = agreed(lambda call, x: call(f, x), *given)
     assert ledger.rebuilds == {"read": 4, "first": 1, "both": 1}[name] - (name == "read")
     _is_readable(ledger.explain())
 
@@ -170,23 +157,14 @@ def test_library_frames_after_a_break(torch, compiled, agreed):
             return x * 2
 
     f = compiled(torch.nn.Sequential(torch.nn.Linear(2, 2), Printing(), torch.nn.Linear(2, 2)), dynamic=False)
-
-    def scenario(call):
-        for size in (2, 3, 4):
-            call(f, torch.ones(size, 2))
-
-    assert agreed(scenario).rebuilds > 0
+    assert agreed(lambda call, size: call(f, torch.ones(size, 2)), 2, 3, 4).rebuilds > 0
 
 
 # Modules.
 
 
 def test_modules_of_one_class(torch, compiled, agreed):
-    def scenario(call):
-        for width in (2, 3, 3, 4):
-            call(compiled(torch.nn.Linear(2, width)), torch.ones(1, 2))
-
-    ledger = agreed(scenario)
+    ledger = agreed(lambda call, width: call(compiled(torch.nn.Linear(2, width)), torch.ones(1, 2)), 2, 3, 3, 4)
     assert ledger.rebuilds == 2
     assert {build.function for build in ledger.events} == {"Linear.forward"}
     assert {build.signature for build in ledger.events} == {"input: float32[1, 2]"}
@@ -205,12 +183,7 @@ def test_modules_of_one_class_compiled_in_place(torch, agreed):
     layers = [Layer(index) for index in range(2, 6)]
     for layer in layers:
         layer.compile(backend="eager")
-
-    def scenario(call):
-        for layer in [*layers, *layers]:
-            call(layer, torch.ones(2))
-
-    ledger = agreed(scenario)
+    ledger = agreed(lambda call, layer: call(layer, torch.ones(2)), *layers, *layers)
     assert ledger.rebuilds == 3
     assert {build.function.rpartition(".<locals>.")[2] for build in ledger.events} == {"Layer.forward"}
     assert "self.index is a Python int that changed 2 -> 3" in ledger.explain()
@@ -228,11 +201,7 @@ def test_modules_of_other_classes_are_the_exception(torch, compiled):
 
 
 def test_a_lambda_over_a_loop_variable(torch, compiled, agreed):
-    def scenario(call):
-        for by in (2.0, 3.0, 4.0):
-            call(compiled(lambda x: x * by), torch.ones(2))  # noqa: B023, called at once
-
-    ledger = agreed(scenario)
+    ledger = agreed(lambda call, by: call(compiled(lambda x: x * by), torch.ones(2)), 2.0, 3.0, 4.0)
     assert ledger.rebuilds >= 1
     assert "by is a Python float that changed 2.0 -> 3.0" in ledger.explain()
 
@@ -243,22 +212,13 @@ def test_torch_func(torch, compiled, agreed, transform):
         return (x**2).sum(-1)
 
     made = compiled(lambda x: getattr(torch.func, transform)(f)(x), dynamic=False)
-
-    def scenario(call):
-        for size in (2, 3, 3, 4):
-            call(made, torch.ones(size) if transform != "vmap" else torch.ones(size, 2))
-
-    assert agreed(scenario).rebuilds == 2
+    more = (2,) if transform == "vmap" else ()
+    assert agreed(lambda call, size: call(made, torch.ones(size, *more)), 2, 3, 3, 4).rebuilds == 2
 
 
 def test_a_build_without_an_operation_is_a_rebuild_and_no_graph(torch, compiled, agreed):
     f = compiled(lambda x, double: x * 2 if double else x)
-
-    def scenario(call):
-        call(f, torch.ones(2), True)
-        call(f, torch.ones(2), False)
-
-    ledger = agreed(scenario)
+    ledger = agreed(lambda call, double: call(f, torch.ones(2), double), True, False)
     assert (ledger.builds, ledger.rebuilds) == (1, 1)
     assert "double is a Python bool that changed True -> False" in ledger.explain()
     assert "no graph" in ledger.explain()
@@ -269,12 +229,7 @@ def test_torchmetrics(torch, compiled, agreed):
         warnings.simplefilter("ignore")
         torchmetrics = pytest.importorskip("torchmetrics")
     update = compiled(torchmetrics.MeanMetric().update, dynamic=False)
-
-    def scenario(call):
-        for size in (2, 3, 4):
-            call(update, torch.ones(size))
-
-    ledger = agreed(scenario)
+    ledger = agreed(lambda call, size: call(update, torch.ones(size)), 2, 3, 4)
     assert ledger.rebuilds >= 2
     _is_readable(ledger.explain())
 

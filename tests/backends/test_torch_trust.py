@@ -8,6 +8,7 @@ import warnings
 import pytest
 
 from pytest_graphmode import UnsupportedError, watch
+from tests.backends.ledgers import ledger_of, repeated
 
 pytestmark = pytest.mark.usefixtures("torch")
 
@@ -52,38 +53,8 @@ def test_a_torch_that_gives_its_frames_in_another_way_is_told_so(torch, source, 
         source.attach(None)
 
 
-NOT_COUNTED = """
-    import pytest
-    import torch
-
-    @pytest.mark.graph_rebuilds(0)
-    def test_step():
-        {before}
-        torch.compile(lambda x: x * 2, backend="eager")(torch.ones(2))
-        {after}
-"""
-WRONG = {
-    "counter": ("pass", "torch._dynamo.utils.counters['stats']['unique_graphs'] += 1"),
-    "nothing": ("pass", "pass"),
-    "cleared": ("pass", "torch._dynamo.utils.counters.clear()"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_graph_that_only_torch_counted_fails_an_assertion(torch, pytester, case):
-    before, after = WRONG[case]
-    pytester.makepyfile(NOT_COUNTED.format(before=before, after=after))
-    result = pytester.runpytest_inprocess()
-    wrong = case == "counter"
-    result.assert_outcomes(failed=int(wrong), passed=int(not wrong))
-    if wrong:
-        result.stdout.fnmatch_lines(["*not counted*unique_graphs*has 1 graph more than were seen*"])
-
-
 def test_the_probe_is_one_build_of_x(torch, source):
-    with watch() as ledger:
-        source.probe()
-        source.probe()
+    ledger = repeated(source.probe, 2)
     assert [build.signature for build in ledger.events] == ["x: float32[1]"] * 2
 
 
@@ -108,7 +79,7 @@ def test_the_probe_compiles_whatever_is_switched_off(torch, source, monkeypatch,
     assert ledger.builds == 1
 
 
-def test_what_cannot_be_described_makes_no_trouble_for_the_code(torch, compiled, pytester, monkeypatch):
+def test_what_cannot_be_described_makes_no_trouble_for_the_code(torch, compiled, monkeypatch):
     from pytest_graphmode.backends.torch.dynamo import source
 
     def broken(*_):
@@ -119,10 +90,6 @@ def test_what_cannot_be_described_makes_no_trouble_for_the_code(torch, compiled,
     with watch() as ledger:
         assert f(torch.ones(1)) == 2
     assert ledger.builds == 0
-    pytester.makepyfile(NOT_COUNTED.format(before="pass", after="pass"))
-    result = pytester.runpytest_inprocess()
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*not counted*"])
 
 
 # Calls.
@@ -146,19 +113,14 @@ def test_a_call_within_another_one_is_part_of_it(torch, compiled):
         return inner(x) + 1
 
     outer = compiled(outer)
-    with watch() as ledger:
-        for _ in range(3):
-            outer(torch.ones(2))
-    assert ledger.calls == 3
+    assert ledger_of(outer, *[torch.ones(2)] * 3).calls == 3
 
 
 @pytest.mark.parametrize("how", ["disable", "config", "no operation"])
 def test_a_call_that_runs_no_graph_is_no_call(torch, compiled, how):
     f = compiled(lambda x: x if how == "no operation" else x * 2, disable=how == "disable")
-    with torch._dynamo.config.patch(disable=how == "config"), watch() as ledger:
-        for _ in range(3):
-            f(torch.ones(2))
-    assert ledger.calls == 0
+    with torch._dynamo.config.patch(disable=how == "config"):
+        assert ledger_of(f, *[torch.ones(2)] * 3).calls == 0
 
 
 # What a run begins with.
@@ -189,18 +151,16 @@ CONFIGURED = """
 
 
 @pytest.mark.slow
-def test_a_test_that_asserts_starts_from_the_configuration_of_the_run(torch, pytester):
+def test_a_test_that_asserts_starts_from_the_configuration_of_the_run(torch, run_tests):
     if not hasattr(torch._dynamo.config, "recompile_limit"):
         pytest.skip("torch 2.4 has another name for it")
-    pytester.makepyfile(CONFIGURED)
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+    run_tests(CONFIGURED, fresh=True, passed=2)
 
 
 @pytest.mark.slow
-def test_torchs_structured_log_stays_out_of_what_pytest_shows(pytester):
+def test_torchs_structured_log_stays_out_of_what_pytest_shows(run_tests):
     # The first is captured before torch, and so its logger, is there.
-    pytester.makepyfile(
-        """
+    source = """
         import pytest
 
         def test_variant(graphmode):
@@ -215,9 +175,7 @@ def test_torchs_structured_log_stays_out_of_what_pytest_shows(pytester):
             for size in (2, 3):
                 f(torch.ones(size))
         """
-    )
-    result = pytester.runpytest_subprocess("--graph-backends=torch:compile")
-    result.assert_outcomes(failed=2)
+    result = run_tests(source, "--graph-backends=torch:compile", fresh=True, failed=2)
     result.stdout.no_fnmatch_line("*torch.__trace*")
 
 

@@ -8,6 +8,7 @@ import functools
 import pytest
 
 from pytest_graphmode import watch
+from tests.backends.ledgers import ledger_of
 from tests.backends.variants import variants
 
 pytestmark = pytest.mark.usefixtures("torch")
@@ -68,14 +69,12 @@ def test_an_argument_has_the_name_of_the_decorated_methods_parameter(torch, said
 
 
 @pytest.mark.parametrize("made", [lambda n: functools.partial(scale, n=n), lambda n: functools.partial(scaled_by, n)])
-def test_what_a_partial_holds_has_the_name_of_the_parameter(torch, made):
-    with watch() as ledger:
-        for n in (2, 3):
-            torch.compile(made(n), backend="eager")(torch.ones(2))
+def test_what_a_partial_holds_has_the_name_of_the_parameter(torch, compiled, made):
+    ledger = ledger_of(lambda n: compiled(made(n))(torch.ones(2)), 2, 3)
     assert "       n is a Python int that changed 2 -> 3: make it a tensor" in ledger.explain()
 
 
-def test_an_attribute_of_a_callable_object_is_one_of_self(torch):
+def test_an_attribute_of_a_callable_object_is_one_of_self(torch, compiled):
     class Scale:
         def __init__(self, n):
             self.n = n
@@ -83,9 +82,7 @@ def test_an_attribute_of_a_callable_object_is_one_of_self(torch):
         def __call__(self, x):
             return x * self.n
 
-    with watch() as ledger:
-        for n in (2, 3):
-            torch.compile(Scale(n), backend="eager")(torch.ones(2))
+    ledger = ledger_of(lambda n: compiled(Scale(n))(torch.ones(2)), 2, 3)
     assert "self.n is a Python int that changed 2 -> 3" in ledger.explain()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import logging
 
 import pytest
 
@@ -38,9 +38,7 @@ def test_tensorflows_functions_are_graphs_that_it_reads_again(tracing):
     tf = pytest.importorskip("tensorflow")
     from google.protobuf import text_format
 
-    from pytest_graphmode.backends.tensorflow.internals import tracing_compilation
-
-    before = tracing_compilation._create_concrete_function
+    before = tensorflows_hooks()
 
     def traced():
         @tf.function
@@ -57,20 +55,31 @@ def test_tensorflows_functions_are_graphs_that_it_reads_again(tracing):
     assert "Mul" in [node.op for node in graph.node]
     assert list(tracing("tf", traced)) == ["001-square.pbtxt", "002-square.pbtxt"]
     assert tracing("tf", lambda: tf.constant(1.0) * 2) == {}
-    assert tracing_compilation._create_concrete_function is not before  # and the fixture puts it back
+    assert tensorflows_hooks() != before  # and the fixture puts it back
 
 
-def test_tensorflow_is_put_back_at_the_end():
-    pytest.importorskip("tensorflow")
+def tensorflows_hooks():
     from pytest_graphmode.backends.tensorflow.internals import session, tracing_compilation
 
-    before = tracing_compilation._create_concrete_function, session.BaseSession._extend_graph
-    tracer = SPECS["tf"].load_tracer()
-    tracer.start(Path("nowhere"))
-    assert tracing_compilation._create_concrete_function is not before[0]
+    return tracing_compilation._create_concrete_function, session.BaseSession._extend_graph
+
+
+def torchs_handlers():
+    return tuple(logging.getLogger("torch.__trace").handlers)
+
+
+@pytest.mark.parametrize(("backend", "kept"), [("tf", tensorflows_hooks), ("torch", torchs_handlers)])
+def test_a_framework_is_as_it_was_when_the_tracer_ends(tmp_path, backend, kept):
+    pytest.importorskip(SPECS[backend].module)
+    before, tracer = kept(), SPECS[backend].load_tracer()
+    tracer.start(tmp_path)
+    assert kept() != before
     tracer.stop()
+    if backend == "torch":  # TensorFlow's hooks stay from one test to the next
+        assert kept() == before
+        tracer.stop()
     tracer.end()
-    assert (tracing_compilation._create_concrete_function, session.BaseSession._extend_graph) == before
+    assert kept() == before
 
 
 def test_the_graph_of_a_session_is_written_as_it_is_when_it_runs(tracing):
@@ -104,20 +113,6 @@ def test_torchs_logs_are_whole_by_themselves(tracing):
         frames = [frame for event in events for frame in event.get("dynamo_start", {}).get("stack", [])]
         assert __file__ in {names[frame["filename"]] for frame in frames}
     assert tracing("torch", lambda: torch.ones(3) * 2) == {}
-
-
-def test_torch_is_as_it_was_when_the_tracer_has_stopped(tmp_path):
-    pytest.importorskip("torch")
-    import logging
-
-    logger = logging.getLogger("torch.__trace")
-    before = list(logger.handlers)
-    tracer = SPECS["torch"].load_tracer()
-    tracer.start(tmp_path)
-    assert logger.handlers != before
-    tracer.stop()
-    assert logger.handlers == before
-    tracer.stop()
 
 
 def test_jax_writes_what_it_lowers(tracing):

@@ -9,10 +9,9 @@ import threading
 import pytest
 
 from pytest_graphmode import watch
+from tests.backends.ledgers import ledger_of
 
 tf = pytest.importorskip("tensorflow")
-
-pytest_plugins = ["pytester"]
 
 
 def ones(*shape, dtype=tf.float32):
@@ -35,9 +34,7 @@ def test_a_trace_that_raises_leaves_the_users_traceback_alone():
 
 def test_relaxed_shapes_are_told_by_the_actual_ones():
     compute = tf.function(lambda x: x + 1.0, reduce_retracing=True)
-    with watch() as ledger:
-        for size in (1, 2, 3, 4):
-            compute(ones(size))
+    ledger = ledger_of(compute, *map(ones, (1, 2, 3, 4)))
     assert naive(compute) == 2
     assert [event.signature for event in ledger.events] == ["x: float32[1]", "x: float32[2]"]
     assert str(ledger.events[1].cause).startswith(
@@ -71,9 +68,7 @@ def test_functions_in_functions_are_counted():
     def outer(x, n):
         return inner(x, n) + inner(x, n + 1)
 
-    with watch() as ledger:
-        outer(ones(3), 1)
-        outer(ones(3), 2)
+    ledger = ledger_of(outer, (ones(3), 1), (ones(3), 2))
     assert (naive(outer), naive(inner)) == (2, 3)
     assert [(event.function, event.number) for event in ledger.events] == [
         ("<lambda>", 1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_graphmode import watch
+from tests.backends.ledgers import ledger_of
 
 pytestmark = pytest.mark.usefixtures("torch")
 
@@ -21,9 +22,7 @@ def test_past_the_recompile_limit_counters_freeze(torch):
 
     naive = CompileCounter()
     f = torch.compile(lambda x, text: x * len(text), backend=naive)
-    with watch() as ledger:
-        for length in range(12):
-            f(torch.ones(2), "a" * length)
+    ledger = ledger_of(f, *((torch.ones(2), "a" * length) for length in range(12)))
     assert naive.frame_count == 8  # for 12 graphs: it looks as if the last four calls reused one
     assert (ledger.builds, ledger.fallbacks) == (8, 1)
     (fallback,) = ledger.fallback_reasons
@@ -47,20 +46,13 @@ LIMIT = """
 
 
 @pytest.mark.parametrize(("lengths", "outcome"), [(8, {"passed": 1}), (9, {"failed": 1})])
-def test_a_fallback_fails_an_assertion_of_rebuilds(pytester, lengths, outcome):
-    pytester.makepyfile(LIMIT.format(lengths=lengths))
-    result = pytester.runpytest_inprocess()
-    result.assert_outcomes(**outcome)
-    if "failed" in outcome:
-        result.stdout.fnmatch_lines(
-            ["*rebuilds can't be asserted*fell back to eager execution*", "*make it compile less*"]
-        )
+def test_a_fallback_fails_an_assertion_of_rebuilds(run_tests, lengths, outcome):
+    said = ["*rebuilds can't be asserted*fell back to eager execution*", "*make it compile less*"]
+    run_tests(LIMIT.format(lengths=lengths), said=said if "failed" in outcome else (), **outcome)
 
 
 def test_twelve_different_modules_share_one_limit(torch, compiled):
-    with watch() as ledger:
-        for width in range(1, 13):
-            compiled(torch.nn.Linear(3, width))(torch.ones(2, 3))
+    ledger = ledger_of(lambda width: compiled(torch.nn.Linear(3, width))(torch.ones(2, 3)), *range(1, 13))
     limited = hasattr(torch._dynamo.config, "recompile_limit")  # torch 2.4 keeps a cache for each module
     assert (ledger.builds, ledger.rebuilds, ledger.fallbacks) == ((8, 7, 1) if limited else (12, 11, 0))
 
@@ -115,17 +107,15 @@ def test_the_order_of_tests_changes_no_verdict(pytester, order):
 # Breaks and failures.
 
 
-def test_torchs_loops_compile_even_where_nothing_is_compiled(torch, pytester):
+def test_torchs_loops_compile_even_where_nothing_is_compiled(torch, run_tests):
     from torch._higher_order_ops.while_loop import while_loop
 
     with watch() as ledger:
         while_loop(lambda x: x.sum() < 3, lambda x: (x + 1,), (torch.zeros(2),))
     assert ledger.select("torch", "compile").builds >= 1
-    pytester.makepyfile(
-        """
+    source = """
         def test_eager(graphmode):
             graphmode.while_loop(lambda x: x < 3, lambda x: x + 1, graphmode.tensor(0.0))
             assert graphmode.ledger.builds == 0
         """
-    )
-    pytester.runpytest_inprocess("--graph-backends=torch").assert_outcomes(passed=1)
+    run_tests(source, "--graph-backends=torch", passed=1)

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.backends.gradient_cases.case import case, normal, positive, right
+from tests.backends.gradient_cases.case import RIGHT, case, normal, positive, right
 
 # Elementwise functions and reductions.
-
-
-@right
-def polynomial(g):
-    return case(lambda x: g.xp.sum(3 * x**3 - x**2 + x), normal(g, 5))
 
 
 @right
@@ -36,22 +31,6 @@ def layer_normalisation(g):
     return case(loss, normal(g, 8, 16), np.ones(16), np.zeros(16))
 
 
-# Linear algebra.
-
-
-@right
-def matrix_product(g):
-    return case(lambda a, b: g.xp.sum(g.xp.sin(g.xp.matmul(a, b))), normal(g, 5, 6), normal(g, 6, 4))
-
-
-@right
-def eigenvalues(g):
-    def loss(a):
-        return g.xp.sum(g.xp.linalg.eigvalsh(a + g.xp.transpose(a)) ** 3)
-
-    return case(loss, normal(g, 4, 4) + np.diag(np.arange(4.0)))
-
-
 # Order, choice and kinks.
 
 
@@ -65,24 +44,9 @@ def relu_network_with_zero_bias(g):
 
 
 @right
-def all_inputs_at_a_kink(g):
-    return case(lambda x: g.xp.sum(g.xp.maximum(x, 0.0) + 0.5 * x), np.zeros(40))
-
-
-@right
-def relu_of_a_product_that_is_zero(g):
-    return case(lambda x, w: g.xp.sum(g.xp.maximum(g.xp.matmul(w, x), 0.0)), np.zeros(6), normal(g, 5, 6))
-
-
-@right
 def maximum_of_equal_arguments(g):
     x = normal(g, 5)
     return case(lambda x, y: g.xp.sum(g.xp.maximum(x, y)), x, x.copy())
-
-
-@right
-def sorted_values(g):
-    return case(lambda x: g.xp.sum(g.xp.sort(x) * g.tensor(np.arange(1.0, 31))), normal(g, 30))
 
 
 # Scales.
@@ -97,32 +61,6 @@ def tiny_and_large_leaves(g):
 
 
 @right
-def tiny_and_large_elements(g):
-    x = positive(g, 8) * np.logspace(-6, 4, 8)
-    return case(lambda x: g.xp.sum(g.xp.log(x)), x)
-
-
-@right
-def large_offset(g):
-    return case(lambda x: g.xp.sum(g.xp.sin(x)) + 1e6, normal(g, 10))
-
-
-@right
-def saturated_sigmoid(g):
-    return case(lambda x: g.xp.sum(1 / (1 + g.xp.exp(-x))), normal(g, 6) + 30)
-
-
-@right
-def cube_at_zero(g):
-    return case(lambda x: g.xp.sum(x**3), np.zeros(4))
-
-
-@right
-def cancelling_sum(g):
-    return case(lambda x: g.xp.sum((x + 1e5) ** 2) - g.xp.sum(x**2 + 1e10), normal(g, 5))
-
-
-@right
 def masked_with_infinity(g):
     mask = np.where(g.rng.uniform(size=(4, 4)) < 0.3, -np.inf, 0.0)
     np.fill_diagonal(mask, 0.0)
@@ -132,3 +70,27 @@ def masked_with_infinity(g):
         return g.xp.sum((weights / g.xp.sum(weights, axis=1, keepdims=True)) ** 2)
 
     return case(loss, normal(g, 4, 4), mask)
+
+
+# In a line each.
+
+RIGHT |= {
+    "polynomial": lambda g: case(lambda x: g.xp.sum(3 * x**3 - x**2 + x), normal(g, 5)),
+    "matrix_product": lambda g: case(
+        lambda a, b: g.xp.sum(g.xp.sin(g.xp.matmul(a, b))), normal(g, 5, 6), normal(g, 6, 4)
+    ),
+    "eigenvalues": lambda g: case(
+        lambda a: g.xp.sum(g.xp.linalg.eigvalsh(a + g.xp.transpose(a)) ** 3),
+        normal(g, 4, 4) + np.diag(np.arange(4.0)),
+    ),
+    "all_inputs_at_a_kink": lambda g: case(lambda x: g.xp.sum(g.xp.maximum(x, 0.0) + 0.5 * x), np.zeros(40)),
+    "relu_of_a_product_that_is_zero": lambda g: case(
+        lambda x, w: g.xp.sum(g.xp.maximum(g.xp.matmul(w, x), 0.0)), np.zeros(6), normal(g, 5, 6)
+    ),
+    "sorted_values": lambda g: case(lambda x: g.xp.sum(g.xp.sort(x) * g.tensor(np.arange(1.0, 31))), normal(g, 30)),
+    "tiny_and_large_elements": lambda g: case(lambda x: g.xp.sum(g.xp.log(x)), positive(g, 8) * np.logspace(-6, 4, 8)),
+    "large_offset": lambda g: case(lambda x: g.xp.sum(g.xp.sin(x)) + 1e6, normal(g, 10)),
+    "saturated_sigmoid": lambda g: case(lambda x: g.xp.sum(1 / (1 + g.xp.exp(-x))), normal(g, 6) + 30),
+    "cube_at_zero": lambda g: case(lambda x: g.xp.sum(x**3), np.zeros(4)),
+    "cancelling_sum": lambda g: case(lambda x: g.xp.sum((x + 1e5) ** 2) - g.xp.sum(x**2 + 1e10), normal(g, 5)),
+}

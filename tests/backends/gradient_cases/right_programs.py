@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.backends.gradient_cases.case import case, cnormal, custom, normal, right
+from tests.backends.gradient_cases.case import RIGHT, case, cnormal, custom, normal, right
 
 # Dtypes.
 
@@ -19,19 +19,6 @@ def captured_float32(g):
         return g.xp.sum(g.pick(tf=lambda: g.lib.matmul(weight, x), torch=lambda: weight @ x)() ** 2)
 
     return case(loss, normal(g, 6, 2))
-
-
-@right
-def float32_inside(g):
-    def loss(x):
-        return g.xp.sum(g.xp.astype(g.xp.sin(g.xp.astype(x, "float32")), "float64")) * 1.0
-
-    return case(loss, normal(g, 6))
-
-
-@right
-def complex_and_real(g):
-    return case(lambda z, x: g.xp.real(g.xp.sum(g.xp.multiply(z * z, g.xp.exp(x)))), cnormal(g, 5), normal(g, 5))
 
 
 # Structure and control flow.
@@ -75,25 +62,12 @@ def recurrent_network(g):
 
 
 @right
-def branch(g):
-    def loss(x):
-        return g.cond(g.xp.sum(x) > 0, lambda x: g.xp.sum(x**2), lambda x: g.xp.sum(g.xp.sin(x)), x)
-
-    return case(loss, normal(g, 5))
-
-
-@right
 def custom_gradient(g):
     operation = custom(g, lambda x: g.xp.sin(x), lambda up, x: up * g.xp.cos(x))
     return case(lambda x: g.xp.sum(operation(x) ** 2), normal(g, 8))
 
 
 # Second order.
-
-
-@right
-def second_order_polynomial(g):
-    return case(lambda x, y: g.xp.sum(x**3 * y), normal(g, 4), normal(g, 4), order=2)
 
 
 @right
@@ -104,11 +78,20 @@ def second_order_network(g):
     return case(loss, {"x": normal(g, 5, 3), "w": normal(g, 3, 4), "v": normal(g, 4, 2)}, order=2)
 
 
-@right
-def second_order_complex(g):
-    return case(lambda z: g.xp.sum(g.xp.real(z * z * z)), cnormal(g, 4), order=2)
+# In a line each.
 
-
-@right
-def second_order_many_outputs(g):
-    return case(lambda x: {"a": g.xp.sin(x), "b": x[:2] ** 3}, normal(g, 4), order=2)
+RIGHT |= {
+    "float32_inside": lambda g: case(
+        lambda x: g.xp.sum(g.xp.astype(g.xp.sin(g.xp.astype(x, "float32")), "float64")) * 1.0, normal(g, 6)
+    ),
+    "complex_and_real": lambda g: case(
+        lambda z, x: g.xp.real(g.xp.sum(g.xp.multiply(z * z, g.xp.exp(x)))), cnormal(g, 5), normal(g, 5)
+    ),
+    "branch": lambda g: case(
+        lambda x: g.cond(g.xp.sum(x) > 0, lambda x: g.xp.sum(x**2), lambda x: g.xp.sum(g.xp.sin(x)), x),
+        normal(g, 5),
+    ),
+    "second_order_polynomial": lambda g: case(lambda x, y: g.xp.sum(x**3 * y), normal(g, 4), normal(g, 4), order=2),
+    "second_order_complex": lambda g: case(lambda z: g.xp.sum(g.xp.real(z * z * z)), cnormal(g, 4), order=2),
+    "second_order_many_outputs": lambda g: case(lambda x: {"a": g.xp.sin(x), "b": x[:2] ** 3}, normal(g, 4), order=2),
+}
