@@ -22,8 +22,13 @@ from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.backends.tensorflow import layers
 from pytest_graphmode.backends.tensorflow.control_flow import traced_outputs
 from pytest_graphmode.backends.tensorflow.internals import SUPPORTED, context, record
-from pytest_graphmode.backends.tensorflow.taps import as_tensors, differentiable_taps, elsewhere, emit_gradients
-from pytest_graphmode.backends.tensorflow.variables import is_keras_variable, native, trainable
+from pytest_graphmode.backends.tensorflow.variables import (
+    is_dense,
+    is_differentiable,
+    is_keras_variable,
+    native,
+    trainable,
+)
 from pytest_graphmode.ledger.watcher import watcher
 
 __tracebackhide__ = True
@@ -52,7 +57,7 @@ class TensorFlowMode(PythonMode):
     def device_of(self, leaf: object) -> str | None:
         """None for integers, which TensorFlow keeps in the host's memory on purpose."""
         tensor = native(leaf)
-        if not is_dense(tensor) or not (tensor.dtype.is_floating or tensor.dtype.is_complex):
+        if not is_differentiable(tensor):
             return None
         # `device` of a function's result is where the function was called, whatever the device that has computed it.
         name = getattr(tensor, "backing_device", tensor.device).rpartition("device:")[2]
@@ -113,15 +118,12 @@ class TensorFlowMode(PythonMode):
             tape.watch(sources.tensors)
             value = fn(*sources.args)
             require_scalar(fn, value, is_dense)
-        names, tensors = differentiable_taps(tapped)
-        gradients = list(map(dense, tape.gradient(value, [*sources.tensors, *tensors])))
-        emit_gradients(names, gradients[len(sources.tensors) :])
-        return value, *sources.arranged(gradients[: len(sources.tensors)])
+        return value, *gradients_by(sources, tapped, lambda tensors: tape.gradient(value, tensors))
 
     # Taps.
 
     def untappable(self, tap: str = "") -> str | None:
-        return super().untappable() or elsewhere()
+        return super().untappable() or _elsewhere()
 
     def layers(self, model: Any) -> list[Layer]:
         return layers.of(model)
@@ -130,7 +132,11 @@ class TensorFlowMode(PythonMode):
         under_way = tapping.differentiated()
         if under_way is not None:
             under_way.append(tapping.Tap(name, value))
-        super().tapped(name, as_tensors(value))
+        # Variables are read: they may be assigned before the graph has run to its end.
+        read = trees.map(
+            lambda leaf: tf.identity(leaf) if isinstance(leaf, tf.Variable) else leaf, trees.map(native, value)
+        )
+        super().tapped(name, read)
         return value
 
     @contextmanager
@@ -197,24 +203,49 @@ def sources_of(
         once = isinstance(leaf, tf.Variable) and variable_counts[leaf.ref()] == 1
         return leaf if once else tf.identity(leaf)
 
-    return Sources(fn, args, argnums, [native(variable) for variable in variables], _is_differentiable, prepared)
+    return Sources(fn, args, argnums, [native(variable) for variable in variables], is_differentiable, prepared)
 
 
-def is_dense(value: object) -> bool:
-    return isinstance(value, (tf.Tensor, tf.Variable))
+def gradients_by(
+    sources: Sources, tapped: Sequence[tapping.Tap], differentiate: Callable[[list[Any]], Sequence[Any]]
+) -> tuple[list[Any], list[Any]]:
+    """The gradients by arguments and by variables; those by what was tapped on the way are handed on.
+
+    A tap without a path to the value has none.
+    """
+    found = [tapping.Tap(path, leaf) for name, value in tapped for path, leaf in trees.paths(value, name)]
+    taps = [tap for tap in found if isinstance(tap.value, tf.Tensor) and is_differentiable(tap.value)]
+    count = len(sources.tensors)
+    gradients = list(map(_dense, differentiate([*sources.tensors, *(tap.value for tap in taps)])))
+    pairs = zip(taps, gradients[count:], strict=True)
+    tapping.emit_gradients([tapping.Tap(tap.name, gradient) for tap, gradient in pairs if gradient is not None])
+    return sources.arranged(gradients[:count])
 
 
-def _is_differentiable(leaf: Any) -> bool:
-    leaf = native(leaf)
-    return is_dense(leaf) and (leaf.dtype.is_floating or leaf.dtype.is_complex)
-
-
-def dense(grad: Any) -> Any:
+def _dense(grad: Any) -> Any:
     """A gradient by rows as the tensor it stands for; rows met several times add up."""
     if not isinstance(grad, tf.IndexedSlices):
         return grad
     rows = tf.cast(grad.dense_shape[0], tf.int32)
     return tf.math.unsorted_segment_sum(grad.values, grad.indices, rows)
+
+
+# The graphs of loops and branches, by the names of TensorFlow's classes (2.16 to 2.21), which are private: there are
+# WhileCondFuncGraph, WhileBodyFuncGraph and CondBranchFuncGraph.
+_LOOPS_AND_BRANCHES: Final = ("While", "CondBranch")
+
+
+def _elsewhere() -> str | None:
+    """Why nothing can be tapped here: operations go into another graph than that of the function that is traced."""
+    place = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    frames = tapping.here.frames
+    if place is None or (frames and frames[-1].place is place):
+        return None
+    if type(place).__name__.startswith(_LOOPS_AND_BRANCHES):
+        return "inside of a loop or branch of TensorFlow's"
+    if not isinstance(place, tf.__internal__.FuncGraph):
+        return None if not frames else "inside of another graph"
+    return "inside of a tf.function that is not graphmode.function's"
 
 
 # What tapes record: a tape keeps its graph in C++ and shows it to nobody, so each operation is asked about as it runs,

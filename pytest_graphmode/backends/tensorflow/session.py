@@ -24,11 +24,10 @@ from pytest_graphmode.backends.numpy import NumPyEager
 from pytest_graphmode.backends.placement import Placement
 from pytest_graphmode.backends.tensorflow import drawn, graph_nodes
 from pytest_graphmode.backends.tensorflow.autograph import converted_by_element, shortened
-from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode, dense, sources_of
+from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode, gradients_by, sources_of
 from pytest_graphmode.backends.tensorflow.graph import Graph
 from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
 from pytest_graphmode.backends.tensorflow.internals import AutomaticControlDependencies, ag_ctx
-from pytest_graphmode.backends.tensorflow.taps import differentiable_taps, emit_gradients
 from pytest_graphmode.backends.tensorflow.variables import native
 from pytest_graphmode.ledger import describe, identity
 from pytest_graphmode.ledger.drawing import drawn_for
@@ -152,10 +151,7 @@ class Session(Graph):
         with tapping.differentiating(tapped):
             value = fn(*sources.args)
         require_scalar(fn, value, super().is_tensor)
-        names, tensors = differentiable_taps(tapped)
-        gradients = list(map(dense, tf.gradients(value, [*sources.tensors, *tensors])))
-        emit_gradients(names, gradients[len(sources.tensors) :])
-        return value, *sources.arranged(gradients[: len(sources.tensors)])
+        return value, *gradients_by(sources, tapped, lambda tensors: tf.gradients(value, tensors))
 
 
 class _PlainSession(NumPyEager):
