@@ -7,6 +7,7 @@ through the construct beside the user's own state.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import jax
@@ -18,7 +19,8 @@ from pytest_graphmode.backends.jax.variables import Signal, TracedVariables, Var
 from pytest_graphmode.errors import UnsupportedError
 
 _Variables: TypeAlias = tuple[Variable, ...]
-_Carry: TypeAlias = tuple[tuple[Any, ...], list[Any]]
+_Values: TypeAlias = list[Any]
+_Carry: TypeAlias = tuple[tuple[Any, ...], _Values]
 """What a construct passes through: the user's tensors, and the values of variables that its bodies assign."""
 
 
@@ -37,20 +39,24 @@ class LaxOperators:
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         split = len(state)
 
-        def construct(carried: _Variables) -> Any:
+        def construct(carried: _Variables, values: _Values) -> tuple[Any, _Values]:
             def holds(now: list[Any]) -> Any:
-                going = self._pure(carried, now[split:], lambda: cond(tuple(now[:split])))
+                with self._frame(carried, now[split:]) as frame:
+                    going = cond(tuple(now[:split]))
+                if frame.assigned:
+                    raise UnsupportedError(
+                        "the cond of a while_loop can't assign variables in jax: assign them in its body"
+                    )
                 return jnp.asarray(value_of(going), dtype=bool)
 
-            begin = [_strong(leaf, leaf.dtype) for leaf in (*_arrays(state), *self._read(carried))]
+            begin = [_strong(leaf, leaf.dtype) for leaf in (*_arrays(state), *values)]
 
             def advance(now: list[Any]) -> list[Any]:
                 after, values = self._traced(carried, now[split:], lambda: body(tuple(now[:split])))
                 return [_strong(new, old.dtype) for new, old in zip((*_arrays(after), *values), begin, strict=True)]
 
             final = jax.lax.while_loop(holds, advance, begin)
-            self._carry_out(carried, final[split:])
-            return tuple(final[:split])
+            return tuple(final[:split]), final[split:]
 
         return self._threading(construct)
 
@@ -67,46 +73,44 @@ class LaxOperators:
     def _counted(self, lower: int, upper: int, body: Callable[[Any, Any], Any], state: Any) -> Any:
         """A loop of known length, which is a scan in JAX."""
 
-        def construct(carried: _Variables) -> Any:
+        def construct(carried: _Variables, values: _Values) -> Any:
             def advance(index: Any, carry: _Carry) -> _Carry:
                 after, values = self._traced(carried, carry[1], lambda: body(index.astype(jnp.int32), carry[0]))
                 return _arrays(after), values
 
-            final, values = jax.lax.fori_loop(lower, upper, advance, (_arrays(state), self._read(carried)))
-            self._carry_out(carried, values)
-            return final
+            return jax.lax.fori_loop(lower, upper, advance, (_arrays(state), values))
 
         return self._threading(construct)
 
     def scan(self, f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
         layouts: list[Layout] = []
 
-        def construct(carried: _Variables) -> tuple[Any, Any]:
+        def construct(carried: _Variables, values: _Values) -> tuple[Any, _Values]:
             def advance(carry: _Carry, x: tuple[Any, ...]) -> tuple[_Carry, tuple[Any, ...]]:
                 (after, y), values = self._traced(carried, carry[1], lambda: f(carry[0], x))
                 layout, leaves = pack(y, "y", value_of)
                 layouts.append(layout)
                 return (_arrays(after), values), leaves
 
-            (final, values), ys = jax.lax.scan(advance, (_arrays(init), self._read(carried)), _arrays(xs))
-            self._carry_out(carried, values)
-            return final, layouts[-1].unpack(ys)
+            (final, values), ys = jax.lax.scan(advance, (_arrays(init), values), _arrays(xs))
+            return (final, layouts[-1].unpack(ys)), values
 
         carry, ys = self._threading(construct)
         return carry, ys
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
-        def choose(branches: Sequence[Callable[..., Any]], carry: _Carry) -> Any:
-            return jax.lax.cond(value_of(pred), *branches, carry)
-
-        return self._branching("cond", choose, {"true_fn": true_fn, "false_fn": false_fn}, operands)
+        return self._branching(
+            "cond",
+            lambda branches, carry: jax.lax.cond(value_of(pred), *branches, carry),
+            {"true_fn": true_fn, "false_fn": false_fn},
+            operands,
+        )
 
     def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
-        def choose(branches: Sequence[Callable[..., Any]], carry: _Carry) -> Any:
-            return jax.lax.switch(value_of(index), branches, carry)
-
         named = {f"branches[{number}]": branch for number, branch in enumerate(branches)}
-        return self._branching("switch", choose, named, operands)
+        return self._branching(
+            "switch", lambda branches, carry: jax.lax.switch(value_of(index), branches, carry), named, operands
+        )
 
     def _branching(
         self,
@@ -117,60 +121,45 @@ class LaxOperators:
     ) -> Any:
         results = BranchResults(operator, value_of)
 
-        def construct(carried: _Variables) -> Any:
-            def traced(name: str, branch: Callable[..., Any]) -> Callable[[_Carry], tuple[Any, list[Any]]]:
-                def run(carry: _Carry) -> tuple[Any, list[Any]]:
+        def construct(carried: _Variables, values: _Values) -> tuple[Any, _Values]:
+            def traced(name: str, branch: Callable[..., Any]) -> Callable[[_Carry], _Carry]:
+                def run(carry: _Carry) -> _Carry:
                     result, values = self._traced(carried, carry[1], lambda: branch(*carry[0]))
                     return results.flat(name, result), values
 
                 return run
 
-            found, values = choose(
-                [traced(*named) for named in branches.items()], (_arrays(operands), self._read(carried))
-            )
-            self._carry_out(carried, values)
-            return results.unpack(found)
+            found, values = choose([traced(*named) for named in branches.items()], (_arrays(operands), values))
+            return results.unpack(found), values
 
         return self._threading(construct)
 
     # Variables.
 
-    def _threading(self, construct: Callable[[_Variables], Any], carried: _Variables = ()) -> Any:
+    def _threading(
+        self, construct: Callable[[_Variables, _Values], tuple[Any, _Values]], carried: _Variables = ()
+    ) -> Any:
         """Build a construct; once more with the variables that its bodies turn out to assign."""
         try:
-            return construct(carried)
+            result, values = construct(carried, [variable.value for variable in carried])
         except _Escaped as escaped:
             more = escaped.variables
+        else:
+            self.variables.carry_out(list(zip(carried, values, strict=True)))
+            return result
         return self._threading(construct, carried + more)
 
-    def _traced(
-        self, carried: Sequence[Variable], values: Sequence[Any], body: Callable[[], Any]
-    ) -> tuple[Any, list[Any]]:
+    def _traced(self, carried: _Variables, values: _Values, body: Callable[[], Any]) -> tuple[Any, _Values]:
         """What `body` returns, and the values it leaves in the variables that are passed through."""
-        result, frame = self._framed(carried, values, body)
-        known = set(map(id, carried))
-        escaped = [variable for variable in frame.assigned if id(variable) not in known]
+        with self._frame(carried, values) as frame:
+            result = body()
+        escaped = [variable for variable in frame.assigned if variable not in set(carried)]
         if escaped:
             raise _Escaped(escaped)
         return result, [frame.values[variable] for variable in carried]
 
-    def _pure(self, carried: Sequence[Variable], values: Sequence[Any], condition: Callable[[], Any]) -> Any:
-        result, frame = self._framed(carried, values, condition)
-        if frame.assigned:
-            raise UnsupportedError("the cond of a while_loop can't assign variables in jax: assign them in its body")
-        return result
-
-    def _framed(
-        self, carried: Sequence[Variable], values: Sequence[Any], callback: Callable[[], Any]
-    ) -> tuple[Any, TracedVariables]:
-        with self.variables.opened(TracedVariables(dict(zip(carried, values, strict=True)))) as frame:
-            return callback(), frame
-
-    def _read(self, carried: Sequence[Variable]) -> list[Any]:
-        return [variable.value for variable in carried]
-
-    def _carry_out(self, carried: Sequence[Variable], values: Sequence[Any]) -> None:
-        self.variables.carry_out(list(zip(carried, values, strict=True)))
+    def _frame(self, carried: _Variables, values: _Values) -> AbstractContextManager[TracedVariables]:
+        return self.variables.opened(TracedVariables(dict(zip(carried, values, strict=True))))
 
 
 def _strong(leaf: Any, dtype: Any) -> Any:
