@@ -10,7 +10,7 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import jax
 
@@ -56,16 +56,12 @@ class Step:
         return number in self.static_numbers or name in self.static_names
 
 
-class Around(Protocol):
-    """What is done around a step: `tracing.py` notes what happens while it runs."""
-
-    def __call__(self, step: Step, run: Callable[[], Any], graph: Callable[[Any], Any]) -> Any: ...
+# Runs a step, given how, and how to get the graph out of what that returns.
+Around = Callable[[Step, Callable[[], Any], Callable[[Any], Any]], Any]
 
 
-def installed(around: Around, begin: Callable[[], None], outermost: Callable[[], bool]) -> Callable[[], None]:
+def installed(around: Around, begin: Callable[[], None]) -> Callable[[], None]:
     """Have `around` run each step, and `begin` called whenever JAX begins to trace; returns what undoes it.
-
-    `outermost` tells whether this thread is in no step.
 
     Raises:
         UnsupportedError: this version of JAX lacks a step, or calls it otherwise.
@@ -73,10 +69,9 @@ def installed(around: Around, begin: Callable[[], None], outermost: Callable[[],
     evaluation, common = _module("interpreters.partial_eval"), _module("lax.control_flow.common")
     stackless = hasattr(_module("core"), "trace_ctx")  # JAX 0.4.36 and later: each trace is an object of its own
     of_jit = ("fun", "ji", "args", "kwargs") if stackless else ("jit_info", "args", "kwargs")
-    constructs = _Constructs(around, outermost)
-    construct: Replacement = (evaluation, "trace_to_jaxpr", constructs.cached)
+    construct: Replacement = (evaluation, "trace_to_jaxpr", lambda step: _Cache(step, around))
     if hasattr(common, "_initial_style_open_jaxpr") or not stackless:  # JAX before 0.7 or so
-        construct = (common, "_initial_style_open_jaxpr", constructs.named)
+        construct = (common, "_initial_style_open_jaxpr", lambda step: _named(step, around))
     beginning = (evaluation, "trace_to_jaxpr_dynamic")
     if stackless:
         beginning = (existing(SUPPORTED, evaluation, "DynamicJaxprTrace"), "__init__")
@@ -115,58 +110,50 @@ def _graph_of_jit(found: Any) -> Any:
     return params["jaxpr"]
 
 
-class _Constructs:
-    """Loops and branches outside of jit."""
-
-    def __init__(self, around: Around, outermost: Callable[[], bool]) -> None:
-        self._around = around
-        self._outermost = outermost
-
-    def cached(self, original: Any) -> Function:
-        """`trace_to_jaxpr` of JAX 0.7 to 0.12, a cache that is called for jit and for every construct."""
-
-        def watched(fun: Function, in_avals: Any, debug_info: Any, *more: Any, **options: Any) -> Any:
-            __tracebackhide__ = True
-            run = functools.partial(original, fun, in_avals, debug_info, *more, **options)
-            return self._run(debug_info, run, lambda: (fun, *in_avals.unflatten()))
-
-        return _Cache(original, watched)
-
-    def named(self, original: Function) -> Function:
-        """`_initial_style_open_jaxpr` of JAX 0.4 to 0.6."""
-
-        def watched(fun: Function, in_tree: Any, in_avals: Any, *more: Any, **named: Any) -> Any:
-            __tracebackhide__ = True
-            run = functools.partial(original, fun, in_tree, in_avals, *more, **named)
-            described = next(iter((*more, *named.values())), None)  # JAX 0.4: a name; later the same object in one call
-            return self._run(described, run, lambda: (fun, jax.tree_util.tree_unflatten(in_tree, in_avals), {}))
-
-        return watched
-
-    def _run(self, described: Any, run: Callable[[], Any], call: Callable[[], tuple[Function, Any, Any]]) -> Any:
-        __tracebackhide__ = True
-        construct = CONSTRUCTS.get(str(getattr(described, "traced_for", described)))
-        if construct is None or not self._outermost():
-            return run()
-        function, args, kwargs = call()
-        origin = None if isinstance(described, str) else described
-        step = Step(function, tuple(args), kwargs, construct=construct, origin=origin)
-        return self._around(step, run, lambda found: found[0])
+# Loops and branches outside of jit.
 
 
 class _Cache:
-    """A function in place of one of JAX's caches, which has more to it than being called."""
+    """In place of `trace_to_jaxpr` of JAX 0.7 to 0.12, a cache that has more to it than being called.
 
-    def __init__(self, original: Any, call: Function) -> None:
+    It is called for jit and for every construct.
+    """
+
+    def __init__(self, original: Any, around: Around) -> None:
         self._original = original
-        self._call = call
+        self._around = around
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, fun: Function, in_avals: Any, debug_info: Any, *more: Any, **options: Any) -> Any:
         __tracebackhide__ = True
-        return self._call(*args, **kwargs)
+        run = functools.partial(self._original, fun, in_avals, debug_info, *more, **options)
+        return _of_construct(debug_info, self._around, run, lambda: (fun, *in_avals.unflatten()))
+
+
+def _named(original: Function, around: Around) -> Function:
+    """`_initial_style_open_jaxpr` of JAX 0.4 to 0.6."""
+
+    def watched(fun: Function, in_tree: Any, in_avals: Any, *more: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
+        run = functools.partial(original, fun, in_tree, in_avals, *more, **named)
+        described = next(iter((*more, *named.values())), None)  # JAX 0.4: a name; later the same object in one call
+        return _of_construct(described, around, run, lambda: (fun, jax.tree_util.tree_unflatten(in_tree, in_avals), {}))
+
+    return watched
+
+
+def _of_construct(
+    described: Any, around: Around, run: Callable[[], Any], call: Callable[[], tuple[Function, Any, Any]]
+) -> Any:
+    __tracebackhide__ = True
+    construct = CONSTRUCTS.get(str(getattr(described, "traced_for", described)))
+    if construct is None:
+        return run()
+    function, args, kwargs = call()
+    origin = None if isinstance(described, str) else described
+    return around(Step(function, tuple(args), kwargs, construct=construct, origin=origin), run, lambda found: found[0])
 
 
 def _begun(original: Function, begin: Callable[[], None]) -> Function:
