@@ -6,7 +6,7 @@ None is a leaf. Called by the handle and by everything that compares, describes 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optree
@@ -79,7 +79,7 @@ def _register(cls: type) -> None:
     """Make a dataclass a node of optree's in the plugin's own namespace; fields with `init=False` are left alone."""
     if cls in _registered:
         return  # a compiler that runs this for real does not know about the first time
-    names = tuple(field.name for field in dataclasses.fields(cls) if field.init)
+    names = _fields(cls)
 
     def flatten_dataclass(value: Any) -> tuple[list[Any], None, tuple[str, ...]]:
         return [getattr(value, name) for name in names], None, names
@@ -93,3 +93,36 @@ def _register(cls: type) -> None:
     _registered.add(cls)
     for listener in _listeners:
         listener(cls)
+
+
+def _fields(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls) if field.init)
+
+
+class Carrier:
+    """The fields of a dataclass on their way through a framework that takes no class apart which doesn't say how.
+
+    The user's class is left as it is. `packed` and `unpacked` do to the fields what is done to the dataclass.
+    """
+
+    def __init__(self, cls: type, names: tuple[str, ...], values: Sequence[Any]) -> None:
+        self.cls = cls
+        self.names = names
+        self.values = values
+
+    @classmethod
+    def of(cls, value: Any, packed: Callable[[Any], Any]) -> Carrier:
+        names = _fields(value)
+        return cls(type(value), names, tuple([packed(getattr(value, name)) for name in names]))
+
+    def value(self, unpacked: Callable[[Any], Any]) -> Any:
+        return self.cls(**dict(zip(self.names, map(unpacked, self.values), strict=True)))
+
+    # By these two TensorFlow takes a value apart (tensorflow/python/util/custom_nest_protocol.py).
+
+    def __tf_flatten__(self) -> tuple[tuple[type, tuple[str, ...]], tuple[Any, ...]]:
+        return (self.cls, self.names), tuple(self.values)
+
+    @classmethod
+    def __tf_unflatten__(cls, metadata: tuple[type, tuple[str, ...]], values: tuple[Any, ...]) -> Carrier:
+        return cls(*metadata, values)

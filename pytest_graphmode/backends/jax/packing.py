@@ -14,6 +14,7 @@ import numpy as np
 
 from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.jax.variables import Variable
+from pytest_graphmode.backends.trees import Carrier
 from pytest_graphmode.ledger import describe
 from pytest_graphmode.ledger.arguments import parameters
 
@@ -39,15 +40,6 @@ class Held:
         self.variable = variable
 
 
-class PackedDataclass:
-    """A dataclass that JAX does not know, on its way into or out of a traced function."""
-
-    def __init__(self, cls: type, names: tuple[str, ...], values: Sequence[Any]) -> None:
-        self.cls = cls
-        self.names = names
-        self.values = values
-
-
 class _Same:
     """An object as the static part of an argument: equal to itself only."""
 
@@ -61,9 +53,9 @@ class _Same:
         return id(self.subject)
 
 
-def _fields(record: PackedDataclass) -> tuple[list[tuple[Any, Any]], tuple[type, tuple[str, ...]]]:
-    keyed = [(jax.tree_util.GetAttrKey(name), value) for name, value in zip(record.names, record.values, strict=True)]
-    return keyed, (record.cls, record.names)
+def _fields(carrier: Carrier) -> tuple[list[tuple[Any, Any]], tuple[type, tuple[str, ...]]]:
+    keys = map(jax.tree_util.GetAttrKey, carrier.names)
+    return list(zip(keys, carrier.values, strict=True)), (carrier.cls, carrier.names)
 
 
 jax.tree_util.register_pytree_node(
@@ -71,9 +63,7 @@ jax.tree_util.register_pytree_node(
 )
 jax.tree_util.register_pytree_node(Held, lambda held: ((), _Same(held.variable)), lambda same, _: Held(same.subject))
 jax.tree_util.register_pytree_node(tapping.Tapped, tapping.Tapped.parts, tapping.Tapped.of)
-jax.tree_util.register_pytree_with_keys(
-    PackedDataclass, _fields, lambda form, values: PackedDataclass(form[0], form[1], values)
-)
+jax.tree_util.register_pytree_with_keys(Carrier, _fields, lambda form, values: Carrier(form[0], form[1], values))
 
 
 def pack(tree: Any, variable: Callable[[Variable], Any] = Held) -> Any:
@@ -89,8 +79,7 @@ def _packed(leaf: Any, variable: Callable[[Variable], Any]) -> Any:
     if isinstance(leaf, Variable):
         return variable(leaf)
     if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-        names = tuple(field.name for field in dataclasses.fields(leaf) if field.init)
-        return PackedDataclass(type(leaf), names, [pack(getattr(leaf, name), variable) for name in names])
+        return Carrier.of(leaf, lambda field: pack(field, variable))
     return leaf
 
 
@@ -98,15 +87,13 @@ def unpack(tree: Any) -> Any:
     """The tree that `pack` got."""
     if isinstance(tree, _PLAIN):
         return tree
-    return jax.tree_util.tree_map(_unpacked, tree, is_leaf=lambda node: isinstance(node, (Held, PackedDataclass)))
+    return jax.tree_util.tree_map(_unpacked, tree, is_leaf=lambda node: isinstance(node, (Held, Carrier)))
 
 
 def _unpacked(leaf: Any) -> Any:
     if isinstance(leaf, Held):
         return leaf.variable
-    if isinstance(leaf, PackedDataclass):
-        return leaf.cls(**dict(zip(leaf.names, map(unpack, leaf.values), strict=True)))
-    return leaf
+    return leaf.value(unpack) if isinstance(leaf, Carrier) else leaf
 
 
 class Statics:

@@ -17,9 +17,10 @@ from typing import Any, Final, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pytest_graphmode.backends.jax.packing import Held, PackedDataclass
+from pytest_graphmode.backends.jax.packing import Held
 from pytest_graphmode.backends.jax.variables import VARIABLES
 from pytest_graphmode.backends.jax.wrappers import Call, StaticLeaf
+from pytest_graphmode.backends.trees import Carrier
 from pytest_graphmode.ledger import describe, identity
 from pytest_graphmode.ledger.arguments import (
     Argument,
@@ -79,8 +80,8 @@ class Structure:
             found = tensor_argument(path, f"variable {tree.variable.dtype}", tree.variable.shape)
             self.arguments.append(replace(found, note=str(identity.token(tree.variable))))
             return
-        self.classes[path] = describe.class_name(tree.cls if isinstance(tree, PackedDataclass) else type(tree))
-        if type(tree) not in _CONTAINERS and not isinstance(tree, (tuple, PackedDataclass)):
+        self.classes[path] = describe.class_name(tree.cls if isinstance(tree, Carrier) else type(tree))
+        if type(tree) not in _CONTAINERS and not isinstance(tree, (tuple, Carrier)):
             self._add_static_fields(path, tree, static, {name for name, _ in children})
         elif not children:
             self.arguments.append(value_argument(path, tree))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 import re
 import sys
@@ -10,13 +12,14 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from pytest_graphmode.backends import tapping
-from pytest_graphmode.backends.tensorflow.autograph import converted, for_function
+from pytest_graphmode.backends import tapping, trees
+from pytest_graphmode.backends.calls import converting
+from pytest_graphmode.backends.tensorflow.autograph import converted, for_function, shortened
 from pytest_graphmode.backends.tensorflow.control_flow import GraphControlFlow
-from pytest_graphmode.backends.tensorflow.dataclass_trees import carrying, uncarrying
 from pytest_graphmode.backends.tensorflow.eager import TensorFlowMode
+from pytest_graphmode.backends.trees import Carrier
 from pytest_graphmode.errors import UnsupportedError
-from pytest_graphmode.ledger.identity import place
+from pytest_graphmode.ledger import identity
 
 __tracebackhide__ = True
 
@@ -52,11 +55,11 @@ class Graph(GraphControlFlow, TensorFlowMode):
         return not tf.executing_eagerly()
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        return carrying(self.traced(fn, **options), self.untappable)
+        return _carrying(self.traced(fn, **options), self.untappable)
 
     def traced(self, fn: Callable[..., Any], **options: Any) -> Any:
         """The tf.function of `fn`."""
-        subject = uncarrying(fn) if options.get("autograph", True) is False else for_function(uncarrying(fn))
+        subject = _uncarrying(fn) if options.get("autograph", True) is False else for_function(_uncarrying(fn))
         made = tf.function(subject, **options)
         if hasattr(fn, "__graphmode_subject__"):
             # TensorFlow warns of retracing by the code of a function, and all loops at top level, say, share theirs.
@@ -91,6 +94,58 @@ class Xla(Graph):
         return _telling(super().joint_graph(compute, example))
 
 
+# tf.function takes no class apart that doesn't say how: dataclasses go in and out in carriers. Taps come out too.
+
+
+def _packed(tree: Any) -> Any:
+    """A tree with its dataclasses that TensorFlow would not take apart in carriers."""
+    return _replaced(tree, _is_foreign, lambda leaf: Carrier.of(leaf, _packed))
+
+
+def _unpacked(tree: Any) -> Any:
+    """A tree with its dataclasses taken out of their carriers again."""
+    return _replaced(tree, lambda leaf: isinstance(leaf, Carrier), lambda leaf: leaf.value(_unpacked))
+
+
+def _is_foreign(value: Any) -> bool:
+    return dataclasses.is_dataclass(type(value)) and not hasattr(type(value), "__tf_flatten__")
+
+
+def _replaced(tree: Any, wanted: Callable[[Any], bool], replace: Callable[[Any], Any]) -> Any:
+    """The tree itself where it has nothing to replace."""
+    leaves, spec = trees.flatten(tree, is_leaf=wanted)
+    if not any(map(wanted, leaves)):
+        return tree
+    return trees.unflatten(spec, [replace(leaf) if wanted(leaf) else leaf for leaf in leaves])
+
+
+def _uncarrying(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, by AutoGraph, as it is traced: it gets dataclasses out of carriers and returns them in carriers."""
+
+    @functools.wraps(fn, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = _unpacked((args, kwargs))
+        with tapping.collecting(tf.compat.v1.get_default_graph()) as frame:
+            return frame.carried(_packed(converted(fn)(*args, **kwargs)))
+
+    return identity.subject(call, fn)
+
+
+def _carrying(made: Callable[..., Any], untappable: Callable[[], str | None]) -> Callable[..., Any]:
+    """A tf.function of what `_uncarrying` returns, called with dataclasses and returning them; taps are handed on."""
+    run = converting(made, _packed)
+
+    @functools.wraps(made, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            result = run(*args, **kwargs)
+        except Exception as error:
+            raise shortened(error)  # noqa: B904 - the same error
+        return result if isinstance(result, tf.Tensor) else _unpacked(tapping.received(result, untappable))
+
+    return call
+
+
 def _telling(compiled: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -105,7 +160,7 @@ def _telling(compiled: Callable[..., Any]) -> Callable[..., Any]:
 
 def _unsupported(message: str) -> str:
     """What XLA can't compile, read from TensorFlow's message: the operations and the line."""
-    where = "".join(f" (made at {place(_whole(file), line)})" for file, line in _LINE.findall(message)[-1:])
+    where = "".join(f" (made at {identity.place(_whole(file), line)})" for file, line in _LINE.findall(message)[-1:])
     if _UNBOUNDED in message:
         return f"XLA can't compile the gradient of a loop of unknown length{where}: {_LOOP_HINT}"
     found = (f"{name} [{attributes}]" if attributes else name for name, attributes in _OPERATION.findall(message))

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 
 import tensorflow as tf
 
-from pytest_graphmode.backends.tensorflow.dataclass_trees import Carrier
 from pytest_graphmode.backends.tensorflow.internals import CustomNestTraceType, VariableSpec, default_types
+from pytest_graphmode.backends.trees import Carrier
 from pytest_graphmode.ledger import closure, contents, describe, identity
 from pytest_graphmode.ledger.arguments import Argument, root_of, tensor_argument, value_argument
 from pytest_graphmode.ledger.ledger import Cause
@@ -71,7 +71,7 @@ def _named(kind: Any) -> _Parts:
 
 
 def _taken_apart(kind: Any) -> _Parts:
-    """A dataclass in one of `dataclass_trees.py`'s carriers by its fields, other classes by position."""
+    """A dataclass in a carrier by its fields, other classes by position."""
     if issubclass(kind.value_type, Carrier):
         return _attributes(kind.metadata[1], kind.components)
     return _indexed(kind.components)
