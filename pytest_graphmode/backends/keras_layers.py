@@ -41,15 +41,15 @@ def _inner(model: Any, path: str, numbers: dict[str, int]) -> Iterator[tuple[str
 
 def _name(layer: Any, numbers: dict[str, int]) -> str:
     """A layer's name; of those that Keras names itself, as it would if the model were the first of the process."""
-    kind = _snake_case(type(layer).__name__)
+    kind = snake_case(type(layer).__name__)
     if not re.fullmatch(rf"{kind}(_\d+)?", layer.name):
         return str(layer.name)
     number = numbers[kind] = numbers.get(kind, -1) + 1
     return f"{kind}_{number}" if number else kind
 
 
-def _snake_case(name: str) -> str:
-    """`conv2d` for `Conv2D`, as Keras names layers."""
+def snake_case(name: str) -> str:
+    """`conv2d` for `Conv2D`, as Keras names layers by their classes."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -8,16 +8,27 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from pytest_graphmode.backends.keras_layers import snake_case
 from pytest_graphmode.backends.tensorflow import graph_nodes
-from pytest_graphmode.ledger.drawing import Draft, Drawing, GraphNode, NodeKind, sizes
+from pytest_graphmode.ledger.drawing import Draft, Drawing, GraphNode, NodeKind, drawn_for, sizes
+from pytest_graphmode.ledger.ledger import BuildReport
+from pytest_graphmode.ledger.watcher import Sink
 
 _ROLES: Final = {"then_branch": "true", "else_branch": "false"}
 # What a loop's condition is given and does not use, by a name with a number of the process.
 _REDUNDANT: Final = re.compile(r"_\d+___redundant_placeholder\d+$")
 # `__inference_step_12`, and in a gradient `__forward_step_12`, `__backward_step_12`.
 _FUNCTION: Final = re.compile(r"__(?:inference|forward|backward)_(.*)_\d+$")
+
+
+def measured(report: BuildReport, graph: Any, sink: Sink, operations: list[Any] | None = None) -> BuildReport:
+    """A report with what a graph, or those operations of it, count, and drawn where somebody wants that."""
+    counted = graph_nodes.count(graph, operations)
+    drawn = None if report.internal else drawn_for(sink, counted.nodes, lambda: drawing(graph, operations))
+    return replace(report, **counted._asdict(), drawing=drawn)
 
 
 def drawing(graph: Any, operations: Sequence[Any] | None = None) -> Drawing:
@@ -55,17 +66,16 @@ class _Drawn:
         first = operation.outputs[0] if operation.outputs else None
         variable = None if first is None else self._captured.get(id(first))
         name = self._names.of_variable(variable) if variable else self._names.of_operation(operation.name)
-        built_before = kind == "input" and operation.type != "Placeholder"
-        node = GraphNode(
-            operation.type,
-            name,
-            kind,
-            () if built_before else self._draft.numbers(id(tensor.op) for tensor in operation.inputs),
-            None if first is None else first.dtype.name,
-            None if first is None or first.shape.rank is None else sizes(first.shape.as_list()),
-            () if built_before else tuple(self._bodies(operation)),
-            () if built_before else tuple(sorted(self._draft.numbers(map(id, operation.control_inputs)))),  # of a set
-        )
+        node = GraphNode(operation.type, name, kind)
+        if first is not None:
+            shape = None if first.shape.rank is None else sizes(first.shape.as_list())
+            node = node._replace(dtype=first.dtype.name, shape=shape)
+        if kind != "input" or operation.type == "Placeholder":  # else it was built before
+            node = node._replace(
+                inputs=self._draft.numbers(id(tensor.op) for tensor in operation.inputs),
+                bodies=tuple(self._bodies(operation)),
+                after=tuple(sorted(self._draft.numbers(map(id, operation.control_inputs)))),  # of a set
+            )
         self._draft.add(node, id(operation))
 
     def _kind(self, operation: Any) -> NodeKind:
@@ -100,7 +110,7 @@ class _Names:
     def __init__(self) -> None:
         self._layers: re.Pattern[str] | None = None
         if "keras" in sys.modules:
-            classes = sorted({_snake(cls.__name__) for cls in _subclasses(sys.modules["keras"].Layer)})
+            classes = sorted({snake_case(cls.__name__) for cls in _subclasses(sys.modules["keras"].Layer)})
             self._layers = re.compile(rf"(?<![A-Za-z0-9])({'|'.join(classes)})((?:_\d+)*)(?![A-Za-z0-9])")
         self._seen: dict[str, list[str]] = {}
 
@@ -122,8 +132,3 @@ def _subclasses(cls: Any) -> Iterator[Any]:
     for one in cls.__subclasses__():
         yield one
         yield from _subclasses(one)
-
-
-def _snake(name: str) -> str:
-    """`my_dense` for `MyDense`, as Keras makes names of classes."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)).lower()

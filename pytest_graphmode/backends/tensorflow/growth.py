@@ -16,9 +16,8 @@ from typing import Any, Final
 import tensorflow as tf
 
 from pytest_graphmode.backends.patching import patched
-from pytest_graphmode.backends.tensorflow import drawn, graph_nodes
+from pytest_graphmode.backends.tensorflow.drawn import measured
 from pytest_graphmode.backends.tensorflow.internals import SUPPORTED, session
-from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.identity import Identity, call_site, is_library, place, token
 from pytest_graphmode.ledger.ledger import BuildReport, Cause
 from pytest_graphmode.ledger.watcher import Sink
@@ -32,33 +31,32 @@ _NAMED_LINES: Final = 3
 _KEPT: Final = "_graphmode_growth"
 
 
-class _OwnRun(threading.local):
+class Depth(threading.local):
+    """In how many blocks of a kind this thread is."""
+
     depth = 0
+
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
 
 
 class Growth:
-    """What is known of one graph: which operations are the plugin's, and what each session has seen."""
+    """What is known of one graph: which operations are the plugin's, and what each session has seen.
+
+    Runs in `own_runs` are the plugin's too: they neither count nor hide what the user added.
+    """
 
     def __init__(self) -> None:
         self._seen: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()
         self.lines: tuple[str, ...] = ()
         self.sessions = 0
         self._owned: set[int] = set()
-        self._own = _OwnRun()
-
-    @property
-    def own(self) -> bool:
-        """Whether this thread is in a run of the plugin's own."""
-        return self._own.depth > 0
-
-    @contextmanager
-    def own_run(self) -> Iterator[None]:
-        """A run of the plugin's own in a block: it neither counts nor hides what the user added."""
-        self._own.depth += 1
-        try:
-            yield
-        finally:
-            self._own.depth -= 1
+        self.own_runs = Depth()
 
     def own_operations(self, start: int, stop: int) -> None:
         self._owned.update(range(start, stop))
@@ -103,7 +101,7 @@ class GrowthSource:
         def wrap(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
             def extend(extended: Any) -> Any:
                 growth = growth_of(extended.graph)
-                if not growth.own:
+                if not growth.own_runs.depth:
                     added, before = growth.added(extended.graph, extended)
                     if added:
                         sink.build(_build(extended, growth, added, before, sink))
@@ -121,17 +119,15 @@ def _build(session: Any, growth: Growth, added: list[Any], before: int | None, s
     file, _, number = growth.lines[0].rpartition(":")
     kinds = tuple(sorted(growth.lines))  # graphs that the same lines made are one function, however often
     cause = _anew(growth) if before is None else _grown(lines, before, before + len(added))
-    counted = graph_nodes.count(session.graph, added)
-    return BuildReport(
+    report = BuildReport(
         backend="tf",
         mode="session",
         identity=Identity("session.run", file, int(number), kinds=kinds, owner=token(session), library=True),
         call_site=call_site(),
         causes=(cause,),
         complete=True,
-        **counted._asdict(),
-        drawing=drawn_for(sink, counted.nodes, lambda: drawn.drawing(session.graph, added)),
     )
+    return measured(report, session.graph, sink, added)
 
 
 def _anew(growth: Growth) -> Cause:

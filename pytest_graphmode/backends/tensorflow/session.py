@@ -7,7 +7,6 @@ in the other modes; the test's own TensorFlow 1 code runs in the same graph.
 from __future__ import annotations
 
 import inspect
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -22,23 +21,18 @@ from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.numpy import NumPyEager
 from pytest_graphmode.backends.placement import Placement
-from pytest_graphmode.backends.tensorflow import drawn, graph_nodes
 from pytest_graphmode.backends.tensorflow.autograph import converted_by_element, shortened
+from pytest_graphmode.backends.tensorflow.drawn import measured
 from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode, gradients_by, sources_of
 from pytest_graphmode.backends.tensorflow.graph import Graph
-from pytest_graphmode.backends.tensorflow.growth import growth_of, owned
+from pytest_graphmode.backends.tensorflow.growth import Depth, growth_of, owned
 from pytest_graphmode.backends.tensorflow.internals import AutomaticControlDependencies, ag_ctx
 from pytest_graphmode.backends.tensorflow.variables import native
 from pytest_graphmode.ledger import describe, identity
-from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument, value_argument
 from pytest_graphmode.ledger.watcher import watcher
 
 __tracebackhide__ = True
-
-
-class _Building(threading.local):
-    depth = 0
 
 
 class Session(Graph):
@@ -53,7 +47,7 @@ class Session(Graph):
         self._device_name = device
         self.graph = tf.Graph()
         self.session = tf.compat.v1.Session(graph=self.graph)
-        self._building = _Building()
+        self._building = Depth()
         self._assigns: dict[Any, Callable[..., Any]] = {}
 
     @contextmanager
@@ -90,7 +84,7 @@ class Session(Graph):
             with owned(self.graph):
                 fed = tf.compat.v1.placeholder(variable.dtype, variable.shape)
                 self._assigns[key] = self.session.make_callable(variable.assign(fed).op, [fed])
-        with growth_of(self.graph).own_run():
+        with growth_of(self.graph).own_runs.deeper():
             self._assigns[key](self.numpy(value) if self.is_tensor(value) else value)
 
     def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
@@ -106,7 +100,7 @@ class Session(Graph):
 
     def run(self, fetches: Any) -> Any:
         """A run of the plugin's own, which is not a build of the user's."""
-        with growth_of(self.graph).own_run():
+        with growth_of(self.graph).own_runs.deeper():
             return self.session.run(fetches)
 
     # Functions.
@@ -128,18 +122,15 @@ class Session(Graph):
     @contextmanager
     def building(self) -> Iterator[AutomaticControlDependencies]:
         """Where the operations of a function are made: effects in the order of the program, AutoGraph on."""
-        self._building.depth += 1
-        try:
-            with (
-                owned(self.graph),
-                self.graph.as_default(),
-                tf.device(self.device),
-                ag_ctx.ControlStatusCtx(ag_ctx.Status.ENABLED),
-                AutomaticControlDependencies() as dependencies,
-            ):
-                yield dependencies
-        finally:
-            self._building.depth -= 1
+        with (
+            self._building.deeper(),
+            owned(self.graph),
+            self.graph.as_default(),
+            tf.device(self.device),
+            ag_ctx.ControlStatusCtx(ag_ctx.Status.ENABLED),
+            AutomaticControlDependencies() as dependencies,
+        ):
+            yield dependencies
 
     def value_and_grad(
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
@@ -234,7 +225,7 @@ class SessionFunction:
         try:
             if key not in self._built:
                 self._built[key] = self._build(leaves, spec)
-            with growth_of(self._mode.graph).own_run():
+            with growth_of(self._mode.graph).own_runs.deeper():
                 result = self._built[key]([leaf for leaf in leaves if _is_fed(leaf)])
         finally:
             watcher.call("tf", "session", self.__name__)
@@ -259,21 +250,18 @@ class SessionFunction:
 
     def _reported(self, leaves: list[Any], spec: Any, causes: tuple[Cause, ...]) -> tuple[_Built, list[Any]]:
         """Make the operations, and report the build whether or not it succeeds; returns the variables made too."""
-        graph, subject = self._mode.graph, identity.of(self._fn, owner=self)
+        graph, found = self._mode.graph, identity.of(self._fn, owner=self)
         args, kwargs = trees.unflatten(spec, leaves)
         described = tuple(_arguments(self._fn, args, kwargs))
-        report = BuildReport("tf", "session", subject, described, causes=causes, hints=_HINTS, failed=True)
         before, start = len(graph.get_operations()), time.perf_counter()
+        report = BuildReport("tf", "session", found, described, causes=causes, hints=_HINTS, failed=True, began=start)
         try:
             built = self._made(leaves, spec)
             report = replace(report, failed=False)
             return built
         finally:
-            seconds, added = time.perf_counter() - start, graph.get_operations()[before:]
-            counted = graph_nodes.count(graph, added)
-            drawing = drawn_for(watcher, counted.nodes, lambda: drawn.drawing(graph, added))
-            report = replace(report, seconds=seconds, began=start, call_site=identity.call_site(), drawing=drawing)
-            watcher.build(replace(report, **counted._asdict()))
+            report = replace(report, seconds=time.perf_counter() - start, call_site=identity.call_site())
+            watcher.build(measured(report, graph, watcher, graph.get_operations()[before:]))
 
     def _made(self, leaves: list[Any], spec: Any) -> tuple[_Built, list[Any]]:
         known = {variable.ref() for variable in tf.compat.v1.global_variables()}

@@ -17,7 +17,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from pytest_graphmode.backends.patching import existing, patched
-from pytest_graphmode.backends.tensorflow import autograph, drawn, graph_nodes, trace_types, traced_function
+from pytest_graphmode.backends.tensorflow import autograph, drawn, trace_types, traced_function
 from pytest_graphmode.backends.tensorflow.hints import hints
 from pytest_graphmode.backends.tensorflow.internals import (
     SUPPORTED,
@@ -30,7 +30,6 @@ from pytest_graphmode.backends.tensorflow.internals import (
 )
 from pytest_graphmode.backends.tensorflow.trace_types import FunctionMemory
 from pytest_graphmode.ledger import identity
-from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, Condition
 from pytest_graphmode.ledger.watcher import Sink
 
@@ -52,7 +51,9 @@ class FunctionSource:
     def __init__(self) -> None:
         self._thread = _Traces()
         self._methods = traced_function.Methods()
-        self._counts = PublicCounts()
+        # By their weak keys; the set keeps the records of functions that are gone.
+        self._called: weakref.WeakKeyDictionary[Any, CalledFunction] = weakref.WeakKeyDictionary()
+        self._records: set[CalledFunction] = set()
         # A trace knows the captures of its function and not the function, so these stand for it.
         self._memories: weakref.WeakKeyDictionary[Any, FunctionMemory] = weakref.WeakKeyDictionary()
 
@@ -78,11 +79,20 @@ class FunctionSource:
         """Build one graph; not by a call, which builds none under run_functions_eagerly."""
         tf.function(lambda x: x, autograph=False).get_concrete_function(tf.TensorSpec([]))
 
-    def audit_start(self) -> object:
-        return self._counts.start()
+    def audit_start(self) -> dict[CalledFunction, tuple[int, int]]:
+        """Where the counters of all functions stand now; functions that are gone are forgotten."""
+        self._records = {record for record in self._records if record.function() is not None}
+        return {record: record.now() for record in self._records}
 
-    def audit(self, start: object) -> str | None:
-        return self._counts.difference(start)
+    def audit(self, start: dict[CalledFunction, tuple[int, int]]) -> str | None:
+        """How the public counters grew otherwise than what was seen; None where they did not."""
+        for record in list(self._records):
+            grown, seen = (now - then for now, then in zip(record.now(), start.get(record, record.first), strict=True))
+            if grown != seen:
+                return (
+                    f"{record.name}.experimental_get_tracing_count() grew by {grown}, but {seen} builds of it were seen"
+                )
+        return None
 
     def _memory(self, captures: Any) -> FunctionMemory:
         return FunctionMemory() if captures is None else self._memories.setdefault(captures, FunctionMemory())
@@ -153,11 +163,14 @@ class FunctionSource:
 
     def _calling(self, call: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
         """Report the calls that Python makes, not those inside a graph under construction."""
-        executing_eagerly, counts = context.executing_eagerly, self._counts
+        executing_eagerly = context.executing_eagerly
 
         def calling(function: Any, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            record = counts.calling(function, self._memory)
+            record = self._called.get(function)
+            if record is None:
+                record = self._called[function] = CalledFunction(function, self._memory(function._function_captures))
+                self._records.add(record)
             by_python = executing_eagerly()
             try:
                 return call(function, *args, **kwargs)
@@ -186,12 +199,10 @@ def _calling_concrete(call: Callable[..., Any], sink: Sink) -> Callable[..., Any
 
 def _measured(report: BuildReport, graph: Any, sink: Sink) -> BuildReport:
     try:
-        counted = graph_nodes.count(graph)
+        return drawn.measured(report, graph, sink)
     except Exception as error:  # of a graph that TensorFlow gave up half-way
         sink.note(f"the graph of {report.identity.name} could not be counted: {type(error).__name__}: {error}")
         return report
-    drawing = None if report.internal else drawn_for(sink, counted.nodes, lambda: drawn.drawing(graph))
-    return replace(report, **counted._asdict(), drawing=drawing)
 
 
 def _mode(attributes: Mapping[str, Any] | None) -> str:
@@ -287,34 +298,3 @@ class CalledFunction:
         if function is not None:
             self._public = function.experimental_get_tracing_count()
         return self._public, self._memory.builds
-
-
-class PublicCounts:
-    """How many graphs each tf.function had when it was first called, and how many were seen built since."""
-
-    def __init__(self) -> None:
-        self._by_function: weakref.WeakKeyDictionary[Any, CalledFunction] = weakref.WeakKeyDictionary()
-        self._records: set[CalledFunction] = set()
-
-    def calling(self, function: Any, memory: Callable[[Any], FunctionMemory]) -> CalledFunction:
-        """A tf.function is about to be called; `CalledFunction.now` is to be asked when the call ended."""
-        record = self._by_function.get(function)
-        if record is None:
-            record = self._by_function[function] = CalledFunction(function, memory(function._function_captures))
-            self._records.add(record)
-        return record
-
-    def start(self) -> dict[CalledFunction, tuple[int, int]]:
-        """Where the counters stand now, for `difference`; functions that are gone are forgotten."""
-        self._records = {record for record in self._records if record.function() is not None}
-        return {record: record.now() for record in self._records}
-
-    def difference(self, start: Any) -> str | None:
-        """How the public counters grew otherwise than what was seen; None where they did not."""
-        for record in list(self._records):
-            grown, seen = (now - then for now, then in zip(record.now(), start.get(record, record.first), strict=True))
-            if grown != seen:
-                return (
-                    f"{record.name}.experimental_get_tracing_count() grew by {grown}, but {seen} builds of it were seen"
-                )
-        return None
