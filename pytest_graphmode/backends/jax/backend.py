@@ -26,13 +26,11 @@ class Jax:
     gradients = True
     traces_python = True
     lib = jax
+    native_device = staticmethod(native_device)
 
     def devices(self) -> Sequence[str]:
         found = [device for device in (*jax.devices("cpu"), *jax.devices()) if device.platform in PLATFORMS]
         return list(dict.fromkeys(map(device_name, found)))
-
-    def native_device(self, device: str) -> jax.Device:
-        return native_device(device)
 
     def native_dtype(self, dtype: str) -> Any:
         return jax.numpy.dtype(dtype)

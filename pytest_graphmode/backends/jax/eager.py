@@ -10,16 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pytest_graphmode.backends import tapping, tensor_rule
+from pytest_graphmode.backends import tapping, tensor_rule, trees
 from pytest_graphmode.backends.jax import gradients, taps
 from pytest_graphmode.backends.jax.variables import TracedVariables, Variable, VariableSpace, value_of
-from pytest_graphmode.backends.names import parse_device
+from pytest_graphmode.backends.names import complex_of, parse_device
 from pytest_graphmode.backends.python_mode import PythonMode
 from pytest_graphmode.errors import UnsupportedError
 
 PLATFORMS: Final[Mapping[str, str]] = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu"}
 _WIDE_FLOATS = ("float64", "complex128")
-_COMPLEX = {"float64": "complex128"}
 _NARROWED = {"int64": "int32", "uint64": "uint32"}
 
 
@@ -96,7 +95,7 @@ class JaxMode(PythonMode):
         return super().untappable() or taps.elsewhere(self._outside)
 
     def tapped(self, name: str, value: Any) -> Any:
-        values = taps.as_arrays(value)
+        values = trees.map(value_of, value)
         super().tapped(name, values)
         under_way = tapping.differentiated()
         return value if under_way is None else taps.probed(name, values, under_way)
@@ -106,7 +105,7 @@ class JaxMode(PythonMode):
         kept = [(variable, variable.stored) for variable in variables.values()]
         for variable, stored in kept:
             is_complex = jnp.issubdtype(stored.dtype, jnp.complexfloating)
-            variable.stored = stored.astype(_COMPLEX[dtype] if is_complex else dtype)
+            variable.stored = stored.astype(complex_of(dtype) if is_complex else dtype)
         try:
             yield
         finally:

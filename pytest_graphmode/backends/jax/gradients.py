@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
-from pytest_graphmode.backends.jax.taps import hand_on, trace_state, watched
+from pytest_graphmode.backends.jax.taps import trace_state, watched
 from pytest_graphmode.backends.jax.variables import TracedVariables, Variable, VariableSpace, value_of
 from pytest_graphmode.errors import UnsupportedError
 
@@ -59,7 +59,9 @@ def value_and_grad(
     value, pull_back, (updates, taps) = jax.vjp(run, list(inputs.values()), has_aux=True)
     cotangents = dict(zip(inputs, _pulled_back(pull_back, value), strict=True))
     space.carry_out(list(zip(assigned, updates, strict=True)))
-    hand_on(zip(names, taps, strict=True), [(name, _conjugate(one)) for name, one in by_taps if one is not None])
+    for name, tap in zip(names, taps, strict=True):
+        tapping.emit(name, tap)
+    tapping.emit_gradients([tapping.Tap(name, _conjugate(one)) for name, one in by_taps if one is not None])
     return value, *sources.arranged(_conjugate(cotangents[slot]) if slot in reached else None for slot in slots)
 
 

@@ -4,13 +4,12 @@ values, contexts. The rest is found by `causes.py` from the arguments. Called by
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_graphmode.backends.jax.hints import FORM, HINTS, of_static
 from pytest_graphmode.backends.jax.structure import Structure
-from pytest_graphmode.ledger.causes import RECENT, changed_conditions
+from pytest_graphmode.ledger.causes import changed_conditions
 from pytest_graphmode.ledger.identity import Identity
 from pytest_graphmode.ledger.ledger import Argument, Cause, Condition
 
@@ -27,22 +26,6 @@ class Traced:
     @property
     def arguments(self) -> tuple[Argument, ...]:
         return tuple(self.structure.arguments)
-
-
-class RecentGraphs:
-    """The latest graphs of each function."""
-
-    def __init__(self) -> None:
-        self._by_place: dict[Hashable, deque[Traced]] = {}
-
-    def of(self, identity: Identity) -> list[Traced]:
-        return list(self._by_place.get(identity.place, ()))
-
-    def add(self, traced: Traced) -> None:
-        self._by_place.setdefault(traced.identity.place, deque(maxlen=RECENT)).append(traced)
-
-    def clear(self) -> None:
-        self._by_place.clear()
 
 
 def causes(past: Sequence[Traced], now: Traced) -> Iterator[Cause]:

@@ -74,20 +74,18 @@ class _JittedFunction:
         finally:
             watcher.call("jax", "jit", self._name)  # JAX runs its cached graphs without a word
 
-    def _run_again(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _run_again(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, again: bool = False) -> Any:
         """Run, and once more where it made a variable."""
-        assert self._variables is not None
         try:
-            return self._call(self._variables, args, kwargs)
+            return self._call(self._variables or (), args, kwargs)
         except Retrace:
-            self._variables = self._space.alive()
-        try:
-            return self._call(self._variables, args, kwargs)
-        except Retrace:
-            raise ValueError(
-                f"{self._name} makes a variable each time it is traced, and uses it: make variables "
-                "outside of graphmode.function, or once and keep them"
-            ) from None
+            if again:
+                raise ValueError(
+                    f"{self._name} makes a variable each time it is traced, and uses it: make variables "
+                    "outside of graphmode.function, or once and keep them"
+                ) from None
+        self._variables = self._space.alive()
+        return self._run_again(args, kwargs, again=True)
 
     def _call(self, variables: tuple[Variable, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         ready, named = self._statics.pack(args, kwargs)

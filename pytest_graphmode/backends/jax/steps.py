@@ -10,7 +10,7 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import jax
 
@@ -170,22 +170,17 @@ def _begun(original: Function, begin: Callable[[], None]) -> Function:
 # Graphs that JAX has.
 
 
-class Cached(NamedTuple):
-    """A graph that JAX holds: its arguments as abstract values, and a number for the context it was traced in."""
+def cached(function: Function) -> list[tuple[tuple[Any, ...], Mapping[str, Any], int]]:
+    """The graphs that JAX holds of a function, the oldest first; JAX 0.4 doesn't tell them.
 
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    context: int
-
-
-def cached(function: Function) -> list[Cached]:
-    """The graphs that JAX holds of a function, the oldest first; JAX 0.4 doesn't tell them."""
+    Each by its arguments as abstract values, and a number for the context it was traced in.
+    """
     traced = getattr(sys.modules.get("jax._src.interpreters.partial_eval"), "trace_to_jaxpr", None)
     found = []
     for reference, context, inputs, *_ in getattr(traced, "cache_keys", list)():
         if reference() is function:
             args, kwargs = inputs[0].unflatten()
-            found.append(Cached(tuple(args), kwargs, hash(context)))
+            found.append((tuple(args), kwargs, hash(context)))
     return found
 
 

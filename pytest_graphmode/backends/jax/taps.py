@@ -5,14 +5,13 @@ Called by the modes of JAX and by its gradients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from pytest_graphmode.backends import tapping, trees
-from pytest_graphmode.backends.jax.variables import value_of
 
 
 def trace_state() -> object:
@@ -41,17 +40,6 @@ def elsewhere(outside: object) -> str | None:
     if (frames[-1].place if frames else outside) != trace_state():
         return "inside of a loop, branch or transformation of JAX's own"
     return None
-
-
-def as_arrays(tree: Any) -> Any:
-    return trees.map(value_of, tree)
-
-
-def hand_on(taps: Iterable[tuple[str, Any]], gradients: Sequence[tuple[str, Any]]) -> None:
-    """What was tapped in a function that has been differentiated, and the gradients by it."""
-    for name, value in taps:
-        tapping.emit(name, value)
-    tapping.emit_gradients([tapping.Tap(*pair) for pair in gradients])
 
 
 def probed(name: str, tree: Any, found: list[tapping.Tap]) -> Any:

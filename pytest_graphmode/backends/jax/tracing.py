@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -18,12 +19,13 @@ import numpy as np
 
 from pytest_graphmode.backends.jax import description, drawn, steps, wrappers
 from pytest_graphmode.backends.jax.hints import CONSTRUCT_HINTS, HINTS
-from pytest_graphmode.backends.jax.history import RecentGraphs, Traced, causes
+from pytest_graphmode.backends.jax.history import Traced, causes
 from pytest_graphmode.backends.jax.steps import Step
 from pytest_graphmode.backends.jax.structure import structure_of
 from pytest_graphmode.backends.jax.variables import TOLD, Signal
 from pytest_graphmode.backends.jax.wrappers import Call, of_user, unwrapped
 from pytest_graphmode.ledger import identity
+from pytest_graphmode.ledger.causes import RECENT
 from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.ledger import BuildReport, Condition
 from pytest_graphmode.ledger.watcher import Sink
@@ -39,7 +41,8 @@ class JitSource:
 
     def __init__(self) -> None:
         self._open = _Open()
-        self._history = RecentGraphs()
+        # The latest graphs of each function, by its place.
+        self._history: defaultdict[Hashable, deque[Traced]] = defaultdict(lambda: deque(maxlen=RECENT))
         self._latest: tuple[Condition, ...] = ()
         self._unseen: list[str] = []
         self._sink: Sink | None = None
@@ -168,23 +171,26 @@ class JitSource:
             failed=graph is None,
             internal=internal,
         )
-        if graph is not None and not internal:
-            report = replace(report, drawing=drawn_for(sink, report.nodes, lambda: drawn.drawing(graph)))
-        return report if internal else self._compared(step, call, report)
+        if internal:
+            return report
+        drawing = None if graph is None else drawn_for(sink, report.nodes, lambda: drawn.drawing(graph))
+        return self._compared(step, call, replace(report, drawing=drawing))
 
     def _compared(self, step: Step, call: Call, report: BuildReport) -> BuildReport:
         """With the arguments, and what other graphs of the function there are."""
-        traced = _traced(step, report.identity, call, description.context())
-        traced = replace(traced, conditions=self._conditions())
-        past = self._history.of(report.identity) or _held(step, traced)
-        self._history.add(traced)
+        traced = _traced(step, report.identity, call, description.context(), self._conditions())
+        recent = self._history[report.identity.place]
+        past = list(recent) or _held(step, traced)
+        recent.append(traced)
         own = steps.graphs(step.function) > (not report.failed)
         others = bool(past) and not own and not any(one.identity.same_object(report.identity) for one in past)
-        report = replace(report, existing=bool(past) or own, of_others=others)
-        report = replace(report, arguments=traced.arguments, conditions=traced.conditions)
         return replace(
             report,
+            arguments=traced.arguments,
+            conditions=traced.conditions,
             causes=tuple(causes(past, traced)),
+            existing=bool(past) or own,
+            of_others=others,
             earlier=lambda: [replace(report, arguments=one.arguments, conditions=one.conditions) for one in past],
         )
 
@@ -203,19 +209,21 @@ def _is_detail(step: Step, nested: bool) -> bool:
     return wrappers.is_dispatch(step.function)
 
 
-def _traced(step: Step, found: identity.Identity, call: Call, context: int) -> Traced:
+def _traced(
+    step: Step, found: identity.Identity, call: Call, context: int, conditions: tuple[Condition, ...]
+) -> Traced:
     static = step.static if call.function is step.function else lambda number, name: False
-    return Traced(found, structure_of(call, static), (), context)
+    return Traced(found, structure_of(call, static), conditions, context)
 
 
 def _held(step: Step, now: Traced) -> list[Traced]:
     """The graphs of a function that JAX holds and nobody saw built, without the one it just made or tried to."""
     found = [
-        _traced(step, now.identity, unwrapped(step.function, graph.args, graph.kwargs), graph.context)
-        for graph in steps.cached(step.function)
+        _traced(step, now.identity, unwrapped(step.function, args, kwargs), context, now.conditions)
+        for args, kwargs, context in steps.cached(step.function)
     ]
     mine = next((one for one in found if (one.structure, one.context) == (now.structure, now.context)), None)
-    return [replace(one, conditions=now.conditions) for one in found if one is not mine]
+    return [one for one in found if one is not mine]
 
 
 class _Latest(NamedTuple):

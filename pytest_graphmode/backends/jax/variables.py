@@ -19,10 +19,10 @@ import numpy as np
 
 from pytest_graphmode.errors import UnsupportedError
 
+# The parameter through which a traced function gets its variables; not one of the user's arguments.
 VARIABLES: Final = "graphmode_variables"
 # What marks a function whose calls `graphmode.function` tells of.
 TOLD: Final = "__graphmode_told__"
-"""The parameter through which a traced function gets its variables; not one of the user's arguments."""
 
 
 class Signal(Exception):

@@ -6,6 +6,7 @@ Called by `tracing.py` for every trace.
 from __future__ import annotations
 
 import inspect
+import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import jax
 
 from pytest_graphmode.ledger import identity
 
-JAX: Final = str(Path(jax.__file__).parent) + "/"
+JAX: Final = str(Path(jax.__file__).parent) + os.sep
 _BACKEND: Final = str(Path(__file__).parent)
 # What JAX's functions are called by within JAX, where the name says nothing to its users.
 _TRANSFORMATIONS: Final[Mapping[str, str]] = {"jacfun": "jacobian", "fun_remat": "checkpoint"}
@@ -43,10 +44,9 @@ def unwrapped(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     """The call of the user's function that a call of `function` stands for."""
     code = getattr(function, "__code__", None)
     if isinstance(code, CodeType):
-        name = code.co_filename.replace("\\", "/")
-        if name.startswith(JAX.replace("\\", "/")):
+        if of_jax(function):
             return _of_construct(function, args, kwargs)
-        if name.endswith("/equinox/_jit.py"):
+        if code.co_filename.endswith(os.path.join("equinox", "_jit.py")):
             return _of_equinox(function, args, kwargs)
     return Call(function, args, kwargs)
 
@@ -88,7 +88,7 @@ def is_internal(found: identity.Identity) -> bool:
 
 def is_dispatch(function: Callable[..., Any]) -> bool:
     """Whether a function is what JAX makes of a single operation that runs eagerly: no function of anybody's."""
-    return of_jax(function) and str(getattr(function, "__code__", "")).find("dispatch.py") >= 0
+    return of_jax(function) and "dispatch.py" in str(getattr(function, "__code__", ""))
 
 
 def _transformation(wrapper: Callable[..., Any]) -> str:

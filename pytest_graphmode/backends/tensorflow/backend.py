@@ -21,12 +21,6 @@ from pytest_graphmode.backends.tensorflow.graph import Graph, Xla
 from pytest_graphmode.backends.tensorflow.session import Session
 
 _MODES: Final[Mapping[str, Callable[[str], Mode]]] = {mode.name: mode for mode in (Graph, Session, Eager, Xla)}
-_STAGES: Final[Mapping[str, tuple[str, ...]]] = {
-    "eager": (),
-    "graph": ("eager",),
-    "session": ("eager",),
-    "xla": ("eager", "graph"),
-}
 
 
 class TensorFlow:
@@ -34,6 +28,7 @@ class TensorFlow:
     gradients = True
     traces_python = True
     lib = tf
+    native_device = staticmethod(native_device)
 
     def __init__(self) -> None:
         autograph.install()
@@ -42,9 +37,6 @@ class TensorFlow:
         found = [device.name.rpartition("device:")[2].lower() for device in tf.config.list_logical_devices()]
         return [parse_device(name) for name in found if name.partition(":")[0] in DEVICE_KINDS]
 
-    def native_device(self, device: str) -> str:
-        return native_device(device)
-
     def native_dtype(self, dtype: str) -> Any:
         return tf.as_dtype(dtype)
 
@@ -52,7 +44,8 @@ class TensorFlow:
         return _MODES[name](device)
 
     def stages(self, mode: str) -> Sequence[Stage]:
-        return [Stage(name) for name in _STAGES[mode]]
+        simpler = {"eager": (), "xla": ("eager", "graph")}.get(mode, ("eager",))
+        return [Stage(name) for name in simpler]
 
     def namespace(self, place: Callable[[np.ndarray[Any, Any], str], Any], dtype: Callable[[], str]) -> Any:
         from pytest_graphmode.backends.tensorflow.namespace import TensorFlowNamespace

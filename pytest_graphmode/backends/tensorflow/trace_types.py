@@ -144,7 +144,7 @@ _OTHER: Final = (
 class _Known(NamedTuple):
     """An object that a build was told about."""
 
-    reference: Any
+    reference: weakref.ref[Any]
     token: int
     text: str
     type_name: str
@@ -162,11 +162,7 @@ class _Known(NamedTuple):
             text = f"{name} {text}"
         elif name not in ("function", "class"):
             text = describe.cut(describe.with_attributes(name, attributes))
-        try:
-            reference: Any = weakref.ref(value)
-        except TypeError:  # as if it were gone
-            reference = type(None)
-        return cls(reference, identity.token(value), text, name, attributes)
+        return cls(weakref.ref(value), identity.token(value), text, name, attributes)
 
     def is_of(self, value: Any) -> bool:
         """Whether TensorFlow takes `value` for this object."""
