@@ -32,7 +32,7 @@ _NUMERIC = ("bool", "int", "uint", "float", "bfloat", "complex")
 
 
 class Runtime:
-    """How one variant of a test runs.
+    """How one variant of a test runs; methods with the names of the handle's do what those document.
 
     Attributes:
         variant: what the test was selected to run as; it stays while a check changes the rest for a block.
@@ -90,11 +90,9 @@ class Runtime:
     # Values.
 
     def tensor(self, value: Any, dtype: str | None = None) -> Any:
-        """See `Handle.tensor`."""
         return self._placed(value, dtype, self.mode.tensor, keep=dtype is None)
 
     def variable(self, value: Any, dtype: str | None = None) -> Any:
-        """See `Handle.variable`."""
         made = self._placed(value, dtype, self.mode.variable, keep=False)
         if self.placement is not None and not self.mode.inside():
             self.placement.require(self.mode, made, "what graphmode.variable made")
@@ -121,7 +119,6 @@ class Runtime:
         return make(array, dtype or tensor_rule.dtype_of_array(array, found, of_numpy, self.dtype))
 
     def assign(self, variable: Any, value: Any) -> None:
-        """See `Handle.assign`."""
         if not self.mode.is_variable(variable):
             raise TypeError(
                 f"graphmode.assign sets variables, and it got {describe.leaf(variable)}: make a variable with "
@@ -152,7 +149,6 @@ class Runtime:
             raise TypeError(f"{what} takes a function or another callable, not the {type(fn).__name__} {shown}")
 
     def function(self, fn: Callable[..., Any], options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
-        """See `Handle.function`."""
         __tracebackhide__ = True
         self.require_function("graphmode.function", fn)
         run = self._run(fn, options or {})
@@ -197,7 +193,6 @@ class Runtime:
             raise refused(str(self.variant), chosen, error, self.keys) from None
 
     def tap(self, name: str, value: Any) -> Any:
-        """See `Handle.tap`."""
         where = getattr(self.mode, "untappable", tapping.untappable)(name)
         if where is not None:
             raise tapping.refused(name, where)
@@ -224,7 +219,7 @@ class Runtime:
     def value_and_grad(
         self, fn: Callable[..., Any], argnums: int | Sequence[int], variables: Any, role: str
     ) -> Callable[..., Any]:
-        """See `Handle.value_and_grad`; `role` is the name that reports give it."""
+        """What the handle's does; `role` is the name that reports give it."""
         self.require_function(f"graphmode.{role}", fn)
         positions = positions_of(argnums)
         if variables is not None and positions != (0,):

@@ -39,7 +39,6 @@ def positions_of(argnums: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def require_arguments(fn: Callable[..., Any], args: Sequence[Any], positions: Sequence[int]) -> None:
-    """Raise ValueError where a position has no argument."""
     for position in positions:
         if position >= len(args):
             given = f"{len(args)} positional argument{'s' if len(args) != 1 else ''}"
@@ -86,7 +85,6 @@ class Sources:
             self.tensors += [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
 
     def with_tensors(self, tensors: Iterable[Any]) -> list[Any]:
-        """The arguments with others in place of `tensors`."""
         others, args = iter(tensors), list(self.args)
         for position, leaves, flags, spec in self._parts:
             if position is not None:

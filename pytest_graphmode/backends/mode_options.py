@@ -48,7 +48,6 @@ def refused(variant: str, options: Mapping[str, Any], error: TypeError, legal: C
 
 
 def require_known(what: str, given: Mapping[str, Any], legal: Collection[str]) -> None:
-    """Raise TypeError where a keyword is not the name of a backend or of one of its modes."""
     unknown = [key for key in given if legal and key not in legal]
     if unknown:
         raise TypeError(f"{what} has no backend or mode {', '.join(unknown)}: the names are {', '.join(legal)}")

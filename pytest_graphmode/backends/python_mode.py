@@ -162,11 +162,9 @@ class PythonMode:
         return branches[min(max(int(index), 0), len(branches) - 1)](*operands)
 
     def numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
-        """See `Mode.numpy`."""
         raise NotImplementedError
 
     def is_tensor(self, value: object) -> bool:
-        """See `Mode.is_tensor`."""
         raise NotImplementedError
 
     def is_variable(self, value: object) -> bool:
@@ -176,7 +174,6 @@ class PythonMode:
         return str(array.dtype.name)
 
     def tensor(self, array: np.ndarray[Any, Any], dtype: str) -> Any:
-        """See `Mode.tensor`."""
         raise NotImplementedError
 
     def index(self, value: int) -> Any:

@@ -126,7 +126,6 @@ def without_value(variant: str) -> TypeError:
 
 
 def not_made_of(leaf: object) -> TypeError:
-    """What to raise for a leaf that no tensor is made of."""
     text = repr(leaf)
     shown = f" {text}" if len(text) <= 60 and "\n" not in text else ""
     hint = ": its numbers are value.to_numpy()" if hasattr(leaf, "to_numpy") else ""

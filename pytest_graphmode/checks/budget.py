@@ -209,7 +209,6 @@ def _is_about(question: Question, bound: _Bound, backend: str) -> bool:
 
 
 def _bounds(question: Question, limits: Sequence[Limit]) -> Iterator[_Bound]:
-    """What the limits mean for the ledger."""
     for _, group in groupby(limits, key=_scope):
         chosen = list(group)
         ledger = _looked_at(question, chosen[0])

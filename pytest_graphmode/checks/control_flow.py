@@ -139,7 +139,6 @@ class _ControlFlowCheck:
         self._cases = [_Case.of(runtime, number, case) for number, case in enumerate(cases, 1)]
 
     def failure(self, reference: Callable[..., Any] | None, coverage: bool, in_graph: bool) -> str | None:
-        """What is wrong, None if nothing is."""
         graph = _GraphRun(self._runtime, self._fn, self._cases)
         met, expected = Coverage(), []
         if reference is None or coverage or in_graph:
@@ -225,7 +224,6 @@ class _GraphRun:
         return f"it is not all in one graph, which breaks\n{told}\nor pass in_graph=False"
 
     def missing(self, met: Coverage) -> str | None:
-        """The loops or branches that a graph lacks."""
         # Dynamo keeps its graphs by code, so the test may have built the function before.
         events = self._runtime.recorder.ledger.events
         earlier = [event for event in events if event.location == self._function.location]

@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_graphmode.backends.specs import BACKENDS, keys
+from pytest_graphmode.checks.budget import Question, exceeded, verdict
+from pytest_graphmode.checks.limits import COUNTS, SCOPES, Limit, bounds, scopes
+from pytest_graphmode.ledger.ledger import GraphLedger
 from pytest_graphmode.ledger.places import call_site, is_library
 from pytest_graphmode.ledger.watcher import watch, watcher
 
 if TYPE_CHECKING:
-    from pytest_graphmode.checks.budget import Question
-    from pytest_graphmode.checks.limits import Limit
-    from pytest_graphmode.ledger.ledger import GraphLedger
     from pytest_graphmode.select.variants import Variant
 
 Count = int | tuple[int | None, int | None] | Mapping[str, Any] | None
@@ -62,7 +62,7 @@ def expect(
     return Expectation(_limits(counts, scope), at_once=at_once)
 
 
-class Expectation(AbstractContextManager["GraphLedger"]):
+class Expectation(AbstractContextManager[GraphLedger]):
     """The block of an `expect`; `variant` is what the test runs as, `static` whether its graphs are built once."""
 
     def __init__(self, limits: list[Limit], *, at_once: bool) -> None:
@@ -84,8 +84,6 @@ class Expectation(AbstractContextManager["GraphLedger"]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *rest: object) -> None:
         __tracebackhide__ = True
-        from pytest_graphmode.checks.budget import verdict
-
         try:
             if error is not None:
                 if error is self._raised:
@@ -100,15 +98,11 @@ class Expectation(AbstractContextManager["GraphLedger"]):
 
     @property
     def _question(self) -> Question:
-        from pytest_graphmode.checks.budget import Question
-
         return Question(self._ledger, self.variant, self.static, vacuous=False)
 
     def _guard(self) -> None:
         """Hold a build, break or fallback that has just happened against the counts."""
         __tracebackhide__ = True
-        from pytest_graphmode.checks.budget import exceeded
-
         if self._raised is not None or sys.exc_info()[0] is not None:
             return
         failure = exceeded(self._question, self._limits)
@@ -136,8 +130,6 @@ def _to_the_users_line(traceback: types.TracebackType | None) -> types.Traceback
 def _unknown(given: Mapping[str, object]) -> str:
     import difflib  # here, since it is for a typo only
 
-    from pytest_graphmode.checks.limits import COUNTS, SCOPES
-
     legal = (*COUNTS, *SCOPES, "at_once")
     close = [match for name in given for match in difflib.get_close_matches(name, legal, 1)]
     meant = f"did you mean {', '.join(close)}? " if close else ""
@@ -145,8 +137,6 @@ def _unknown(given: Mapping[str, object]) -> str:
 
 
 def _limits(counts: Sequence[Any], scope: dict[str, Any]) -> list[Limit]:
-    from pytest_graphmode.checks.limits import COUNTS, Limit, bounds, scopes
-
     given = {name: value for name, value in zip(COUNTS, counts, strict=True) if value is not None}
     if not given:
         raise TypeError(f"expect() needs a count: one of {', '.join(COUNTS)}, like expect(builds=1, breaks=0)")

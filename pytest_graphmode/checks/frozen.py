@@ -71,7 +71,6 @@ class _FrozenCheck:
         self._shift = 0.0
 
     def failure(self) -> str | None:
-        """What is frozen, None if nothing is found to be."""
         python, again = self._python(), self._python()
         self._graph()  # builds it; what only the first call does is no change
         graph, graph_again = self._graph(), self._graph()

@@ -19,6 +19,11 @@ from pytest_graphmode.ledger.identity import Identity, call_site
 from pytest_graphmode.ledger.ledger import BuildReport, Cause, Fallback, GraphBreak, GraphBuild, GraphLedger
 from pytest_graphmode.ledger.tally import EagerCounter
 
+# What a build has of its report as it is.
+_AS_REPORTED: Final = (
+    *("backend", "mode", "arguments", "nodes", "seconds", "call_site", "control_flow", "failed", "internal"),
+    *("structure", "resumed", "with_its_function", "operations", "graphless"),
+)
 _NEW_STRUCTURE: Final = "accept one graph per structure, or fix what the structure depends on"
 
 
@@ -126,12 +131,10 @@ class Recorder:
             ledger.add_hidden()
 
     def calls_unknown(self, backend: str, mode: str) -> None:
-        """The framework does not tell of the calls of this mode's graphs."""
         for ledger in self._ledgers:
             ledger.add_uncountable((backend, mode))
 
     def note(self, text: str) -> None:
-        """Something beside the code under test went wrong, which must not reach the code."""
         for ledger in self._ledgers:
             ledger.add_note(text)
 
@@ -253,28 +256,15 @@ class Recorder:
         causes = history.causes(report)
         history.add(report)
         return GraphBuild(
+            **{name: getattr(report, name) for name in _AS_REPORTED},
             function=report.identity.name,
             location=report.identity.location,
-            backend=report.backend,
-            mode=report.mode,
+            file=report.identity.file,
             group=history.group,
             number=history.count,
-            arguments=report.arguments,
-            nodes=report.nodes,
-            seconds=report.seconds,
-            call_site=report.call_site,
-            control_flow=report.control_flow,
             causes=causes,
-            failed=report.failed,
-            internal=report.internal,
-            structure=report.structure,
-            resumed=report.resumed,
-            with_its_function=report.with_its_function,
             again=again,
             new_object=new_object and (report.of_others or not report.existing),
-            operations=report.operations,
-            file=report.identity.file,
-            graphless=report.graphless,
             began=now - report.seconds if report.began is None else report.began,
             ended=now,
         )

@@ -30,7 +30,6 @@ class Layout:
     shortcut: type | None = None
 
     def unpack(self, tensors: Sequence[Any]) -> Any:
-        """The tree with these tensors in it."""
         if self.shortcut is not None:
             return tuple(tensors) if self.shortcut is tuple else tensors[0]
         rest = iter(tensors)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -91,7 +91,13 @@ class _NotInFloat64Error(Exception):
 def _failure(runtime: Runtime, wording: Wording, order: int) -> AssertionError | None:
     """What is wrong, None if nothing is; raises `_NotInFloat64Error` where a lower dtype is to be tried."""
     last_resort = wording.precision.dtype == real_of(runtime.variant.dtype)
-    with _dtype(runtime, wording, last_resort):
+    with ExitStack() as in_dtype:
+        try:
+            _enter_dtype(in_dtype, runtime, wording, last_resort)
+        except UnsupportedError as error:
+            if last_resort:
+                raise
+            raise _NotInFloat64Error(str(error)) from None
         try:
             text = wording.no_leaf() or _GradientCheck(runtime, wording, order, last_resort).failure()
             return AssertionError(text) if text else None
@@ -107,23 +113,12 @@ def _failure(runtime: Runtime, wording: Wording, order: int) -> AssertionError |
             raise _NotInFloat64Error(f"in float64 it raised {_summary(error)}") from None
 
 
-@contextmanager
-def _dtype(runtime: Runtime, wording: Wording, last_resort: bool) -> Iterator[None]:
-    """The runtime and the variables in the dtype of the check; these stay as they are in the variant's own."""
-    entered = False
-    try:
-        of_complex = runtime.variant.dtype != real_of(runtime.variant.dtype)
-        with runtime.using_dtype(complex_of(wording.precision.dtype) if of_complex else wording.precision.dtype):
-            if last_resort:
-                yield
-            else:
-                with wording.leaves.in_dtype(wording.precision.dtype):
-                    entered = True
-                    yield
-    except UnsupportedError as error:
-        if entered or last_resort:
-            raise
-        raise _NotInFloat64Error(str(error)) from None
+def _enter_dtype(block: ExitStack, runtime: Runtime, wording: Wording, last_resort: bool) -> None:
+    """Have the runtime and the variables in the dtype of the check; these stay as they are in the variant's own."""
+    dtype, of_variant = wording.precision.dtype, runtime.variant.dtype
+    block.enter_context(runtime.using_dtype(dtype if of_variant == real_of(of_variant) else complex_of(dtype)))
+    if not last_resort:
+        block.enter_context(wording.leaves.in_dtype(dtype))
 
 
 def _summary(error: Exception) -> str:

@@ -129,7 +129,6 @@ class Leaves:
 
     @functools.cached_property
     def _paths(self) -> list[tuple[str, int]]:
-        """Path and argument position of every leaf."""
         names = _parameters(self._fn, len(self._args))
         return [(path, number) for number, arg in enumerate(self._args) for path, _ in trees.paths(arg, names[number])]
 
@@ -144,7 +143,6 @@ class Leaves:
         return np.where((sizes == 0) | ~np.isfinite(sizes), 1.0, sizes)
 
     def constants(self) -> list[Any]:
-        """The integer and boolean leaves as tensors."""
         return [self._runtime.tensor(self.values[index]) for index in self._passed]
 
     def tensors(self, vector: Vector) -> list[Any]:
@@ -198,7 +196,6 @@ class Leaves:
 
 
 def is_inexact(tensor: Any) -> bool:
-    """Whether a tensor or array is floating or complex."""
     name = describe.dtype_name(tensor)
     return "float" in name or name.startswith("complex")
 

@@ -90,24 +90,20 @@ class Wording:
         )
 
     def no_output(self, reason: str) -> str:
-        """The function returned nothing that has a gradient."""
         return self._text(
             f"there is nothing to differentiate: {reason}", "return at least one floating or complex tensor"
         )
 
     def unsupported(self, reason: str) -> str:
-        """The mode can't differentiate this."""
         return self._text(f"the {self._subject} can't be checked", reason)
 
     def not_finite(self, value: float) -> str:
-        """The function is not finite at the arguments."""
         return self._text(
             f"the {self._subject} can't be checked: its value is {value} at the given arguments",
             "give arguments at which the function is finite",
         )
 
     def gradient_not_finite(self, part: Part, coordinate: int, value: float) -> str:
-        """An element of the gradient is NaN or infinite although the value is finite."""
         where = f"{self.leaves.element(part, coordinate)}, in {self.leaves.origin(part)}"
         return self._text(
             f"the {self._subject} is {value} at {where}, though its value is finite",
@@ -132,7 +128,6 @@ class Wording:
         )
 
     def not_deterministic(self, values: Sequence[float]) -> str:
-        """The same arguments gave different values."""
         return self._text(
             f"{self._name} is not deterministic, so the {self._subject} can't be checked",
             f"its value at the same arguments was {', '.join(f'{value:.17g}' for value in values)}",
@@ -140,7 +135,6 @@ class Wording:
         )
 
     def not_in_float64(self) -> str:
-        """float64 was asked for and can't be had."""
         headline = f"the {self._subject} can't be checked in float64: {self.note} [{self.variant}]"
         return (
             f"{headline}\n  make what the function reads in float64, or of graphmode.dtype within it, or leave out "
@@ -176,7 +170,6 @@ def _hint(
     taken = step / differences.precision.step
 
     def slope(of: int, factor: float = 1.0) -> float:
-        """The derivative by one coordinate, by central difference."""
         direction = np.zeros_like(differences.point)
         direction[of] = part.scale
         return differences.along(direction, factor * taken).numeric / part.scale
@@ -206,7 +199,6 @@ def _hint(
 
 
 def _of_ratio(ratio: float) -> str:
-    """What a factor between the two values looks like."""
     known = next((text for factor, text in _FACTORS.items() if math.isclose(ratio, factor, rel_tol=1e-3)), None)
     return known or (
         f"the analytic value is {ratio:.5g} times the numeric one: look at the custom gradient or the branch that "
