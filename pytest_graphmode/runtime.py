@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from pytest_graphmode.backends import calls, layers, tapping, tensor_rule, trees
 from pytest_graphmode.backends.base import Backend, Mode
 from pytest_graphmode.backends.differentiation import positions_of, require_arguments
 from pytest_graphmode.backends.mode_options import options_for, refused
+from pytest_graphmode.backends.patching import changed
 from pytest_graphmode.ledger import describe, identity
 
 if TYPE_CHECKING:
@@ -273,20 +274,9 @@ class Runtime:
         Raises:
             UnsupportedError: the backend or device has no such dtype.
         """
-        kept = self.dtype
-        with self.backend.precision(dtype):
-            self.dtype = dtype
-            try:
-                yield
-            finally:
-                self.dtype = kept
-
-    @contextmanager
-    def running_as(self, backend: Backend, mode: Mode) -> Iterator[None]:
-        """Run on another backend in a block: the checks' plain Python reference."""
-        kept = self.backend, self.mode, self._xp
-        self.backend, self.mode, self._xp = backend, mode, None
-        try:
+        with self.backend.precision(dtype), changed(self, dtype=dtype):
             yield
-        finally:
-            self.backend, self.mode, self._xp = kept
+
+    def running_as(self, backend: Backend, mode: Mode) -> AbstractContextManager[None]:
+        """Run on another backend in a block: the checks' plain Python reference."""
+        return changed(self, backend=backend, mode=mode, _xp=None)

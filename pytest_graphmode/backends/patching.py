@@ -1,17 +1,19 @@
-"""Replaces functions of a framework while somebody watches, and says so where a version lacks one.
+"""What is otherwise for a while: functions of a framework while somebody watches, attributes and lists in a block.
 
-Used by the event sources of backends.
+Used by the event sources of backends, which say so where a version lacks a function, and by the checks.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from pytest_graphmode.errors import UnsupportedError
 
+T = TypeVar("T")
 Function = Callable[..., Any]
 Wrap = Callable[[Function], Function]
 Replacement = tuple[Any, str, Wrap] | tuple[Any, str, Wrap, tuple[str, ...]]
@@ -56,3 +58,26 @@ def existing(supported: str, owner: Any, name: str, parameters: tuple[str, ...] 
             f"{', '.join(parameters)} are known: {instead}"
         )
     return found
+
+
+@contextmanager
+def changed(owner: object, **values: object) -> Iterator[None]:
+    """In the block attributes of an object have these values, and afterwards those that they had."""
+    kept = {name: getattr(owner, name) for name in values}
+    for name, value in values.items():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(owner, name, value)
+
+
+@contextmanager
+def pushed(entries: list[T], entry: T) -> Iterator[T]:
+    """In the block an entry, which it gives, is the last of a list."""
+    entries.append(entry)
+    try:
+        yield entry
+    finally:
+        entries.pop()

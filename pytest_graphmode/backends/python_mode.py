@@ -16,6 +16,7 @@ from pytest_graphmode.backends import calls, keras_layers, layers, tapping, tree
 from pytest_graphmode.backends.control_flow.carry import same_steps
 from pytest_graphmode.backends.control_flow.layout import Kind
 from pytest_graphmode.backends.names import complex_of
+from pytest_graphmode.backends.patching import changed
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger.describe import dtype_name
 
@@ -140,12 +141,8 @@ class PythonMode:
         function without running it does that instead.
         """
         carry = trees.map(lambda leaf: self.tensor(self.numpy(leaf), Kind.of(leaf).dtype), init)
-        kept, self.assigns = self.assigns, False
-        try:
-            with random_kept(), np.errstate(all="ignore"):
-                return f(carry, trees.map(self._row_of_zeros, xs))[1]
-        finally:
-            self.assigns = kept
+        with changed(self, assigns=False), random_kept(), np.errstate(all="ignore"):
+            return f(carry, trees.map(self._row_of_zeros, xs))[1]
 
     def rows_of_nothing(self, leaf: Any) -> Any:
         """An empty tensor whose rows would be like `leaf`."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import optree
 
 from pytest_graphmode.backends import trees
+from pytest_graphmode.backends.patching import pushed
 from pytest_graphmode.ledger import identity
 
 __tracebackhide__ = True
@@ -95,35 +96,19 @@ _Receiver = Callable[[str, Any], None]
 _receivers: list[_Receiver | None] = []
 
 
-@contextmanager
-def received_by(receiver: _Receiver | None) -> Iterator[None]:
+def received_by(receiver: _Receiver | None) -> AbstractContextManager[object]:
     """In the block taps that have left all graphs go here; None drops them, in the runs that checks make."""
-    _receivers.append(receiver)
-    try:
-        yield
-    finally:
-        _receivers.pop()
+    return pushed(_receivers, receiver)
 
 
-@contextmanager
-def collecting(place: object = None) -> Iterator[TracedTaps]:
+def collecting(place: object = None) -> AbstractContextManager[TracedTaps]:
     """A frame around a trace."""
-    frame = TracedTaps(place)
-    here.frames.append(frame)
-    try:
-        yield frame
-    finally:
-        here.frames.pop()
+    return pushed(here.frames, TracedTaps(place))
 
 
-@contextmanager
-def differentiating(tapped: list[Tap]) -> Iterator[None]:
+def differentiating(tapped: list[Tap]) -> AbstractContextManager[object]:
     """Around a function whose gradient is taken: what is tapped on its way, to which `Mode.tapped` adds."""
-    here.gradients.append((tapped, len(here.frames)))
-    try:
-        yield
-    finally:
-        here.gradients.pop()
+    return pushed(here.gradients, (tapped, len(here.frames)))
 
 
 def differentiated() -> list[Tap] | None:

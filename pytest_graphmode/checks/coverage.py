@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from pytest_graphmode.backends.patching import changed
 from pytest_graphmode.ledger.places import place as located
 
 if TYPE_CHECKING:
@@ -184,11 +185,8 @@ class _Observed:
         place.exempt = True
         place.iterations.add(len(xs[0]))
         # Over nothing it runs, if at all, for the kinds of its results: no step of the loop, and no case of a branch.
-        paused, self._coverage.paused = self._coverage.paused, self._coverage.paused or not len(xs[0])
-        try:
+        with changed(self._coverage, paused=self._coverage.paused or not len(xs[0])):
             return self._observed.scan(f, init, xs)
-        finally:
-            self._coverage.paused = paused
 
     def cond(self, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
         return self._observed.cond(pred, *self._branches("cond", (true_fn, false_fn)), *operands)

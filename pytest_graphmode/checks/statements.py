@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, TypeAlias, cast
 
+from pytest_graphmode.backends.patching import changed
 from pytest_graphmode.checks.coverage import Coverage, Statement
 from pytest_graphmode.ledger import describe
 from pytest_graphmode.ledger.closure import closed_over, nested
@@ -84,11 +85,8 @@ def followed(fn: Callable[..., Any], arguments: int, met: Coverage) -> Iterator[
         if function is None or code is None:
             yield statements
             return
-        kept, function.__code__ = function.__code__, code
-        try:
+        with changed(function, __code__=code):
             yield statements
-        finally:
-            function.__code__ = kept
 
 
 def _noting(
