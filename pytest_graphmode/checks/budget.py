@@ -148,11 +148,9 @@ def verdict(question: Question, limits: Sequence[Limit]) -> str | None:
     """
     bounds = list(_bounds(question, limits))
     broken = [bound for bound in bounds if not bound.kept]
-    uncounted = list(_uncounted(question, bounds))
-    if broken:
-        return "\n".join([*_explained(broken, question), *uncounted])
-    if uncounted:
-        return "\n".join(uncounted)
+    failures = [*_explained(broken, question), *_uncounted(question, bounds)]
+    if failures:
+        return "\n".join(failures)
     fallen = [bound for bound in bounds if bound.name == "rebuilds" and bound.ledger.fallbacks]
     if fallen:
         return f"{_FALLEN}\n{fallen[0].ledger.explain()}"
@@ -162,7 +160,7 @@ def verdict(question: Question, limits: Sequence[Limit]) -> str | None:
 def exceeded(question: Question, limits: Sequence[Limit]) -> str | None:
     """Why a block fails already, before its end: a count is more than it may be."""
     broken = [bound for bound in _bounds(question, limits) if bound.actual > bound.bounds[1]]
-    return "\n".join(_explained(broken, question)) if broken else None
+    return "\n".join(_explained(broken, question)) or None
 
 
 def _vacuous(question: Question, bounds: Sequence[_Bound]) -> str | None:

@@ -13,7 +13,6 @@ from typing import Any, Final
 COUNTS: Final = ("builds", "rebuilds", "breaks", "fallbacks", "nodes", "seconds")
 # What narrows a limit, and the type of each.
 SCOPES: Final = ("internal", "within", "function", "per_object")
-_NOTHING_LESS: Final = 0.0
 ENDLESS: Final = float("inf")
 
 Bounds = tuple[float, float]
@@ -74,10 +73,10 @@ def bounds(name: str, value: object, keys: Sequence[str], *, exact: bool) -> dic
 def _bounds(name: str, value: object, exact: bool) -> Bounds:
     if not isinstance(value, (tuple, list)):
         number = count(name, value)
-        return (number if exact else _NOTHING_LESS, number)
+        return (number if exact else 0.0, number)
     if len(value) != 2:
         raise ValueError(f"{name} must be a number or a pair (least, most), not {value!r}")
-    least = _NOTHING_LESS if value[0] is None else count(name, value[0])
+    least = 0.0 if value[0] is None else count(name, value[0])
     most = ENDLESS if value[1] is None else count(name, value[1])
     if least > most:
         raise ValueError(f"{name} must be a pair (least, most), not {value!r}: {value[0]} is more than {value[1]}")

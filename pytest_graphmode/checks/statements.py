@@ -192,7 +192,6 @@ class _Rewriter(ast.NodeTransformer):
 
 def _linked(code: CodeType, notes: dict[str, Callable[..., Any]]) -> CodeType:
     """The code with the notes in the place of the text that stands for them."""
-
     consts = [_linked(one, notes) if isinstance(one, CodeType) else one for one in code.co_consts]
     consts = [notes.get(one, one) if isinstance(one, str) else one for one in consts]
     return code.replace(co_consts=tuple(consts))

@@ -54,11 +54,11 @@ class Details:
 
     def kept(self, drawing: Drawing | None, *, first: bool) -> Drawing | None:
         """The one object that stands for all equal drawings; None where there are too many different ones."""
-        if drawing is None or not self.drawing:
-            return self._drawings.get(drawing) if drawing is not None else None
+        if drawing is None:
+            return None
+        known, wanted = self._drawings.get(drawing), self.drawing
         self._tries += 1
-        known = self._drawings.get(drawing)
-        if known is not None or (not first and self._of_rebuilds >= _MOST_OF_REBUILDS):
+        if known is not None or not wanted or (not first and self._of_rebuilds >= _MOST_OF_REBUILDS):
             return known
         self._of_rebuilds += not first
         self._drawings[drawing] = drawing

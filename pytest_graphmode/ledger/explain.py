@@ -13,7 +13,7 @@ from pytest_graphmode.ledger.builds import AFTER_BREAK
 from pytest_graphmode.ledger.describe import counted, listed
 
 if TYPE_CHECKING:
-    from pytest_graphmode.ledger.ledger import Fallback, GraphBuild, GraphLedger
+    from pytest_graphmode.ledger.ledger import GraphBuild, GraphLedger
 
 # A function with more builds, or a build with more arguments, is shown by its first and last.
 _MOST_BUILDS: Final = 20
@@ -27,7 +27,10 @@ def explain(ledger: GraphLedger) -> str:
     """One block a function, `nothing was built` for an empty ledger; no line ends in white space."""
     blocks = [_function(builds, ledger) for builds in _by_function(ledger.events)]
     blocks += [f"  graph break at {entry.where}: {entry.reason}" for entry in ledger.graph_breaks]
-    blocks += [_fallback(entry) for entry in ledger.fallback_reasons]
+    blocks += [
+        f"  {entry.function} ({entry.location}) fell back to eager execution: {entry.reason}"
+        for entry in ledger.fallback_reasons
+    ]
     notes = [f"  note: {note}" for note in ledger.notes]
     return "\n".join([*(blocks or ["  nothing was built"]), *_machinery(ledger), *notes])
 
@@ -45,10 +48,6 @@ def _by_function(events: Sequence[GraphBuild]) -> list[list[GraphBuild]]:
         return parent, first.group
 
     return sorted(groups, key=position)
-
-
-def _fallback(entry: Fallback) -> str:
-    return f"  {entry.function} ({entry.location}) fell back to eager execution: {entry.reason}"
 
 
 def _machinery(ledger: GraphLedger) -> Iterator[str]:

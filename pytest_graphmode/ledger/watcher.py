@@ -44,7 +44,7 @@ class Watcher:
         self._recorders: list[Recorder] = []
         self._attachments: list[Attachment] = []
         self._names: set[str] = set()
-        self._imports = ImportWatch(self._names, self._imported)
+        self._imports = ImportWatch(self._names, self._attach)
         self._distrusted: dict[str, str] = {}
         self._lock = threading.Lock()
         self._scopes = threading.RLock()
@@ -229,12 +229,11 @@ class Watcher:
             for anchor in attachment.spec.anchors:
                 self._names.update(lineage(anchor))
 
-    def _imported(self, name: str) -> None:
-        """A framework's module was imported just now, in the middle of somebody else's import statement."""
-        self._attach(name)
-
     def _attach(self, finishing: str = "") -> None:
-        """Attach every source whose framework is imported by now; one that fails is not trusted, and no more."""
+        """Attach every source whose framework is imported by now; one that fails is not trusted, and no more.
+
+        `finishing` is a module that was imported just now, in the middle of somebody else's import statement.
+        """
         for attachment in self._attachments:
             if attachment.ready(finishing) and attachment.load() is not None:  # not under the lock: it imports
                 with self._lock:

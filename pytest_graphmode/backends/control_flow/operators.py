@@ -142,7 +142,7 @@ class Operators:
         return self._mode.static and not self._mode.inside()
 
     def _call(self, operator: str, callback: Callback, again: Callback, *operands: Any) -> Any:
-        """Call a operator once more, as a function of the mode that is built for this call alone.
+        """Call an operator once more, as a function of the mode that is built for this call alone.
 
         Nobody asked for a function that outlives the call, with what its callbacks read frozen in it.
         """

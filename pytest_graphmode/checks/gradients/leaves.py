@@ -147,11 +147,8 @@ class Leaves:
 
     def tensors(self, vector: Vector) -> list[Any]:
         """The differentiated leaves and variables at a point as tensors of the runtime's dtype."""
-        make, real, counterpart = (
-            self._runtime.mode.tensor,
-            real_of(self._runtime.dtype),
-            complex_of(self._runtime.dtype),
-        )
+        make, dtype = self._runtime.mode.tensor, self._runtime.dtype
+        real, counterpart = real_of(dtype), complex_of(dtype)
         return [make(part.array(vector), counterpart if part.is_complex else real) for part in self.parts]
 
     def assign(self, vector: Vector) -> None:
