@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
-def no_attribute(owner: object, name: str, called: str) -> AttributeError:
-    """What to raise in `__getattr__`; what a property of that name raised itself is raised again.
 
-    Args:
-        called: what the owner is called in a test.
-    """
-    from difflib import get_close_matches
+class SuggestsNames:
+    """An object whose missing attributes raise an error with the nearest name; `_called` is its own name in tests."""
 
-    found = getattr(type(owner), name, None)
-    if isinstance(found, property):
-        found.__get__(owner)
-    near = get_close_matches(name, [known for known in dir(type(owner)) if not known.startswith("_")])
-    hint = f"did you mean {called}.{near[0]}?" if near else f"see help(pytest_graphmode.{type(owner).__name__})"
-    return AttributeError(f"{called} has no attribute {name!r}: {hint}", name=name, obj=owner)
+    _called: ClassVar[str]
+
+    if not TYPE_CHECKING:  # else every name would be known to type checkers
+
+        def __getattr__(self, name: str) -> NoReturn:
+            __tracebackhide__ = True
+            from difflib import get_close_matches
+
+            found = getattr(type(self), name, None)
+            if isinstance(found, property):
+                found.__get__(self)  # raises again what the property raised itself
+            near = get_close_matches(name, [known for known in dir(type(self)) if not known.startswith("_")])
+            called = self._called
+            hint = f"did you mean {called}.{near[0]}?" if near else f"see help(pytest_graphmode.{type(self).__name__})"
+            raise AttributeError(f"{called} has no attribute {name!r}: {hint}", name=name, obj=self)
 
 
 class UnsupportedError(NotImplementedError):

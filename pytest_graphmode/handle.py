@@ -10,7 +10,7 @@ from pytest_graphmode.backends.base import native
 from pytest_graphmode.backends.control_flow import Operators
 from pytest_graphmode.backends.mode_options import require_known
 from pytest_graphmode.backends.tapping import received_by
-from pytest_graphmode.errors import no_attribute
+from pytest_graphmode.errors import SuggestsNames
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watch as watch_block
 from pytest_graphmode.records import taps
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 
-class Handle:
+class Handle(SuggestsNames):
     """One variant of a test: its framework, mode, device and dtype, and what the plugin can check with them.
 
     Calls at top level run in the variant's mode; a call inside `function` becomes part of its graph. NumPy arrays
@@ -35,6 +35,7 @@ class Handle:
     Control flow outside of `function` is built anew by every call, so that what a callback reads is current.
     """
 
+    _called = "graphmode"
     touched = True
 
     def __init__(
@@ -51,12 +52,6 @@ class Handle:
         self.recording = recording
         self._skip = skip
         self._operators = Operators(runtime)
-
-    if not TYPE_CHECKING:  # else every name would be known to type checkers
-
-        def __getattr__(self, name: str) -> NoReturn:
-            __tracebackhide__ = True
-            raise no_attribute(self, name, "graphmode")
 
     # The variant.
 

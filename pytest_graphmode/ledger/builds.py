@@ -8,35 +8,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final
 
 from pytest_graphmode.ledger.arguments import Argument
 from pytest_graphmode.ledger.drawing import Drawing
 from pytest_graphmode.ledger.durations import Timed
 from pytest_graphmode.ledger.identity import Identity
 
-CauseKind = Literal[
-    "shape",
-    "dtype",
-    "rank",
-    "python-value",
-    "structure",
-    "new-function-object",
-    "closure",
-    "another-object",
-    "variable-creation",
-    "grad-mode",
-    "device",
-    "train-eval",
-    "layout",
-    "global-state",
-    "cache-reset",
-    "guard",
+CAUSE_KINDS: Final = (
+    *("shape", "dtype", "rank", "python-value", "structure", "new-function-object", "closure", "another-object"),
+    *("variable-creation", "grad-mode", "device", "train-eval", "layout", "global-state", "cache-reset", "guard"),
     "fallback",
-]
+)
 # How the rest of a function after a graph break is called: by the function's name and this.
 AFTER_BREAK: Final = " after its graph break"
-CAUSE_KINDS: Final[tuple[str, ...]] = get_args(CauseKind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
-from pytest_graphmode.errors import no_attribute
+from pytest_graphmode.errors import SuggestsNames
 from pytest_graphmode.ledger.arguments import Argument, root_of, tensor_argument, value_argument
 from pytest_graphmode.ledger.builds import (
     AFTER_BREAK,
     CAUSE_KINDS,
     BuildReport,
     Cause,
-    CauseKind,
     Condition,
     Fallback,
     GraphBreak,
@@ -33,7 +32,6 @@ __all__ = [
     "Argument",
     "BuildReport",
     "Cause",
-    "CauseKind",
     "Condition",
     "Fallback",
     "GraphBreak",
@@ -45,21 +43,17 @@ __all__ = [
 ]
 
 
-class GraphLedger:
+class GraphLedger(SuggestsNames):
     """The record of a test or of a `watch` block; it grows while it watches and keeps its contents afterwards.
 
     Counts leave out the framework's own machinery, which is in `internal`. Eager modes add to the counts
     through counters, and have an event only for each new structure. `started` is when it began by `time.perf_counter`.
     """
 
+    _called = "ledger"
+
     def __init__(self) -> None:
         self.clear()
-
-    if not TYPE_CHECKING:  # else every name would be known to type checkers
-
-        def __getattr__(self, name: str) -> NoReturn:
-            __tracebackhide__ = True
-            raise no_attribute(self, name, "ledger")
 
     # What event sources write, through `recorder.Recorder`.
 
