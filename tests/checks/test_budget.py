@@ -249,7 +249,7 @@ def test_a_function_that_nobody_knows_is_named_also_where_others_were_called_oft
 def test_a_function_that_no_eager_variant_called_is_named():
     eager = Variant("torch", "eager", "cpu", "float32")
     recorder = Recorder()
-    recorder.counter(Identity("step", "model.py", 4), "torch", "eager").calls += 1
+    recorder.counter(Identity("step", "model.py", 4), "torch", "eager").tally[0] += 1
     limit = [Limit("builds", {"": (0, 1)}, function="nosuch")]
     failure = verdict(recorder.ledger, limit, eager, static=False)
     assert "function 'nosuch', which was not run; what was: step (model.py:4)" in failure
