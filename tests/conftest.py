@@ -1,7 +1,5 @@
 """Fixtures for the whole suite."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import shutil

@@ -1,12 +1,35 @@
 """A project that a test writes, runs of pytest in it, and what they say."""
 
-from __future__ import annotations
-
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+class Result:
+    """What a run said; all else is of pytester's result."""
+
+    def __init__(self, ran: pytest.RunResult) -> None:
+        self._ran = ran
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ran, name)
+
+    def says(self, *lines: str) -> None:
+        """Lines that match these patterns, in this order."""
+        self._ran.stdout.fnmatch_lines(lines)
+
+    def omits(self, *lines: str) -> None:
+        """No line matches any of these patterns."""
+        for line in lines:
+            self._ran.stdout.no_fnmatch_line(line)
+
+    def refuses(self, line: str) -> None:
+        """The run ended with a usage error of one line, and no traceback."""
+        assert self._ran.ret == pytest.ExitCode.USAGE_ERROR, self._ran.ret
+        self._ran.stderr.fnmatch_lines([f"ERROR: {line}"])
+        assert "Traceback" not in str(self._ran.stderr) + str(self._ran.stdout)
 
 
 class Project:
@@ -55,28 +78,3 @@ class Project:
         """Write these tests and run them."""
         self.write(text)
         return self.run(*arguments, **options)
-
-
-class Result:
-    """What a run said; all else is of pytester's result."""
-
-    def __init__(self, ran: pytest.RunResult) -> None:
-        self._ran = ran
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ran, name)
-
-    def says(self, *lines: str) -> None:
-        """Lines that match these patterns, in this order."""
-        self._ran.stdout.fnmatch_lines(lines)
-
-    def omits(self, *lines: str) -> None:
-        """No line matches any of these patterns."""
-        for line in lines:
-            self._ran.stdout.no_fnmatch_line(line)
-
-    def refuses(self, line: str) -> None:
-        """The run ended with a usage error of one line, and no traceback."""
-        assert self._ran.ret == pytest.ExitCode.USAGE_ERROR, self._ran.ret
-        self._ran.stderr.fnmatch_lines([f"ERROR: {line}"])
-        assert "Traceback" not in str(self._ran.stderr) + str(self._ran.stdout)

@@ -3,8 +3,6 @@
 Fresh interpreters, since this one has imported it all.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The example of the lock: it passes, and the pull request beside it fails as its README shows."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

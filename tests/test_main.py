@@ -1,7 +1,5 @@
 """`python -m pytest_graphmode`: lists, compares and prunes folders of records."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

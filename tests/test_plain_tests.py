@@ -3,8 +3,6 @@
 With `toylib`, a framework in miniature; what the real ones do is tested beside their backends.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

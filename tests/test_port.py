@@ -1,7 +1,5 @@
 """The port in `examples/`: each of the faults that it can have planted is found by name."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

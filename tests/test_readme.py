@@ -1,7 +1,5 @@
 """What the README and the pages beside the examples show is what their files print when their commands are run."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import shlex

@@ -1,7 +1,5 @@
 """A backend of somebody else's: offered by a conftest or a package, listed, run, counted and heard of."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A fault that is planted in one environment is caught by what the others recorded, in a folder from `tox -m agree`."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Handles without a framework: eager NumPy, and a miniature of a static graph."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 

@@ -1,7 +1,5 @@
 """check_control_flow without a framework: every failure with its message, and that it passes otherwise."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

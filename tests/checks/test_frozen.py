@@ -1,7 +1,5 @@
 """check_not_frozen without a framework: what it varies, what it says, what it leaves as it was."""
 
-from __future__ import annotations
-
 import datetime
 import itertools
 import random

@@ -1,7 +1,5 @@
 """What check_control_flow sees of Python's own `if`, `while` and `for`: with the line and the case to add."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

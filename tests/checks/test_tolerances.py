@@ -1,7 +1,5 @@
 """The project's own tolerances: how a line reads, and which line says how far apart values may be."""
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode.checks.tolerances import DEFAULTS, looser, parse

@@ -1,7 +1,5 @@
 """How values read in messages: each kind of value, and what would take long or run the user's code."""
 
-from __future__ import annotations
-
 import enum
 import functools
 from collections import namedtuple

@@ -1,7 +1,5 @@
 """What reports show of builds: conditions in words, and a few drawings, those of first builds first."""
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode.ledger import details, drawing

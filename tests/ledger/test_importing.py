@@ -1,7 +1,5 @@
 """The import watch, and event sources that attach to frameworks imported later, with small made-up modules."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 import threading

@@ -1,7 +1,5 @@
 """Records to write and to damage."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

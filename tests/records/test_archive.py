@@ -1,7 +1,5 @@
 """The file of a record: what goes in comes out, equal values give equal bytes, and what is damaged is told."""
 
-from __future__ import annotations
-
 import io
 import json
 import random

@@ -1,7 +1,5 @@
 """Which file is whose: names for every file system, nothing outside of the folder, and which record is meant."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

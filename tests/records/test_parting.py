@@ -1,7 +1,5 @@
 """Where two series of taps part, in words."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

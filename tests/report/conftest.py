@@ -1,7 +1,5 @@
 """A real browser, Chromium without a window, for the HTML report of made-up reports: no framework is needed."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reports of made-up tests, as large as a test wants them: valid by the schema, and made without a framework."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

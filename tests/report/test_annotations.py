@@ -1,7 +1,5 @@
 """Annotations of GitHub Actions: at the lines of the user's code, escaped, few, and printed there only."""
 
-from __future__ import annotations
-
 import sys
 import types
 from typing import Any

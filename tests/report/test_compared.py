@@ -1,7 +1,5 @@
 """What the JSON report says of two sides that were compared."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from pytest_graphmode.records.disagreement import Allowed, Pair, Side

@@ -1,7 +1,5 @@
 """The JSON report: valid by its schema, the same under workers, and there whole also when a run is cut off."""
 
-from __future__ import annotations
-
 import json
 import os
 import xml.etree.ElementTree

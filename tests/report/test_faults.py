@@ -1,7 +1,5 @@
 """`examples/report/faults.py`: its tests fail as they say, and their report has something to show."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

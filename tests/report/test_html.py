@@ -1,7 +1,5 @@
 """The HTML report as a file: made from the JSON alone, whole or not at all, and nothing in it is markup of a test."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import importlib.util

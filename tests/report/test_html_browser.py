@@ -1,7 +1,5 @@
 """The HTML report in a real browser: its table, and what it says of a test."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

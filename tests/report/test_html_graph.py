@@ -1,7 +1,5 @@
 """The graphs that the HTML report draws, in a real browser."""
 
-from __future__ import annotations
-
 from fnmatch import fnmatch
 
 import pytest

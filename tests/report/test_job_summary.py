@@ -1,7 +1,5 @@
 """The Markdown summary of a job of GitHub Actions: what it says, what it escapes, how it is bounded and appended."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

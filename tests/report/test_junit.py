@@ -1,7 +1,5 @@
 """What a JUnit file holds of graphs: properties of variants, plain tests and agreement items, each once."""
 
-from __future__ import annotations
-
 import json
 import xml.etree.ElementTree
 

@@ -1,7 +1,5 @@
 """The counts of the lock: what is worse, what is better, and what an update leaves as it is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The file of the lock: a line each, that git can merge, and what is wrong with one by its line."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

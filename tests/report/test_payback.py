@@ -1,7 +1,5 @@
 """After how many calls a static graph has paid for its build: the reckoning, the timing of calls, and the reports."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

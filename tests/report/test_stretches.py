@@ -1,7 +1,5 @@
 """When functions were called between builds, by what a recorder was told: no call is lost or counted twice."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

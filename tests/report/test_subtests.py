@@ -1,7 +1,5 @@
 """Subtests, of pytest and of unittest, in what is told of their tests."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

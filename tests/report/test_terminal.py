@@ -1,7 +1,5 @@
 """The report: rows that survive a test report, and the layout of the table and of the worst rebuilders."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Values that are no numbers, or too large for float64, in all that tells of what `agree` and taps recorded."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How a test gets its variants when it is collected."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.project import Project, Result

@@ -1,7 +1,5 @@
 """Failures of the checks, and of wrong calls, point at the line of the test: in one line, and in a debugger."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.project import Project, Result

@@ -1,7 +1,5 @@
 """Logical CPUs, devices that are not there, and values on another device than their variant's."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How a variant runs: its seeds, its isolation, and that it must use its handle."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

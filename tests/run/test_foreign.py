@@ -1,7 +1,5 @@
 """A failure in the code of a framework that is not the variant's own."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """`--graph-trace`: what is kept of tests that fail, and that nothing is of others; by a framework in miniature."""
 
-from __future__ import annotations
-
 import pytest
 
 HEAD = """

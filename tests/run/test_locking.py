@@ -1,7 +1,5 @@
 """The lock in a run: what is worse fails with its cause, what is better too, and in CI what has no line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

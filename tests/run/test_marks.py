@@ -1,7 +1,5 @@
 """Marks that are for some variants or some parameters of a test."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.project import Project

@@ -1,7 +1,5 @@
 """The live line of a long test: on a terminal alone, below what pytest writes, which it leaves as it is."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

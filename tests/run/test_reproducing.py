@@ -1,7 +1,5 @@
 """The command at the end of a failure: it is what the test says, and a shell that is given it runs that test alone."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

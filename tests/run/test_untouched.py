@@ -1,7 +1,5 @@
 """Names that the handle and the ledger do not have, and values that `agree` is given without a name."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.project import Project

@@ -1,7 +1,5 @@
 """Where a verdict points and what its one line says, in each way pytest shows a failure."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.project import Project

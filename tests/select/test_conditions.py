@@ -1,7 +1,5 @@
 """`when=` of the markers: how it reads, what it holds for, and that nothing is imported for it."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

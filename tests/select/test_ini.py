@@ -1,7 +1,5 @@
 """What stands in the ini file, and what nobody said."""
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode.select.registry import registry_of

@@ -1,7 +1,5 @@
 """Marker arguments: what they mean, and how wrong ones fail collection."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

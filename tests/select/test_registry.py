@@ -1,7 +1,5 @@
 """The backends of a run: what a third party may offer, and where devices come from."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -1,7 +1,5 @@
 """Flags and ini values: what they mean, which wins, and how mistakes read."""
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec

@@ -1,7 +1,5 @@
 """Variants: ids, keys, the patterns that match them, which of the selected ones are left, and the reason for none."""
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode import Variant

@@ -1,7 +1,5 @@
 """NumPy functions with gradients written by hand, in place of a framework that differentiates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

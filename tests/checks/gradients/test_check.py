@@ -1,7 +1,5 @@
 """`check_grads` as a whole, on NumPy functions with gradients written by hand."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

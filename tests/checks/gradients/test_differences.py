@@ -1,7 +1,5 @@
 """Central differences: accuracy, tolerance, the step really taken; directions, and leaves that would drown others."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What `check_grads` says of gradients that are wrong, and of functions that have none to compare."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Exact kinks: a subgradient passes there in float64, and nothing outside of it does."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

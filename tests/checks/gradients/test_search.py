@@ -1,7 +1,5 @@
 """What a disagreement turns out to be, and the search for the wrong element."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

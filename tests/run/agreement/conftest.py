@@ -1,7 +1,5 @@
 """A project with three backends on NumPy: `ref` and `third`, which agree, and `off`, which is 0.1 % off."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.project import Project

@@ -1,7 +1,5 @@
 """A test whose records are kept between runs, and what is in the folder of them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 NET = """

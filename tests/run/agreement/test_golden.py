@@ -1,7 +1,5 @@
 """Golden values: `--graph-records-frozen` compares with what is kept, and writes nothing."""
 
-from __future__ import annotations
-
 from pytest_graphmode.records import archive
 from tests.run.agreement.kept import KEPT, NET, files, label, records_of
 

@@ -1,7 +1,5 @@
 """Records between runs: one run's variants beside those of another, which has other backends, another label or time."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

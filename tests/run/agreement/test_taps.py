@@ -1,7 +1,5 @@
 """Taps in the agreement item: what they decide, and what it says of them; and that nothing of them outlives a test."""
 
-from __future__ import annotations
-
 import pytest
 
 TEST = """

@@ -1,7 +1,5 @@
 """Triage of a disagreement: the paragraph, what it leaves alone, and what happens when it fails itself."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Runs of the suite in `suite.py` with a lock."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

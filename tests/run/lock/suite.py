@@ -1,7 +1,5 @@
 """The tests that runs with a lock have here, the lines of their lock, and what changes either."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

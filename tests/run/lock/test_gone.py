@@ -1,7 +1,5 @@
 """Lines without a test are named by a run of all tests, and removed by its update."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

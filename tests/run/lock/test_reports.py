@@ -1,7 +1,5 @@
 """Updates from the JSON report of another machine."""
 
-from __future__ import annotations
-
 import json
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What an update of the lock writes and leaves alone, and what is refused."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The lock under pytest-xdist."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
