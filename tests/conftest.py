@@ -66,6 +66,12 @@ def pytester(
     return pytester
 
 
+@pytest.fixture
+def accelerator(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An accelerator in the machine that runs see, which each backend is asked for then."""
+    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
+
+
 @pytest.fixture(scope="session")
 def dynamo() -> Any:
     """torch._dynamo with all that it imports late.

@@ -25,6 +25,12 @@ class Result:
         for line in lines:
             self._ran.stdout.no_fnmatch_line(line)
 
+    def fails_collection(self, line: str) -> None:
+        """No test ran, since collection failed with this line and without a traceback."""
+        assert self._ran.ret == pytest.ExitCode.INTERRUPTED, self._ran.ret
+        self.says(line)
+        self.omits("*Traceback*", "*During handling*", "*plugin.py*")
+
     def refuses(self, line: str) -> None:
         """The run ended with a usage error of one line, and no traceback."""
         assert self._ran.ret == pytest.ExitCode.USAGE_ERROR, self._ran.ret

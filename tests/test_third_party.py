@@ -25,8 +25,7 @@ def project(pytester: pytest.Pytester) -> Project:
 
 
 def test_it_is_listed_in_the_header(project: Project) -> None:
-    result = project.run("--graph-backends=calculator,numpy")
-    result.says("graphmode: calculator *, numpy *; devices: *")
+    project.run("--graph-backends=calculator,numpy").says("graphmode: calculator *, numpy *; devices: *")
 
 
 def test_it_is_listed_among_the_legal_ones(project: Project) -> None:
@@ -80,8 +79,7 @@ def test_a_class_that_is_not_there_is_named(project: Project) -> None:
             return [dataclasses.replace(calculator.SPEC, target="calculator:Abacus")]
     """)
     project.write(REBUILT)
-    result = project.run("--graph-backends=calculator", errors=1)
-    result.says("*calculator*Abacus*")
+    project.run("--graph-backends=calculator", errors=1).says("*calculator*Abacus*")
 
 
 def test_a_package_offers_one_by_its_entry_point(project: Project) -> None:
@@ -94,5 +92,4 @@ def test_a_package_offers_one_by_its_entry_point(project: Project) -> None:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: calculator\nVersion: 1.5\n")
     (metadata / "entry_points.txt").write_text("[pytest11]\ncalculator = calculator_plugin\n")
     project.syspathinsert()
-    result = project.run("--graph-backends=calculator", apart=True)
-    result.says("graphmode: calculator 1.5; devices: *")
+    project.run("--graph-backends=calculator", apart=True).says("graphmode: calculator 1.5; devices: *")

@@ -290,15 +290,13 @@ def test_what_is_no_file_is_left_alone(toy: Project) -> None:
     os.mkfifo(toy.path / "pipe")
     (toy.path / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
-        result = toy.run(f"--graph-json={name}")
-        result.refuses("*: it is a device, a pipe or the run's own output: name a file")
+        toy.run(f"--graph-json={name}").refuses("*: it is a device, a pipe or the run's own output: name a file")
     assert (toy.path / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize("length", [250, 300])
 def test_a_name_that_is_too_long(toy: Project, length: int) -> None:
-    result = toy.run(f"--graph-json={'x' * length}")
-    result.refuses("*--graph-json=*xxx: * name too long")
+    toy.run(f"--graph-json={'x' * length}").refuses("*--graph-json=*xxx: * name too long")
 
 
 @pytest.mark.parametrize(
@@ -312,16 +310,14 @@ def test_a_name_that_is_too_long(toy: Project, length: int) -> None:
 )
 def test_two_options_never_write_one_file(toy: Project, options: tuple[str, ...], said: str) -> None:
     (toy.path / "link").symlink_to(Path("a") / "x")
-    result = toy.run(*options)
-    result.refuses(f"*{said} this file too: give each a file of its own")
+    toy.run(*options).refuses(f"*{said} this file too: give each a file of its own")
 
 
 def test_a_report_that_is_only_read_may_be_one_that_a_run_writes(toy: Project) -> None:
     toy.write("def test_a(graphmode): graphmode.function(abs)(-1)", "test_suite")
     toy.run("--graph-backends=toy", "--graph-json=x")
     toy.makeini("[pytest]\ngraph_json=x")
-    result = toy.run("--graph-lock=y", "--graph-lock-from=x")
-    result.says("y written, 1 line:")
+    toy.run("--graph-lock=y", "--graph-lock-from=x").says("y written, 1 line:")
 
 
 def test_junit_holds_none_of_it(toy: Project) -> None:

@@ -47,8 +47,7 @@ def written(folder: Path, report: dict[str, Any]) -> str:
 
 def test_a_run_writes_the_page_that_the_command_makes_of_its_json(toy: Project) -> None:
     toy.write(SUITE, "test_suite")
-    result = toy.run(BACKENDS, "--graph-json=out/r.json", "--graph-html=out/r.html")
-    result.says("*graph report written to*r.html*")
+    toy.run(BACKENDS, "--graph-json=out/r.json", "--graph-html=out/r.html").says("*graph report written to*r.html*")
     assert sorted(path.name for path in (toy.path / "out").iterdir()) == ["r.html", "r.json"]
     page = (toy.path / "out" / "r.html").read_text(encoding="utf-8")
     assert main(["report", "out/r.json", "-o", "made/later.html"]) == 0
@@ -171,8 +170,7 @@ def test_a_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_whose_page_can_not_be_written_does_not_start(toy: Project) -> None:
     toy.write("def test_a(): assert 0", "test_suite")
     (toy.path / "taken").touch()
-    result = toy.run("--graph-html=taken/r.html")
-    result.refuses("*--graph-html=taken/r.html: the file can't be written: *")
+    toy.run("--graph-html=taken/r.html").refuses("*--graph-html=taken/r.html: the file can't be written: *")
 
 
 def test_without_jinja(toy: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,8 +110,7 @@ def test_it_is_appended_to_what_others_wrote(toy: Project, job: Path) -> None:
     assert text.startswith("# of another step\n## Graphs of 1 test: 0 failures\n")
     assert text.count("| test\\_suite.py::test\\_a | toy-graph-cpu | passed | 1 | 0 | 0 | 0 | 1 | 1 |\n") == 2
     job.write_bytes(b"x" * 1024 * 1024)
-    result = toy.run("--graph-backends=toy")
-    result.says(f"no summary of graphs: {job} is full, as GitHub shows a mebibyte of a step")
+    toy.run("--graph-backends=toy").says(f"no summary of graphs: {job} is full, as GitHub shows a mebibyte of a step")
     assert job.stat().st_size == 1024 * 1024
 
 

@@ -184,8 +184,7 @@ def test_the_report_of_a_run(toy: Project, workers: tuple[str, ...]) -> None:
     if workers:
         pytest.importorskip("xdist")
     toy.write(SUITE, "test_suite")
-    result = toy.run("--graph-backends=numpy,toy", "--graph-report", *workers, passed=4, failed=2)
-    result.says(*EXPECTED)
+    toy.run("--graph-backends=numpy,toy", "--graph-report", *workers, passed=4, failed=2).says(*EXPECTED)
 
 
 def test_no_report_without_the_option(toy: Project) -> None:

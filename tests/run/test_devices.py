@@ -13,9 +13,8 @@ TWO = ("--graph-backends=placed,numpy", "--graph-logical-cpus=2")
 
 
 @pytest.fixture
-def placed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with the backend `placed` (see `toy/placedlib.py`), on a machine without an accelerator."""
-    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
+def placed(pytester: pytest.Pytester) -> Project:
+    """A project with the backend `placed` (see `toy/placedlib.py`)."""
     for file in ("placedlib.py", "placedbackend.py"):
         shutil.copy(HERE.parent / "toy" / file, pytester.path)
     pytester.makeconftest("""
@@ -74,8 +73,7 @@ def test_devices_that_a_conftest_has_made_already_are_a_usage_error(placed: Proj
     placed.syspathinsert()
     placed.extend("\nimport placedlib\nplacedlib.devices()\n")
     placed.write(WHERE)
-    result = placed.run(*TWO)
-    result.refuses("--graph-logical-cpus=2: placedlib has made its devices already, 1 of the CPU")
+    placed.run(*TWO).refuses("--graph-logical-cpus=2: placedlib has made its devices already, 1 of the CPU")
 
 
 def test_devices_that_something_else_makes_later_fail_the_variant_without_one(placed: Project) -> None:
@@ -159,9 +157,8 @@ def test_nothing_is_looked_at_where_there_is_only_the_cpu(placed: Project) -> No
 
 
 @pytest.fixture
-def accelerated(placed: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def accelerated(placed: Project, accelerator: None) -> Project:
     """The same project, where `placed` has the CPU and one GPU."""
-    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
     placed.syspathinsert()
     placed.extend("\nimport placedlib\nplacedlib._cpus[:] = ['cpu', 'gpu:0']\n")
     return placed
@@ -228,5 +225,4 @@ def test_the_cpu_keeps_its_precision_and_the_frames_of_a_failure(accelerated: Pr
         def test_next(graphmode):
             print("LEFT", graphmode.lib.log)
     """)
-    result = accelerated.run("--graph-backends=placed", "--graph-devices=cpu", "-s")
-    result.says("*LEFT ?'synchronized cpu'?")
+    accelerated.run("--graph-backends=placed", "--graph-devices=cpu", "-s").says("*LEFT ?'synchronized cpu'?")

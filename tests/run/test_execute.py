@@ -180,8 +180,7 @@ def pytest_runtest_protocol(item):
     return ran
     """)
     toy.write("import random\ndef test_draw(graphmode): random.seed(graphmode.rng.random())")
-    result = toy.run("--graph-backends=numpy", "-s", passed=1)
-    result.says("*RESTORED True*")
+    toy.run("--graph-backends=numpy", "-s", passed=1).says("*RESTORED True*")
 
 
 def test_a_dtype_that_a_backend_lacks_skips_with_its_reason(toy: Project) -> None:
@@ -199,5 +198,4 @@ def test_a_dtype_that_a_backend_lacks_skips_with_its_reason(toy: Project) -> Non
             return [toybackend.SPEC]
     """)
     toy.write("def test_net(graphmode): graphmode.variant")
-    result = toy.run("--graph-backends=toy", "--graph-dtypes=bfloat16", "-rs", skipped=1)
-    result.says("SKIPPED*toy has no bfloat16")
+    toy.run("--graph-backends=toy", "--graph-dtypes=bfloat16", "-rs", skipped=1).says("SKIPPED*toy has no bfloat16")

@@ -23,8 +23,7 @@ def test_an_error_of_another_framework_says_what_to_do(toy: Project) -> None:
 @pytest.mark.parametrize("text", ["[][1]", "graphmode.numpy(graphmode.tensor(1.0)) + 'x'"])
 def test_an_error_of_the_tests_own_or_of_numpy_does_not(toy: Project, text: str) -> None:
     toy.write(f"def test_net(graphmode): graphmode.function(lambda x: {text})(1)")
-    result = toy.run("--graph-backends=numpy,toy", failed=2)
-    result.omits("*It was raised by*")
+    toy.run("--graph-backends=numpy,toy", failed=2).omits("*It was raised by*")
 
 
 @pytest.fixture

@@ -181,8 +181,7 @@ def test_a_place_that_is_taken_is_said_and_changes_no_verdict(toy, traced):
 )
 def test_a_folder_that_can_not_be_written_to_is_a_usage_error(toy, traced, folder, said):
     (toy.path / "taken").write_text("mine")
-    result = traced("\ndef test_right():\n    pass", folder=folder)
-    result.refuses(f"{said}")
+    traced("\ndef test_right():\n    pass", folder=folder).refuses(f"{said}")
     assert (toy.path / "taken").read_text() == "mine"
 
 

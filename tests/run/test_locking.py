@@ -55,8 +55,7 @@ def test_an_update_writes_a_line_a_test_and_mode(run: Run) -> None:
 
 def test_a_run_that_builds_the_same_passes(run: Run) -> None:
     before = Path("graphs.lock").read_bytes()
-    result = run(passed=4)
-    result.omits("*graph lock*")
+    run(passed=4).omits("*graph lock*")
     assert Path("graphs.lock").read_bytes() == before
 
 
@@ -97,8 +96,7 @@ def test_code_that_is_in_no_graph_any_more_is_worse(run: Run) -> None:
 def test_breaks_and_fallbacks_fail_with_their_reasons(run: Run, event: str, said: str) -> None:
     edit("BuildReport, value", "BuildReport, Fallback, GraphBreak, value", "toybackend.py")
     edit("            hints = ", f"            {event}\n            hints = ", "toybackend.py")
-    result = run(passed=2, failed=2)
-    result.says(said, said)
+    run(passed=2, failed=2).says(said, said)
     run(UPDATE)
     run(passed=4)
     edit(event, "pass", "toybackend.py")
@@ -204,8 +202,7 @@ def test_a_framework_whose_graphs_are_not_counted_is_not_compared(run: Run) -> N
 def test_an_agreement_item_runs_what_it_lacks_against_the_lock(run: Run) -> None:
     edit("def test_net", "@pytest.mark.graph_agree\ndef test_net")
     edit("    f(-1)", "    graphmode.agree(value=f(-1)), f(-1.0)")
-    result = run("-k", "agreement", failed=1)
-    result.says("*was 0 rebuilds, now 1, because*")
+    run("-k", "agreement", failed=1).says("*was 0 rebuilds, now 1, because*")
     run(UPDATE, "-k", "agreement", passed=1)
     assert '"rebuilds": 1' in lines()['"test_a.py::test_net toy:graph"']
     run(passed=5)
@@ -246,12 +243,11 @@ def test_a_test_that_is_expected_to_fail_is_not_locked(run: Run, monkeypatch: py
     edit("    f(-1)", "    f(-1), f(-1.0)")
     before = lines()
     for arguments in ((), (UPDATE,)):
-        result = run(*arguments, "-k", "toy or plain", passed=1, xpassed=1)
+        run(*arguments, "-k", "toy or plain", passed=1, xpassed=1)
         assert lines() == before
     Path("graphs.lock").unlink()
     monkeypatch.setenv("CI", "true")
-    result = run("-k", "toy", xpassed=1)
-    result.omits("*missing in graphs.lock*")
+    run("-k", "toy", xpassed=1).omits("*missing in graphs.lock*")
 
 
 @pytest.mark.parametrize("mark", ["xfail(False, reason='never')", "graph_xfail('numpy', reason='only there')"])

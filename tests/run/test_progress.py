@@ -299,5 +299,4 @@ def test_a_terminal_that_is_gone_fails_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("value", ["on", "", "AUTO"])
 def test_the_option_is_auto_or_off(toy: Project, value: str) -> None:
-    result = toy.run(f"--graph-progress={value}")
-    result.refuses(f"*--graph-progress={value}: the progress is auto or off")
+    toy.run(f"--graph-progress={value}").refuses(f"*--graph-progress={value}: the progress is auto or off")

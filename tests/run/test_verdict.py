@@ -50,8 +50,7 @@ def test_tb_line_points_at_the_test(project: Project) -> None:
 
 def test_a_debugger_stands_in_the_tests_module(project: Project) -> None:
     project.extend(WHERE)
-    result = project.run("-s")
-    result.says(f"STANDS {project.path / 'test_net.py'} 5 test_net True")
+    project.run("-s").says(f"STANDS {project.path / 'test_net.py'} 5 test_net True")
 
 
 WHERE = """

@@ -224,13 +224,9 @@ def test_wrong_arguments_fail_collection_without_a_traceback(toy: Project, argum
             pass
     """)
     result = toy.run("--graph-backends=numpy")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.says(
+    result.fails_collection(
         "*::test_wrong: @pytest.mark.graph_rebuilds(keras=0): it has no argument keras: it takes count, at_most, *"
     )
-    result.omits("*Traceback*")
-    result.omits("*During handling*")
-    result.omits("*plugin.py*")
 
 
 def test_all_markers_are_registered(toy: Project) -> None:
@@ -263,13 +259,11 @@ def test_all_markers_are_registered(toy: Project) -> None:
 )
 @pytest.mark.filterwarnings("ignore:Unknown pytest.mark.graph_rebuild")
 def test_a_typo_in_a_markers_name_fails_collection(toy: Project, source: str) -> None:
-    toy.write(f"import pytest, unittest\n{source}\n")
-    result = toy.run("--graph-backends=numpy")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
-    told = "*: @pytest.mark.graph_rebuild is no marker: did you mean graph_rebuilds? There are graphmode, graph_reb*"
-    result.says(told)
-    result.says("*graph_xfail, and those that the ini file registers under markers")
-    result.omits("*Traceback*")
+    toy.write(f"import unittest\n{source}")
+    toy.run("--graph-backends=numpy").fails_collection(
+        "*: @pytest.mark.graph_rebuild is no marker: did you mean graph_rebuilds? There are graphmode, graph_rebuilds, "
+        "*graph_xfail, and those that the ini file registers under markers"
+    )
 
 
 def test_a_marker_of_the_projects_own_may_begin_with_graph(toy: Project) -> None:

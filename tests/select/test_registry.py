@@ -179,8 +179,7 @@ def test_anything_but_specs_is_refused(group: object) -> None:
 )
 def test_a_wrong_third_party_is_a_usage_error(toy: Project, returned: str, message: str) -> None:
     toy.makeconftest(f"import dataclasses, toybackend\ndef pytest_graphmode_backends():\n    return {returned}\n")
-    result = toy.run()
-    result.refuses(f"the hook pytest_graphmode_backends: {message}")
+    toy.run().refuses(f"the hook pytest_graphmode_backends: {message}")
 
 
 # Devices

@@ -1,5 +1,9 @@
 """Flags and ini values: what they mean, which wins, and how mistakes read."""
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 
 from pytest_graphmode.backends.base import BackendSpec
@@ -103,49 +107,32 @@ def test_devices(text: str | list[str], expected: tuple[str, ...] | None) -> Non
     assert parse_devices(text) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("gpu0", r"'gpu0' is not a device: write cpu, cpu:1, gpu:0 \(or cuda:0\), mps, xpu:0 or tpu:0"),
-        ("cpu,GPU:0", r"'GPU:0' is not a device: .*"),
-        ("all,bogus", r"'bogus' is not a device: .*"),
-        ("", "names no device: write cpu, gpu:0, ... or all"),
-    ],
-)
-def test_wrong_devices(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        parse_devices(text)
-
-
-def test_dtypes() -> None:
+def test_dtypes_and_seeds() -> None:
     assert parse_dtypes("float64, float32,float64") == ("float64", "float32")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("float", "unknown dtype 'float': the dtypes are float16, bfloat16, float32, float64, complex64, complex128"),
-        (
-            "float32,int32",
-            "unknown dtype 'int32': the dtypes are float16, bfloat16, float32, float64, complex64, complex128",
-        ),
-        ("", "names no dtype: the dtypes are float16, bfloat16, float32, float64, complex64, complex128"),
-    ],
-)
-def test_wrong_dtypes(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        parse_dtypes(text)
-
-
-def test_seed() -> None:
     assert parse_seed("0") == 0
     assert parse_seed("4294967295") == 2**32 - 1
 
 
-@pytest.mark.parametrize("text", ["-1", "1.5", "x", "", "4294967296", "٣"])
-def test_wrong_seeds(text: str) -> None:
-    with pytest.raises(ValueError, match="the seed must be an integer from 0 to 4294967295"):
-        parse_seed(text)
+DTYPES = "the dtypes are float16, bfloat16, float32, float64, complex64, complex128"
+SEEDS = "the seed must be an integer from 0 to 4294967295"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (parse_devices, "gpu0", r"'gpu0' is not a device: write cpu, cpu:1, gpu:0 \(or cuda:0\), mps, xpu:0 or tpu:0"),
+        (parse_devices, "cpu,GPU:0", r"'GPU:0' is not a device: .*"),
+        (parse_devices, "all,bogus", r"'bogus' is not a device: .*"),
+        (parse_devices, "", "names no device: write cpu, gpu:0, ... or all"),
+        (parse_dtypes, "float", f"unknown dtype 'float': {DTYPES}"),
+        (parse_dtypes, "float32,int32", f"unknown dtype 'int32': {DTYPES}"),
+        (parse_dtypes, "", f"names no dtype: {DTYPES}"),
+        *((parse_seed, text, f"{SEEDS}.*") for text in ("-1", "1.5", "x", "", "4294967296", "٣")),
+    ],
+)
+def test_wrong_devices_dtypes_and_seeds(parse: Callable[[str], Any], text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        parse(text)
 
 
 # Through pytest.
@@ -168,13 +155,16 @@ SHOW = """
         ("--graph-logical-cpus=0", "the number of logical CPUs must be an integer from 1 to 64"),
         ("--graph-logical-cpus=two", "the number of logical CPUs must be an integer from 1 to 64"),
         ("--graph-logical-cpus=65", "the number of logical CPUs must be an integer from 1 to 64"),
-        ("--graph-seed=abc", "the seed must be an integer from 0 to 4294967295"),
+        ("--graph-seed=abc", SEEDS),
+        ("--graph-label=", "names no environment: write a name like cuda-12, or leave it out"),
+        (
+            "--graph-compiler=",
+            "names no compiler backend: write eager, aot_eager, inductor or another one that torch has",
+        ),
     ],
 )
 def test_a_wrong_option_is_a_usage_error_without_a_traceback(toy: Project, option: str, message: str) -> None:
-    toy.write(SHOW)
-    result = toy.run(option)
-    result.refuses(f"{option}: {message}")
+    toy.run(option).refuses(f"{option}: {message}")
 
 
 @pytest.mark.parametrize(
@@ -203,34 +193,24 @@ def test_a_wrong_option_is_a_usage_error_without_a_traceback(toy: Project, optio
 )
 def test_a_wrong_ini_value_names_its_key_and_file(toy: Project, value: str, message: str) -> None:
     toy.makeini(f"[pytest]\n{value}\n")
-    result = toy.run()
-    result.refuses(f"{message}")
+    toy.run().refuses(f"{message}")
 
 
 def test_a_wrong_override_of_an_ini_value_names_it(toy: Project) -> None:
-    result = toy.run("-o", "graph_seed=x")
-    result.refuses("-o graph_seed=x: the seed must be an integer from 0 to 4294967295")
-
-
-def test_a_device_that_is_not_there_is_a_usage_error(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
-    result = toy.run("--graph-backends=toy", "--graph-devices=cpu,gpu:1")
-    result.refuses("--graph-devices=cpu,gpu:1: there is no gpu:1 here: toy has cpu")
+    toy.run("-o", "graph_seed=x").refuses("-o graph_seed=x: the seed must be an integer from 0 to 4294967295")
 
 
 @pytest.mark.parametrize(
-    ("written", "shown"), [("cuda", "cuda (gpu:0)"), ("cpu, cuda:1", "cuda:1 (gpu:1)"), ("gpu:0", "gpu:0")]
+    ("written", "shown"), [("cuda", "cuda (gpu:0)"), ("cpu, cuda:1", "cuda:1 (gpu:1)"), ("cpu,gpu:1", "gpu:1")]
 )
-def test_a_device_that_is_not_there_is_named_as_it_was_written(
-    toy: Project, monkeypatch: pytest.MonkeyPatch, written: str, shown: str
-) -> None:
-    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
-    result = toy.run("--graph-backends=toy", f"--graph-devices={written}")
-    result.refuses(f"--graph-devices={written}: there is no {shown} here: toy has cpu")
+def test_a_device_that_is_not_there_is_named_as_it_was_written(toy: Project, written: str, shown: str) -> None:
+    toy.run("--graph-backends=toy", f"--graph-devices={written}").refuses(
+        f"--graph-devices={written}: there is no {shown} here: toy has cpu"
+    )
 
 
-def test_devices_are_enumerated_where_there_is_an_accelerator(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
+@pytest.mark.usefixtures("accelerator")
+def test_devices_are_enumerated_where_there_is_an_accelerator(toy: Project) -> None:
     toy.write(SHOW)
     result = toy.run("--graph-backends=toy", "--collect-only", "-q")
     result.says("*::test_settings[[]toy-graph-cpu]", "*::test_settings[[]toy-graph-gpu:0]")
@@ -239,10 +219,8 @@ def test_devices_are_enumerated_where_there_is_an_accelerator(toy: Project, monk
     result.omits("*toy-graph-cpu*")
 
 
-def test_a_named_backend_without_any_of_the_named_devices_is_a_usage_error(
-    toy: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: True)
+@pytest.mark.usefixtures("accelerator")
+def test_a_named_backend_without_any_of_the_named_devices_is_a_usage_error(toy: Project) -> None:
     result = toy.run("--graph-backends=toy,numpy", "--graph-devices=gpu:0")
     result.refuses("--graph-devices=gpu:0: numpy has none of these devices, *: toy has cpu, gpu:0; numpy has cpu")
 
@@ -250,12 +228,8 @@ def test_a_named_backend_without_any_of_the_named_devices_is_a_usage_error(
 def test_the_command_line_beats_ini_beats_the_default(toy: Project) -> None:
     toy.write(SHOW)
     toy.makeini("[pytest]\ngraph_backends = toy:eager\ngraph_dtypes = float64\n")
-    ini = toy.run("-v")
-    ini.says("*::test_settings[[]toy-eager-cpu-float64] PASSED*")
-    ini.assert_outcomes(passed=1)
-    both = toy.run("-v", "--graph-backends=numpy")
-    both.says("*::test_settings[[]numpy-eager-cpu-float64] PASSED*")
-    both.assert_outcomes(passed=1)
+    toy.run("-v", passed=1).says("*::test_settings[[]toy-eager-cpu-float64] PASSED*")
+    toy.run("-v", "--graph-backends=numpy", passed=1).says("*::test_settings[[]numpy-eager-cpu-float64] PASSED*")
 
 
 def test_the_seed_decides_the_random_numbers(toy: Project) -> None:
@@ -273,33 +247,17 @@ def test_the_options_are_shown_in_one_group_of_help(project: Project) -> None:
     text = project.run("--help").stdout.str()
     group = text[text.index("graphmode: TensorFlow, PyTorch and JAX variants of tests") :]
     group = group[: group.index("\n\n")]
-    for option in (
-        "backends=SPEC",
-        "devices=LIST",
-        "dtypes=LIST",
-        "seed=N",
-        "compiler=NAME",
-        "records=DIR",
-        "label=NAME",
-        "watch",
-    ):
-        assert f"--graph-{option}" in group
+    options = "backends=SPEC devices=LIST dtypes=LIST seed=N compiler=NAME records=DIR label=NAME watch"
+    assert [option for option in options.split() if f"--graph-{option}" not in group] == []
     assert group.count("\n  --graph-") == text.count("\n  --graph-")
-    for name in ("graph_backends", "graph_devices", "graph_dtypes", "graph_seed", "graph_compiler"):
-        assert f"  {name} (string):" in text
-    for name in ("graph_watch", "graph_report", "graph_per_object"):
-        assert f"  {name} (bool):" in text
-    for name in ("graph_within", "graph_tolerances"):
-        assert f"  {name} (linelist):" in text
+    keys = {"string": "backends devices dtypes seed compiler", "bool": "watch report per_object"}
+    for kind, names in (keys | {"linelist": "within tolerances"}).items():
+        assert [name for name in names.split() if f"  graph_{name} ({kind}):" not in text] == []
 
 
-def test_the_header_names_backends_versions_devices_and_seed(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy
-
-    monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
-    monkeypatch.setattr("pytest_graphmode.select.options.accelerator_present", lambda: False)
+def test_the_header_names_backends_versions_devices_and_seed(toy: Project) -> None:
     result = toy.run("--graph-backends=numpy,toy:eager", "--graph-seed=7")
-    result.says(f"graphmode: numpy {numpy.__version__}, toy:eager unknown; devices: cpu; seed: 7")
+    result.says(f"graphmode: numpy {np.__version__}, toy:eager unknown; devices: cpu; seed: 7")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
@@ -311,8 +269,7 @@ def test_the_header_warns_of_a_version_that_was_not_tested(toy: Project, monkeyp
         def pytest_graphmode_backends():
             return [dataclasses.replace(toybackend.SPEC, tested=("1.0", "2.14"))]
     """)
-    result = toy.run("--graph-backends=toy")
-    result.says("graphmode: toy 9.9 (newer than the tested 2.14); devices: *")
+    toy.run("--graph-backends=toy").says("graphmode: toy 9.9 (newer than the tested 2.14); devices: *")
 
 
 def test_the_header_says_that_no_framework_is_installed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,8 +228,7 @@ def test_in_processes_of_their_own_the_item_runs_the_variants_in_its_own(beside)
 def test_a_crash_costs_one_item(beside, selection, counts):
     project = beside(FORKING)
     project.write(CRASHING)
-    result = project.run(*selection, apart=True, **counts)
-    result.says("FAILED * - Failed: ended with 99")
+    project.run(*selection, apart=True, **counts).says("FAILED * - Failed: ended with 99")
 
 
 TIMING = """

@@ -89,8 +89,7 @@ def test_a_series_is_compared_step_by_step(project):
                 wrong = graphmode.backend == "third" and step >= 2
                 graphmode.agree(loss=graphmode.tensor(1.0 + wrong * step))
     """)
-    result = project.run()
-    result.says("  step 2, the first of 4 to differ: loss: third-eager-cpu 3.0, ref-eager-cpu 1.0: *")
+    project.run().says("  step 2, the first of 4 to differ: loss: third-eager-cpu 3.0, ref-eager-cpu 1.0: *")
 
 
 def test_records_are_copies_of_the_moment(project):
@@ -160,8 +159,7 @@ def test_a_variant_whose_fixture_fails_skips_the_item(project, when):
         def test_net(graphmode, broken):
             graphmode.agree(loss=1.0)
     """)
-    result = project.run(passed=1 + (when == "after"), errors=1, skipped=1)
-    result.says("SKIPPED *third-eager-cpu failed*")
+    project.run(passed=1 + (when == "after"), errors=1, skipped=1).says("SKIPPED *third-eager-cpu failed*")
 
 
 @pytest.mark.parametrize(
@@ -254,8 +252,7 @@ def test_wrong_arguments_of_the_marker_are_errors_of_collection(project, argumen
         def test_net(graphmode, x):
             pass
     """)
-    result = project.run(errors=1)
-    result.says("test_net.py::test_net*: @pytest.mark.graph_agree*")
+    project.run(errors=1).says("test_net.py::test_net*: @pytest.mark.graph_agree*")
 
 
 def test_limits_of_the_test_are_not_the_items(project):
@@ -272,15 +269,13 @@ def test_limits_of_the_test_are_not_the_items(project):
 
 
 def test_a_watched_run_does_not_watch_the_item(project):
-    result = project.check(NET, "--graph-watch", "--graph-report", passed=3)
-    result.says("2 watched tests built and called no graph")
+    project.check(NET, "--graph-watch", "--graph-report", passed=3).says("2 watched tests built and called no graph")
 
 
 def test_variants_that_a_plugin_replaced_are_the_ones_compared(project):
     project.extend(REPLACING)
     project.write(NET)
-    result = project.run("-k", "agreement", "-s", passed=1, deselected=2)
-    result.says("*replaced ref*", "*replaced third*")
+    project.run("-k", "agreement", "-s", passed=1, deselected=2).says("*replaced ref*", "*replaced third*")
 
 
 REPLACING = """
@@ -309,8 +304,7 @@ def test_an_async_test_is_pytests_own_matter(project):
         async def test_net(graphmode):
             graphmode.agree(loss=1.0)
     """)
-    result = project.run(failed=2, skipped=1)
-    result.says("SKIPPED *ref-eager-cpu, third-eager-cpu failed*")
+    project.run(failed=2, skipped=1).says("SKIPPED *ref-eager-cpu, third-eager-cpu failed*")
 
 
 def test_records_do_not_outlive_their_item(project):

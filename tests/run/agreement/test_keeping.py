@@ -183,16 +183,14 @@ def test_a_damaged_record_fails_the_item_by_its_name_and_is_left_as_it_is(kept, 
     file.write_bytes(file.read_bytes()[:-1])
     before = file.read_bytes()
     for backends in ("third", "ref"):
-        result = kept.run(KEPT, *frozen, backends=backends, passed=1, failed=1)
-        result.says(f"{file}: the record is damaged*")
+        kept.run(KEPT, *frozen, backends=backends, passed=1, failed=1).says(f"{file}: the record is damaged*")
         assert file.read_bytes() == before
 
 
 def test_a_variant_alone_fails_where_its_record_is_damaged(kept):
     (file,) = records_of(kept)
     file.write_bytes(b"")
-    result = kept.run(KEPT, "-k", "ref", backends="ref,third", passed=1, errors=1)
-    result.says(f"{file}: the record is damaged*")
+    kept.run(KEPT, "-k", "ref", backends="ref,third", passed=1, errors=1).says(f"{file}: the record is damaged*")
 
 
 def test_the_record_of_another_test_is_told(kept):
@@ -200,15 +198,13 @@ def test_the_record_of_another_test_is_told(kept):
     kept.run(KEPT, backends="third")
     (kept.path / "kept/test_net.py").rename(kept.path / "kept/moved")
     shutil.copytree(kept.path / "kept/moved/test_net", kept.path / "kept/test_net.py/test_other")
-    result = kept.run(KEPT, backends="third")
-    result.says("*it is a record of another test, test_net.py::test_net: move it away")
+    kept.run(KEPT, backends="third").says("*it is a record of another test, test_net.py::test_net: move it away")
 
 
 def test_a_file_in_place_of_the_folder_is_a_usage_error(project):
     project.write(NET)
     (project.path / "kept").write_text("")
-    result = project.run(KEPT)
-    result.refuses("--graph-records=*kept: there is a file of this name: name a folder")
+    project.run(KEPT).refuses("--graph-records=*kept: there is a file of this name: name a folder")
 
 
 def test_a_file_in_place_of_a_folder_inside_fails_with_the_reason(project):
@@ -222,8 +218,7 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(project):
     project.write(NET)
     outside = project.mkdir("outside")
     project.mkdir("kept").joinpath("test_net.py").symlink_to(outside)
-    result = project.run(KEPT, backends="ref")
-    result.says("*it would be outside of *kept, by a link: remove that")
+    project.run(KEPT, backends="ref").says("*it would be outside of *kept, by a link: remove that")
     assert list(outside.iterdir()) == []
 
 

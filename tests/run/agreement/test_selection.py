@@ -119,8 +119,7 @@ def test_without_the_cache_plugin_nothing_changes(project):
 
 def test_collect_only_lists_it_and_runs_nothing(project, runs):
     project.write(COUNTED)
-    result = project.run("--collect-only")
-    result.says("*<Function test_net?third-eager-cpu?>", "*<Agreement test_net?agreement?>")
+    project.run("--collect-only").says("*<Function test_net?third-eager-cpu?>", "*<Agreement test_net?agreement?>")
     assert runs() == []
 
 

@@ -115,8 +115,7 @@ def test_a_module_that_is_not_collected_keeps_its_lines(run: Run, lock: Path) ->
     Path("test_b.py").write_text("1 / 0", encoding="utf-8")
     assert "without a test" not in run("--continue-on-collection-errors").stdout.str()
     Path("test_b.py").write_text("", encoding="utf-8")
-    result = run()
-    result.says("1 line in graphs.lock without a test:", "  test_b.py::test_b toy:graph")
+    run().says("1 line in graphs.lock without a test:", "  test_b.py::test_b toy:graph")
 
 
 def test_a_lock_of_another_folder_loses_no_line(run: Run, lock: Path) -> None:

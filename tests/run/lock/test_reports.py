@@ -93,8 +93,7 @@ def test_what_failed_by_the_lock_and_when_it_was_torn_down_is_not_taken(run: Run
 def test_what_is_no_report_is_refused(run: Run, text: str | None, said: str) -> None:
     if text is not None:
         Path("report.json").write_text(text, encoding="utf-8")
-    result = run("--graph-lock-from=report.json")
-    result.refuses(f"--graph-lock-from=report.json: *{said}*")
+    run("--graph-lock-from=report.json").refuses(f"--graph-lock-from=report.json: *{said}*")
     assert not Path("graphs.lock").exists()
 
 
@@ -119,8 +118,7 @@ def test_no_lock_is_written_that_the_next_run_would_refuse(
         at = at[name]
     at[path[-1]] = value
     Path("report.json").write_text(json.dumps(report), encoding="utf-8")
-    result = run("--graph-lock-from=report.json")
-    result.refuses(f"--graph-lock-from=report.json: the report is damaged: *{said}*")
+    run("--graph-lock-from=report.json").refuses(f"--graph-lock-from=report.json: the report is damaged: *{said}*")
     assert lock.read_bytes() == before
 
 

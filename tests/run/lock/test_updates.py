@@ -10,8 +10,7 @@ from tests.run.lock.suite import ALL, GONE, LOCK, NET_1, NET_2, ONE, UPDATE, Run
 
 
 def test_an_update_tells_what_it_changed(run: Run) -> None:
-    result = run(UPDATE)
-    result.says("*= graph lock =*", "graphs.lock written, 3 lines:", f"  {NET_1.replace('[', '[[]')}: new")
+    run(UPDATE).says("*= graph lock =*", "graphs.lock written, 3 lines:", f"  {NET_1.replace('[', '[[]')}: new")
     assert locked() == ALL
     run(UPDATE).says("graphs.lock: nothing changed, 3 lines")
 
@@ -99,8 +98,7 @@ def test_an_interrupted_run_writes_nothing(run: Run, toy: Project) -> None:
 
 
 def test_collecting_alone_writes_and_tells_nothing(run: Run) -> None:
-    result = run(UPDATE, "--collect-only")
-    result.omits("*graph lock*")
+    run(UPDATE, "--collect-only").omits("*graph lock*")
     assert not Path("graphs.lock").exists()
 
 
@@ -125,8 +123,7 @@ def test_tests_in_a_folder_whose_name_pytest_takes_for_parameters(run: Run, lock
     folder = Path("some/od[d]")
     folder.mkdir(parents=True)
     (folder / "test_b.py").write_text("def test_b(graphmode):\n    graphmode.function(abs)(-1)\n", encoding="utf-8")
-    result = run()
-    result.says(f"to write it: pytest --graph-backends=toy {LOCK} {UPDATE} some")
+    run().says(f"to write it: pytest --graph-backends=toy {LOCK} {UPDATE} some")
     run(UPDATE, "some", passed=1)
     assert len(locked()) == 4
 
@@ -139,22 +136,19 @@ def test_ci_never_writes(run: Run, monkeypatch: pytest.MonkeyPatch, lock: Path) 
     edit("        f(-1)", "        f(-1), f(-2.0)")
     monkeypatch.setenv("CI", "true")
     for update in (UPDATE, f"{UPDATE}=operations", "--graph-lock-from=report.json"):
-        result = run(update)
-        result.refuses(f"{update.partition('=')[0]}: CI is set, *read only*")
+        run(update).refuses(f"{update.partition('=')[0]}: CI is set, *read only*")
     run(passed=1, failed=2)
     assert Path("graphs.lock").read_bytes() == before
 
 
 @pytest.mark.parametrize("update", [UPDATE, f"{UPDATE}=operations", "--graph-lock-from=report.json"])
 def test_without_a_lock_there_is_nothing_to_update(run: Run, toy: Project, update: str) -> None:
-    result = toy.run(update)
-    result.refuses("--graph-lock-*: there is no lock to update: name its file, --graph-lock=FILE")
+    toy.run(update).refuses("--graph-lock-*: there is no lock to update: name its file, --graph-lock=FILE")
 
 
 def test_an_update_of_several_environments_at_once_is_refused(run: Run, toy: Project) -> None:
     pytest.importorskip("xdist")
-    result = toy.run(LOCK, UPDATE, "--dist=each", "--tx=2*popen")
-    result.refuses("--graph-lock-update: --dist=each *")
+    toy.run(LOCK, UPDATE, "--dist=each", "--tx=2*popen").refuses("--graph-lock-update: --dist=each *")
 
 
 @pytest.mark.parametrize("update", [(), (UPDATE,), ("--graph-lock-from=report.json",)])
@@ -162,15 +156,13 @@ def test_a_damaged_lock_is_named_with_its_line_and_never_overwritten(run: Run, u
     run(UPDATE, "--graph-json=report.json")
     damaged = Path("graphs.lock").read_text(encoding="utf-8").replace('"builds": 1', "<<<<<<< HEAD", 1)
     Path("graphs.lock").write_text(damaged, encoding="utf-8")
-    result = run(*update)
-    result.refuses("--graph-lock: graphs.lock:2: it is damaged (*): restore it (git checkout *")
+    run(*update).refuses("--graph-lock: graphs.lock:2: it is damaged (*): restore it (git checkout *")
     assert Path("graphs.lock").read_text(encoding="utf-8") == damaged
 
 
 def test_a_folder_is_no_lock(run: Run) -> None:
     Path("graphs.lock").mkdir()
-    result = run(UPDATE)
-    result.refuses("--graph-lock=*graphs.lock: there is a folder of this name: name a file")
+    run(UPDATE).refuses("--graph-lock=*graphs.lock: there is a folder of this name: name a file")
 
 
 def test_a_lock_of_the_ini_file(run: Run, toy: Project) -> None:
@@ -203,6 +195,5 @@ def test_a_lock_that_may_not_be_written_is_a_usage_error(
     before, may = lock.read_bytes(), os.access
     # As for others than root, who may write all.
     monkeypatch.setattr(os, "access", lambda path, mode: may(path, mode) and Path(path).name != lock.name)
-    result = run(update)
-    result.refuses("--graph-lock*: *can't be written: Permission denied")
+    run(update).refuses("--graph-lock*: *can't be written: Permission denied")
     assert lock.read_bytes() == before
