@@ -110,9 +110,3 @@ def test_a_frozen_run_fails_a_test_that_records_nothing(project):
 def test_a_frozen_run_in_which_no_variant_runs_skips(project):
     project.write(NET.replace("@pytest", "@pytest.mark.graph_skip('ref', reason='not here')\n@pytest", 1))
     project.run(KEPT, "--graph-records-frozen", backends="ref", skipped=2)
-
-
-def test_a_frozen_run_needs_a_folder(project):
-    project.write(NET)
-    result = project.run("--graph-records-frozen")
-    result.refuses("--graph-records-frozen compares with records: name their folder, *=DIR")

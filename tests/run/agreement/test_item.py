@@ -39,13 +39,6 @@ def test_a_variant_that_is_off_fails_the_item_and_not_itself(project):
     result.omits("*third-eager-cpu does not agree*")
 
 
-def test_the_marker_widens_the_tolerance(project):
-    # Of different lengths: Python takes a file of the same second and size for the one it has compiled.
-    text = NET.replace("@agree", "@pytest.mark.graph_agree(rtol={})")
-    project.check(text.format(1.1e-3), backends="ref,off", passed=3)
-    project.check(text.format(0.95e-3), backends="ref,off", passed=2, failed=1)
-
-
 @pytest.mark.parametrize(
     ("lines", "marker", "agrees"),
     [
@@ -71,9 +64,8 @@ def test_the_marker_beats_the_projects_tolerances_which_beat_the_default(project
 
 def test_the_marker_chooses_the_reference(project):
     text = NET.replace("@agree", "@pytest.mark.graph_agree(reference='off')")
-    result = project.check(text, backends="ref,third,off")
-    result.says("ref-eager-cpu does not agree with the reference, off-eager-cpu:")
-    result.says("third-eager-cpu does not agree with the reference, off-eager-cpu:")
+    told = "{}-eager-cpu does not agree with the reference, off-eager-cpu:"
+    project.check(text, backends="ref,third,off").says(told.format("ref"), told.format("third"))
 
 
 def test_a_reference_that_is_not_selected_skips_the_item(project):
@@ -115,11 +107,6 @@ def test_agree_without_the_marker_fails_and_names_it(project):
     result.says(
         ">       graphmode.agree(loss=1.0)", "E   *mark it (or its class or module) with @pytest.mark.graph_agree"
     )
-
-
-def test_agree_without_values_is_a_wrong_call(project):
-    result = project.check(NET.replace("loss=graphmode.tensor(2.0)", ""))
-    result.says("E   *TypeError: graphmode.agree needs the values to compare, each by a name: *")
 
 
 def test_nothing_recorded_fails_the_item(project):

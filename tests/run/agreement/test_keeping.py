@@ -201,12 +201,6 @@ def test_the_record_of_another_test_is_told(kept):
     kept.run(KEPT, backends="third").says("*it is a record of another test, test_net.py::test_net: move it away")
 
 
-def test_a_file_in_place_of_the_folder_is_a_usage_error(project):
-    project.write(NET)
-    (project.path / "kept").write_text("")
-    project.run(KEPT).refuses("--graph-records=*kept: there is a file of this name: name a folder")
-
-
 def test_a_file_in_place_of_a_folder_inside_fails_with_the_reason(project):
     project.write(NET)
     project.mkdir("kept").joinpath("test_net.py").write_text("")

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tests.run.agreement.test_triage import AGREED, paragraph
+from tests.run.agreement.test_item import NET
+from tests.run.agreement.test_triage import paragraph
 
 
 def test_reruns_are_in_no_report_ledger_or_record(project):
@@ -54,14 +55,14 @@ def test_big(graphmode):
 
 
 def test_without_a_golden_value_there_is_nothing_to_run_again(project):
-    project.write(AGREED)
+    project.write(NET)
     result = project.run("--graph-records=kept", "--graph-records-frozen", backends="ref")
     assert "there is no record of" in result.stdout.str()
     assert "Triage" not in result.stdout.str()
 
 
 def test_what_is_a_record_is_not_run_again(project):
-    project.write(AGREED)
+    project.write(NET)
     project.run("--graph-records=kept", backends="ref", passed=1, skipped=1)
     result = project.run("--graph-records=kept", backends="off")
     assert re.fullmatch(
@@ -72,7 +73,7 @@ def test_what_is_a_record_is_not_run_again(project):
 
 
 def test_an_item_run_alone_and_again_is_triaged_too(project):
-    project.write(AGREED)
+    project.write(NET)
     result = project.run("test_net.py::test_net[agreement]", backends="ref,off")
     assert "both give the same; in float64 still 0.002 apart: not rounding." in paragraph(result)
     again = project.run("--lf", backends="ref,off")

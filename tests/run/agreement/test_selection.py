@@ -28,26 +28,34 @@ def runs(project):
     return take
 
 
-@pytest.mark.parametrize("selection", [["test_net.py::test_net[agreement]"], ["-k", "agreement"]])
-def test_alone_it_runs_the_variants_first(project, runs, selection):
+ITEM, THIRD = "test_net.py::test_net[agreement]", "test_net.py::test_net[third-eager-cpu]"
+LEFT_OUT = {"ref": "PASSED", "agreement": "SKIPPED"}
+PASSED = dict.fromkeys(("ref", "third", "agreement"), "PASSED")
+# What is selected, how what was selected ended, and the variants that ran.
+SELECTIONS = {
+    "item": ([ITEM], {"agreement": "PASSED"}, ["ref", "third"]),
+    "item by keyword": (["-k", "agreement"], {"agreement": "PASSED"}, ["ref", "third"]),
+    "item and one variant": ([ITEM, THIRD], {"third": "PASSED", "agreement": "PASSED"}, ["ref", "third"]),
+    "function": (["test_net.py::test_net"], PASSED, ["ref", "third"]),
+    "variant by keyword": (["-k", "third"], {"third": "PASSED"}, ["third"]),
+    "no variant by keyword": (["-k", "not third"], LEFT_OUT, ["ref"]),
+    "no variant by mark and keyword": (["-m", "graph_agree", "-k", "not third"], LEFT_OUT, ["ref"]),
+    "variant deselected": (["--deselect", "test_net.py::test_net[third"], LEFT_OUT, ["ref"]),
+    "item, and a variant deselected": ([ITEM, "--deselect", THIRD], {"agreement": "SKIPPED"}, ["ref"]),
+    "item deselected": (["--deselect", ITEM], {"ref": "PASSED", "third": "PASSED"}, ["ref", "third"]),
+    "all without a cache": (["-p", "no:cacheprovider"], PASSED, ["ref", "third"]),
+}
+
+
+@pytest.mark.parametrize(("selection", "ended", "ran"), SELECTIONS.values(), ids=SELECTIONS)
+def test_each_variant_runs_once_and_for_the_item_those_that_nobody_excluded(project, runs, selection, ended, ran):
     project.write(COUNTED)
     result = project.run(*selection)
-    assert outcomes(result) == {"test_net[agreement]": "PASSED"}
-    assert runs() == ["ref", "third"]
-    project.run(*selection, backends="ref,off", failed=1, deselected=2 * selection.count("-k"))
-
-
-def test_with_one_variant_named_beside_it_the_other_is_run(project, runs):
-    project.write(COUNTED)
-    result = project.run("test_net.py::test_net[agreement]", "test_net.py::test_net[third-eager-cpu]", passed=2)
-    assert sorted(runs()) == ["ref", "third"]
-    assert list(outcomes(result)) == ["test_net[third-eager-cpu]", "test_net[agreement]"]
-
-
-def test_the_functions_id_selects_variants_and_item(project, runs):
-    project.write(COUNTED)
-    project.run("test_net.py::test_net", passed=3)
-    assert runs() == ["ref", "third"]
+    found = {name.removeprefix("test_net[").partition("-")[0].strip("]"): end for name, end in outcomes(result).items()}
+    assert list(found.items()) == list(ended.items())
+    assert sorted(runs()) == ran
+    if "SKIPPED" in ended.values():
+        result.says("SKIPPED *third-eager-cpu was skipped (deselected)*")
 
 
 def test_a_class_and_a_method_are_selected_alike(project):
@@ -60,34 +68,6 @@ def test_a_class_and_a_method_are_selected_alike(project):
     project.run("test_net.py::TestNet", passed=3)
     result = project.run("test_net.py::TestNet::test_net[agreement]")
     assert outcomes(result) == {"TestNet::test_net[agreement]": "PASSED"}
-
-
-def test_a_keyword_for_variants_leaves_it_out(project, runs):
-    project.write(COUNTED)
-    project.run("-k", "third", passed=1, deselected=2)
-    assert runs() == ["third"]
-
-
-@pytest.mark.parametrize(
-    "selection",
-    [["-k", "not third"], ["-m", "graph_agree", "-k", "not third"], ["--deselect", "test_net.py::test_net[third"]],
-)
-def test_a_variant_that_was_excluded_is_not_run_behind_the_users_back(project, runs, selection):
-    project.write(COUNTED)
-    result = project.run(*selection, passed=1, skipped=1, deselected=1)
-    result.says("SKIPPED *third-eager-cpu was skipped (deselected)*")
-    assert runs() == ["ref"]
-
-
-def test_a_deselected_variant_is_not_run_for_it_alone_either(project, runs):
-    project.write(COUNTED)
-    project.run("test_net.py::test_net[agreement]", "--deselect", "test_net.py::test_net[third-eager-cpu]", skipped=1)
-    assert runs() == ["ref"]
-
-
-def test_it_can_be_deselected_itself(project):
-    project.write(NET)
-    project.run("--deselect", "test_net.py::test_net[agreement]", passed=2, deselected=1)
 
 
 def test_last_failed_runs_the_item_alone(project, runs):
@@ -107,14 +87,8 @@ def test_last_failed_runs_the_item_alone(project, runs):
 def test_failed_first_puts_it_first(project):
     project.write("def test_first(): pass\n" + NET)
     project.run(backends="ref,off")
-    result = project.run("--ff", backends="ref,off")
+    result = project.run("--ff", backends="ref,off", passed=3, failed=1)
     assert next(iter(outcomes(result))) == "test_net[agreement]"
-    result.assert_outcomes(passed=3, failed=1)
-
-
-def test_without_the_cache_plugin_nothing_changes(project):
-    project.write(NET)
-    project.run("-p", "no:cacheprovider", passed=3)
 
 
 def test_collect_only_lists_it_and_runs_nothing(project, runs):

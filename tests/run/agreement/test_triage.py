@@ -1,16 +1,13 @@
 """Triage of a disagreement: the paragraph, what it leaves alone, and what happens when it fails itself."""
 
+import itertools
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_graphmode.run.agreement import rerunning
-
-AGREED = """
-@agree
-def test_net(graphmode):
-    graphmode.agree(loss=graphmode.tensor(2.0))
-"""
+from tests.run.agreement.test_item import NET
 
 
 def paragraph(result):
@@ -20,87 +17,66 @@ def paragraph(result):
     return found[0] if found else None
 
 
-def test_a_fault_is_as_large_in_float64(project):
-    result = project.check(AGREED, backends="ref,off")
+LOOSEN = "If the difference is rounding of floating values, allow it: "
+# In float32 a sum with 1000 loses ten bits of x, in float64 none that anybody sees.
+ROUNDED = """
+@agree
+def test_net(graphmode):
+    x = graphmode.tensor(np.linspace(1.0, 2.0, 99))
+    graphmode.agree(loss=(x + 1000) - 1000 if graphmode.backend == "third" else x)
+"""
+
+
+def test_a_fault_is_as_large_in_float64_and_no_tolerance_is_advised(project):
+    result = project.check(NET, backends="ref,off", passed=2, failed=1)
     assert paragraph(result) == (
         "Triage: off-eager-cpu and ref-eager-cpu: run again with the same seed, both give the same; "
         "in float64 still 0.002 apart: not rounding."
     )
-    result.assert_outcomes(passed=2, failed=1)
-
-
-LOOSEN = "If the difference is rounding of floating values, allow it: "
-
-
-def test_no_tolerance_is_advised_for_what_is_no_rounding(project):
-    told = project.check(AGREED, backends="ref,off").stdout.str()
+    told = str(result.stdout)
     assert "A wider tolerance would hide that. Tap what leads to the value, h = graphmode.tap('h', h): " in told
     assert told.index("not rounding.") < told.index("A wider tolerance")
     assert LOOSEN not in told
     assert "rtol=..." not in told
 
 
-def test_the_tolerance_that_does_is_advised_for_rounding(project):
-    told = project.check(ROUNDED.format(mark="@agree", count=99, shift="1000")).stdout.str()
-    allowed = re.search(r": rounding; allow (rtol=\S+)\.\n", told)[1]
-    assert f"The difference is rounding: allow it, @pytest.mark.graph_agree({allowed}), or the ini key" in told
-    assert LOOSEN not in told
-
-
-@pytest.mark.parametrize("shift", ["1000", "3e7"])
-def test_where_only_some_is_rounding_or_no_tolerance_does_the_advice_is_the_general_one(project, shift):
-    backends = "ref,third,off" if shift == "1000" else "ref,third"
-    told = project.check(ROUNDED.format(mark="@agree", count=99, shift=shift), backends=backends).stdout.str()
-    assert LOOSEN in told
-    assert "The difference is rounding" not in told
-
-
-# In float32 a sum with 1000 loses ten bits of x, in float64 none that anybody sees.
-ROUNDED = """
-{mark}
-def test_net(graphmode):
-    x = graphmode.tensor(np.linspace(1.0, 2.0, {count}))
-    graphmode.agree(loss=(x + {shift}) - {shift} if graphmode.backend == "third" else x)
-"""
-
-
-@pytest.mark.parametrize("shift", ["1000", "30000"])
-def test_rounding_is_called_so_and_the_rtol_that_is_named_makes_it_pass(project, shift):
-    failed = project.check(ROUNDED.format(mark="@agree", count=99, shift=shift))
-    said = re.search(r"in float64 they agree to \de-1\d: rounding; allow (rtol=\S+)\.$", paragraph(failed))
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        (ROUNDED, r"rtol=\S+"),
+        (ROUNDED.replace("1000", "30000"), r"rtol=\S+"),
+        (ROUNDED.replace("linspace(1.0", "linspace(0.0"), r"atol=\S+"),
+    ],
+    ids=["usual", "large", "next to zero"],
+)
+def test_rounding_is_called_so_and_the_tolerance_that_is_named_makes_it_pass(project, text, allowed):
+    failed = project.check(text)
+    said = re.search(rf"in float64 they agree to \S+: rounding; allow ({allowed})\.$", paragraph(failed))
     assert said, paragraph(failed)
     mark = f"@pytest.mark.graph_agree({said[1]})"
-    project.check(ROUNDED.format(mark=mark, count=100, shift=shift), passed=3)
-
-
-def test_next_to_zero_the_atol_that_is_named_makes_it_pass(project):
-    text = ROUNDED.replace("linspace(1.0", "linspace(0.0")
-    failed = project.check(text.format(mark="@agree", count=99, shift="1000"))
-    said = re.search(r": rounding; allow (atol=\S+)\.$", paragraph(failed))
-    assert said, paragraph(failed)
-    mark = f"@pytest.mark.graph_agree({said[1]})"
-    project.check(text.format(mark=mark, count=100, shift="1000"), passed=3)
+    failed.says(f"The difference is rounding: allow it, {mark}, or the ini key*")
+    assert LOOSEN not in str(failed.stdout)
+    project.check(text.replace("@agree", mark), passed=3)
 
 
 def test_the_rtol_that_is_named_makes_the_other_values_and_variants_pass_too(project):
     text = """
-    {mark}
+    @agree
     def test_net(graphmode):
-        x = graphmode.tensor(np.linspace(1.0, 2.0, {count}))
+        x = graphmode.tensor(np.linspace(1.0, 2.0, 99))
         half = np.float16(1.0) + np.float16(graphmode.backend == "off") * np.float16(2**-10)
         graphmode.agree(loss=(x + 1000) - 1000 if graphmode.backend == "third" else x, half=np.array([half]))
     """
     conftest = project.path / "conftest.py"
     conftest.write_text(conftest.read_text().replace("1.001", "1.0"))
-    failed = project.check(text.format(mark="@agree", count=99), backends="ref,third,off")
+    failed = project.check(text, backends="ref,third,off")
     said = re.search(r": rounding; allow (rtol=\S+)\.$", paragraph(failed))
     assert said, paragraph(failed)
-    mark = f"@pytest.mark.graph_agree({said[1]})"
-    project.check(text.format(mark=mark, count=100), backends="ref,third,off", passed=4)
+    project.check(text.replace("@agree", f"@pytest.mark.graph_agree({said[1]})"), backends="ref,third,off", passed=4)
 
 
-def test_no_rtol_is_named_for_what_is_no_rounding(project):
-    result = project.check(ROUNDED.format(mark="@agree", count=99, shift="1000"), backends="ref,third,off")
+def test_where_only_some_is_rounding_the_advice_is_the_general_one(project):
+    result = project.check(ROUNDED, backends="ref,third,off")
     third, off = paragraph(result).split(". ")
     assert third.startswith("Triage: third-eager-cpu and ref-eager-cpu: ")
     assert ": rounding; allow rtol=" in third
@@ -108,11 +84,18 @@ def test_no_rtol_is_named_for_what_is_no_rounding(project):
         "off-eager-cpu and ref-eager-cpu: run again with the same seed, both give the same; in float64 still 0.002 "
         "apart: not rounding."
     )
+    general(result)
 
 
 def test_rounding_that_nobody_could_allow_is_said_to_be_so(project):
-    result = project.check(ROUNDED.format(mark="@agree", count=99, shift="3e7"))
+    result = project.check(ROUNDED.replace("1000", "3e7"))
     assert paragraph(result).endswith(": rounding; that is too much to allow: compare in float64, or mend the formula.")
+    general(result)
+
+
+def general(result):
+    assert LOOSEN in str(result.stdout)
+    result.omits("*The difference is rounding*")
 
 
 def test_values_that_stay_float32_in_float64_tell_nothing(project):
@@ -126,7 +109,7 @@ def test_values_that_stay_float32_in_float64_tell_nothing(project):
 
 
 def test_float64_variants_have_no_wider_dtype(project):
-    result = project.check(AGREED, "--graph-dtypes=float64", backends="ref,off")
+    result = project.check(NET, "--graph-dtypes=float64", backends="ref,off")
     assert "both give the same; they are of float64 already" in paragraph(result)
 
 
@@ -218,21 +201,20 @@ def test_the_stage_that_differs_first_is_named(toy):
 
 
 def test_nothing_is_run_again_where_all_agree(project):
-    result = project.check(AGREED + "\n    print('once', end='')\n", "-s")
+    result = project.check(NET + "\n    print('once', end='')\n", "-s")
     assert result.stdout.str().count("once") == 2
     assert paragraph(result) is None
 
 
 def test_the_marker_leaves_it_out(project):
-    text = AGREED.replace("@agree", "@pytest.mark.graph_agree(triage=False)")
-    result = project.check(text + "\n    print('once', end='')\n", "-s", backends="ref,off")
+    text = NET.replace("@agree", "@pytest.mark.graph_agree(triage=False)")
+    result = project.check(text + "\n    print('once', end='')\n", "-s", backends="ref,off", passed=2, failed=1)
     assert result.stdout.str().count("once") == 2
     assert paragraph(result) is None
-    result.assert_outcomes(passed=2, failed=1)
 
 
 def test_the_markers_word_for_it_is_a_truth_value(project):
-    result = project.check(AGREED.replace("@agree", "@pytest.mark.graph_agree(triage='no')"))
+    result = project.check(NET.replace("@agree", "@pytest.mark.graph_agree(triage='no')"))
     result.says("*graph_agree(triage='no'): triage must be True or False, not 'no'*")
 
 
@@ -242,9 +224,8 @@ def test_names_and_shapes_that_differ_are_not_triaged(project):
         def test_net(graphmode):
             graphmode.agree(**{graphmode.backend: graphmode.tensor(2.0)})
     """)
-    result = project.run()
+    result = project.run(passed=2, failed=1)
     assert paragraph(result) is None
-    result.assert_outcomes(passed=2, failed=1)
 
 
 @pytest.mark.parametrize(
@@ -264,9 +245,8 @@ def test_a_rerun_that_does_not_pass_is_said_in_one_clause(project, line, said):
                 {line}
             graphmode.agree(loss=graphmode.tensor(2.0 + (graphmode.backend == "third")))
     """)
-    result = project.run()
+    result = project.run(passed=2, failed=1)
     assert paragraph(result).endswith(f"both give the same; in float64 nothing can be said: {said}.")
-    result.assert_outcomes(passed=2, failed=1)
 
 
 def test_a_variant_that_fails_when_it_is_run_again(project):
@@ -279,13 +259,12 @@ def test_a_variant_that_fails_when_it_is_run_again(project):
             assert ran.count("third") < 2, "only once"
             graphmode.agree(loss=graphmode.tensor(2.0 + (graphmode.backend == "third")))
     """)
-    result = project.run()
+    result = project.run(passed=2, failed=1)
     assert "third-eager-cpu failed (AssertionError: only once) when it was run again;" in paragraph(result)
-    result.assert_outcomes(passed=2, failed=1)
 
 
 def test_marks_of_single_variants_hold_for_reruns(project):
-    text = AGREED.replace("@agree", "@pytest.mark.graph_skip('third[float64]', reason='too slow')\n@agree")
+    text = NET.replace("@agree", "@pytest.mark.graph_skip('third[float64]', reason='too slow')\n@agree")
     result = project.check(text.replace("(2.0)", "(2.0 + (graphmode.backend == 'third'))"))
     assert "nothing can be said: third-eager-cpu-float64 was skipped (too slow)" in paragraph(result)
 
@@ -295,20 +274,19 @@ def test_triage_that_fails_itself_leaves_the_verdict(project, monkeypatch):
         raise RuntimeError("out of order")
 
     monkeypatch.setattr(rerunning, "again", broken)
-    result = project.check(AGREED, backends="ref,off")
+    result = project.check(NET, backends="ref,off", passed=2, failed=1)
     assert paragraph(result) == "Triage: left out, since it failed itself (RuntimeError: out of order)."
     result.says("off-eager-cpu does not agree with the reference, ref-eager-cpu:")
-    result.assert_outcomes(passed=2, failed=1)
 
 
 def test_it_says_what_it_left_out_when_time_is_up(project, monkeypatch):
-    monkeypatch.setattr(rerunning, "SECONDS", 0.25)
-    result = project.check(AGREED + "\n    import time; time.sleep(0.1)\n", backends="ref,off")
+    monkeypatch.setattr(rerunning, "SECONDS", 1.25)
+    monkeypatch.setattr(rerunning, "time", SimpleNamespace(monotonic=itertools.count(0.0, 0.25).__next__))
+    result = project.check(NET, backends="ref,off", passed=2, failed=1)
     assert paragraph(result) == (
         "Triage: off-eager-cpu and ref-eager-cpu: run again with the same seed, both give the same. "
-        "Left out after 0.25 s: off-eager-cpu-float64."
+        "Left out after 1.25 s: off-eager-cpu-float64."
     )
     monkeypatch.setattr(rerunning, "SECONDS", -1.0)
-    result = project.check(AGREED, backends="ref,off")
+    result = project.check(NET, backends="ref,off", passed=2, failed=1)
     assert "nothing was run again. Left out after" in paragraph(result)
-    result.assert_outcomes(passed=2, failed=1)
