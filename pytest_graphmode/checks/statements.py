@@ -81,33 +81,34 @@ def followed(fn: Callable[..., Any], arguments: int, met: Coverage) -> Iterator[
     """
     function, given = function_of(fn)
     with _exchange:
-        code, statements = (None, []) if function is None else _noting(function, given, arguments, met)
-        if function is None or code is None:
-            yield statements
+        noting = None if function is None else _noting(function, given, arguments, met)
+        if noting is None:
+            yield []
             return
+        code, statements = noting
         with changed(function, __code__=code):
             yield statements
 
 
 def _noting(
     function: FunctionType, given: int, arguments: int, met: Coverage
-) -> tuple[CodeType | None, list[Statement]]:
+) -> tuple[CodeType, list[Statement]] | None:
     """The code of a function that notes what its statements do, compiled where the function stands in its module."""
     code = function.__code__
     try:
         module = ast.parse("".join(linecache.getlines(code.co_filename, function.__globals__)))
     except SyntaxError:
-        return None, []
+        return None
     node = _node_of(code, module)
     if node is None:
-        return None, []
+        return None
     around = [one for one in module.body if getattr(one, "module", "") == "__future__" or node in ast.walk(one)]
     rewriter = _Rewriter(code.co_filename, _Changing(function, node, given, arguments), met)
     rewriter.rewrite(node)
     whole = compile(ast.Module(around, []), code.co_filename, "exec", dont_inherit=True)
     found = next((one for one in nested(whole) if _MARK in one.co_consts), None)
     if found is None or found.co_freevars != code.co_freevars:  # the file is not what it was when it was imported
-        return None, []
+        return None
     return _linked(found, rewriter.notes_by_key), rewriter.statements
 
 

@@ -7,7 +7,6 @@ body, and by the primitives that stack or merge results.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,16 +22,13 @@ __tracebackhide__ = True  # in failures, the user's frames are of interest
 _NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
 
 
-@dataclass(frozen=True)
 class LoopCarry:
     """The variables that one loop carries; `operator` and `callback` are for messages: `while_loop`, `body`."""
 
-    mode: Mode
-    operator: str
-    callback: str
-    layout: Layout
-    kinds: tuple[Kind, ...]
-    native: tuple[tuple[Any, ...], ...]
+    def __init__(self, mode: Mode, operator: str, callback: str, layout: Layout, state: Sequence[Any]) -> None:
+        self.mode, self.operator, self.callback, self.layout = mode, operator, callback, layout
+        self.kinds = tuple([Kind.of(tensor) for tensor in state])
+        self.native = tuple([(type(tensor), tensor.dtype, tensor.shape) for tensor in state])
 
     def tensors(self, result: Any) -> tuple[Any, ...]:
         """The new values of the loop variables as a flat tuple; numbers and arrays get the variable's dtype.
@@ -100,11 +96,6 @@ class LoopCarry:
             f"{head}, {before} -> {trees.structure(result)}{': ' if changes else ''}{' and '.join(changes)}; "
             "return every loop variable in the nesting it was given in"
         )
-
-
-def loop_carry(mode: Mode, operator: str, callback: str, layout: Layout, tensors: Sequence[Any]) -> LoopCarry:
-    native = tuple([(type(tensor), tensor.dtype, tensor.shape) for tensor in tensors])
-    return LoopCarry(mode, operator, callback, layout, tuple([Kind.of(tensor) for tensor in tensors]), native)
 
 
 def same_kind(operator: str, callback: str, path: str, before: Kind, after: Kind) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_graphmode.backends import tapping, trees
-from pytest_graphmode.backends.control_flow.carry import loop_carry
+from pytest_graphmode.backends.control_flow.carry import LoopCarry
 from pytest_graphmode.backends.control_flow.layout import Kind, Layout, pack
 from pytest_graphmode.ledger import identity
 
@@ -52,7 +52,7 @@ class Operators:
             return callback(*tree) if spread else callback(tree)
 
         test, step = self._mode.callback(cond), self._mode.callback(body)
-        variables = loop_carry(self._mode, "while_loop", "body", layout, state)
+        variables = LoopCarry(self._mode, "while_loop", "body", layout, state)
 
         def holds(state: Sequence[Any]) -> Any:
             return self._predicate("while_loop", "the result of cond", apply(test, layout.unpack(state)))
@@ -75,7 +75,7 @@ class Operators:
             )
         layout, state = self._pack("fori_loop", init, "init")
         step = self._mode.callback(body)
-        variables = loop_carry(self._mode, "fori_loop", "body", layout, state)
+        variables = LoopCarry(self._mode, "fori_loop", "body", layout, state)
 
         def advance(index: Any, state: Sequence[Any]) -> tuple[Any, ...]:
             return variables.tensors(step(index, layout.unpack(state)))
@@ -91,7 +91,7 @@ class Operators:
         rows, columns = self._pack("scan", xs, "xs")
         _leading(rows, columns)
         step = self._mode.callback(f)
-        variables = loop_carry(self._mode, "scan", "f", layout, state)
+        variables = LoopCarry(self._mode, "scan", "f", layout, state)
 
         def advance(state: Sequence[Any], row: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
             carry, y = _pair(step(layout.unpack(state), rows.unpack(row)))
