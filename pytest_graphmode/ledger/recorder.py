@@ -209,7 +209,7 @@ class Recorder:
                 call_site=call_site(),
                 causes=causes,
                 recorded=True,
-                again=bool(counter.builds > 1),
+                again=counter.builds > 1,
                 structure=str(structure),
                 began=now,
                 ended=now,
