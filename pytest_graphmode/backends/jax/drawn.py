@@ -15,11 +15,7 @@ _ROLES: Final[Mapping[str, str]] = {"cond_jaxpr": "cond", "body_jaxpr": "body"}
 
 
 def drawing(graph: Any, within: Draft | None = None) -> Drawing:
-    """A graph.
-
-    Raises:
-        TooLargeError: it has too many nodes.
-    """
+    """A graph; raises TooLargeError where it has too many nodes."""
     jaxpr, draft = getattr(graph, "jaxpr", graph), Draft(within)  # closed over its constants, or not
     names = getattr(getattr(jaxpr, "debug_info", None), "arg_names", None) or ()  # not in JAX 0.4
     for number, variable in enumerate(jaxpr.invars):

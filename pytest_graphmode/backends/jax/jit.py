@@ -37,7 +37,7 @@ class Jit(LaxOperators, JaxMode):
         return self.variables.tracing
 
     def function(self, fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        run = _JittedFunction(self.variables, fn, options, self.untappable)
+        run = _JittedFunction(self, fn, options)
 
         @functools.wraps(fn, updated=())
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -49,17 +49,11 @@ class Jit(LaxOperators, JaxMode):
 class _JittedFunction:
     """`fn` under jax.jit, with every variable of the variant as an input; XLA drops those that are not read."""
 
-    def __init__(
-        self,
-        space: VariableSpace,
-        fn: Callable[..., Any],
-        options: dict[str, Any],
-        untappable: Callable[[], str | None],
-    ) -> None:
+    def __init__(self, mode: Jit, fn: Callable[..., Any], options: dict[str, Any]) -> None:
         self._name = identity.of(fn).name
-        self._space = space
-        self._untappable = untappable
-        self._run = jax.jit(_traceable(space, fn), **options)
+        self._space = mode.variables
+        self._untappable = mode.untappable
+        self._run = jax.jit(_traceable(mode.variables, fn), **options)
         self._statics = Statics(fn, options)
         self._variables: tuple[Variable, ...] | None = None
         self._arrays: set[type] = set()

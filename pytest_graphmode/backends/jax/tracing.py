@@ -48,11 +48,6 @@ class JitSource:
         self._sink: Sink | None = None
 
     def attach(self, sink: Sink) -> Callable[[], None]:
-        """Watch until the returned function is called.
-
-        Raises:
-            UnsupportedError: this version of JAX lacks a private step that is watched.
-        """
         undo = steps.installed(self._around, self._begin)
         self._sink = sink
         jax.monitoring.register_event_duration_secs_listener(self._heard)
@@ -66,7 +61,6 @@ class JitSource:
         return detach
 
     def reset(self) -> None:
-        """Drop every graph that JAX has cached."""
         jax.clear_caches()
         self._history.clear()
 

@@ -115,7 +115,6 @@ class VariableSpace:
         frame.assigned[variable] = None
 
     def _differentiated(self, variable: Variable) -> bool:
-        """Whether a gradient by this variable is being taken."""
         return any(frame.differentiated and variable in frame.values for frame in self._frames.open)
 
     def carry_out(self, values: Sequence[tuple[Variable, Any]]) -> None:

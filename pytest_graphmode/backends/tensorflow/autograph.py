@@ -124,7 +124,8 @@ def has_control_flow(function: Any) -> bool:
     waiting, seen = [function], {function}
     while waiting:
         current = waiting.pop()
-        if _jumps(current.__code__):
+        codes = closure.nested(current.__code__)
+        if any(one.opcode in _JUMPS for code in codes for one in dis.get_instructions(code)):
             return True
         named = [value for _, value in closure.visible(current)]
         named += map(current.__globals__.get, current.__code__.co_names)
@@ -132,11 +133,6 @@ def has_control_flow(function: Any) -> bool:
         seen |= called
         waiting += [one for one in called if not is_library(one.__code__.co_filename)]
     return False
-
-
-def _jumps(code: types.CodeType) -> bool:
-    jumps = any(instruction.opcode in _JUMPS for instruction in dis.get_instructions(code))
-    return jumps or any(_jumps(inner) for inner in code.co_consts if isinstance(inner, types.CodeType))
 
 
 def shortened(error: BaseException) -> BaseException:

@@ -78,9 +78,8 @@ class TensorFlow:
                 tf.config.experimental.tensor_float_32_execution_enabled,
                 tf.config.experimental.enable_tensor_float_32_execution,
             ),
+            (tf.keras.backend.floatx, tf.keras.backend.set_floatx),
         ]
-        if "keras" in dir(tf):
-            switches.append((tf.keras.backend.floatx, tf.keras.backend.set_floatx))
         kept = [current() for current, _ in switches]
         try:
             yield

@@ -32,11 +32,7 @@ def measured(report: BuildReport, graph: Any, sink: Sink, operations: list[Any] 
 
 
 def drawing(graph: Any, operations: Sequence[Any] | None = None) -> Drawing:
-    """A graph, or those operations of it.
-
-    Raises:
-        TooLargeError: it has too many nodes.
-    """
+    """A graph, or those operations of it; raises TooLargeError where it has too many nodes."""
     return _Drawn(graph, _Names()).drawn(graph.get_operations() if operations is None else operations)
 
 

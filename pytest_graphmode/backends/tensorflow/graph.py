@@ -58,7 +58,6 @@ class Graph(GraphControlFlow, TensorFlowMode):
         return _carrying(self.traced(fn, **options), self.untappable)
 
     def traced(self, fn: Callable[..., Any], **options: Any) -> Any:
-        """The tf.function of `fn`."""
         subject = _uncarrying(fn) if options.get("autograph", True) is False else for_function(_uncarrying(fn))
         made = tf.function(subject, **options)
         if hasattr(fn, "__graphmode_subject__"):
@@ -169,7 +168,6 @@ def _unsupported(message: str) -> str:
 
 
 def _whole(file: str) -> str:
-    """The whole path of a file in TensorFlow's message."""
     loaded = (vars(module).get("__file__") for module in list(sys.modules.values()))
     ending = os.sep + file.lstrip(os.sep)
     return next((path for path in loaded if isinstance(path, str) and path.endswith(ending)), file)

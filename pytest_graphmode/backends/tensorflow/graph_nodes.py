@@ -67,5 +67,4 @@ def functions_of(operation: Any) -> Iterator[tuple[str, str]]:
 
 
 def _kind(operation: Any) -> str:
-    """Its type without Stateless or Stateful."""
     return str(operation.type.removeprefix("Stateless").removeprefix("Stateful"))

@@ -20,7 +20,6 @@ from pytest_graphmode.backends import tapping, tensor_rule, trees
 from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.numpy import NumPyEager
-from pytest_graphmode.backends.placement import Placement
 from pytest_graphmode.backends.tensorflow.autograph import converted_by_element, shortened
 from pytest_graphmode.backends.tensorflow.drawn import measured
 from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode, gradients_by, sources_of
@@ -39,8 +38,6 @@ class Session(Graph):
     """`session` is the tf.compat.v1.Session of the test's graph; both end with the test."""
 
     name = "session"
-    placement: Placement | None = None
-    """What functions' results are checked against while they are symbolic, since they come as NumPy arrays."""
 
     def __init__(self, device: str) -> None:
         super().__init__(device)
@@ -278,7 +275,7 @@ class SessionFunction:
                 for index, leaf in enumerate(results)
                 if isinstance(leaf, (tf.Tensor, tf.Variable, tf.IndexedSlices))
             }
-        if self._mode.placement is not None:
+        if self._mode.placement is not None:  # checked while they are symbolic, since they come as NumPy arrays
             self._mode.placement.require(self._mode, returned, f"what {self.__name__} returned")
         constants = [None if index in fetched else leaf for index, leaf in enumerate(results)]
         with self._mode.building():  # the effects alone run where nothing is returned
