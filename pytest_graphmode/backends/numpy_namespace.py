@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
 from pytest_graphmode.backends.xp.arrays import functions_of
 from pytest_graphmode.backends.xp.linalg import ArrayNamespace
 from pytest_graphmode.backends.xp.promotion import STRONG
-
-
-def _astype(x: Any, name: str) -> Any:
-    return np.asarray(x).astype(name)
 
 
 class NumpyNamespace(ArrayNamespace):
@@ -25,7 +20,7 @@ class NumpyNamespace(ArrayNamespace):
         vars(np),
         {
             "argsort": functools.partial(np.argsort, kind="stable"),
-            "astype": _astype,
+            "astype": lambda x, name: np.asarray(x).astype(name),
             "linalg": functions_of(vars(np.linalg), {"svdvals": functools.partial(np.linalg.svd, compute_uv=False)}),
         },
     )

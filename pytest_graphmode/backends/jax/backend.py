@@ -49,7 +49,12 @@ class Jax:
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         if dtype not in ("float64", "complex128"):
             return nullcontext()
-        wide: AbstractContextManager[None] = _enable_x64()(True)
+        if hasattr(jax, "enable_x64"):
+            wide: AbstractContextManager[None] = jax.enable_x64(True)
+        else:
+            from jax.experimental import enable_x64  # where it was before JAX 0.8
+
+            wide = enable_x64(True)
         return wide
 
     def synchronize(self, device: str) -> None:
@@ -80,11 +85,3 @@ class Jax:
             for name, value in jax.config.values.items():
                 if name in before and value != before[name]:
                     jax.config.update(name, before[name])
-
-
-def _enable_x64() -> Callable[[bool], Any]:
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64  # type: ignore[no-any-return]
-    from jax.experimental import enable_x64  # where it was before JAX 0.8
-
-    return enable_x64  # type: ignore[no-any-return]

@@ -20,15 +20,14 @@ class Dumps:
 
     def start(self, folder: Path) -> None:
         wanted = {_FOLDER: str(folder), _KINDS: "jaxpr,stablehlo"}
-        known = {name: value for name, value in wanted.items() if name in jax.config.values}
-        self._before = {name: jax.config.values[name] for name in known}
-        for name, value in known.items():
-            jax.config.update(name, value)
+        self._before = {name: jax.config.values[name] for name in wanted if name in jax.config.values}
+        for name in self._before:
+            jax.config.update(name, wanted[name])
 
     def stop(self) -> None:
-        before, self._before = self._before, {}
-        for name, value in before.items():
+        for name, value in self._before.items():
             jax.config.update(name, value)
+        self._before = {}
 
     def end(self) -> None:
         """Nothing else was changed."""

@@ -46,28 +46,29 @@ FORM: Final = "pass {argument} in one way, by position or by keyword, in every c
 
 def of_static(name: str, static: Static, *, anew: bool = False) -> str:
     """What to do about a static value that changed, or that was only made anew."""
-    is_number = static.argument.type_name in ("bool", "int", "float", "complex")
-    if static.argument.type_name == "partial" or (anew and static.argument.type_name == "function"):
+    kind = static.argument.type_name
+    if kind == "partial" or (anew and kind == "function"):
         return (
-            f"{name} is static, and JAX takes each {static.argument.type_name} that is made anew for another value: "
+            f"{name} is static, and JAX takes each {kind} that is made anew for another value: "
             "define it once, outside of the loop, and keep it"
         )
     if static.by_object:
         return (
-            f"{static.argument.type_name} has no __eq__ and __hash__, so that JAX takes each object for another value: "
+            f"{kind} has no __eq__ and __hash__, so that JAX takes each object for another value: "
             "give it both (@dataclasses.dataclass(frozen=True) does), or make one object and keep it"
         )
+    keep = "keep one value"
     if static.no_array:
-        what = "equinox.filter_jit takes what is no array for static, with a graph for each value"
-        return f"{what}: pass {name} as an array, jax.numpy.asarray({name})" if is_number else f"{what}: keep one value"
-    if static.of:
-        field = name.rpartition(".")[2]
-        what = f"{field} is a static field of {static.of}, with a graph for each value"
-        return f"{what}: make it a data field, or keep one value" if is_number else f"{what}: keep one value"
-    what = f"{name} is static (static_argnums, static_argnames), with a graph for each value"
-    if is_number:
-        return (
-            f"{what}: leave it out of them, so that it is traced as an array, with jax.lax.fori_loop for a Python loop "
+        what = "equinox.filter_jit takes what is no array for static"
+        pass_it = f"pass {name} as an array, jax.numpy.asarray({name})"
+    elif static.of:
+        what = f"{name.rpartition('.')[2]} is a static field of {static.of}"
+        pass_it = f"make it a data field, or {keep}"
+    else:
+        what, keep = f"{name} is static (static_argnums, static_argnames)", f"{keep}, or allow one build for each"
+        pass_it = (
+            "leave it out of them, so that it is traced as an array, with jax.lax.fori_loop for a Python loop "
             "and jax.lax.cond for an if that need its value; or keep one value"
         )
-    return f"{what}: keep one value, or allow one build for each"
+    is_number = kind in ("bool", "int", "float", "complex")
+    return f"{what}, with a graph for each value: {pass_it if is_number else keep}"

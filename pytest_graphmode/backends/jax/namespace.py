@@ -13,10 +13,6 @@ from pytest_graphmode.backends.xp.linalg import ArrayNamespace
 from pytest_graphmode.backends.xp.promotion import STRONG
 
 
-def _astype(x: Any, name: str) -> Any:
-    return x.astype(name)
-
-
 class JaxNamespace(ArrayNamespace):
     """NumPy's functions on JAX arrays; without x64, 64-bit results have 32 bits, as everywhere in JAX."""
 
@@ -25,7 +21,7 @@ class JaxNamespace(ArrayNamespace):
     native = functions_of(
         vars(jnp),
         {
-            "astype": _astype,
+            "astype": lambda x, name: x.astype(name),
             "linalg": functions_of(vars(jnp.linalg), {"svdvals": functools.partial(jnp.linalg.svd, compute_uv=False)}),
         },
     )

@@ -11,24 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+try:
+    from jax.extend.core import get_opaque_trace_state
+except ImportError:
+    get_opaque_trace_state = getattr(jax.core, "get_opaque_trace_state", lambda: None)
+
 from pytest_graphmode.backends import tapping, trees
 
 
 def trace_state() -> object:
     """What is being traced here, equal while it is the same; None where JAX (before 0.4.36) doesn't tell."""
-    return None if _trace_state is None else _trace_state()
-
-
-def _current() -> Callable[[], object] | None:
-    try:
-        from jax.extend.core import get_opaque_trace_state
-    except ImportError:
-        return getattr(jax.core, "get_opaque_trace_state", None)
-    found: Callable[[], object] = get_opaque_trace_state
-    return found
-
-
-_trace_state = _current()
+    return get_opaque_trace_state()
 
 
 def elsewhere(outside: object) -> str | None:

@@ -254,34 +254,25 @@ def _elsewhere() -> str | None:
 _RECORDED: Final = ("op_type", "output_tensors", "input_tensors")
 
 
-class _Tapes(threading.local):
-    """What the tapes of one thread have recorded: the nodes, and the structure of those since the last look."""
+class TapeCounter(threading.local):
+    """Counts the operations that any tape of a thread records, and knows the structure of those since the last look."""
 
     def __init__(self) -> None:
-        self.tapes = 0
-        self.nodes = 0
-        self.structure = 0
-        self.last_structure = 0
-        self.numbers: dict[int, int] = {}
-
-
-class TapeCounter:
-    """Counts the operations that any tape of a thread records."""
-
-    def __init__(self) -> None:
-        self._thread = _Tapes()
+        self._tapes = 0
+        self._nodes = 0
+        self._structure = 0
+        self._last_structure = 0
+        self._numbers: dict[int, int] = {}
 
     def look(self) -> int:
         """The nodes recorded so far in this thread; what is recorded from here on is a structure of its own."""
-        thread = self._thread
-        thread.last_structure, thread.structure = thread.structure, 0
-        thread.numbers.clear()
-        return thread.nodes
+        self._last_structure, self._structure = self._structure, 0
+        self._numbers.clear()
+        return self._nodes
 
     def last_structure(self) -> str | None:
         """Equal for the same operations on each other's results, between the last two looks."""
-        found = self._thread.last_structure
-        return f"{found:08x}" if found else None
+        return f"{self._last_structure:08x}" if self._last_structure else None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -300,7 +291,7 @@ class TapeCounter:
 
     def _entering(self, enter: Callable[..., Any]) -> Callable[..., Any]:
         def entering(tape: Any) -> Any:
-            self._thread.tapes += 1
+            self._tapes += 1
             context.context().add_op_callback(self._ran)
             return enter(tape)
 
@@ -308,10 +299,10 @@ class TapeCounter:
 
     def _exiting(self, leave: Callable[..., Any]) -> Callable[..., Any]:
         def exiting(tape: Any, *error: Any) -> Any:
-            self._thread.tapes -= 1
-            if not self._thread.tapes:
+            self._tapes -= 1
+            if not self._tapes:
                 context.context().remove_op_callback(self._ran)
-                self._thread.numbers.clear()
+                self._numbers.clear()
             return leave(tape, *error)
 
         return exiting
@@ -332,13 +323,12 @@ class TapeCounter:
         return recording
 
     def _count(self, kind: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        thread = self._thread
-        thread.nodes += 1
+        self._nodes += 1
         recorder = watcher.current
         if recorder is not None and recorder.structures:
-            numbers = thread.numbers
+            numbers = self._numbers
             ids = [getattr(tensor, "_id", None) for tensor in inputs]
             edges = [numbers.setdefault(one, len(numbers)) for one in ids if one is not None]
             for tensor in outputs:
                 numbers.setdefault(getattr(tensor, "_id", 0), len(numbers))
-            thread.structure = zlib.crc32(f"{kind}{edges}".encode(), thread.structure)
+            self._structure = zlib.crc32(f"{kind}{edges}".encode(), self._structure)

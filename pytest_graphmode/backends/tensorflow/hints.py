@@ -42,14 +42,19 @@ _RELAXED: Final = (
     "reduce_retracing is on and relaxes this dimension from here on; to save this build too, pad the data to one shape "
     "(for batches: drop_remainder=True)"
 )
-_KERAS: Final = "/keras/src/backend/tensorflow/trainer"
-_COMPILED: Final = "compile the model once: compile() throws away the functions that it trains and tests with"
-_MODEL: Final = "make and compile one model and keep it, or allow a build for each with per_object=True"
-_LOADED: Final = "load the model once, outside the loop, and keep it"
-_VECTORIZED: Final = (
-    "call it inside a tf.function that is made once, outside the loop: outside of one, tf.vectorized_map and jacobians "
-    "build a graph on every call"
-)
+# By a part of the path of the file that a function's code is in.
+_OF_LIBRARIES: Final[Mapping[str, Mapping[str, str]]] = {
+    RESTORING: {"another-object": "load the model once, outside the loop, and keep it"},
+    VECTORIZING: {
+        "new-function-object": "call it inside a tf.function that is made once, outside the loop: outside of one, "
+        "tf.vectorized_map and jacobians build a graph on every call"
+    },
+    "/keras/src/backend/tensorflow/trainer": {
+        "new-function-object": "compile the model once: compile() throws away the functions that it trains and tests "
+        "with",
+        "another-object": "make and compile one model and keep it, or allow a build for each with per_object=True",
+    },
+}
 
 
 def hints(file: str, *, relaxed: bool) -> dict[str, str]:
@@ -57,11 +62,7 @@ def hints(file: str, *, relaxed: bool) -> dict[str, str]:
     found = dict(_HINTS)
     if relaxed:
         found |= dict.fromkeys((kind for kind in found if kind.startswith("shape")), _RELAXED)
-    if RESTORING in file:
-        found["another-object"] = _LOADED
-    if VECTORIZING in file:
-        found["new-function-object"] = _VECTORIZED
-    if _KERAS in file:
-        found["new-function-object"] = _COMPILED
-        found["another-object"] = _MODEL
+    for part, own in _OF_LIBRARIES.items():
+        if part in file:
+            found |= own
     return found
