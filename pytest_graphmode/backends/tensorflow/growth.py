@@ -16,7 +16,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from pytest_graphmode.backends.patching import patched
-from pytest_graphmode.backends.tensorflow.drawn import measured
+from pytest_graphmode.backends.tensorflow.graph_nodes import measured
 from pytest_graphmode.backends.tensorflow.internals import SUPPORTED, session
 from pytest_graphmode.ledger.identity import Identity, call_site, is_library, place, token
 from pytest_graphmode.ledger.ledger import BuildReport, Cause

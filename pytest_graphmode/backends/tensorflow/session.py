@@ -21,9 +21,9 @@ from pytest_graphmode.backends.base import Mode
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.numpy import NumPyEager
 from pytest_graphmode.backends.tensorflow.autograph import converted_by_element, shortened
-from pytest_graphmode.backends.tensorflow.drawn import measured
 from pytest_graphmode.backends.tensorflow.eager import Eager, TensorFlowMode, gradients_by, sources_of
 from pytest_graphmode.backends.tensorflow.graph import Graph
+from pytest_graphmode.backends.tensorflow.graph_nodes import measured
 from pytest_graphmode.backends.tensorflow.growth import Depth, growth_of, owned
 from pytest_graphmode.backends.tensorflow.internals import AutomaticControlDependencies, ag_ctx
 from pytest_graphmode.backends.tensorflow.variables import native

@@ -17,7 +17,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from pytest_graphmode.backends.patching import existing, patched
-from pytest_graphmode.backends.tensorflow import autograph, drawn, trace_types, traced_function
+from pytest_graphmode.backends.tensorflow import autograph, graph_nodes, trace_types, traced_function
 from pytest_graphmode.backends.tensorflow.hints import hints
 from pytest_graphmode.backends.tensorflow.internals import (
     SUPPORTED,
@@ -199,7 +199,7 @@ def _calling_concrete(call: Callable[..., Any], sink: Sink) -> Callable[..., Any
 
 def _measured(report: BuildReport, graph: Any, sink: Sink) -> BuildReport:
     try:
-        return drawn.measured(report, graph, sink)
+        return graph_nodes.measured(report, graph, sink)
     except Exception as error:  # of a graph that TensorFlow gave up half-way
         sink.note(f"the graph of {report.identity.name} could not be counted: {type(error).__name__}: {error}")
         return report
