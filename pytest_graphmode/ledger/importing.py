@@ -28,6 +28,12 @@ class ImportWatch:
         # A new list each time: another thread may be iterating over the old one, and would skip a finder.
         sys.meta_path = [self, *sys.meta_path]
 
+    def begin(self) -> None:
+        """Install it, and tell of those of the modules that were imported before."""
+        self.install()
+        for name in filter(complete, self._names):
+            self._imported(name)
+
     def remove(self) -> None:
         sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
 

@@ -38,13 +38,7 @@ class Compiler:
             compiler = cls(name, registry.settings.origin("graph_compiler"))
             config.pluginmanager.register(compiler, "graphmode-compiler")
             config.add_cleanup(compiler.stop)
-            compiler.start()
-
-    def start(self) -> None:
-        self._imports.install()
-        for module in ("torch", _REGISTRY):
-            if complete(module):
-                self._imported(module)
+            compiler._imports.begin()
 
     def stop(self) -> None:
         """Give torch its own default back."""

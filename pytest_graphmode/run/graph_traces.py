@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_graphmode.ledger.importing import ImportWatch, complete
+from pytest_graphmode.ledger.importing import ImportWatch
 from pytest_graphmode.ledger.watcher import watcher
 from pytest_graphmode.records.folder import place
 from pytest_graphmode.run import beside
@@ -114,10 +114,7 @@ class Traces:
 
     def _write_into(self, folder: Path) -> None:
         self._folder = folder
-        self._imports.install()
-        for module in self._specs:
-            if complete(module):
-                self._imported(module)
+        self._imports.begin()
 
     def _imported(self, module: str) -> None:
         """Have a framework write, once it is there: in the middle of an import, which must not fail for this."""

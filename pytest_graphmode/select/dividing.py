@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_graphmode.ledger.importing import ImportWatch, complete
+from pytest_graphmode.ledger.importing import ImportWatch
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.specs import BackendSpec
@@ -23,11 +23,9 @@ def divide(config: pytest.Config, settings: Settings, specs: Mapping[str, Backen
         by_module[module].divide_cpu(settings.logical_cpus)
 
     watch = ImportWatch(set(by_module), imported)
-    watch.install()
     config.add_cleanup(watch.remove)
     try:
-        for module in filter(complete, by_module):
-            imported(module)
+        watch.begin()
     except RuntimeError as error:
         origin = settings.origin("graph_logical_cpus")
         raise pytest.UsageError(f"{origin}={settings.logical_cpus}: {error}") from None
