@@ -13,8 +13,7 @@ from pytest_graphmode.backends.tapping import received_by
 from pytest_graphmode.errors import SuggestsNames
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.watcher import watch as watch_block
-from pytest_graphmode.records import taps
-from pytest_graphmode.records.recording import record, required
+from pytest_graphmode.records.recording import record, require_name, required, tap_layers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -340,7 +339,7 @@ class Handle(SuggestsNames):
         """
         __tracebackhide__ = True
         required(self.recording, "tap")
-        taps.require_name(name)
+        require_name(name)
         return self.runtime.tap(name, value)
 
     def tap_layers(self, model: Any, names: Mapping[str, str] | None = None) -> None:
@@ -361,7 +360,7 @@ class Handle(SuggestsNames):
         """
         __tracebackhide__ = True
         required(self.recording, "tap_layers")
-        taps.tap_layers(self.runtime, model, names)
+        tap_layers(self.runtime, model, names)
 
     # Counting.
 

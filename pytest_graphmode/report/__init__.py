@@ -98,12 +98,7 @@ def row(
     return Row(
         test=test,
         variant=modes if variant is None else variant.id,
-        builds=ledger.builds,
-        rebuilds=ledger.rebuilds,
-        breaks=ledger.breaks,
-        fallbacks=ledger.fallbacks,
-        calls=calls,
-        nodes=ledger.nodes,
+        **{name: getattr(ledger, name) for name in COUNTS},
         build_seconds=round(build_seconds, 6),
         call_seconds=round(max(seconds - build_seconds, 0.0) / calls, 9) if calls and known else 0.0,
         calls_known=known,

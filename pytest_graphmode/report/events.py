@@ -39,39 +39,27 @@ def ledger_data(ledger: GraphLedger, seconds: float, timed: Timed = Timed()) -> 
         "events_left_out": left_out,
         "stretches": stretches_data(ledger, seconds, timed, known=known),
         "machinery": len(ledger.internal),
-        "breaks": [
-            {"function": entry.function, "where": entry.where, "reason": entry.reason} for entry in ledger.graph_breaks
-        ],
-        "fallbacks": [
-            {"function": entry.function, "location": entry.location, "reason": entry.reason}
-            for entry in ledger.fallback_reasons
-        ],
+        "breaks": [_fields(entry, "function", "where", "reason") for entry in ledger.graph_breaks],
+        "fallbacks": [_fields(entry, "function", "location", "reason") for entry in ledger.fallback_reasons],
         "notes": list(ledger.notes),
     }
 
 
-def counts(ledger: GraphLedger) -> dict[str, int]:
+def _fields(of: object, *names: str) -> Data:
+    return {name: getattr(of, name) for name in names}
+
+
+def counts(ledger: GraphLedger) -> Data:
     """What can be counted; `operations` are those of first builds, which a rebuild more or less does not change."""
-    return {
-        "builds": ledger.builds,
-        "rebuilds": ledger.rebuilds,
-        "breaks": ledger.breaks,
-        "fallbacks": ledger.fallbacks,
-        "nodes": ledger.nodes,
-        "operations": sum(event.nodes for event in ledger.events if not event.rebuild),
-    }
+    operations = sum(event.nodes for event in ledger.events if not event.rebuild)
+    return {**_fields(ledger, "builds", "rebuilds", "breaks", "fallbacks", "nodes"), "operations": operations}
 
 
 def _build(event: GraphBuild, started: float) -> Data:
-    flags = {name: getattr(event, name) for name in ("rebuild", "recorded", "resumed", "failed", "graphless")}
     return {
-        "function": event.function,
-        "location": event.location,
+        **_fields(event, "function", "location"),
         "mode": f"{event.backend}:{event.mode}",
-        "group": event.group,
-        "number": event.number,
-        "call_site": event.call_site,
-        "signature": event.signature,
+        **_fields(event, "group", "number", "call_site", "signature"),
         "arguments": [_argument(argument) for argument in event.arguments],
         "nodes": event.nodes,
         "operations": dict(sorted(event.operations.items())),
@@ -82,18 +70,17 @@ def _build(event: GraphBuild, started: float) -> Data:
         "conditions": dict(event.conditions),
         "graph": None if event.drawing is None else drawing_data(event.drawing),
         "causes": [_cause(cause) for cause in event.causes],
-        **flags,
+        **_fields(event, "rebuild", "recorded", "resumed", "failed", "graphless"),
     }
 
 
 def _argument(argument: Argument) -> Data:
     shape = None if argument.shape is None else list(argument.shape)
-    return {"name": argument.name, "text": argument.text, "dtype": argument.dtype, "shape": shape}
+    return {**_fields(argument, "name", "text", "dtype"), "shape": shape}
 
 
 def _cause(cause: Cause) -> Data:
-    fields = {name: getattr(cause, name) for name in ("kind", "argument", "before", "after", "hint")}
-    return {**fields, "text": cause.what}
+    return {**_fields(cause, "kind", "argument", "before", "after", "hint"), "text": cause.what}
 
 
 def drawing_data(drawing: Drawing) -> Data:
@@ -104,9 +91,7 @@ def drawing_data(drawing: Drawing) -> Data:
 def _node(number: int, node: GraphNode) -> Data:
     data: Data = {
         "id": number,
-        "operation": node.operation,
-        "name": node.name,
-        "kind": node.kind,
+        **_fields(node, "operation", "name", "kind"),
         "inputs": list(node.inputs),
         "dtype": node.dtype,
         "shape": None if node.shape is None else list(node.shape),

@@ -76,7 +76,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Handle]:
     import numpy as np
 
     from pytest_graphmode.backends.tapping import received_by
-    from pytest_graphmode.records.taps import receiver
+    from pytest_graphmode.records.recording import receiver
     from pytest_graphmode.run.untouched import UntouchedHandle
     from pytest_graphmode.runtime import Runtime
 
