@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def noted(registry: Registry, variant: Variant | None) -> Iterator[None]:
 
 def _other(error: Exception, registry: Registry, variant: Variant) -> str | None:
     """The backend whose framework raised an error; None where that is the variant's own or none."""
-    own, inner = registry.specs[variant.backend].module, _innermost(error.__traceback__)
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    own, inner = registry.specs[variant.backend].module, frame.f_globals.get("__name__", "").partition(".")[0]
     for name, spec in registry.specs.items():
         if spec.module in (own, "numpy"):
             continue
@@ -44,10 +45,3 @@ def _other(error: Exception, registry: Registry, variant: Variant) -> str | None
         if inner == spec.module or (isinstance(error, TypeError) and words is not None and words in str(error)):
             return name
     return None
-
-
-def _innermost(traceback: TracebackType | None) -> str:
-    name = ""
-    while traceback is not None:
-        name, traceback = traceback.tb_frame.f_globals.get("__name__", ""), traceback.tb_next
-    return name.partition(".")[0]

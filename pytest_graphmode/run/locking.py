@@ -126,12 +126,9 @@ class GraphLock:
 
 def _expected_to_fail(node: pytest.Item) -> bool:
     """Whether an xfail mark, of pytest's or by `graph_xfail`, holds for a test."""
-    try:
-        from _pytest.skipping import (
-            evaluate_xfail_marks,
-        )  # nothing public knows whether a mark's condition, a text, holds
-    except ImportError:
-        return node.get_closest_marker("xfail") is not None
+    # Nothing public knows whether a mark's condition, a text, holds.
+    from _pytest.skipping import evaluate_xfail_marks
+
     return not node.config.option.runxfail and evaluate_xfail_marks(node) is not None
 
 

@@ -6,7 +6,6 @@ Called by the hooks of `plugin.py`.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,8 @@ def agreements(obj: object, items: Sequence[Any], specs: Specs) -> list[Agreemen
     """
     functions = [item for item in items if isinstance(item, pytest.Function)]
     if not functions:
-        _refuse_unittest(obj)
+        if isinstance(obj, type):  # `collect` lets no other class through
+            _refuse_unittest(obj)
         return []
     if not any("graph_agree" in item.keywords for item in functions):  # quick, for all tests of all projects
         return []
@@ -49,11 +49,8 @@ def agreements(obj: object, items: Sequence[Any], specs: Specs) -> list[Agreemen
     return []
 
 
-def _refuse_unittest(obj: object) -> None:
+def _refuse_unittest(obj: type) -> None:
     """Unittest's methods take no fixtures: a mark on one would be silently without effect."""
-    unittest = sys.modules.get("unittest")
-    if unittest is None or not isinstance(obj, type) or not issubclass(obj, unittest.TestCase):
-        return
     for owner in (obj, *vars(obj).values()):
         marks = getattr(owner, "pytestmark", [])
         if any(mark.name == "graph_agree" for mark in (marks if isinstance(marks, list) else [marks])):
