@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from pytest_graphmode.checks.tolerances import Table
-from pytest_graphmode.records.disagreement import Allowed, Pair, Side, disagreement
+from pytest_graphmode.records.disagreement import Allowed, Pair, Side, brief, disagreement
 from pytest_graphmode.records.recording import Run
 from pytest_graphmode.run.agreement.keeping import Kept
 from pytest_graphmode.select.markers import AgreeRequest
@@ -146,3 +146,17 @@ def worst(pairs: Iterable[Pair]) -> tuple[float, str] | None:
     """The largest difference of all sides from their references, and what has it: `loss of tf-graph-cpu`."""
     found = [(pair.side.name, pair.worst_difference) for pair in pairs]
     return max(((one[0], f"{one[1]} of {name}") for name, one in found if one is not None), default=None)
+
+
+def summed_up(wrong: str | None, incomparable: str | None, disagreement: str | None) -> tuple[str, str | None]:
+    """The verdict as the reports have it, and its reason, by what went wrong, why an item skips and what differs."""
+    if wrong is not None:
+        return "failed", wrong
+    if incomparable is not None:
+        return "not compared", incomparable
+    if disagreement is None:
+        return "agree", None
+    # Values differ, or there was nothing that could be compared.
+    if " does not agree with " in disagreement.partition("\n")[0]:
+        return "disagree", brief(disagreement)
+    return "failed", disagreement

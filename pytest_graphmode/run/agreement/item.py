@@ -9,7 +9,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -19,6 +19,7 @@ from _pytest.runner import runtestprotocol
 
 from pytest_graphmode.run import beside, verdict
 from pytest_graphmode.run.agreement import keeping, travelling
+from pytest_graphmode.run.execute import test_of
 from pytest_graphmode.run.items import FACTS, RECORDING, RERUN, is_of_subtest, skip_reason, variant_of
 from pytest_graphmode.select.registry import registry_of
 
@@ -101,12 +102,31 @@ class Agreement(pytest.Function):
 
     def _tell(self, compared: Comparison) -> None:
         """Attach to the item's reports how the comparison went, from where JUnit and other plugins read it."""
-        from pytest_graphmode.run.agreement import summary
+        from pytest_graphmode.records.archive import RecordError
+        from pytest_graphmode.report import put
+        from pytest_graphmode.run.agreement import comparison
+        from pytest_graphmode.run.telling import guarded
 
         wrong = self._trouble
         if self._failed_here is not None:
             wrong = f"{self._failed_here.variant} failed when it was run for this item"
-        summary.attach(self, compared, wrong, self._incomparable, self._failure)
+        said, reason = comparison.summed_up(wrong, self._incomparable, self._failure)
+        pairs = compared.pairs if said in ("agree", "disagree") else []
+        worst = None
+        if self.config.getoption("xmlpath", None) is not None:  # since it takes time to find out
+            telling = guarded(self, "the worst difference is", unless=RecordError)
+            with suppress(RecordError), telling:  # where a record is gone since
+                worst = comparison.worst(pairs)
+        put(
+            self.user_properties,
+            test=beside.worker(self.config) + test_of(self),
+            verdict=said,
+            reason=reason,
+            reference=pairs[0].reference.name if pairs else None,
+            compared=len(pairs),
+            worst_difference=None if worst is None else worst[0],
+            worst=None if worst is None else worst[1],
+        )
 
     def _look_for_records(self) -> None:
         """Find the records of other runs, and what was wrong with writing those of this one."""
