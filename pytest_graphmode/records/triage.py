@@ -1,6 +1,6 @@
 """What reruns of two variants that disagree show, in words: chance, rounding, or the stage that they part at.
 
-Called by `pytest_graphmode.run.agreement.triage`, which runs them.
+Called by `pytest_graphmode.run.agreement.rerunning`, which runs them.
 """
 
 from __future__ import annotations

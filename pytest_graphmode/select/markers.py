@@ -1,6 +1,6 @@
-"""Marker arguments -> frozen requests, validated; `execute.py`, `budget.py` and `agreement.py` act on them.
+"""Marker arguments -> frozen requests, validated; what runs and compares tests acts on them.
 
-Every function raises ValueError or TypeError that names the marker and the legal arguments; `item.parametrize` makes it
+Every function raises a ValueError or TypeError that names the marker and the legal arguments; `run/collect.py` makes it
 a failed collection.
 """
 

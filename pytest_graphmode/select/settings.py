@@ -1,6 +1,6 @@
 """What was said by the flags and ini values of `options.py`: command line beats ini beats default.
 
-Resolved once, by `registry.of`, into a `Settings`. What parses a value raises a ValueError that has what is legal, and
+Resolved once, by `registry_of`, into a `Settings`. What parses a value raises a ValueError that has what is legal, and
 `resolve` makes it a `pytest.UsageError` that says where the value was given.
 """
 
