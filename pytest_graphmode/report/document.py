@@ -155,8 +155,8 @@ def _pay_back(variants: Sequence[Data]) -> None:
         measured = one["steady_call_seconds"], one["warm_up_seconds"]
         paces.append(Pace(id_, one["static"], one["build_seconds"], *measured, calls, one["call_seconds"]))
     for found in paybacks(paces):
-        told = found._asdict()
-        named[told.pop("variant")]["payback_seconds"] = {**told, "calls": found.calls}
+        told = {name: value for name, value in found._asdict().items() if name != "variant"}
+        named[found.variant]["payback_seconds"] = {**told, "calls": found.calls}
 
 
 _VERDICTS: Final = {"passed": "agree", "skipped": "not compared", "unfinished": "not compared"}
