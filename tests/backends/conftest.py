@@ -1,7 +1,5 @@
 """Fixtures for tests that need a framework."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 

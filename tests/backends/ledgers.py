@@ -1,7 +1,5 @@
 """Ledgers of a few calls, for tests of what is counted and of what is said about it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

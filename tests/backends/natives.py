@@ -1,7 +1,5 @@
 """Each framework's own functions with graphs, for what is told of all of them alike."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple

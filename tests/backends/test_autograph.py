@@ -1,7 +1,5 @@
 """AutoGraph converts what users write, everywhere they hand it to the plugin, in silence, and never the plugin."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import traceback

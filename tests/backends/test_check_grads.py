@@ -1,7 +1,5 @@
 """`check_grads` on TensorFlow and torch: cost, dtypes, fallbacks and failures; its tables have a file of their own."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """`check_grads` on tables of right and wrong gradients: no false alarm and no miss, whatever is drawn."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 
 import pytest

@@ -1,7 +1,5 @@
 """`check_grads` by variables: those of modules and layers, and those that a test names."""
 
-from __future__ import annotations
-
 import functools
 import warnings
 

@@ -1,7 +1,5 @@
 """Every backend of the plugin keeps the contract in every mode."""
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode.backends.specs import BACKENDS

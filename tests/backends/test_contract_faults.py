@@ -1,7 +1,5 @@
 """Each test of the contract fails for a backend with the fault it is about."""
 
-from __future__ import annotations
-
 import textwrap
 
 import pytest

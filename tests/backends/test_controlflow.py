@@ -1,7 +1,5 @@
 """The five operators mean the same in every mode of every backend, beyond what the contract of backends states."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import NamedTuple
 

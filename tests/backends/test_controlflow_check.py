@@ -1,7 +1,5 @@
 """check_control_flow and check_not_frozen on real graphs."""
 
-from __future__ import annotations
-
 import functools
 import random
 import time

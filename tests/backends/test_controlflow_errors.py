@@ -1,7 +1,5 @@
 """What loops and branches refuse, in the same words in every mode."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 

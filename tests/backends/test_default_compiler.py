@@ -1,7 +1,5 @@
 """`--graph-compiler`: whose graphs it compiles, that it ends with the run, and what a wrong name is told."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

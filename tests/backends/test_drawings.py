@@ -1,7 +1,5 @@
 """Graphs drawn for reports: each framework's operations, what they take from each other, and the bodies of loops."""
 
-from __future__ import annotations
-
 import pytest
 
 import pytest_graphmode.backends.watched  # noqa: F401 - so that all backends are heard

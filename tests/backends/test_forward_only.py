@@ -1,7 +1,5 @@
 """The base of backends that only run models forward, by a runtime in miniature; framework-free."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from typing import Any

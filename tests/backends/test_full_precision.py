@@ -1,7 +1,5 @@
 """Products of float32 in float32 on accelerators, where frameworks have other defaults; as before after a test."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

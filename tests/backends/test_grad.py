@@ -1,7 +1,5 @@
 """`grad` and `value_and_grad` on TensorFlow and torch: arguments, variables, trees and nesting."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Wrong calls of `grad` and `value_and_grad`: each says what was found and what to do."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

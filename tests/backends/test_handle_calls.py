@@ -1,7 +1,5 @@
 """Wrong calls of the handle's own methods, in the same words in every mode, and the right ones beside them."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from typing import Any, NamedTuple

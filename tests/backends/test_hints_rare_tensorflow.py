@@ -1,7 +1,5 @@
 """What the rarer hints about tf.functions say, done to the letter: what they are printed for is gone."""
 
-from __future__ import annotations
-
 import contextlib
 
 import pytest

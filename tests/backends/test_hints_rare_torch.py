@@ -1,7 +1,5 @@
 """What torch's rarer hints say, done to the letter: the rebuilds that they are printed for are gone."""
 
-from __future__ import annotations
-
 import contextlib
 
 import pytest

@@ -1,7 +1,5 @@
 """`graph_within` and `graph_per_object` on code that torch compiles: whose breaks count, and what is a first build."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """JAX: variables threaded through jitted functions, arguments, dtypes and the state of the framework."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

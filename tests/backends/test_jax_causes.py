@@ -1,7 +1,5 @@
 """Why JAX built again, in the words of the user's code, and what ends the rebuilds: each hint is done to the letter."""
 
-from __future__ import annotations
-
 import dataclasses
 import enum
 import functools

@@ -1,7 +1,5 @@
 """Gradients on JAX: what means the same as on the other frameworks, and loops that JAX alone can't differentiate."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

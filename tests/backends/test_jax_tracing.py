@@ -1,7 +1,5 @@
 """What the ledger says of jax.jit, native or not: builds, names, causes with their hints, graphs."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

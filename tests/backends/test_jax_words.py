@@ -1,7 +1,5 @@
 """Causes of JAX's rebuilds that once were said wrongly, or in words that no user of JAX has: each both ways."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 

@@ -1,7 +1,5 @@
 """Operations that a framework lacks in a dtype: a skip with its own reason, and nothing else is one."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Devices of a divided CPU in TensorFlow and JAX, each in a fresh process, since a process has one number of them."""
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode.backends.specs import BACKENDS

@@ -1,7 +1,5 @@
 """Options of one backend or mode, and the names that mean one: without a framework."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

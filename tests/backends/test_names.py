@@ -1,7 +1,5 @@
 """The one name of each device, and lists as people write them."""
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode.backends.names import parse_device, split

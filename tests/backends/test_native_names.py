@@ -1,7 +1,5 @@
 """`graphmode.native_device` and `native_dtype`: what the framework's own calls take."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What the ledger says of tf.function, torch.compile and jax.jit alike, in code that knows nothing of the plugin."""
 
-from __future__ import annotations
-
 import sys
 import threading
 

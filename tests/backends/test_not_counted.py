@@ -1,7 +1,5 @@
 """Counts that may be wrong are never silent: a test that asserts some fails, and says why they can't be trusted."""
 
-from __future__ import annotations
-
 import sys
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Plain tests over the real frameworks: caches outlive a test, and its verdict must not depend on what ran before."""
 
-from __future__ import annotations
-
 import textwrap
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Taps of every layer of a model, for the three kinds of models."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

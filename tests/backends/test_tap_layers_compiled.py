@@ -1,7 +1,5 @@
 """Taps of the layers of a module where Dynamo has more to do than one graph: they change nothing of what is counted."""
 
-from __future__ import annotations
-
 from importlib.metadata import version
 from importlib.util import find_spec
 

@@ -1,7 +1,5 @@
 """How taps leave traced functions, without a framework: what third-party modes get by default."""
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode.backends import tapping, trees

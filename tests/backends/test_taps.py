@@ -1,7 +1,5 @@
 """Taps in every mode: what they record, what that costs, and where there can be none."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

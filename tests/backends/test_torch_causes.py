@@ -1,7 +1,5 @@
 """Causes of compilations with their words and hints; those of which a hint is tried are in the tests of hints."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from typing import Any

@@ -1,7 +1,5 @@
 """torch.compile as a mode: functions and their options, verbs in the graph, what a test leaves behind, assertions."""
 
-from __future__ import annotations
-
 import shutil
 from typing import NamedTuple
 

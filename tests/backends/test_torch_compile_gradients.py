@@ -1,7 +1,5 @@
 """Gradients through torch.compile: outside of graphs, inside of them, through every verb, and the refused ones."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

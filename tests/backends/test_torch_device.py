@@ -1,7 +1,5 @@
 """torch on a second device: one made in Python, in a fresh process, by the mechanism that other makers' devices use."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the ledger says of Dynamo's compilations: arguments, identities, failures, breaks; causes apart."""
 
-from __future__ import annotations
-
 import inspect
 
 import pytest

@@ -1,7 +1,5 @@
 """What torch.export makes is an event of the ledger."""
 
-from __future__ import annotations
-
 import importlib
 
 import pytest

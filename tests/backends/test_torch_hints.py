@@ -3,8 +3,6 @@
 Each case has the hint that is printed, calls that are built again, and the same calls after the hint was followed.
 """
 
-from __future__ import annotations
-
 import functools
 
 import pytest

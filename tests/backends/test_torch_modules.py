@@ -1,7 +1,5 @@
 """Modules that record autograd graphs eagerly are builds, once each, and watching them changes nothing for Dynamo."""
 
-from __future__ import annotations
-
 import functools
 import gc
 import weakref

@@ -1,7 +1,5 @@
 """The ledger counts the rebuilds that torch itself logs: `TORCH_LOGS=recompiles`."""
 
-from __future__ import annotations
-
 import re
 import warnings
 

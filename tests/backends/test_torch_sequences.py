@@ -1,7 +1,5 @@
 """The ledger against Dynamo's own counters and its log of recompilations, on generated sequences of calls."""
 
-from __future__ import annotations
-
 import functools
 import random
 

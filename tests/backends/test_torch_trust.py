@@ -1,7 +1,5 @@
 """Counts of torch's graphs that may be wrong are never silent: what the source hooks into, its probe and its audit."""
 
-from __future__ import annotations
-
 import functools
 import warnings
 

@@ -1,7 +1,5 @@
 """What messages call things under torch.compile, and hints for what numbers are used for, each done to the letter."""
 
-from __future__ import annotations
-
 import enum
 import functools
 

@@ -1,7 +1,5 @@
 """What each framework writes for `--graph-trace`: files of one test that its own tools read."""
 
-from __future__ import annotations
-
 import json
 import logging
 

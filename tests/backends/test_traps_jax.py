@@ -4,8 +4,6 @@ A simple counter is a number that the function itself counts up, or a listener o
 what they say.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode import watch

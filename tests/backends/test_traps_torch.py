@@ -4,8 +4,6 @@ Where a naive counter is fooled, a test shows it first: `CompileCounter` (a comp
 callbacks at the start of a compilation.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from pytest_graphmode import watch

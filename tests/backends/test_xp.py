@@ -1,7 +1,5 @@
 """`graphmode.xp` against NumPy: values, shapes, dtypes and gradients, in every way each framework runs a function."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What torch itself logs of recompilations, for tests that hold the ledger's count against it."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

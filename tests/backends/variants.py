@@ -1,7 +1,5 @@
 """Variants for tests of one backend, which run whatever the command line selects."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Calls of `graphmode.xp` that are compared with NumPy, as text: capital letters are the arguments below."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

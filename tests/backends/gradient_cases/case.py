@@ -1,7 +1,5 @@
 """What a case of the tables is, and what cases are made with: draws, custom gradients, cut paths."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Right gradients of single operations, at kinks, and over many orders of magnitude."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tests.backends.gradient_cases.case import RIGHT, case, normal, positive, right

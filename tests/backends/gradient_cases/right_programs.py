@@ -1,7 +1,5 @@
 """Right gradients through dtypes, trees, control flow and to second order."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Operations with a wrong gradient of their own: values, branches, places."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tests.backends.gradient_cases.case import case, custom, detached, normal, positive, wrong

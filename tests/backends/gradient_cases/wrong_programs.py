@@ -1,7 +1,5 @@
 """Wrong gradients of layers, through paths that are cut, of complex numbers, and of second order only."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tests.backends.gradient_cases.case import case, cnormal, custom, detached, normal, positive, wrong
