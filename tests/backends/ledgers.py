@@ -1,6 +1,7 @@
 """Ledgers of a few calls, for tests of what is counted and of what is said about it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pytest_graphmode import GraphLedger, watch
@@ -21,6 +22,15 @@ def ledger_of(function: Callable[..., Any], *calls: Any, **options: Any) -> Grap
 def repeated(function: Callable[[], Any], times: int = 3) -> GraphLedger:
     """What is counted while a function without arguments is called several times."""
     return ledger_of(function, *[()] * times)
+
+
+def within(function: Callable[[], Any], *scopes: Callable[[], AbstractContextManager[Any]]) -> GraphLedger:
+    """What is counted while a function is called once in each scope."""
+    with watch() as ledger:
+        for scope in scopes:
+            with scope():
+                function()
+    return ledger
 
 
 def changes(ledger: GraphLedger) -> list[list[tuple[Any, ...]]]:

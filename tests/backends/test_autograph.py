@@ -10,6 +10,8 @@ import pytest
 from pytest_graphmode.backends.numpy import NumPy
 
 tf = pytest.importorskip("tensorflow")
+config = pytest.importorskip("tensorflow.python.autograph.core.config")
+autograph = pytest.importorskip("pytest_graphmode.backends.tensorflow.autograph")
 
 SYMBOLIC = "Using a symbolic `tf.Tensor` as a Python `bool` is not allowed"
 
@@ -199,10 +201,6 @@ def test_the_plugin_itself_is_not_converted(graphmode):
 
 
 def test_installing_twice_adds_no_second_rule():
-    from tensorflow.python.autograph.core import config
-
-    from pytest_graphmode.backends.tensorflow import autograph
-
     autograph.install()
     rules, filters = config.CONVERSION_RULES, list(tf.get_logger().filters)
     autograph.install()
@@ -215,10 +213,6 @@ def test_installing_twice_adds_no_second_rule():
 
 def test_a_tensorflow_without_conversion_rules_is_a_clear_error(monkeypatch):
     """What the plugin needs of TensorFlow's private API; see `install` if this fails."""
-    from tensorflow.python.autograph.core import config
-
-    from pytest_graphmode.backends.tensorflow import autograph
-
     monkeypatch.delattr(config, "CONVERSION_RULES")
     with pytest.raises(RuntimeError, match=r"has no CONVERSION_RULES of tensorflow.*install another TensorFlow"):
         autograph.install()

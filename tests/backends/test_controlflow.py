@@ -35,40 +35,52 @@ class State:
     steps: object
 
 
-@every_mode
-def test_while_loop_returns_the_list_it_was_given(graphmode, run):
-    result = run(lambda x: graphmode.while_loop(lambda x: x < 8, lambda x: x * 2, [x]), 1)
-    assert isinstance(result, list)
-    assert result == [8]
+# A function of a handle and one argument, this argument, and what is returned: a tree of the same types.
+RESULTS = {
+    "a list stays a list": (lambda g, x: g.while_loop(lambda x: x < 8, lambda x: x * 2, [x]), 1, [8]),
+    "a namedtuple": (
+        *(
+            lambda g, x: g.while_loop(lambda p: p.second < 3, lambda p: Pair(p.first * 2, p.second + 1), Pair(x, 0)),
+            1.5,
+        ),
+        Pair(12.0, 3),
+    ),
+    "a dataclass": (
+        *(lambda g, x: g.while_loop(lambda s: s.steps < 3, lambda s: State(s.position * 2, s.steps + 1), State(x, 0)),),
+        *(1.5, State(12.0, 3)),
+    ),
+    "a lone tensor": (lambda g, x: g.while_loop(lambda x: x < 100.0, lambda x: x * 3, x), 1.0, 243.0),
+    **{
+        f"cond of {name}": (lambda g, x, flag=flag: g.cond(flag, lambda x: x, lambda x: -x, x), 2.0, wanted)
+        for name, flag, wanted in (
+            *(("True", True, 2.0), ("False", False, -2.0)),
+            *(("NumPy's True", np.True_, 2.0), ("an array", np.array(False), -2.0)),
+        )
+    },
+}
+RESULTS_IN_EVERY_MODE = {
+    "a condition of Python": (lambda g, x: g.while_loop(lambda x: False, lambda x: x + 1, (x,)), 1.0, (1.0,)),
+    "branches of numbers": (lambda g, x: g.cond(x > 0, lambda: (1, None), lambda: (0, None)), 2.0, (1, None)),
+    "branches of nothing": (lambda g, x: g.cond(x > 0, lambda: None, lambda: None), 2.0, None),
+}
+
+
+def assert_returned(graphmode, run, function, argument, wanted):
+    result = run(lambda x: function(graphmode, x), argument)
+    assert result == wanted
+    assert isinstance(wanted, float) or type(result) is type(wanted)
 
 
 @every_mode
-@pytest.mark.parametrize(
-    ("make", "read"),
-    [
-        (lambda x, n: Pair(x, n), lambda tree: (tree.first, tree.second)),
-        (lambda x, n: State(x, n), lambda tree: (tree.position, tree.steps)),
-    ],
-    ids=["namedtuple", "dataclass"],
-)
-def test_while_loop_passes_any_other_tree_whole(graphmode, run, make, read):
-    def body(tree):
-        x, n = read(tree)
-        return make(x * 2, n + 1)
-
-    result = run(lambda x: graphmode.while_loop(lambda tree: read(tree)[1] < 3, body, make(x, 0)), 1.5)
-    assert read(result) == (12.0, 3)
-    assert type(result) is type(make(0, 0))
-
-
-@every_mode
-def test_a_lone_tensor_is_a_loop_variable(graphmode, run):
-    assert run(lambda x: graphmode.while_loop(lambda x: x < 100.0, lambda x: x * 3, x), 1.0) == 243.0
+@pytest.mark.parametrize("case", RESULTS)
+def test_what_operators_return(graphmode, run, case):
+    assert_returned(graphmode, run, *RESULTS[case])
 
 
 @even_slow_modes
-def test_a_condition_may_be_a_python_bool(graphmode, run):
-    assert run(lambda x: graphmode.while_loop(lambda x: False, lambda x: x + 1, (x,)), 1.0) == (1.0,)
+@pytest.mark.parametrize("case", RESULTS_IN_EVERY_MODE)
+def test_what_operators_return_in_every_mode(graphmode, run, case):
+    assert_returned(graphmode, run, *RESULTS_IN_EVERY_MODE[case])
 
 
 @every_mode
@@ -104,32 +116,18 @@ def test_the_index_of_a_fori_loop_is_int32(graphmode, run):
         assert (result, result.dtype.name) == (2, "int32")
 
 
-@every_mode
-@pytest.mark.parametrize("flag", [True, False, np.True_, np.array(False)])
-def test_cond_takes_bools_of_python_and_numpy(graphmode, run, flag):
-    assert run(lambda x: graphmode.cond(flag, lambda x: x, lambda x: -x, x), 2.0) == (2.0 if flag else -2.0)
-
-
-@even_slow_modes
-def test_branches_may_return_numbers_and_nothing(graphmode, run):
-    assert run(lambda x: graphmode.cond(x > 0, lambda: (1, None), lambda: (0, None)), 2.0) == (1, None)
-    assert run(lambda x: graphmode.cond(x > 0, lambda: None, lambda: None), 2.0) is None
-
-
 @variants("tf:graph", "tf:session", "tf:xla", "torch:compile", "jax:jit")
 def test_operators_at_top_level_are_nodes_of_a_graph(graphmode):
     graphmode.while_loop(lambda n: n < 3, lambda n: n + 1, (0,))
     graphmode.scan(lambda c, x: (c + x, c), 0.0, np.ones(3))
     graphmode.cond(True, lambda x: x * 2, lambda x: x * 3, 1.0)
     graphmode.switch(1, [lambda x: x * 2, lambda x: x * 3, lambda x: x * 4], 1.0)
-    names = [event.function for event in graphmode.ledger.events]
-    assert [name.partition("(")[0] for name in names] == ["while_loop", "scan", "cond", "switch"]
-    loops = [
-        event.control_flow.get("while", 0) + event.control_flow.get("scan", 0) for event in graphmode.ledger.events
-    ]
-    branches = [
-        event.control_flow.get("cond", 0) + event.control_flow.get("switch", 0) for event in graphmode.ledger.events
-    ]
+    events = graphmode.ledger.events
+    assert [event.function.partition("(")[0] for event in events] == ["while_loop", "scan", "cond", "switch"]
+    loops, branches = (
+        [sum(event.control_flow.get(name, 0) for name in names) for event in events]
+        for names in (("while", "scan"), ("cond", "switch"))
+    )
     assert (loops, [count > 0 for count in branches]) == ([1, 1, 0, 0], [False, False, True, True])
 
 
@@ -157,23 +155,17 @@ def test_variables_are_assigned_once_for_each_row(graphmode, rows):
 def test_what_a_function_does_by_itself_takes_no_effect(graphmode, rows):
     """Not by way of the handle: the framework's own assignments, and its random numbers."""
     total = graphmode.variable(1.0)
-    torch_step = lambda carry, x: (carry, (total.data.add_(1.0), x * graphmode.lib.rand(()))[1])  # noqa: E731
-    tf_step = lambda carry, x: (carry, (total.assign_add(1.0), x * graphmode.lib.random.uniform([]))[1])  # noqa: E731
-
-    def drawn():
-        return float(
-            graphmode.pick(tf=lambda: graphmode.lib.random.uniform([]), torch=lambda: graphmode.lib.rand(()))()
-        )
-
-    def reseed():
-        graphmode.pick(tf=lambda: graphmode.lib.random.set_seed(1), torch=lambda: graphmode.lib.manual_seed(1))()
-
-    reseed()
-    expected = drawn()
-    reseed()
-    graphmode.scan(graphmode.pick(tf=tf_step, torch=torch_step), 0.0, graphmode.tensor(np.ones(rows)))
+    lib = graphmode.lib
+    if graphmode.backend == "tf":
+        seed, draw, add = lib.random.set_seed, lambda: lib.random.uniform([]), total.assign_add
+    else:
+        seed, draw, add = lib.manual_seed, lambda: lib.rand(()), lambda by: total.data.add_(by)
+    seed(1)
+    expected = float(draw())
+    seed(1)
+    graphmode.scan(lambda carry, x: (carry, (add(1.0), x * draw())[1]), 0.0, graphmode.tensor(np.ones(rows)))
     assert graphmode.numpy(total) == 1.0 + rows
-    assert (drawn() == expected) is (rows == 0)
+    assert (float(draw()) == expected) is (rows == 0)
 
 
 @even_slow_modes
@@ -195,30 +187,19 @@ def test_top_level_operators_read_what_is_there_now(graphmode):
 # Gradients.
 
 
-def second(graphmode, fn, x):
-    return graphmode.numpy(graphmode.grad(lambda x: graphmode.grad(fn)(x))(graphmode.tensor(x)))
-
-
-def powers(graphmode):
-    """x cubed, by each operator."""
-
-    def by_while(x):
-        return graphmode.while_loop(lambda y, n: n < 3, lambda y, n: (y * x, n + 1), (x * 0 + 1, 0))[0]
-
-    def by_scan(x):
-        return graphmode.scan(lambda y, z: (y * z, y), x * 0 + 1, graphmode.xp.stack([x, x, x]))[0]
-
-    def by_cond(x):
-        return graphmode.cond(x > 0, lambda x: x * x * x, lambda x: x, x)
-
-    return {"while": by_while, "scan": by_scan, "cond": by_cond}
+CUBES = {
+    "while": lambda g, x: g.while_loop(lambda y, n: n < 3, lambda y, n: (y * x, n + 1), (x * 0 + 1, 0))[0],
+    "scan": lambda g, x: g.scan(lambda y, z: (y * z, y), x * 0 + 1, g.xp.stack([x, x, x]))[0],
+    "cond": lambda g, x: g.cond(x > 0, lambda x: x * x * x, lambda x: x, x),
+}
 
 
 @pytest.mark.slow
 @mutable_modes
-@pytest.mark.parametrize("operator", ["while", "scan", "cond"])
+@pytest.mark.parametrize("operator", CUBES)
 def test_second_derivatives(graphmode, operator):
-    assert second(graphmode, powers(graphmode)[operator], 1.5) == pytest.approx(9.0)
+    slope = graphmode.grad(lambda x: CUBES[operator](graphmode, x))
+    assert graphmode.numpy(graphmode.grad(lambda x: slope(x))(graphmode.tensor(1.5))) == pytest.approx(9.0)
 
 
 @mutable_modes

@@ -43,16 +43,12 @@ def test_functions_of_the_framework_run_on_its_own_tensors(graphmode):
     """NumPy arrays would be refused, or taken for something else: the plain run is the framework's own then."""
     scale = graphmode.variable(np.full(3, 2.0))
 
-    def tensorflow(x, n):
-        tf = graphmode.lib
-        x = graphmode.while_loop(lambda x, i: i < n, lambda x, i: (tf.nn.relu(x) * scale - 1, i + 1), (x, 0))[0]
-        return tf.reduce_sum(x)
+    lib = graphmode.lib
+    relu, total = (lib.nn.relu, lib.reduce_sum) if graphmode.backend == "tf" else (lib.relu, lib.sum)
 
-    def torch(x, n):
-        x = graphmode.while_loop(lambda x, i: i < n, lambda x, i: (x.relu() * scale - 1, i + 1), (x, 0))[0]
-        return x.sum()
+    def fn(x, n):
+        return total(graphmode.while_loop(lambda x, i: i < n, lambda x, i: (relu(x) * scale - 1, i + 1), (x, 0))[0])
 
-    fn = graphmode.pick(tf=tensorflow, torch=torch)
     graphmode.check_control_flow(fn, [(np.ones(3), 0), (np.arange(3.0), 4)])
     assert "never ran zero times" in failure(graphmode.check_control_flow, fn, [(np.ones(3), 4)])
     message = failure(graphmode.check_control_flow, fn, [(np.ones(3), 0)], reference=lambda x, n: x.sum() + 1)
@@ -164,20 +160,28 @@ def decorate(graphmode, fn):
     )(fn)
 
 
+class Model:
+    def __init__(self, made):
+        self.made = made
+
+    def step(self, x):
+        return self.made(x)
+
+
+FORMS = {
+    "itself": lambda made: made,
+    "in a lambda": lambda made: lambda x: made(x),
+    "partial": functools.partial,
+    "method": lambda made: Model(made).step,
+}
+
+
 def decorated(graphmode, fn, form):
-    made = decorate(graphmode, fn)
-    if form == "method":
-
-        class Model:
-            def step(self, x):
-                return made(x)
-
-        return Model().step
-    return {"itself": made, "in a lambda": lambda x: made(x), "partial": functools.partial(made)}[form]
+    return FORMS[form](decorate(graphmode, fn))
 
 
 @variants("tf:graph", "torch:eager", "jax:jit")
-@pytest.mark.parametrize("form", ["itself", "in a lambda", "partial", "method"])
+@pytest.mark.parametrize("form", FORMS)
 def test_what_a_decorated_function_froze(graphmode, form):
     box = [1.0]
 

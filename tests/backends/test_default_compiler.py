@@ -1,5 +1,6 @@
 """`--graph-compiler`: whose graphs it compiles, that it ends with the run, and what a wrong name is told."""
 
+import functools
 from typing import Any
 
 import pytest
@@ -35,9 +36,9 @@ def test_plain():
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, dynamo: Any) -> pytest.Pytester:
+def project(dynamo: Any, pytester: pytest.Pytester, run_tests: Any) -> Any:
     pytester.makeconftest(CONFTEST.format(when="register()"))
-    return pytester
+    return run_tests
 
 
 @pytest.mark.parametrize(
@@ -50,16 +51,13 @@ def project(pytester: pytest.Pytester, dynamo: Any) -> pytest.Pytester:
         ("torch.compile(lambda x: x * 2, backend='eager')", False),
     ],
 )
-def test_calls_that_name_none_take_it(project: pytest.Pytester, compiled: str, used: bool) -> None:
-    project.makepyfile(PLAIN.format(compiled=compiled))
-    result = project.runpytest_inprocess("--graph-compiler=counting", "-s")
-    result.assert_outcomes(passed=1)
+def test_calls_that_name_none_take_it(project: Any, compiled: str, used: bool) -> None:
+    result = project(PLAIN.format(compiled=compiled), "--graph-compiler=counting", "-s", passed=1)
     assert ("COUNTING" in result.stdout.str()) is used
 
 
-def test_variants_of_torch_compile_take_it_unless_a_function_names_another(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        """
+def test_variants_of_torch_compile_take_it_unless_a_function_names_another(project: Any) -> None:
+    source = """
         def test_net(graphmode):
             graphmode.function(lambda x: x * 2)(graphmode.tensor([1.0]))
 
@@ -67,21 +65,17 @@ def test_variants_of_torch_compile_take_it_unless_a_function_names_another(proje
             print("NAMED")
             graphmode.function(lambda x: x * 3, backend="eager")(graphmode.tensor([1.0]))
         """
-    )
-    result = project.runpytest_inprocess("--graph-backends=torch:compile", "--graph-compiler=counting", "-s")
-    result.assert_outcomes(passed=2)
+    result = project(source, "--graph-backends=torch:compile", "--graph-compiler=counting", "-s", passed=2)
     before, _, after = result.stdout.str().partition("NAMED")
     assert "COUNTING" in before
     assert "COUNTING" not in after
-    result = project.runpytest_inprocess("--graph-backends=torch:compile", "-s")
-    result.assert_outcomes(passed=2)
+    result = project(source, "--graph-backends=torch:compile", "-s", passed=2)
     assert "COUNTING" not in result.stdout.str()
 
 
-def test_it_ends_with_the_run(project: pytest.Pytester) -> None:
+def test_it_ends_with_the_run(project: Any) -> None:
     before = torch.compile.__kwdefaults__["backend"], current_default()
-    project.makepyfile(PLAIN.format(compiled="torch.compile(lambda x: x * 2)"))
-    project.runpytest_inprocess("--graph-compiler=counting").assert_outcomes(passed=1)
+    project(PLAIN.format(compiled="torch.compile(lambda x: x * 2)"), "--graph-compiler=counting", passed=1)
     assert (torch.compile.__kwdefaults__["backend"], current_default()) == before
 
 
@@ -120,9 +114,10 @@ LEGAL = "torch * has no compiler backend 'counted': its backends are aot_eager, 
 
 
 @pytest.mark.parametrize("compiled", ["torch.compile(lambda x: x * 2)", "abs"])
-def test_an_unknown_name_is_a_usage_error_where_dynamo_is_imported(project: pytest.Pytester, compiled: str) -> None:
-    project.makepyfile(PLAIN.format(compiled=compiled))
-    result = project.runpytest_inprocess("--graph-compiler=counted")
+@pytest.mark.usefixtures("project")
+def test_an_unknown_name_is_a_usage_error_where_dynamo_is_imported(pytester: pytest.Pytester, compiled: str) -> None:
+    pytester.makepyfile(PLAIN.format(compiled=compiled))
+    result = pytester.runpytest_inprocess("--graph-compiler=counted")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --graph-compiler=counted: {LEGAL}"])
     assert "TESTING_ONLY" not in result.stderr.str()
@@ -152,34 +147,33 @@ def test_last():
 
 
 @pytest.fixture
-def fresh(pytester: pytest.Pytester) -> pytest.Pytester:
+def fresh(pytester: pytest.Pytester, run_tests: Any) -> Any:
     pytester.makeconftest(CONFTEST.format(when="pass"))
-    return pytester
+    return functools.partial(run_tests, fresh=True)
 
 
 @pytest.mark.slow
-def test_nothing_is_imported_for_it(fresh: pytest.Pytester) -> None:
-    fresh.makepyfile(LATE.replace("    torch.compile", "    import conftest; conftest.register(); torch.compile"))
-    result = fresh.runpytest_subprocess("--graph-compiler=counting", "-s")
-    result.assert_outcomes(passed=4)
+def test_nothing_is_imported_for_it(fresh: Any) -> None:
+    source = LATE.replace("    torch.compile", "    import conftest; conftest.register(); torch.compile")
+    result = fresh(source, "--graph-compiler=counting", "-s", passed=4)
     assert "COUNTING" in result.stdout.str()
 
 
 @pytest.mark.slow
-def test_an_unknown_name_ends_the_run_at_its_first_use(fresh: pytest.Pytester) -> None:
-    fresh.makepyfile(LATE)
-    result = fresh.runpytest_subprocess("--graph-compiler=counted", "-v")
+def test_an_unknown_name_ends_the_run_at_its_first_use(fresh: Any) -> None:
+    said = ["*::test_imports PASSED*", f"*Exit: --graph-compiler=counted: {LEGAL}*"]
+    result = fresh(LATE, "--graph-compiler=counted", "-v", said=said, passed=2)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stdout.fnmatch_lines(["*::test_imports PASSED*", f"*Exit: --graph-compiler=counted: {LEGAL}*"])
     result.stdout.no_fnmatch_line("*test_last*")
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
 @pytest.mark.slow
-def test_an_unknown_name_ends_the_workers_of_xdist(fresh: pytest.Pytester) -> None:
+@pytest.mark.usefixtures("fresh")
+def test_an_unknown_name_ends_the_workers_of_xdist(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
-    fresh.makepyfile(LATE)
-    result = fresh.runpytest_subprocess("--graph-compiler=counted", "-n", "1")
+    pytester.makepyfile(LATE)
+    result = pytester.runpytest_subprocess("--graph-compiler=counted", "-n", "1")
     assert result.ret != 0
     result.stdout.fnmatch_lines([f"--graph-compiler=counted: {LEGAL}"])
     result.stdout.no_fnmatch_line("*INTERNALERROR*")

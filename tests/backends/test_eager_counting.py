@@ -1,7 +1,9 @@
 """What counts as a build where nothing is static: calls that recorded autograd nodes, on tf:eager and torch:eager."""
 
 import gc
+import threading
 import weakref
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -28,51 +30,40 @@ def loss(graphmode, weight):
     return loss
 
 
-@pytest.fixture
-def taped(graphmode):
-    """Calls a function as it is called in training: under a tape where the framework has tapes."""
-
+def calling(scope):
     def call(function, *args):
-        if graphmode.backend == "torch":
-            return function(*args)
-        with graphmode.lib.GradientTape():
+        with scope():
             return function(*args)
 
     return call
+
+
+@pytest.fixture
+def taped(graphmode):
+    """Calls a function as it is called in training: under a tape where the framework has tapes."""
+    return calling(nullcontext if graphmode.backend == "torch" else graphmode.lib.GradientTape)
 
 
 @pytest.fixture
 def untaped(graphmode):
     """Calls a function as it is called when no gradients are wanted."""
-
-    def call(function, *args):
-        if graphmode.backend == "tf":
-            return function(*args)
-        with graphmode.lib.no_grad():
-            return function(*args)
-
-    return call
+    return calling(nullcontext if graphmode.backend == "tf" else graphmode.lib.no_grad)
 
 
 X = np.ones(3)
 
 
-def test_a_call_that_records_is_a_build(graphmode, loss, taped):
-    run = graphmode.function(loss)
+def test_a_call_that_records_is_a_build_and_one_for_inference_is_none(graphmode, loss, taped, untaped):
+    run, ledger = graphmode.function(loss), graphmode.ledger
+    for _ in range(5):
+        untaped(run, X)
+    assert (ledger.calls, ledger.builds) == (5, 0)
     for _ in range(5):
         taped(run, X)
-    ledger = graphmode.ledger
-    assert (ledger.calls, ledger.builds, ledger.rebuilds, ledger.nodes) == (5, 5, 4, 20)
+    assert (ledger.calls, ledger.builds, ledger.rebuilds, ledger.nodes) == (10, 5, 4, 20)
     (event,) = ledger.events
     assert (event.function, event.number, event.nodes, event.recorded) == ("loss", 1, 4, True)
     assert event.call_site.startswith("tests/backends/test_eager_counting.py:")
-
-
-def test_a_call_for_inference_is_no_build(graphmode, loss, untaped):
-    run = graphmode.function(loss)
-    for _ in range(5):
-        untaped(run, X)
-    assert (graphmode.ledger.calls, graphmode.ledger.builds) == (5, 0)
 
 
 def test_differentiating_at_top_level_is_a_call(graphmode, loss):
@@ -154,8 +145,6 @@ def test_nothing_is_kept_alive(graphmode, loss, taped):
 
 
 def test_calls_in_threads_are_counted(graphmode, loss, taped):
-    import threading
-
     run = graphmode.function(loss)
     threads = [threading.Thread(target=lambda: [taped(run, X) for _ in range(20)]) for _ in range(4)]
     for thread in threads:

@@ -2,12 +2,13 @@
 
 import functools
 import importlib.util
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from pytest_graphmode import watch
-from tests.backends.ledgers import changes, ledger_of, repeated
+from tests.backends.ledgers import changes, ledger_of, repeated, within
 
 pytestmark = pytest.mark.usefixtures("jax")
 
@@ -37,10 +38,7 @@ def test_what_is_set_comes_before_what_follows_from_it(jax):
 
 def test_a_setting_reads_as_it_was_set(jax, jnp):
     double = jax.jit(lambda x: x * 2)
-    with watch() as ledger:
-        double(jnp.ones(2))
-        with jax.numpy_dtype_promotion("strict"):
-            double(jnp.ones(2))
+    ledger = within(lambda: double(jnp.ones(2)), nullcontext, lambda: jax.numpy_dtype_promotion("strict"))
     assert last(ledger)[0].what.endswith("jax_numpy_dtype_promotion changed 'standard' -> 'strict'")
 
 
@@ -92,9 +90,7 @@ def test_an_array_that_is_closed_over_is_an_array(jax, jnp):
 
 
 def test_the_default_of_a_lambda_over_a_loop_variable(jax, jnp):
-    with watch() as ledger:
-        for rate in (0.1, 0.2):
-            jax.jit(lambda x, rate=rate: x * rate)(jnp.ones(2))
+    ledger = ledger_of(lambda rate: jax.jit(lambda x, rate=rate: x * rate)(jnp.ones(2)), 0.1, 0.2)
     assert [cause.what for cause in last(ledger)][1:] == ["rate is a Python float that changed 0.1 -> 0.2"]
     assert last(ledger)[1].hint.endswith("pass it as an argument of one function")
     assert ledger_of(jax.jit(lambda x, rate: x * rate), (jnp.ones(2), 0.1), (jnp.ones(2), 0.2)).rebuilds == 0
@@ -105,10 +101,7 @@ def test_a_mesh_that_is_set_around_a_call(jax, jnp):
         pytest.skip("this JAX has no mesh to set")
     mesh = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
     double = jax.jit(lambda x: x * 2)
-    with watch() as ledger:
-        double(jnp.ones(2))
-        with jax.set_mesh(mesh):
-            double(jnp.ones(2))
+    ledger = within(lambda: double(jnp.ones(2)), nullcontext, lambda: jax.set_mesh(mesh))
     assert last(ledger)[0].what == "the mesh of jax.set_mesh changed none -> i: 1"
     with jax.set_mesh(mesh):
         assert ledger_of(double, jnp.ones(2), jnp.ones(2)).builds == 0

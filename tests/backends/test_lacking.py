@@ -7,53 +7,53 @@ import pytest
 from pytest_graphmode.backends.lacking import JAX, TENSORFLOW, TORCH, reason
 from tests.backends.natives import Native
 
+# A dtype, what the framework says of it, and what of that a reason must have.
 TORCH_SAID = [
-    ("float16", "\"cholesky_cpu\" not implemented for 'Half'", None),
-    ("bfloat16", "\"cholesky_cpu\" not implemented for 'BFloat16'", None),
-    ("complex64", "\"max_all\" not implemented for 'ComplexFloat'", None),
-    ("float16", "linalg.inv: Low precision dtypes not supported. Got Half", None),
+    ("float16", "\"cholesky_cpu\" not implemented for 'Half'"),
+    ("bfloat16", "\"cholesky_cpu\" not implemented for 'BFloat16'"),
+    ("complex64", "\"max_all\" not implemented for 'ComplexFloat'"),
+    ("float16", "linalg.inv: Low precision dtypes not supported. Got Half"),
     ("float16", "Dynamo failed: got RuntimeError('Unsupported dtype Half')", "Unsupported dtype Half"),
-    ("complex64", "clamp is not supported for complex types", None),
-    ("complex128", "Sort does not support complex dtypes on CPU", None),
-    ("complex64", "rfft expects a real input tensor, but got ComplexFloat", None),
-    ("float64", "Cannot convert, as the MPS framework doesn't support float64", None),
+    ("complex64", "clamp is not supported for complex types"),
+    ("complex128", "Sort does not support complex dtypes on CPU"),
+    ("complex64", "rfft expects a real input tensor, but got ComplexFloat"),
+    ("float64", "Cannot convert, as the MPS framework doesn't support float64"),
 ]
 TENSORFLOW_SAID = [
-    ("float16", "Could not find device for node: {{node C}} = Cholesky[T=DT_HALF]\nAll kernels", None),
+    ("float16", "Could not find device for node: {{node C}} = Cholesky[T=DT_HALF]\nAll kernels"),
     (
         "float16",
         "No OpKernel was registered to support Op 'Cholesky' used by {{node}} with attrs: [T=DT_HALF]",
-        "",
     ),
-    ("complex64", "Value for attr 'T' of complex64 is not in the list of allowed values: float, double; NodeDef", None),
+    ("complex64", "Value for attr 'T' of complex64 is not in the list of allowed values: float, double; NodeDef"),
     (
         "bfloat16",
         "in user code:\n    Value passed to parameter 'x' has DataType bfloat16 not in list of allowed values: x",
-        "",
     ),
-    ("complex64", "XLA can't compile MatrixInverse [T=DT_COMPLEX64, adjoint=false] (made at a.py:5)", None),
-    ("float16", "RFFT requires tf.float32 or tf.float64 inputs, got: tf.Tensor(", None),
+    ("complex64", "XLA can't compile MatrixInverse [T=DT_COMPLEX64, adjoint=false] (made at a.py:5)"),
+    ("float16", "RFFT requires tf.float32 or tf.float64 inputs, got: tf.Tensor("),
 ]
 JAX_SAID = [
-    ("complex64", "lt does not accept dtype complex64 at position 0. Accepted dtypes are subtypes of floating.", None),
+    ("complex64", "lt does not accept dtype complex64 at position 0. Accepted dtypes are subtypes of floating."),
     ("float16", "(KeyError(<class 'numpy.float16'>), 'Unsupported dtype float16.')", "Unsupported dtype float16"),
-    ("bfloat16", "RFFT input must be float32 or float64, got bfloat16", None),
-    ("complex64", "only real valued inputs supported for rfft", None),
+    ("bfloat16", "RFFT input must be float32 or float64, got bfloat16"),
+    ("complex64", "only real valued inputs supported for rfft"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("patterns", "dtype", "text", "expected"),
+    ("patterns", "dtype", "said"),
     [
-        *((TORCH, *said) for said in TORCH_SAID),
-        *((TENSORFLOW, *said) for said in TENSORFLOW_SAID),
-        *((JAX, *said) for said in JAX_SAID),
+        (patterns, dtype, said)
+        for patterns, rows in ((TORCH, TORCH_SAID), (TENSORFLOW, TENSORFLOW_SAID), (JAX, JAX_SAID))
+        for dtype, *said in rows
     ],
 )
-def test_what_frameworks_say(patterns: tuple[str, ...], dtype: str, text: str, expected: str | None) -> None:
+def test_what_frameworks_say(patterns: tuple[str, ...], dtype: str, said: list[str]) -> None:
+    text = said[0]
     found = reason(RuntimeError(text), dtype, patterns)
     assert found
-    assert expected is None or expected in found
+    assert all(part in found for part in said[1:])
     assert found in " ".join(text.split())
     caused = ValueError("something else")
     caused.__cause__ = RuntimeError(text)

