@@ -167,12 +167,6 @@ def test_a_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing.json: the report can't be read: No such file" in capsys.readouterr().err
 
 
-def test_a_run_whose_page_can_not_be_written_does_not_start(toy: Project) -> None:
-    toy.write("def test_a(): assert 0", "test_suite")
-    (toy.path / "taken").touch()
-    toy.run("--graph-html=taken/r.html").refuses("*--graph-html=taken/r.html: the file can't be written: *")
-
-
 def test_without_jinja(toy: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr("pytest_graphmode.report.html.find_spec", lambda name: None if name == "jinja2" else find(name))

@@ -59,7 +59,9 @@ def test_each_item_has_its_properties_once(toy: Project, options: tuple[str, ...
     found = junit(toy, *options)
     assert len(found) == 3 * 3 + 2 + 1 + 3
     graph = found["test_net[toy-graph-cpu-0.0]"]
+    assert (graph["test"], graph["variant"]) == ("test_suite.py::test_net[0.0]", "toy-graph-cpu")
     assert (graph["builds"], graph["rebuilds"], graph["verdict"], graph["static"]) == ("2", "1", "no limits", "True")
+    assert graph["build_seconds"] == "0.5"
     assert json.loads(graph["modes"]) == {
         "toy:graph": {"builds": 2, "rebuilds": 1, "breaks": 0, "fallbacks": 0, "calls": 2, "nodes": 2}
     }

@@ -1,6 +1,5 @@
 """The report: rows that survive a test report, and the layout of the table and of the worst rebuilders."""
 
-import xml.etree.ElementTree
 from dataclasses import replace
 
 import pytest
@@ -190,14 +189,3 @@ def test_the_report_of_a_run(toy: Project, workers: tuple[str, ...]) -> None:
 def test_no_report_without_the_option(toy: Project) -> None:
     toy.write(SUITE, "test_suite")
     toy.run("--graph-backends=toy").omits("*graph report*")
-
-
-def test_junit_has_the_counts_as_properties(toy: Project) -> None:
-    toy.write(SUITE, "test_suite")
-    toy.run("--graph-backends=toy", "--junitxml=junit.xml", "-k", "test_net and 1")
-    (case,) = xml.etree.ElementTree.parse(toy.path / "junit.xml").iter("testcase")
-    found = {entry.get("name"): entry.get("value") for entry in case.iter("property")}
-    assert found["graphmode_test"] == "test_suite.py::test_net[1]"
-    assert found["graphmode_variant"] == "toy-graph-cpu"
-    assert (found["graphmode_builds"], found["graphmode_rebuilds"]) == ("2", "1")
-    assert found["graphmode_build_seconds"] == "0.5"

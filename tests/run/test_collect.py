@@ -182,18 +182,6 @@ def test_markers_narrow_functions_classes_and_modules(toy: Project) -> None:
     ]
 
 
-def test_a_marker_asks_for_modes_that_the_run_leaves_open(toy: Project) -> None:
-    toy.write("""
-        @pytest.mark.graphmode("toy:eager+graph")
-        def test_modes(graphmode): pass
-    """)
-    assert listed(toy.run("--graph-backends=toy", "--collect-only", "-q")) == [
-        "test_modes[toy-eager-cpu]",
-        "test_modes[toy-graph-cpu]",
-    ]
-    assert listed(toy.run("--graph-backends=toy:graph", "--collect-only", "-q")) == ["test_modes[toy-graph-cpu]"]
-
-
 def test_all_runs_every_installed_backend_in_every_mode(toy: Project) -> None:
     toy.write("def test_all(graphmode): pass")
     found = listed(toy.run("--graph-backends=all", "--collect-only", "-q"))

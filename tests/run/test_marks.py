@@ -76,6 +76,7 @@ def test_marks_of_a_single_parameter(toy: Project) -> None:
     [
         ("graph_skip('jax:nil', reason='x')", "graph_skip(*): unknown mode 'nil' of jax: *"),
         ("graph_rebuilds(-1)", "graph_rebuilds(-1): count must be a whole number from 0, not -1"),
+        ("graph_agree(rtol=-1)", "graph_agree(rtol=-1): rtol must be a number from 0, not -1"),
         ("graphmode('toy')", "graphmode can't narrow one parameter: use graph_skip(variants, reason=...)"),
     ],
 )

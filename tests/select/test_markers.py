@@ -217,16 +217,18 @@ def test_a_wrong_marker_is_found_behind_one_that_overrides_it() -> None:
 
 
 @pytest.mark.parametrize("argument", ["", "graphmode"])
-def test_wrong_arguments_fail_collection_without_a_traceback(toy: Project, argument: str) -> None:
-    toy.write(f"""
-        @pytest.mark.graph_rebuilds(keras=0)
-        def test_wrong({argument}):
-            pass
-    """)
-    result = toy.run("--graph-backends=numpy")
-    result.fails_collection(
-        "*::test_wrong: @pytest.mark.graph_rebuilds(keras=0): it has no argument keras: it takes count, at_most, *"
-    )
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ("graph_rebuilds(keras=0)", "it has no argument keras: it takes count, at_most, *"),
+        ("graph_agree(reference='nothing')", "unknown backend 'nothing': the backends are *"),
+    ],
+)
+def test_wrong_arguments_fail_collection_without_a_traceback(
+    toy: Project, argument: str, marker: str, message: str
+) -> None:
+    toy.write(f"@pytest.mark.{marker}\ndef test_wrong({argument}): pass")
+    toy.run("--graph-backends=numpy").fails_collection(f"*::test_wrong: @pytest.mark.{marker}: {message}")
 
 
 def test_all_markers_are_registered(toy: Project) -> None:

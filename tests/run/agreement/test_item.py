@@ -73,50 +73,7 @@ def test_a_reference_that_is_not_selected_skips_the_item(project):
     result.says("SKIPPED [[]1] test_net.py:6: the reference off is not among the variants that ran*")
 
 
-def test_a_series_is_compared_step_by_step(project):
-    project.write("""
-        @agree
-        def test_net(graphmode):
-            for step in range(4):
-                wrong = graphmode.backend == "third" and step >= 2
-                graphmode.agree(loss=graphmode.tensor(1.0 + wrong * step))
-    """)
-    project.run().says("  step 2, the first of 4 to differ: loss: third-eager-cpu 3.0, ref-eager-cpu 1.0: *")
-
-
-def test_records_are_copies_of_the_moment(project):
-    project.write("""
-        @agree
-        def test_net(graphmode):
-            weight = graphmode.variable([1.0])
-            graphmode.agree(before=weight)
-            graphmode.assign(weight, [2.0 if graphmode.backend == "ref" else 3.0])
-    """)
-    project.run(passed=3)
-
-
 # What is not an agreement.
-
-
-def test_agree_without_the_marker_fails_and_names_it(project):
-    project.write("""
-        def test_net(graphmode):
-            graphmode.agree(loss=1.0)
-    """)
-    result = project.run(failed=2)
-    result.says(
-        ">       graphmode.agree(loss=1.0)", "E   *mark it (or its class or module) with @pytest.mark.graph_agree"
-    )
-
-
-def test_nothing_recorded_fails_the_item(project):
-    result = project.check(NET.replace("graphmode.agree(loss=", "print("), passed=2, failed=1)
-    result.says("no variant recorded a value: call graphmode.agree(name=value) in the test, or *")
-
-
-def test_different_sets_of_names_fail_the_item(project):
-    result = project.check(NET.replace("loss=", "**{graphmode.backend: 1.0}, loss="), passed=2, failed=1)
-    result.says("  ref: recorded by ref-eager-cpu, not by third-eager-cpu")
 
 
 def test_one_variant_alone_skips_the_item(project):
@@ -227,19 +184,6 @@ def test_unittest_beside_is_left_alone(project):
         + NET.replace("\n", "\n        ")
     )
     project.run(passed=4)
-
-
-@pytest.mark.parametrize("arguments", ["rtol=-1", "reference='nothing'", "reference=3", "0.1", "tolerance=1"])
-@pytest.mark.parametrize("where", ["function", "parameter"])
-def test_wrong_arguments_of_the_marker_are_errors_of_collection(project, arguments, where):
-    mark = f"pytest.mark.graph_agree({arguments})"
-    project.write(f"""
-        {"@" + mark if where == "function" else ""}
-        @pytest.mark.parametrize("x", [pytest.param(1{", marks=" + mark if where == "parameter" else ""})])
-        def test_net(graphmode, x):
-            pass
-    """)
-    project.run(errors=1).says("test_net.py::test_net*: @pytest.mark.graph_agree*")
 
 
 def test_limits_of_the_test_are_not_the_items(project):

@@ -98,19 +98,6 @@ def test_a_variant_alone_is_kept_too(project):
     assert files(project) == [f"test_net.py/test_net/ref-eager-cpu@{label()}.npz"]
 
 
-def test_parameters_have_records_of_their_own(project):
-    text = NET.replace("def", "@pytest.mark.parametrize('x', ['a/b', 'A/b', '..'])\ndef").replace(
-        "mode)", "mode, x)", 1
-    )
-    project.write(text)
-    project.run(KEPT, backends="ref")
-    found = files(project)
-    assert len(found) == 3
-    assert len({file.lower() for file in found}) == 3
-    own = project.path
-    assert [file for file in (*own.rglob("*.npz"), *own.parent.glob("*.npz")) if "kept" not in file.parts] == []
-
-
 def test_the_ini_file_names_the_folder_from_where_it_stands(project):
     project.makeini("[pytest]\ngraph_records = golden\ngraph_label = mine\n")
     project.mkdir("below")
@@ -269,22 +256,3 @@ def test_workers_tell_of_stale_records_too(kept):
     pytest.importorskip("xdist")
     result = kept.run(KEPT, "-n1", "--graph-seed=1", backends="third", apart=True)
     result.says("*= graphmode records left out =*", "*made with seed 0, not 1; renew it under *")
-
-
-@pytest.mark.slow
-def test_two_runs_that_write_at_once_both_pass(project):
-    project.write("""
-        @agree
-        @pytest.mark.parametrize("x", range(40))
-        def test_net(graphmode, x):
-            graphmode.agree(loss=np.full(10_000, x))
-    """)
-    command = [sys.executable, "-m", "pytest", "-q", KEPT, "--graph-backends=ref,third", "-p", "no:cacheprovider"]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    for run in runs:
-        told, _ = run.communicate(timeout=120)
-        assert "120 passed" in told
-    assert len(files(project)) == 80
-    for file in records_of(project):
-        archive.read(file)
-    assert list((project.path / "kept").rglob("*.part")) == []

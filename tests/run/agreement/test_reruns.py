@@ -54,13 +54,6 @@ def test_big(graphmode):
     assert "in float64 nothing can be said: big is int64 there too" in paragraph(result)
 
 
-def test_without_a_golden_value_there_is_nothing_to_run_again(project):
-    project.write(NET)
-    result = project.run("--graph-records=kept", "--graph-records-frozen", backends="ref")
-    assert "there is no record of" in result.stdout.str()
-    assert "Triage" not in result.stdout.str()
-
-
 def test_what_is_a_record_is_not_run_again(project):
     project.write(NET)
     project.run("--graph-records=kept", backends="ref", passed=1, skipped=1)
