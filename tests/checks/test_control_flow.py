@@ -91,14 +91,8 @@ def test_cases_of_one_signature_that_rebuild(static, mode, fn):
 @pytest.mark.parametrize(
     ("cases", "gap"),
     [
-        (
-            [(1,), (9,)],
-            f"{LOOP} never ran zero times, it ran 1 to 7 times: add a case in which its ",
-        ),
-        (
-            [(0,), (1,)],
-            f"{LOOP} never ran several times, it ran 0 to 1 times: add a case in which it ",
-        ),
+        ([(1,), (9,)], f"{LOOP} never ran zero times, it ran 1 to 7 times: add a case in which its "),
+        ([(0,), (1,)], f"{LOOP} never ran several times, it ran 0 to 1 times: add a case in which it "),
         ([(0,), (5,)], f"true_fn of {BRANCH} was taken by no case: add a case in which pred is True"),
     ],
 )
@@ -156,10 +150,7 @@ def test_two_operators_of_one_line_are_two_places(static, mode):
     static.check_control_flow(fn, [(0,), (1,), (2,)])
     mode.control_flow = {"cond": 1}
     message = failure(static, fn, [(0,), (1,), (2,)])
-    assert re.search(
-        rf"holds 1 branch where the code has 2: cond at {HERE}:(\d+), cond at {HERE}:\1\n",
-        message,
-    )
+    assert re.search(rf"holds 1 branch where the code has 2: cond at {HERE}:(\d+), cond at {HERE}:\1\n", message)
 
 
 def test_a_loop_that_was_unrolled(static, mode, fn):

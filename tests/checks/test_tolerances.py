@@ -71,10 +71,5 @@ def test_without_a_table_it_is_that_of_torch_testing_for_the_looser_side() -> No
     ],
 )
 def test_the_closest_line_wins(sides: list[tuple[str, str]], expected: tuple[float, float]) -> None:
-    lines = [
-        "float32: rtol=1e-4 atol=1e-6",
-        "gpu.float32: rtol=1e-3",
-        "bfloat16: atol=0.5",
-        "complex128: rtol=1e-2",
-    ]
+    lines = ["float32: rtol=1e-4 atol=1e-6", "gpu.float32: rtol=1e-3", "bfloat16: atol=0.5", "complex128: rtol=1e-2"]
     assert looser(sides, dict(map(parse, lines))) == expected

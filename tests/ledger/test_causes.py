@@ -46,12 +46,7 @@ def test_a_first_build_has_no_cause():
         (tensor(), tensor(dtype="int32"), "dtype", "x changed dtype float32 -> int32"),
         (tensor(device="cpu"), tensor(device="gpu:0"), "device", "x changed device cpu -> gpu:0"),
         (tensor(layout="(3, 1)"), tensor(layout="(1, 3)"), "layout", "x changed layout (3, 1) -> (1, 3)"),
-        (
-            tensor(requires_grad=False),
-            tensor(requires_grad=True),
-            "grad-mode",
-            "x.requires_grad changed False -> True",
-        ),
+        (tensor(requires_grad=False), tensor(requires_grad=True), "grad-mode", "x.requires_grad changed False -> True"),
         (
             tensor(),
             tensor(type_name="Variable", text="Variable float32[3]"),
@@ -64,12 +59,7 @@ def test_a_first_build_has_no_cause():
             "python-value",
             "training is a Python bool that changed True -> False",
         ),
-        (
-            value_argument("n", 1),
-            value_argument("n", 1.0),
-            "python-value",
-            "n is a Python float that changed 1 -> 1.0",
-        ),
+        (value_argument("n", 1), value_argument("n", 1.0), "python-value", "n is a Python float that changed 1 -> 1.0"),
         (
             value_argument("rate", 0.5),
             tensor("rate", ()),

@@ -53,10 +53,7 @@ def test_builds_of_several_functions_stand_together():
     other = Identity("loss", "model.py", 50, owner=2)
     ledger = recorded(built((1,), True, 1, 1), built((1,), True, 2, 2, identity=other), built((2,), True, 3, 3))
     heads = [line for line in ledger.explain().splitlines() if "built" in line]
-    assert heads == [
-        "  train_step (model.py:42) built 2 times in 0.20 s",
-        "  loss (model.py:50) built once in 0.10 s",
-    ]
+    assert heads == ["  train_step (model.py:42) built 2 times in 0.20 s", "  loss (model.py:50) built once in 0.10 s"]
 
 
 def test_a_build_without_arguments_nodes_or_call_site_has_no_stray_spaces():

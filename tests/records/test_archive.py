@@ -211,6 +211,11 @@ def test_a_pickled_array_is_never_loaded(file):
     refused(file, r"0000_w_a\.npy holds pickled objects, which are never loaded")
 
 
+def one_run(steps, *leaves):
+    """What a description says of a value x."""
+    return {"values": [{"name": "x", "runs": [{"steps": steps, "leaves": list(leaves)}]}]}
+
+
 def test_a_newer_schema_asks_for_an_upgrade(file):
     forged(file, schema=archive.SCHEMA + 1)
     refused(file, "its schema version is 2, and this version of the plugin reads 1: upgrade it")
@@ -224,23 +229,9 @@ def test_a_newer_schema_asks_for_an_upgrade(file):
         ({"seed": "0"}, "its seed is '0'"),
         ({"test": None}, "its test is None"),
         ({"values": 3}, "is damaged"),
-        ({"values": [{"name": "x", "runs": [{"steps": 10**12, "leaves": []}]}]}, "10+ steps that it does not have"),
-        (
-            {
-                "values": [
-                    {"name": "x", "runs": [{"steps": 2, "leaves": [{"path": "x", "type": "int", "values": [1]}]}]}
-                ]
-            },
-            "2",
-        ),
-        (
-            {
-                "values": [
-                    {"name": "x", "runs": [{"steps": 1, "leaves": [{"path": "x", "type": "set", "values": [1]}]}]}
-                ]
-            },
-            "it has no 'set'",
-        ),
+        (one_run(10**12), "10+ steps that it does not have"),
+        (one_run(2, {"path": "x", "type": "int", "values": [1]}), "2"),
+        (one_run(1, {"path": "x", "type": "set", "values": [1]}), "it has no 'set'"),
     ],
 )
 def test_a_description_that_is_none_is_told(file, changes, message):
@@ -249,9 +240,8 @@ def test_a_description_that_is_none_is_told(file, changes, message):
         archive.read(file).recording()
 
 
-def with_shape(file, steps, shape, dtype="float32"):
-    leaf = {"path": "x", "dtype": dtype, "shape": shape, "member": "0000_x.npy"}
-    return {"values": [{"name": "x", "runs": [{"steps": steps, "leaves": [leaf]}]}]}
+def with_shape(steps, shape, dtype="float32"):
+    return one_run(steps, {"path": "x", "dtype": dtype, "shape": shape, "member": "0000_x.npy"})
 
 
 @pytest.mark.parametrize(("steps", "shape"), [(1, [10**12]), (10**12, [1]), (10**12, [0]), (1, [-1]), (2**62, [2**62])])
@@ -259,17 +249,17 @@ def test_sizes_that_lie_are_refused_before_memory_is_taken(file, steps, shape):
     header = {"descr": "<f4", "fortran_order": False, "shape": (steps, *shape)}
     content = io.BytesIO()
     np.lib.format.write_array_header_1_0(content, header)
-    forged(file, members={"0000_x.npy": content.getvalue()}, **with_shape(file, steps, shape))
+    forged(file, members={"0000_x.npy": content.getvalue()}, **with_shape(steps, shape))
     refused(file, r"0000_x\.npy (claims|has) shape")
 
 
 def test_a_shape_that_is_not_the_files_is_told(file):
-    forged(file, members={"0000_x.npy": npy(np.ones((1, 3), np.float32))}, **with_shape(file, 1, [4]))
+    forged(file, members={"0000_x.npy": npy(np.ones((1, 3), np.float32))}, **with_shape(1, [4]))
     refused(file, r"0000_x\.npy has shape \(1, 3\), where record\.json says \(1, 4\)")
 
 
 def test_a_dtype_that_is_not_the_files_is_told(file):
-    forged(file, members={"0000_x.npy": npy(np.ones((1, 3)))}, **with_shape(file, 1, [3], "bfloat16"))
+    forged(file, members={"0000_x.npy": npy(np.ones((1, 3)))}, **with_shape(1, [3], "bfloat16"))
     with pytest.raises(RecordError, match="its bfloat16 values are kept as float64"):
         archive.read(file).recording()
 

@@ -53,23 +53,18 @@ HOSTILE = [
     "test_net.py::test_net[" + "é" * 300 + "]",
 ]
 
+LABELS = ("usual", "../../x", "a/b", "\0", "x" * 300, "con")
+
 
 @pytest.mark.parametrize("test", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_ids_stay_inside_in_names_that_every_file_system_takes(tmp_path: Path, test: str) -> None:
     folder = Folder(tmp_path / "kept")
-    for label in ("usual", "../../x", "a/b", "\0", "x" * 300, "con"):
+    for label in LABELS:
         made = origin(test=test, label=label)
         folder.write(made, recorded(x=1.0))
         assert folder.file(made).resolve().is_relative_to(folder.root)
     assert [kept.name for kept in tmp_path.iterdir()] == ["kept"]
-    assert {record.origin.label for record in folder.records(test)} == {
-        "usual",
-        "../../x",
-        "a/b",
-        "\0",
-        "x" * 300,
-        "con",
-    }
+    assert {record.origin.label for record in folder.records(test)} == set(LABELS)
     for file in folder.all():
         parts = file.relative_to(folder.root).parts
         assert sum(map(len, parts)) < 250
@@ -157,10 +152,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_record(tmp_path: Path) 
     before = folder.file(origin()).read_bytes()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     run = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
+        [sys.executable, "-c", KILLED, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
     assert run.stdout is not None
     assert run.stdout.readline() == b"writing\n"

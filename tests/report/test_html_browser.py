@@ -230,24 +230,14 @@ def test_taps_of_several_steps_say_which(opened: Opened) -> None:
     assert table.locator("td:last-child").all_inner_texts() == ["[0, 3]", "[0, 3] step 0", "[0, 3] step 3"]
 
 
+KEPT = ["outcome", "verdict", "kind", "of", "backend", "device", "platform", "shown", "reference", "test", "dtype"]
+
+
 def evil(value: Any) -> Any:
     """A report all of whose free texts are markup."""
     if isinstance(value, dict):
-        kept = (
-            "outcome",
-            "verdict",
-            "kind",
-            "of",
-            "backend",
-            "device",
-            "platform",
-            "shown",
-            "reference",
-            "test",
-            "dtype",
-        )
         free = {"operations", "control_flow", "conditions", "bodies", "calls"}
-        changed = {key: one if key in kept else evil(one) for key, one in value.items()}
+        changed = {key: one if key in KEPT else evil(one) for key, one in value.items()}
         for key in free & {key for key in changed if isinstance(changed[key], dict)}:
             changed[key] = {EVIL + name: one for name, one in changed[key].items()}
         return changed

@@ -44,28 +44,8 @@ def test_200_nodes_are_drawn_and_constants_can_be_left_out(opened: Opened) -> No
 
 
 # The inputs of each node of a step of training in TensorFlow.
-STEP = [
-    [],
-    [],
-    [],
-    [2],
-    [0, 3],
-    [4, 1],
-    [],
-    [5, 6],
-    [],
-    [7, 8],
-    [],
-    [],
-    [10, 11],
-    [],
-    [12, 13],
-    [],
-    [14, 15],
-    [16, 6],
-    [],
-]
-STEP += [[6, 18], [5, 19], [17, 20], [21], [0, 21], [], [24, 23], [2, 25], [9], [3, 26]]
+STEP = [[], [], [], [2], [0, 3], [4, 1], [], [5, 6], [], [7, 8], [], [], [10, 11], [], [12, 13], [], [14, 15], [16, 6]]
+STEP += [[], [6, 18], [5, 19], [17, 20], [21], [0, 21], [], [24, 23], [2, 25], [9], [3, 26]]
 CROSSED = """svg => {
     const boxes = [...svg.querySelectorAll(':scope > .node')].map(node => {
         const place = node.transform.baseVal[0].matrix, {width, height} = node.querySelector('rect').getBBox();

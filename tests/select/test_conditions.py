@@ -127,17 +127,9 @@ FORM = "write NAME<VERSION, several with commas, like 'torch>=2.4,torch<2.9' or 
         ("torch<2.9.*", ValueError, f"when='torch<2.9.*': <2.9.* is no version specifier of PEP 440: {FORM}"),
         ("python==three", ValueError, f"when='python==three': ==three is no version specifier of PEP 440: {FORM}"),
         ("platform<linux", ValueError, "when='platform<linux': a platform is == or != another, not <"),
-        (
-            "platform==ubuntu",
-            ValueError,
-            f"when='platform==ubuntu': unknown platform 'ubuntu': {PLATFORMS}",
-        ),
+        ("platform==ubuntu", ValueError, f"when='platform==ubuntu': unknown platform 'ubuntu': {PLATFORMS}"),
         ("device>=gpu", ValueError, "when='device>=gpu': a device is == or != another, not >="),
-        (
-            "device==npu",
-            ValueError,
-            "'npu' is not a device: write cpu, cpu:1, gpu:0 (or cuda:0), mps, xpu:0 or tpu:0",
-        ),
+        ("device==npu", ValueError, "'npu' is not a device: write cpu, cpu:1, gpu:0 (or cuda:0), mps, xpu:0 or tpu:0"),
     ],
 )
 def test_wrong_ones_are_told_with_the_legal_names_or_form(text: Any, kind: type[Exception], message: str) -> None:

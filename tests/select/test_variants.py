@@ -69,7 +69,10 @@ SPECS = {
     "torch": BackendSpec("torch", ("eager", "compile"), "eager", "json", ("torch",), "m:C", "pytest-graphmode[torch]"),
     "jax": BackendSpec("jax", ("jit",), "jit", "no_such_framework", ("jax",), "m:C", "pytest-graphmode[jax]"),
 }
+INSTALL = "pip install 'pytest-graphmode[jax]'"
 TF, TORCH = BackendChoice("tf"), BackendChoice("torch")
+EAGER, COMPILE = BackendChoice("torch", ("eager",)), BackendChoice("torch", ("compile",))
+EAGER_AND_COMPILE = BackendChoice("torch", ("eager", "compile"))
 
 
 @pytest.fixture(autouse=True)
@@ -97,17 +100,13 @@ def asked(*choices: BackendChoice, **fields: tuple[str, ...]) -> GraphmodeReques
         ([TF, TORCH], asked(TORCH), ["torch-eager-cpu"]),
         ([TF, TORCH], asked(TORCH, TF), ["tf-graph-cpu", "torch-eager-cpu"]),
         # No mode named for the run: the marker's, else the default.
-        ([TORCH], asked(BackendChoice("torch", ("compile",))), ["torch-compile-cpu"]),
+        ([TORCH], asked(COMPILE), ["torch-compile-cpu"]),
         ([TORCH], asked(BackendChoice("torch", ("compile", "eager"))), ["torch-compile-cpu", "torch-eager-cpu"]),
         # Modes named for the run are narrowed by the marker's.
-        ([BackendChoice("torch", ("eager", "compile"))], asked(), ["torch-eager-cpu", "torch-compile-cpu"]),
-        ([BackendChoice("torch", ("eager", "compile"))], asked(TORCH), ["torch-eager-cpu", "torch-compile-cpu"]),
-        (
-            [BackendChoice("torch", ("eager", "compile"))],
-            asked(BackendChoice("torch", ("compile",))),
-            ["torch-compile-cpu"],
-        ),
-        ([BackendChoice("torch", ("eager",))], asked(BackendChoice("torch", ("compile",))), []),
+        ([EAGER_AND_COMPILE], asked(), ["torch-eager-cpu", "torch-compile-cpu"]),
+        ([EAGER_AND_COMPILE], asked(TORCH), ["torch-eager-cpu", "torch-compile-cpu"]),
+        ([EAGER_AND_COMPILE], asked(COMPILE), ["torch-compile-cpu"]),
+        ([EAGER], asked(COMPILE), []),
         ([TF], asked(TORCH), []),
         ([], asked(), []),
         ([TF], asked(devices=("cpu", "gpu:0")), ["tf-graph-cpu"]),
@@ -139,51 +138,35 @@ def test_the_order_is_backend_mode_device_dtype(monkeypatch: pytest.MonkeyPatch)
     [
         (
             registry(TF),
-            asked(BackendChoice("torch", ("compile",))),
-            (
-                "no variant is left of the selected ones: its marker asks for backends torch:compile, not tf; "
-                "run with --graph-backends=torch:compile"
-            ),
+            asked(COMPILE),
+            "its marker asks for backends torch:compile, not tf; run with --graph-backends=torch:compile",
         ),
         (
-            registry(TF, BackendChoice("torch", ("eager",))),
-            asked(BackendChoice("torch", ("compile",))),
-            (
-                "no variant is left of the selected ones: its marker asks for backends torch:compile, "
-                "not tf,torch:eager; run with --graph-backends=torch:compile"
-            ),
+            registry(TF, EAGER),
+            asked(COMPILE),
+            "its marker asks for backends torch:compile, not tf,torch:eager; run with --graph-backends=torch:compile",
         ),
         (
             registry(TF),
             asked(BackendChoice("jax")),
-            (
-                "no variant is left of the selected ones: its marker asks for backends jax, not tf; "
-                "pip install 'pytest-graphmode[jax]' and run with --graph-backends=jax"
-            ),
+            f"its marker asks for backends jax, not tf; {INSTALL} and run with --graph-backends=jax",
         ),
         (
             registry(TF),
             asked(dtypes=("float64",)),
-            (
-                "no variant is left of the selected ones: its marker asks for dtypes float64, not float32; "
-                "run with --graph-dtypes=float64"
-            ),
+            "its marker asks for dtypes float64, not float32; run with --graph-dtypes=float64",
         ),
-        (
-            registry(TF, TORCH),
-            asked(TF, devices=("gpu:0",)),
-            "no variant is left of the selected ones: its marker asks for devices gpu:0 (tf has cpu)",
-        ),
+        (registry(TF, TORCH), asked(TF, devices=("gpu:0",)), "its marker asks for devices gpu:0 (tf has cpu)"),
         (
             registry(BackendChoice("tf", explicit=False), devices=("gpu:0",)),
             asked(),
-            "no variant is left of the selected ones: tf has cpu, --graph-devices=gpu:0",
+            "tf has cpu, --graph-devices=gpu:0",
         ),
     ],
 )
 def test_the_reason_for_none_says_what_to_do(registry_: Registry, request_: GraphmodeRequest, reason: str) -> None:
     assert select(registry_, request_) == []
-    assert reason_for_none(registry_, request_) == reason
+    assert reason_for_none(registry_, request_) == f"no variant is left of the selected ones: {reason}"
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,7 @@ def test_an_update_from_a_report(run: Run) -> None:
     run("--graph-json=report.json", "-k", "net")
     result = run("--graph-lock-from=report.json")
     assert result.ret == 0
-    assert result.outlines == [
-        "graphs.lock written, 3 lines:",
-        *(f"  {line}: new" for line in (NET_1, NET_2)),
-    ]
+    assert result.outlines == ["graphs.lock written, 3 lines:", *(f"  {line}: new" for line in (NET_1, NET_2))]
     assert locked() == {NET_1: Counts(2, 1, 0, 0), NET_2: Counts(2, 1, 0, 0), PLAIN: ONE}
     assert run("--graph-lock-from=report.json").outlines == ["graphs.lock: nothing changed, 3 lines"]
     workers = ["-n2"] if find_spec("xdist") else []

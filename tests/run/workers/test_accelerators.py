@@ -86,8 +86,7 @@ def test_what_a_worker_was_told_by_its_own_specification_stays_and_other_hosts_h
 
 
 @pytest.mark.parametrize(
-    ("listed", "found"),
-    [("3,GPU-8f2a", ["3", "GPU-8f2a"]), ("", []), ("-1", []), (None, ["0", "1"])],
+    ("listed", "found"), [("3,GPU-8f2a", ["3", "GPU-8f2a"]), ("", []), ("-1", []), (None, ["0", "1"])]
 )
 def test_accelerators_are_found_without_a_framework(monkeypatch, tmp_path, listed, found):
     for name in ("nvidia0", "nvidia3", "nvidiactl", "nvidia-uvm"):
