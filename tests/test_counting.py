@@ -34,11 +34,10 @@ def shown(result):
     return re.sub(r"in \d+\.\d\d s", "in 0.31 s", text).splitlines()
 
 
-def test_the_message_of_a_failure_word_for_word(pytester):
-    pytester.path.joinpath("model.py").write_text(MODEL)
-    pytester.makepyfile(
-        test_model="""
-        import pytest, tensorflow as tf
+def test_the_message_of_a_failure_word_for_word(project):
+    project.path.joinpath("model.py").write_text(MODEL)
+    project.write("""
+        import tensorflow as tf
         from model import train_step
 
         @pytest.mark.graph_rebuilds(at_most=0)
@@ -47,26 +46,23 @@ def test_the_message_of_a_failure_word_for_word(pytester):
             train_step(tf.ones([32, 3]), training=False)
 
             train_step(tf.ones([7, 3]), False)
-        """
-    )
-    result = pytester.runpytest_inprocess()
-    result.assert_outcomes(failed=1)
-    lines = shown(result)[:7]
+    """)
+    lines = shown(project.run(failed=1))[:7]
     nodes = [re.search(r"(\d+) nodes", line)[1] for line in lines if " nodes" in line]
     assert len(set(nodes)) == 2
     assert lines == [
         "2 rebuilds, at most 0 allowed",
         "  train_step (model.py:42) built 3 times in 0.31 s",
-        f"    1  x: float32[32, 3], training: True {nodes[0]:>13} nodes   called from test_model.py:6",
-        f"    2  x: float32[32, 3], training: False{nodes[1]:>13} nodes   called from test_model.py:7",
+        f"    1  x: float32[32, 3], training: True {nodes[0]:>13} nodes   called from test_net.py:8",
+        f"    2  x: float32[32, 3], training: False{nodes[1]:>13} nodes   called from test_net.py:9",
         f"       training is a Python bool that changed True -> False: {PYTHON_VALUE}",
-        f"    3  x: float32[7, 3],  training: False{nodes[2]:>13} nodes   called from test_model.py:9",
+        f"    3  x: float32[7, 3],  training: False{nodes[2]:>13} nodes   called from test_net.py:11",
         f"       x changed shape [32, 3] -> [7, 3]: {SHAPE}",
     ]
 
 
 BODY = """
-    import numpy as np, pytest
+    import numpy as np
 
     def body(graphmode, sizes):
         weight = graphmode.variable(np.ones(1))
@@ -80,8 +76,8 @@ BODY = """
 """
 
 
-def run(pytester, marker, sizes, *options):
-    pytester.makepyfile(
+def run(project, marker, sizes, *options):
+    project.write(
         BODY
         + f"""
     @pytest.mark.graphmode(backends="tf:graph+eager,torch:eager")
@@ -90,7 +86,7 @@ def run(pytester, marker, sizes, *options):
         body(graphmode, {sizes})
     """
     )
-    return pytester.runpytest_inprocess("--graph-backends=tf,torch", "-rA", *options)
+    return project.run("--graph-backends=tf,torch", "-rA", *options)
 
 
 def outcomes(result):
@@ -117,16 +113,15 @@ def outcomes(result):
         ("graph_budget(breaks=0)", [3, 4], []),
     ],
 )
-def test_markers_hold_variants_to_their_limits(pytester, marker, sizes, failed):
-    found = outcomes(run(pytester, marker, sizes))
+def test_markers_hold_variants_to_their_limits(project, marker, sizes, failed):
+    found = outcomes(run(project, marker, sizes))
     assert set(found) == {"tf-graph-cpu", "tf-eager-cpu", "torch-eager-cpu"}
     assert {variant for variant, outcome in found.items() if outcome == "FAILED"} == set(failed)
 
 
-def test_what_was_built_before_the_test_does_not_count_and_another_build_of_it_is_a_rebuild(pytester):
-    pytester.makepyfile(
-        """
-        import numpy as np, pytest, tensorflow as tf
+def test_what_was_built_before_the_test_does_not_count_and_another_build_of_it_is_a_rebuild(project):
+    project.write("""
+        import numpy as np, tensorflow as tf
 
         step = tf.function(lambda x: x + 1.0)
         step(tf.ones(3))
@@ -151,15 +146,13 @@ def test_what_was_built_before_the_test_does_not_count_and_another_build_of_it_i
         def test_of_a_fixture(graphmode, warm):
             warm(np.ones(4))
             assert graphmode.ledger.builds == (graphmode.backend == "tf")
-        """
-    )
-    pytester.runpytest_inprocess("--graph-backends=tf,torch").assert_outcomes(passed=4)
+    """)
+    project.run("--graph-backends=tf,torch", passed=4)
 
 
-def test_arguments_in_dataclasses_dicts_and_lists_are_named_by_their_paths(pytester):
-    pytester.makepyfile(
-        """
-        import dataclasses, numpy as np, pytest
+def test_arguments_in_dataclasses_dicts_and_lists_are_named_by_their_paths(project):
+    project.write("""
+        import dataclasses, numpy as np
 
         @dataclasses.dataclass
         class Batch:
@@ -189,6 +182,5 @@ def test_arguments_in_dataclasses_dicts_and_lists_are_named_by_their_paths(pytes
             assert first.function == "value_and_grad(<lambda>)"
             assert first.signature == "x: float32[3], y: float32[3]"
             assert [cause.argument for cause in second.causes] == ["x", "y"]
-        """
-    )
-    pytester.runpytest_inprocess("--graph-backends=tf").assert_outcomes(passed=2)
+    """)
+    project.run("--graph-backends=tf", passed=2)

@@ -10,11 +10,9 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "test_keras_to_torch.py"
 
 
 @pytest.mark.slow
-def test_each_planted_fault_is_found_by_name(frameworks, pytester):
-    shutil.copy(EXAMPLE, pytester.path)
-    test = pytester.makepyfile(
-        """
-        import pytest
+def test_each_planted_fault_is_found_by_name(frameworks, project):
+    shutil.copy(EXAMPLE, project.path)
+    test = project.write("""
         from test_keras_to_torch import FAULTS, run
 
         @pytest.mark.graphmode(backends="tf:graph,torch:eager")
@@ -23,10 +21,8 @@ def test_each_planted_fault_is_found_by_name(frameworks, pytester):
         def test_fault(graphmode, fault):
             print(FAULTS)
             run(graphmode, fault)
-        """
-    )
-    result = pytester.runpytest_inprocess(test, "--graph-backends=tf,torch", "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=11, failed=4)
+    """)
+    result = project.run(test, "-p", "no:cacheprovider", backends="tf,torch", passed=11, failed=4)
     first = re.findall(
         r"^  `(\w+)`(?:, in step \d+,)? is the first tap that differs", result.stdout.str(), re.MULTILINE
     )
