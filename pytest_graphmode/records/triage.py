@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -98,11 +99,8 @@ def is_rounding(before: Gap, dtypes: Iterable[str], wide: Gap) -> bool:
 def enough(agrees: Callable[[float], bool], largest: float) -> float | None:
     """The smallest round tolerance that makes variants agree with as much to spare; None if over `largest`."""
     tried = [value for value in _TRIED if value <= largest]
-    low, high = 0, len(tried)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if agrees(tried[middle] / 2) else (middle + 1, high)
-    return tried[low] if low < len(tried) else None
+    first = bisect_left(tried, True, key=lambda value: agrees(value / 2))
+    return tried[first] if first < len(tried) else None
 
 
 def round_up(value: float) -> float:
