@@ -73,7 +73,10 @@ class Traces:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         if not isinstance(item, Agreement) and RERUN not in item.stash:
-            self._start(item)
+            self._stop()
+            folder = place(self._aside, item.nodeid)
+            shutil.rmtree(folder, ignore_errors=True)  # of an earlier attempt
+            self._write_into(folder)
         return (yield)
 
     # Around all others, which may turn a failure into an expected one.
@@ -105,12 +108,6 @@ class Traces:
             self._root.rmdir()
 
     # While a test runs.
-
-    def _start(self, item: pytest.Item) -> None:
-        self._stop()
-        folder = place(self._aside, item.nodeid)
-        shutil.rmtree(folder, ignore_errors=True)  # of an earlier attempt
-        self._write_into(folder)
 
     def _write_into(self, folder: Path) -> None:
         self._folder = folder
