@@ -72,7 +72,7 @@ class Facts:
 
     def compared(self, comparison: Comparison) -> None:
         from pytest_graphmode.records.archive import RecordError
-        from pytest_graphmode.report.compared import comparison_data
+        from pytest_graphmode.report.recorded import comparison_data
 
         with self._guarded("how variants compare is", unless=RecordError):
             self.said["pairs"] = comparison_data(comparison.pairs)
@@ -80,7 +80,7 @@ class Facts:
     def noted(self, item: pytest.Item, report: pytest.TestReport) -> Data:
         recording = item.stash.get(RECORDING, None)
         if report.when == "call" and recording is not None and not self._agreement:
-            from pytest_graphmode.report.series import series_data
+            from pytest_graphmode.report.recorded import series_data
 
             with self._guarded("what was recorded is"):
                 self.said.update(series=series_data(recording.values), taps=series_data(recording.taps))

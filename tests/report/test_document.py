@@ -11,7 +11,7 @@ import pytest
 import pytest_graphmode
 from pytest_graphmode.report import document
 from pytest_graphmode.report.document import read
-from pytest_graphmode.report.series import MOST_VALUES, series_data
+from pytest_graphmode.report.recorded import MOST_VALUES, series_data
 from tests.project import Project
 
 SUITE = """

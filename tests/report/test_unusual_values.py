@@ -9,7 +9,7 @@ import pytest
 from pytest_graphmode.records.disagreement import Allowed, Pair, Side
 from pytest_graphmode.records.recording import Recording
 from pytest_graphmode.report.document import read
-from pytest_graphmode.report.series import series_data
+from pytest_graphmode.report.recorded import series_data
 from tests.project import Project
 
 UNUSUAL: dict[str, Any] = {
@@ -77,7 +77,7 @@ def test_series_of_numbers_alone() -> None:
     assert [values(UNUSUAL[name]) for name in ("text", "digits", "pair", "day", "none")] == [[]] * 5
 
 
-@pytest.mark.parametrize("planted", ["report.series.series_data", "report.compared.comparison_data"])
+@pytest.mark.parametrize("planted", ["report.recorded.series_data", "report.recorded.comparison_data"])
 def test_a_fault_of_the_plugin_is_noted_and_breaks_no_run(
     toy: Project, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:

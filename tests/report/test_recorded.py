@@ -4,7 +4,7 @@ import numpy as np
 
 from pytest_graphmode.records.disagreement import Allowed, Pair, Side
 from pytest_graphmode.records.recording import Recording
-from pytest_graphmode.report.compared import comparison_data
+from pytest_graphmode.report.recorded import comparison_data
 
 
 def side(name: str, *steps: list[float]) -> Side:

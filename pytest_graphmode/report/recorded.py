@@ -1,9 +1,9 @@
-"""What variants recorded with `agree` and taps as plain data: a number for each step, as the JSON report has them."""
+"""What variants recorded with `agree` and taps, and how it compares, as plain data for the JSON report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from pytest_graphmode.checks.compare import is_number, widened
 
 if TYPE_CHECKING:
+    from pytest_graphmode.records.disagreement import Pair
     from pytest_graphmode.records.recording import Series
 
 # The most numbers of a series, and the most series of a variant, that the report holds. The schema says so.
@@ -68,3 +69,50 @@ def _number(array: np.ndarray[Any, Any] | None, *, single: bool) -> float | int 
 def finite(value: float) -> float | str:
     """A number as JSON can hold it, which has no word for what is not finite."""
     return value if math.isfinite(value) else "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+
+
+# How variants compare.
+
+
+def comparison_data(pairs: Iterable[Pair]) -> list[Data]:
+    return [_pair(pair) for pair in pairs]
+
+
+def _pair(pair: Pair) -> Data:
+    return {
+        "variant": pair.side.name,
+        "reference": pair.reference.name,
+        "agrees": pair.agrees,
+        "differences": list(_differences(pair)),
+        "taps": [
+            {
+                "name": tap.name,
+                "error": finite(tap.error),
+                "at": list(tap.worst.at),
+                "first_step": tap.first,
+            }
+            for tap in pair.parting.compared
+        ],
+        "first_tap": None if pair.parting.first is None else pair.parting.first.name,
+    }
+
+
+def _differences(pair: Pair) -> Iterator[Data]:
+    """The first step of each value given to `agree` that differs."""
+    actual = pair.side.recording.values
+    for name, wanted in pair.reference.recording.values.items():
+        found = pair.first_difference(actual.get(name, ()), wanted)
+        if found is not None:
+            step, mismatch = found
+            yield {
+                "name": name,
+                "step": step,
+                "path": mismatch.path,
+                "at": list(mismatch.index),
+                "kind": mismatch.kind,
+                "difference": finite(mismatch.difference),
+                "relative": finite(mismatch.relative),
+                "rtol": mismatch.rtol,
+                "atol": mismatch.atol,
+                "text": pair.told(mismatch),
+            }
