@@ -263,8 +263,7 @@ class SessionFunction:
     def _made(self, leaves: list[Any], spec: Any) -> tuple[_Built, list[Any]]:
         known = {variable.ref() for variable in tf.compat.v1.global_variables()}
         with self._mode.building() as dependencies:
-            fed = [tf.compat.v1.placeholder(leaf.dtype, leaf.shape) if _is_fed(leaf) else None for leaf in leaves]
-            given = [leaf if one is None else one for one, leaf in zip(fed, leaves, strict=True)]
+            given = [tf.compat.v1.placeholder(leaf.dtype, leaf.shape) if _is_fed(leaf) else leaf for leaf in leaves]
             args, kwargs = trees.unflatten(spec, given)
             with tapping.collecting(self._mode.graph) as frame:
                 returned = converted_by_element(self._fn)(*args, **kwargs)
@@ -277,14 +276,14 @@ class SessionFunction:
             }
         if self._mode.placement is not None:  # checked while they are symbolic, since they come as NumPy arrays
             self._mode.placement.require(self._mode, returned, f"what {self.__name__} returned")
-        constants = [None if index in fetched else leaf for index, leaf in enumerate(results)]
         with self._mode.building():  # the effects alone run where nothing is returned
             fetches = list(fetched.values()) or tf.group(*dependencies.ops_which_must_run)
-        run = self._mode.session.make_callable(fetches, [one for one in fed if one is not None])
+        fed = [one for one, leaf in zip(given, leaves, strict=True) if _is_fed(leaf)]
+        run = self._mode.session.make_callable(fetches, fed)
 
         def built(feeds: Sequence[Any]) -> Any:
             values = dict(zip(fetched, run(*feeds) or (), strict=True))
-            return trees.unflatten(result_spec, [values.get(index, leaf) for index, leaf in enumerate(constants)])
+            return trees.unflatten(result_spec, [values.get(index, leaf) for index, leaf in enumerate(results)])
 
         return built, [variable for variable in tf.compat.v1.global_variables() if variable.ref() not in known]
 

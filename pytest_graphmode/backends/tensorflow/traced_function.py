@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import re
 import types
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import tensorflow as tf
 
-from pytest_graphmode.backends.patching import Replacement
-from pytest_graphmode.backends.tensorflow.internals import TfMethodTarget, polymorphic_function, tf_decorator
+from pytest_graphmode.backends.tensorflow.internals import TfMethodTarget, tf_decorator
 from pytest_graphmode.ledger import closure, identity
 from pytest_graphmode.ledger.arguments import parameters, positional
 
@@ -47,40 +45,12 @@ class Subject(NamedTuple):
     names: Mapping[str, str]
 
 
-class Methods:
-    """The classes of objects that tf.function methods are bound to: TensorFlow holds the objects weakly, and one that
-    nobody keeps (`Net().step(x)`) is gone when its method is traced.
-    """
-
-    def __init__(self) -> None:
-        self._classes: weakref.WeakKeyDictionary[Any, type] = weakref.WeakKeyDictionary()
-
-    def replacement(self) -> Replacement:
-        """What to replace, for `patched`: where TensorFlow makes the function of one object."""
-
-        def wrap(bind: Callable[..., Any]) -> Callable[..., Any]:
-            def binding(function: Any, instance: Any) -> Any:
-                bound = bind(function, instance)
-                self._classes[bound._function_captures] = type(instance)
-                return bound
-
-            return binding
-
-        return polymorphic_function, "class_method_to_instance_method", wrap, ("original_function", "instance")
-
-    def completed(self, found: identity.Identity, captures: Any) -> identity.Identity:
-        """The identity of a method whose object is gone, with what is known of the object."""
-        cls = self._classes.get(captures)
-        if cls is None:
-            return found
-        return _belonging(replace(found, kinds=(closure.class_key(cls), *found.kinds)), cls.__name__, *found.contents)
-
-
-def subject(options: Any, methods: Methods) -> Subject:
+def subject(options: Any, classes: Mapping[Any, type]) -> Subject:
     """What the `TracingOptions` of a trace say about its function.
 
-    What tells one tf.function from another is its `function_captures`: the tf.function itself is not among the
-    options, and its cache takes no weak reference.
+    `classes` has those of the objects that methods are bound to, by their captures. What tells one tf.function from
+    another is its `function_captures`: the tf.function itself is not among the options, and its cache takes no weak
+    reference.
     """
     function: Any = tf_decorator.unwrap(options.python_function)[1]
     gone = False
@@ -93,7 +63,11 @@ def subject(options: Any, methods: Methods) -> Subject:
         wrapper = dict(closure.visible(function)).get("self")
         function = closure.quiet_attribute(wrapper, "_func") or function
     found = identity.of(function, owner=options.function_captures)
-    found = methods.completed(found, options.function_captures) if gone else _in_the_users_words(found, function)
+    if not gone:
+        found = _in_the_users_words(found, function)
+    elif (cls := classes.get(options.function_captures)) is not None:
+        found = replace(found, kinds=(closure.class_key(cls), *found.kinds))
+        found = _belonging(found, cls.__name__, *found.contents)
     internal = in_pipeline or options.function_cache is None or found.file.startswith(_MACHINERY)
     return Subject(found, internal, _names(function))
 

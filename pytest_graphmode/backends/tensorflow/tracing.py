@@ -26,6 +26,7 @@ from pytest_graphmode.backends.tensorflow.internals import (
     FunctionCache,
     context,
     function_context,
+    polymorphic_function,
     tracing_compilation,
 )
 from pytest_graphmode.backends.tensorflow.trace_types import FunctionMemory
@@ -50,7 +51,7 @@ class FunctionSource:
 
     def __init__(self) -> None:
         self._thread = _Traces()
-        self._methods = traced_function.Methods()
+        self._classes: weakref.WeakKeyDictionary[Any, type] = weakref.WeakKeyDictionary()
         # By their weak keys; the set keeps the records of functions that are gone.
         self._called: weakref.WeakKeyDictionary[Any, CalledFunction] = weakref.WeakKeyDictionary()
         self._records: set[CalledFunction] = set()
@@ -67,7 +68,7 @@ class FunctionSource:
             (FunctionCache, "generalize", self._generalizing, ("self", "context", "function_type")),
             (Function, "_call", lambda call: self._calling(call, sink), ("self", "args", "kwds")),
             (ConcreteFunction, "_call_impl", lambda call: _calling_concrete(call, sink), ("self",)),
-            self._methods.replacement(),
+            (polymorphic_function, "class_method_to_instance_method", self._binding, ("original_function", "instance")),
             autograph.giving_up(sink),
         )
 
@@ -106,6 +107,16 @@ class FunctionSource:
 
         return remembering
 
+    def _binding(self, bind: Callable[..., Any]) -> Callable[..., Any]:
+        """TensorFlow holds the objects of methods weakly: one that nobody keeps is gone when `Net().step(x)` traces."""
+
+        def binding(function: Any, instance: Any) -> Any:
+            bound = bind(function, instance)
+            self._classes[bound._function_captures] = type(instance)
+            return bound
+
+        return binding
+
     def _tracing(self, trace: Callable[..., Any], sink: Sink) -> Callable[..., Any]:
         def tracing(function_type: Any, type_context: Any, func_graph: Any, tracing_options: Any) -> Any:
             __tracebackhide__ = True
@@ -139,7 +150,7 @@ class FunctionSource:
             return BuildReport("tf", _mode(options.attributes), found, internal=options.function_cache is None)
 
     def _report(self, function_type: Any, options: Any, memory: FunctionMemory) -> BuildReport:
-        subject = traced_function.subject(options, self._methods)
+        subject = traced_function.subject(options, self._classes)
         repeats = _repeats_for_variables(options)
         causes = [Cause("variable-creation")] if repeats else []
         arguments = trace_types.arguments(function_type.parameters, subject.names, memory, causes)
