@@ -1,11 +1,9 @@
-"""What a graph of JAX's and the configuration around it look like in a ledger. Called by `tracing.py`."""
+"""What JAX's configuration around a build looks like in a ledger. Called by `tracing.py`."""
 
 from __future__ import annotations
 
 import enum
 import sys
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Final
 
 import jax
@@ -14,7 +12,6 @@ from pytest_graphmode.ledger.ledger import Condition
 
 # The settings that reports show of every build, of more than a hundred.
 _SHOWN: Final = ("jax_default_matmul_precision", "jax_default_device", "jax_debug_nans")
-_CALLS: Final = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 
 
 def conditions() -> tuple[Condition, ...]:
@@ -56,38 +53,3 @@ def context() -> int:
         return 0 if found is None else hash(found())
     except TypeError:
         return 0
-
-
-def equations(jaxpr: Any) -> Iterator[Any]:
-    """Every equation of a graph and of the graphs in it: bodies of loops, branches, called functions."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for value in equation.params.values():
-            for inner in _graphs(value):
-                yield from equations(inner)
-
-
-def _graphs(value: Any) -> Iterator[Any]:
-    if hasattr(value, "eqns"):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _graphs(part)
-
-
-def operations(jaxpr: Any) -> dict[str, int]:
-    """The operations of a graph by JAX's names; a call of a function counts as what is in it."""
-    names = (equation.primitive.name for equation in equations(jaxpr))
-    return dict(Counter(name for name in names if name not in _CALLS))
-
-
-def control_flow(jaxpr: Any) -> dict[str, int]:
-    """How many loops and branches a graph has: `while`, `scan`, `cond` (two branches) and `switch` (more)."""
-    return dict(Counter(kind for equation in equations(jaxpr) if (kind := _kind(equation)) is not None))
-
-
-def _kind(equation: Any) -> str | None:
-    name = equation.primitive.name
-    if name == "cond":
-        return "cond" if len(equation.params["branches"]) <= 2 else "switch"
-    return name if name in ("while", "scan") else None

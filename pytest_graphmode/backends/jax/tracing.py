@@ -17,7 +17,7 @@ import jax
 import jax.monitoring
 import numpy as np
 
-from pytest_graphmode.backends.jax import description, drawn, steps, wrappers
+from pytest_graphmode.backends.jax import description, graph_nodes, steps, wrappers
 from pytest_graphmode.backends.jax.hints import CONSTRUCT_HINTS, HINTS
 from pytest_graphmode.backends.jax.history import Traced, causes
 from pytest_graphmode.backends.jax.steps import Step
@@ -26,7 +26,6 @@ from pytest_graphmode.backends.jax.variables import TOLD, Signal
 from pytest_graphmode.backends.jax.wrappers import Call, of_user, unwrapped
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.causes import RECENT
-from pytest_graphmode.ledger.drawing import drawn_for
 from pytest_graphmode.ledger.ledger import BuildReport, Condition
 from pytest_graphmode.ledger.watcher import Sink
 
@@ -150,25 +149,20 @@ class JitSource:
         call = unwrapped(step.function, step.args, step.kwargs)
         found = wrappers.identity_of(call, step.function, step.construct)
         internal = wrappers.is_internal(found) and found.name != _PROBE
-        operations = {} if graph is None else description.operations(graph)
         report = BuildReport(
             backend="jax",
             mode="jit",
             identity=found,
-            nodes=sum(operations.values()),
-            operations=operations,
             seconds=seconds,
             began=step.started,
             call_site=identity.call_site(),
-            control_flow={} if graph is None else description.control_flow(graph),
             hints=CONSTRUCT_HINTS if step.construct else HINTS,
             failed=graph is None,
             internal=internal,
         )
-        if internal:
-            return report
-        drawing = None if graph is None else drawn_for(sink, report.nodes, lambda: drawn.drawing(graph))
-        return self._compared(step, call, replace(report, drawing=drawing))
+        if graph is not None:
+            report = graph_nodes.measured(report, graph, sink)
+        return report if internal else self._compared(step, call, report)
 
     def _compared(self, step: Step, call: Call, report: BuildReport) -> BuildReport:
         """With the arguments, and what other graphs of the function there are."""

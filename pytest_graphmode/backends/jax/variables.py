@@ -1,7 +1,7 @@
 """Mutable variables for JAX, which has none: cells whose reads and writes are threaded through traced functions.
 
-Inside a traced function a variable stands for a tracer. Who traces (jit.py, controlflow.py, gradients.py) opens a
-frame with the tracers of the variables it passes in, and takes from it what was assigned.
+Inside a traced function a variable stands for a tracer. Who traces (`jit.py`, `control_flow.py`, `gradients.py`) opens
+a frame with the tracers of the variables it passes in, and takes from it what was assigned.
 """
 
 from __future__ import annotations

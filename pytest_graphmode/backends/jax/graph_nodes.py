@@ -1,20 +1,61 @@
-"""JAX's graphs as plain data, for reports: equations, and the graphs of loops, branches and calls in them.
+"""What JAX's graphs consist of, for reports: the equations counted, and small graphs drawn as plain data.
 
-Called by `tracing.py` while a run writes a report.
+Both with the graphs of loops, branches and calls in them. Called by `tracing.py`; drawn only while a run writes a
+report.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pytest_graphmode.ledger.describe import cut
-from pytest_graphmode.ledger.drawing import Draft, Drawing, GraphNode, NodeKind, sizes
+from pytest_graphmode.ledger.drawing import Draft, Drawing, GraphNode, NodeKind, drawn_for, sizes
+from pytest_graphmode.ledger.ledger import BuildReport
+from pytest_graphmode.ledger.watcher import Sink
 
+_CALLS: Final = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 _ROLES: Final[Mapping[str, str]] = {"cond_jaxpr": "cond", "body_jaxpr": "body"}
 
 
-def drawing(graph: Any, within: Draft | None = None) -> Drawing:
+def measured(report: BuildReport, graph: Any, sink: Sink) -> BuildReport:
+    """A report with what a graph counts, and drawn where somebody wants that; a call counts as what is in it."""
+    equations = list(_equations(graph))
+    names = Counter(equation.primitive.name for equation in equations)
+    operations = {name: count for name, count in names.items() if name not in _CALLS}
+    control_flow = Counter(kind for equation in equations if (kind := _kind(equation)) is not None)
+    report = replace(report, nodes=sum(operations.values()), operations=operations, control_flow=dict(control_flow))
+    if report.internal:
+        return report
+    return replace(report, drawing=drawn_for(sink, report.nodes, lambda: _drawing(graph)))
+
+
+def _equations(jaxpr: Any) -> Iterator[Any]:
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for inner in _graphs(value):
+                yield from _equations(inner)
+
+
+def _graphs(value: Any) -> Iterator[Any]:
+    if hasattr(value, "eqns"):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _graphs(part)
+
+
+def _kind(equation: Any) -> str | None:
+    name = equation.primitive.name
+    if name == "cond":
+        return "cond" if len(equation.params["branches"]) <= 2 else "switch"
+    return name if name in ("while", "scan") else None
+
+
+def _drawing(graph: Any, within: Draft | None = None) -> Drawing:
     """A graph; raises TooLargeError where it has too many nodes."""
     jaxpr, draft = getattr(graph, "jaxpr", graph), Draft(within)  # closed over its constants, or not
     names = getattr(getattr(jaxpr, "debug_info", None), "arg_names", None) or ()  # not in JAX 0.4
@@ -54,9 +95,9 @@ def _bodies(equation: Any, draft: Draft) -> Iterator[tuple[str, Drawing]]:
         branches = params["branches"]  # by the index: false comes first
         roles = ["false", "true"] if len(branches) == 2 else [f"branch {number}" for number in range(len(branches))]
         for role, branch in sorted(zip(roles, branches, strict=True), key=lambda pair: pair[0] != "true"):
-            yield role, drawing(branch, draft)
+            yield role, _drawing(branch, draft)
         return
     graphs = {name: value for name, value in params.items() if hasattr(value, "eqns") or hasattr(value, "jaxpr")}
     for name, graph in graphs.items():
         own = "body" if equation.primitive.name == "scan" else "function" if len(graphs) == 1 else name
-        yield _ROLES.get(name, own), drawing(graph, draft)
+        yield _ROLES.get(name, own), _drawing(graph, draft)
