@@ -11,7 +11,7 @@ import functools
 import inspect
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import jax
@@ -66,20 +66,20 @@ class Structure:
 
     def add_tree(self, path: str, tree: Any) -> None:
         """A tree of arrays; JAX's own functions take it apart, which know the classes that its users register."""
+        children, (kind, static) = _level(tree)
         if tree is None:
             self.arguments.append(value_argument(path, tree))
-            return
-        if isinstance(tree, StaticLeaf):
+        elif isinstance(tree, StaticLeaf):
             self.add_static(path, tree.value, no_array=True)
-            return
-        children, (kind, static) = _level(tree)
-        if kind is None:
+        elif isinstance(tree, Held):
+            variable, note = tree.variable, str(identity.token(tree.variable))
+            self.arguments.append(tensor_argument(path, f"variable {variable.dtype}", variable.shape, note=note))
+        elif kind is None:
             self.arguments.append(_leaf(path, tree))
-            return
-        if isinstance(tree, Held):
-            found = tensor_argument(path, f"variable {tree.variable.dtype}", tree.variable.shape)
-            self.arguments.append(replace(found, note=str(identity.token(tree.variable))))
-            return
+        else:
+            self._add_node(path, tree, static, children)
+
+    def _add_node(self, path: str, tree: Any, static: Any, children: list[tuple[str, Any]]) -> None:
         self.classes[path] = describe.class_name(tree.cls if isinstance(tree, Carrier) else type(tree))
         if type(tree) not in _CONTAINERS and not isinstance(tree, (tuple, Carrier)):
             self._add_static_fields(path, tree, static, {name for name, _ in children})
@@ -171,8 +171,9 @@ def _leaf(name: str, value: Any) -> Argument:
     except Exception:  # not an array, or an object of the user's that raises
         return value_argument(name, value)
     weak = isinstance(value, (bool, int, float, complex)) or getattr(value, "weak_type", False)
-    found = tensor_argument(name, f"weak {dtype}" if weak and dtype != "bool" else dtype, shape)
-    return replace(found, layout=_sharding(value), type_name="key" if dtype.startswith("key<") else "")
+    text = f"weak {dtype}" if weak and dtype != "bool" else dtype
+    type_name = "key" if dtype.startswith("key<") else ""
+    return tensor_argument(name, text, shape, layout=_sharding(value), type_name=type_name)
 
 
 def _sharding(value: Any) -> str | None:
