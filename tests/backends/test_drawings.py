@@ -113,11 +113,16 @@ def test_keras_counts_layers_for_each_graph(tf):
         pytest.skip("Keras runs on another backend")
     found = []
     for _ in range(2):
-        model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)])
-        found.append(drawing_of(tf.function(model), tf.ones([1, 2])))
+        layers = (
+            keras.layers.Input((2, 2, 1)),
+            keras.layers.Conv2D(1, 1),
+            keras.layers.Dense(3),
+            keras.layers.Dense(1),
+        )
+        found.append(drawing_of(tf.function(keras.Sequential(layers)), tf.ones([1, 2, 2, 1])))
     assert found[0] == found[1]
     names = [node.name for node in found[0].nodes if node.kind == "input"][1:]
-    assert len(set(names)) == 4
+    assert len(set(names)) == 6
 
 
 def test_a_large_graph_is_not_drawn(tf):
