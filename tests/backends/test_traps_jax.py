@@ -57,6 +57,32 @@ def test_a_body_that_is_traced_several_times_in_one_graph(jax, jnp):
     assert ledger.builds == 1
 
 
+def test_a_derivative_of_a_loop_outside_of_jit(jax, jnp):
+    """JAX 0.12 keeps no whole arguments of the functions that it makes for it."""
+
+    def doubled(x):
+        return jax.lax.while_loop(lambda state: state[0] < 3, lambda state: (state[0] + 1, state[1] * 2.0), (0, x))[1]
+
+    with watch() as ledger:
+        value, slope = jax.jvp(doubled, (1.0,), (1.0,))
+    assert (value, slope) == (8.0, 8.0)
+    assert (ledger.builds, ledger.rebuilds, ledger.notes) == (2, 0, ())
+
+
+def test_a_carry_of_a_class_that_takes_arrays_only(jax, jnp):
+    class Point:
+        def __init__(self, x):
+            if not isinstance(x, jax.Array):
+                raise TypeError(f"{type(x).__name__} is no array")
+            self.x = x
+
+    jax.tree_util.register_pytree_node(Point, lambda point: ((point.x,), None), lambda _, parts: Point(*parts))
+    with watch() as ledger:
+        found = jax.lax.scan(lambda point, y: (Point(point.x + y), None), Point(jnp.zeros(())), jnp.ones(3))[0]
+    assert found.x == 3.0
+    assert (ledger.builds, ledger.notes) == (1, ())
+
+
 def test_functions_wrapped_in_a_loop(jax, jnp):
     with watch() as ledger:
         for _ in range(3):

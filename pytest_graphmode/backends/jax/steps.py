@@ -60,8 +60,10 @@ class Step:
 Around = Callable[[Step, Callable[[], Any], Callable[[Any], Any]], Any]
 
 
-def installed(around: Around, begin: Callable[[], None]) -> Callable[[], None]:
+def installed(around: Around, begin: Callable[[], None], outermost: Callable[[], bool]) -> Callable[[], None]:
     """Have `around` run each step, and `begin` called whenever JAX begins to trace; returns what undoes it.
+
+    `outermost` tells whether this thread is in no step: loops and branches in one are a part of its graph.
 
     Raises:
         UnsupportedError: this version of JAX lacks a step, or calls it otherwise.
@@ -69,9 +71,9 @@ def installed(around: Around, begin: Callable[[], None]) -> Callable[[], None]:
     evaluation, common = _module("interpreters.partial_eval"), _module("lax.control_flow.common")
     stackless = hasattr(_module("core"), "trace_ctx")  # JAX 0.4.36 and later: each trace is an object of its own
     of_jit = ("fun", "ji", "args", "kwargs") if stackless else ("jit_info", "args", "kwargs")
-    construct: Replacement = (evaluation, "trace_to_jaxpr", lambda step: _Cache(step, around))
+    construct: Replacement = (evaluation, "trace_to_jaxpr", lambda step: _Cache(step, around, outermost))
     if hasattr(common, "_initial_style_open_jaxpr") or not stackless:  # JAX before 0.7 or so
-        construct = (common, "_initial_style_open_jaxpr", lambda step: _named(step, around))
+        construct = (common, "_initial_style_open_jaxpr", lambda step: _named(step, around, outermost))
     beginning = (evaluation, "trace_to_jaxpr_dynamic")
     if stackless:
         beginning = (existing(SUPPORTED, evaluation, "DynamicJaxprTrace"), "__init__")
@@ -119,9 +121,9 @@ class _Cache:
     It is called for jit and for every construct.
     """
 
-    def __init__(self, original: Any, around: Around) -> None:
+    def __init__(self, original: Any, around: Around, outermost: Callable[[], bool]) -> None:
         self._original = original
-        self._around = around
+        self._watch = around, outermost
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
@@ -129,31 +131,50 @@ class _Cache:
     def __call__(self, fun: Function, in_avals: Any, debug_info: Any, *more: Any, **options: Any) -> Any:
         __tracebackhide__ = True
         run = functools.partial(self._original, fun, in_avals, debug_info, *more, **options)
-        return _of_construct(debug_info, self._around, run, lambda: (fun, *in_avals.unflatten()))
+        return _of_construct(debug_info, fun, in_avals.unflatten, run, *self._watch)
 
 
-def _named(original: Function, around: Around) -> Function:
+def _named(original: Function, around: Around, outermost: Callable[[], bool]) -> Function:
     """`_initial_style_open_jaxpr` of JAX 0.4 to 0.6."""
 
     def watched(fun: Function, in_tree: Any, in_avals: Any, *more: Any, **named: Any) -> Any:
         __tracebackhide__ = True
         run = functools.partial(original, fun, in_tree, in_avals, *more, **named)
         described = next(iter((*more, *named.values())), None)  # JAX 0.4: a name; later the same object in one call
-        return _of_construct(described, around, run, lambda: (fun, jax.tree_util.tree_unflatten(in_tree, in_avals), {}))
+        return _of_construct(
+            described, fun, lambda: (jax.tree_util.tree_unflatten(in_tree, in_avals), {}), run, around, outermost
+        )
 
     return watched
 
 
 def _of_construct(
-    described: Any, around: Around, run: Callable[[], Any], call: Callable[[], tuple[Function, Any, Any]]
+    described: Any,
+    function: Function,
+    arguments: Callable[[], tuple[Any, Any]],
+    run: Callable[[], Any],
+    around: Around,
+    outermost: Callable[[], bool],
 ) -> Any:
     __tracebackhide__ = True
     construct = CONSTRUCTS.get(str(getattr(described, "traced_for", described)))
-    if construct is None:
+    if construct is None or not outermost():
         return run()
-    function, args, kwargs = call()
     origin = None if isinstance(described, str) else described
-    return around(Step(function, tuple(args), kwargs, construct=construct, origin=origin), run, lambda found: found[0])
+    step = Step(function, *_abstract(arguments), construct=construct, origin=origin)
+    return around(step, run, lambda found: found[0])
+
+
+def _abstract(arguments: Callable[[], tuple[Any, Any]]) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The arguments of a graph as abstract values.
+
+    A derivative has none in JAX 0.12, and a class of the user's may take arrays only: none then.
+    """
+    try:
+        args, kwargs = arguments()
+    except Exception:
+        return (), {}
+    return tuple(args), kwargs
 
 
 def _begun(original: Function, begin: Callable[[], None]) -> Function:
@@ -179,8 +200,7 @@ def cached(function: Function) -> list[tuple[tuple[Any, ...], Mapping[str, Any],
     found = []
     for reference, context, inputs, *_ in getattr(traced, "cache_keys", list)():
         if reference() is function:
-            args, kwargs = inputs[0].unflatten()
-            found.append((tuple(args), kwargs, hash(context)))
+            found.append((*_abstract(inputs[0].unflatten), hash(context)))
     return found
 
 

@@ -47,7 +47,7 @@ class JitSource:
         self._sink: Sink | None = None
 
     def attach(self, sink: Sink) -> Callable[[], None]:
-        undo = steps.installed(self._around, self._begin)
+        undo = steps.installed(self._around, self._begin, lambda: not self._open.steps)
         self._sink = sink
         jax.monitoring.register_event_duration_secs_listener(self._heard)
 
@@ -98,8 +98,6 @@ class JitSource:
         """Run a step of JAX, and report what it traced."""
         __tracebackhide__ = True
         nested = bool(self._open.steps)
-        if nested and step.construct:  # a part of the graph around it
-            return run()
         step.started = time.perf_counter()
         self._open.steps.append(step)
         try:
