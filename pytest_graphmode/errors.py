@@ -19,6 +19,8 @@ class SuggestsNames:
             found = getattr(type(self), name, None)
             if isinstance(found, property):
                 found.__get__(self)  # raises again what the property raised itself
+            if name.startswith("__"):  # asked of any object, by the plugin and by frameworks, in every test
+                raise AttributeError(name)
             near = get_close_matches(name, [known for known in dir(type(self)) if not known.startswith("_")])
             called = self._called
             hint = f"did you mean {called}.{near[0]}?" if near else f"see help(pytest_graphmode.{type(self).__name__})"

@@ -139,7 +139,11 @@ class Runtime:
 
     def converted(self, tree: Any) -> Any:
         """A tree with its NumPy leaves as tensors."""
-        return trees.map(lambda leaf: self.tensor(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else leaf, tree)
+        return trees.map(self._converted_leaf, tree)
+
+    def _converted_leaf(self, leaf: Any) -> Any:
+        of_numpy = isinstance(leaf, (np.ndarray, np.generic))
+        return self._placed_leaf(leaf, None, self.mode.tensor, keep=True) if of_numpy else leaf
 
     # Running.
 

@@ -1,6 +1,7 @@
 """`graphmode.xp` against NumPy: values, shapes, dtypes and gradients, in every way each framework runs a function."""
 
 import contextlib
+import difflib
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -232,6 +233,15 @@ def test_an_unknown_name_says_what_there_is_instead(graphmode: Handle, xp: Any) 
     with pytest.raises(AttributeError, match=r"xp\.linalg has no 'expm': .* graphmode\.lib .* graphmode\.pick"):
         xp.linalg.expm  # noqa: B018
     assert not hasattr(xp, "softmax")
+
+
+@each
+def test_what_frameworks_ask_of_any_object_is_answered_without_a_search_for_like_names(
+    graphmode: Handle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(difflib, "get_close_matches", lambda *args: pytest.fail("searched"))
+    for asked in (graphmode, graphmode.xp):
+        assert getattr(asked, "__wrapped__", None) is None
 
 
 @each
