@@ -10,7 +10,6 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final
 
@@ -18,8 +17,8 @@ from torch import nn
 
 from pytest_graphmode.backends.calls import FRAMEWORK, being
 from pytest_graphmode.backends.patching import Function, patched
-from pytest_graphmode.backends.torch.dynamo import drawn, frames
-from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
+from pytest_graphmode.backends.torch.dynamo import frames
+from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents, drawing
 from pytest_graphmode.backends.torch.state import SUPPORTED
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.drawing import drawn_for
@@ -56,20 +55,17 @@ class ExportSource:
                 return program
             finally:
                 self._thread.exporting = False
-                report = _report(given, program, time.perf_counter() - start)
-                if program is not None:
-                    made = program.graph_module
-                    report = replace(report, drawing=drawn_for(sink, report.nodes, lambda: drawn.drawing(made)))
-                sink.build(report)
+                sink.build(_report(sink, given, program, time.perf_counter() - start))
 
         return exporting
 
 
-def _report(given: Mapping[str, Any], program: Any, seconds: float) -> BuildReport:
+def _report(sink: Sink, given: Mapping[str, Any], program: Any, seconds: float) -> BuildReport:
     subject = next(iter(given.values()))
     module = subject if isinstance(subject, nn.Module) else None
     function = subject if module is None else module.forward
-    contents = GraphContents() if program is None else GraphContents.of(program.graph_module)
+    graph = None if program is None else program.graph_module
+    contents = GraphContents() if graph is None else GraphContents.of(graph)
     return BuildReport(
         "torch",
         "export",
@@ -80,6 +76,7 @@ def _report(given: Mapping[str, Any], program: Any, seconds: float) -> BuildRepo
         call_site=call_site(),
         failed=program is None,
         hints=_HINTS,
+        drawing=None if graph is None else drawn_for(sink, contents.nodes, lambda: drawing(graph)),
     )
 
 

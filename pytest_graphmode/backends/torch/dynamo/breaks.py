@@ -73,7 +73,7 @@ def given_up(error: BaseException, causes: Sequence[Cause]) -> str:
     return f"torch can't go on after a break there: {skipped(error).reason}"
 
 
-def is_silent(error: BaseException, one_graph: bool) -> bool:
+def is_silent(error: BaseException | None, one_graph: bool) -> bool:
     """Whether torch keeps an error to itself, and runs the function eagerly from now on."""
     return isinstance(error, (Unsupported, UserError)) and not one_graph
 

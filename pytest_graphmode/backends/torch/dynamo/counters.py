@@ -17,7 +17,7 @@ import torch
 from torch._dynamo import eval_frame
 from torch._dynamo.utils import counters
 
-from pytest_graphmode.backends.torch.dynamo.memory import ByCode
+from pytest_graphmode.backends.torch.dynamo import memory
 from pytest_graphmode.ledger.watcher import Sink
 
 # The function that a call asks: in torch 2.6 and later, in 2.5, in 2.4.
@@ -32,10 +32,7 @@ class Calls(threading.local):
         built: the functions that were built in the latest call.
         waiting: whether the latest call has run no graph yet, as far as known.
         function: the name of the function that the latest call is of.
-        graphless: the code that Dynamo made of functions without an operation: such a call runs no graph.
     """
-
-    graphless: Final[ByCode[bool]] = ByCode()  # of all threads
 
     def __init__(self) -> None:
         self.running: list[Any] = []
@@ -88,7 +85,7 @@ class Calls(threading.local):
         code = getattr(function, "__code__", None)
         # Whether Dynamo has a graph of a function: nothing public tells.
         entries = [] if code is None else torch._C._dynamo.eval_frame._debug_get_cache_entry_list(code)
-        if not all(self.graphless.get(entry.code) for entry in entries):
+        if not all(memory.of(entry).graphless for entry in entries):
             self.ran_graph(sink)
 
 

@@ -22,8 +22,8 @@ from torch import nn
 
 from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.torch.dynamo.rests import Rest
+from pytest_graphmode.ledger import arguments, identity
 from pytest_graphmode.ledger import describe as wording
-from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.builds import AFTER_BREAK
 from pytest_graphmode.ledger.closure import code_key
 from pytest_graphmode.ledger.identity import Identity, token
@@ -31,7 +31,7 @@ from pytest_graphmode.ledger.ledger import Argument, tensor_argument, value_argu
 
 # What is shown by its value.
 SHOWN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
-_CODE: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+CODE: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 # Where the classes of handles and of `xp` are, which this module has no way to import.
 _HANDLES: Final = ("pytest_graphmode.handle", "pytest_graphmode.backends.torch.namespace")
 _MOST_LEAVES: Final = 100
@@ -68,7 +68,7 @@ class Frame:
         self.compiled = _compiled_function(code)
         self.outermost = self._subject is not None or self.compiled is not None
         self.bound = self._subject if self._subject is not None else self._owner()
-        if isinstance(self._subject, (*_CODE, types.MethodType, functools.partial)):
+        if isinstance(self._subject, (*CODE, types.MethodType, functools.partial)):
             self.bound = getattr(self._subject, "__self__", None)
 
     @property
@@ -140,8 +140,8 @@ class Frame:
         """An argument as the user knows it; nothing for code, and for the None of a statement like `print()`."""
         value = self.locals.get(name)
         shown = name if self.rest is None else self.rest.named(name)
-        of_rest = self.rest is not None and (name == "self" or isinstance(value, _CODE))
-        code = name in self.code.co_freevars and (isinstance(value, _CODE) or _is_handle(value))
+        of_rest = self.rest is not None and (name == "self" or isinstance(value, CODE))
+        code = name in self.code.co_freevars and (isinstance(value, CODE) or _is_handle(value))
         nothing = self.rest is not None and value is None and shown != name
         if name in self.locals and shown and not shown.startswith("__") and not (of_rest or code or nothing):
             yield shown, f"L[{name!r}]", value
@@ -238,12 +238,8 @@ def positional(subject: Any) -> list[str]:
     """The parameters that can be given by position; those of an autograd.Function are its forward's."""
     cls = getattr(subject, "__self__", None)
     if isinstance(cls, type) and issubclass(cls, torch.autograd.Function):
-        return positional(getattr(cls, "forward", None))[1:]  # without the context
-    try:
-        parameters = inspect.signature(subject).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [parameter.name for parameter in parameters if parameter.kind <= parameter.POSITIONAL_OR_KEYWORD]
+        return arguments.positional(getattr(cls, "forward", None))[1:]  # without the context
+    return arguments.positional(subject)
 
 
 def leaves(name: str, source: str, value: Any) -> Iterator[Leaf]:
@@ -260,7 +256,7 @@ def describe(name: str, value: Any) -> Argument:
     """A leaf as the reports show it; objects by their type, since their text may be long, slow or never the same."""
     if isinstance(value, torch.Tensor) and not value.is_nested:
         more = {"device": str(value.device), "layout": _layout(value), "requires_grad": value.requires_grad}
-        return tensor_argument(name, str(value.dtype).removeprefix("torch."), tuple(value.shape), **more)
+        return tensor_argument(name, wording.dtype_name(value), value.shape, **more)
     if isinstance(value, np.ndarray):
         return tensor_argument(name, str(value.dtype), value.shape)
     if isinstance(value, SHOWN) and not isinstance(value, enum.Enum):

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import torch
 
+from pytest_graphmode.backends.torch.dynamo import memory
 from pytest_graphmode.backends.torch.dynamo.frames import SHOWN, Frame, describe
 from pytest_graphmode.backends.torch.dynamo.hints import hinted
 from pytest_graphmode.backends.torch.dynamo.managers import Guard, GuardManager
-from pytest_graphmode.backends.torch.dynamo.memory import Remembered, WatchedGraphs, conditions
 from pytest_graphmode.ledger.causes import changes
 from pytest_graphmode.ledger.contents import Content, described
+from pytest_graphmode.ledger.describe import dimensions
 from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument
 
 # TENSOR_MATCH, a guard on a tensor (torch 2.4 to 2.15):
@@ -47,12 +48,10 @@ _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _PLAIN: Final = ("bool", "int", "float", "complex", "str", "bytes", "NoneType")
 
 
-def causes(reusable: Sequence[Any], frame: Frame, memory: WatchedGraphs) -> tuple[Cause, ...]:
-    """What fails in the first of the graphs that a frame could have reused; empty where there is none."""
-    if not reusable:
-        return ()
+def causes(earlier: Any, frame: Frame) -> tuple[Cause, ...]:
+    """What fails in a graph that a frame could have reused."""
     try:
-        return tuple(EarlierGraph(reusable[0], frame, memory.of(reusable[0])).causes())
+        return tuple(EarlierGraph(earlier, frame).causes())
     except Exception as error:  # guards look into the user's own objects, and the compilation must go on
         return (Cause("guard", f"what its guards ask for (they can't be read: {type(error).__name__})"),)
 
@@ -60,9 +59,9 @@ def causes(reusable: Sequence[Any], frame: Frame, memory: WatchedGraphs) -> tupl
 class EarlierGraph:
     """A graph in Dynamo's cache, held against a frame that can't use it."""
 
-    def __init__(self, entry: Any, frame: Frame, known: Remembered) -> None:
+    def __init__(self, entry: Any, frame: Frame) -> None:
         self._frame = frame
-        self._known = known
+        self._known = memory.of(entry)
         self._manager = GuardManager(entry, frame)
         self._shapes: dict[str, Argument] = {}
         self._failed: dict[str, str] = {}  # guards by what they are on
@@ -189,19 +188,21 @@ class EarlierGraph:
 
     def _compared(self, before: tuple[Argument, ...], after: tuple[Argument, ...]) -> list[Cause]:
         """What differs between tensors, or without any between the settings under which graphs are built."""
-        now = BuildReport("torch", "compile", self._frame.identity, after, conditions=() if after else conditions())
+        now = BuildReport(
+            "torch", "compile", self._frame.identity, after, conditions=() if after else memory.conditions()
+        )
         return changes(replace(now, arguments=before, conditions=() if before else self._known.conditions), now)
 
     def _of_shape(self, guard: Guard, name: str, value: Any) -> Cause:
         """A guard on a size that is not fixed: `2 <= L['x'].size()[0] <= 5`."""
         if not isinstance(value, torch.Tensor) or guard.source not in self._shapes:
             return Cause("guard", self._manager.sentence(guard.text))
-        now, was = describe(name, value), _listed(self._shapes[guard.source].shape or ())
+        now, was = describe(name, value), dimensions(self._shapes[guard.source].shape or ())
         if ".size()" not in guard.text:
             return Cause("layout", name, str(self._shapes[guard.source].layout), str(now.layout))
         special = any(size in (0, 1) for size in value.shape)  # of which torch makes graphs of their own anyway
         told = "" if special else f" where {self._manager.sentence(guard.text.partition('  #')[0].strip())}"
-        return Cause("shape", name, was + told, _listed(value.shape))
+        return Cause("shape", name, was + told, dimensions(value.shape))
 
     def _of_value(self, guard: Guard, name: str, before: Content | None, value: Any) -> Iterator[Cause]:
         now = describe(name, value)
@@ -275,7 +276,7 @@ def _python(argument: Argument) -> str:
 
 def _fitted(value: torch.Tensor, before: Argument, steps: Sequence[int | None]) -> Argument:
     """A tensor as guards spell it, alike to `before` where that takes any size or stride, or where one follows."""
-    now = replace(describe(before.name, value), layout=f"strides {_listed(value.stride())}")
+    now = replace(describe(before.name, value), layout=f"strides {dimensions(value.stride())}")
     sizes = before.shape or ()
     if not _fits(sizes, value.shape):
         return replace(now, layout=before.layout)
@@ -289,7 +290,3 @@ def _fits(expected: Sequence[int | None], found: Sequence[int]) -> bool:
 
 def _numbers(text: str) -> tuple[int | None, ...]:
     return tuple(None if part == "None" else int(part) for part in text.split(", ") if part)
-
-
-def _listed(numbers: Sequence[int | None]) -> str:
-    return f"[{', '.join(map(str, numbers))}]"

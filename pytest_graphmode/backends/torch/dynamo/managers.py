@@ -35,7 +35,7 @@ _KEY: Final = re.compile(r"^list\(dict\.keys\((.*)\)\)\[\d+\]$")
 _CONSTANT: Final = re.compile(r"(?:-?\d+|-?\d+\.\d*(?:e[-+]?\d+)?|True|False)$")
 _EMPTIED: Final = "TORCH_FUNCTION_MODE_STACK"  # Dynamo has taken the modes off the stack when a function is compiled
 
-_ROOT: Final = re.compile(r"[LG]\['(\w+)'\]")
+ROOT: Final = re.compile(r"[LG]\['(\w+)'\]")
 _CELL: Final = re.compile(r"(?P<function>.*)\.__closure__\[(?P<position>\d+)\]\.cell_contents")
 _HELD: Final = re.compile(r"(?P<partial>.*?)\.(?:args\[(?P<position>\d+)\]|keywords\['(?P<name>\w+)'\])")
 _SPELLINGS: Final = {
@@ -78,7 +78,7 @@ class GuardManager:
 
     def __init__(self, entry: Any, frame: Frame) -> None:
         self.frame = frame
-        self._manager = getattr(entry, "guard_manager", None) or entry.check_fn  # check_fn: torch 2.4
+        self._manager = manager_of(entry)
         known: Mapping[str, Any] = getattr(self._manager, "closure_vars", None) or {}
         self._names = {"L": frame.locals, "G": frame.globals, "torch": torch, "utils_device": _device, **known}
         self.invalid = str(getattr(self._manager, "invalidation_reason", None) or "")
@@ -180,13 +180,18 @@ class GuardManager:
         """Torch's text with what is torch's own left out."""
         for pattern, replacement in _SPELLINGS.items():
             text = pattern.sub(replacement, text)
-        return _ROOT.sub(lambda root: self.frame.word(root[0], self.value(root[0])) or root[1], text)
+        return ROOT.sub(lambda root: self.frame.word(root[0], self.value(root[0])) or root[1], text)
 
     def sentence(self, text: str) -> str:
         """A guard as it stands, its variables by their names."""
         for source in sorted(self.named(text), key=len, reverse=True):
             text = text.replace(source, self.name(source))
         return self._readable(text)
+
+
+def manager_of(entry: Any) -> Any:
+    """torch's own guard manager of a graph; check_fn is its name in torch 2.4."""
+    return getattr(entry, "guard_manager", None) or entry.check_fn
 
 
 def is_passed_on(source: str) -> bool:

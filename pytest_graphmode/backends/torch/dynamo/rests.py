@@ -8,34 +8,30 @@ from __future__ import annotations
 
 import ast
 import dis
-import functools
 import linecache
 import re
 import types
+from dataclasses import dataclass
 from typing import Any, Final
 
 from torch._dynamo.resume_execution import ContinueExecutionCache
 
+from pytest_graphmode.ledger.describe import cut
+
 # torch_dynamo_resume_in_forward_at_42 with the parameters ___stack0, ___stack1 and the function's own (2.4 to 2.15)
 _RESUMED: Final = re.compile(r"torch_dynamo_resume_in_(?P<name>.+)_at_(?P<line>\d+)$")
 _STACK: Final = re.compile(r"___stack(\d+)$")
-_LONGEST: Final = 60
 # What Dynamo passes besides.
 _INTERNAL: Final = ("__nested_resume_fns", "__nested_frame_values")
 
 
+@dataclass(frozen=True)
 class Rest:
-    """The rest of a function.
+    """The rest of a function that has a `name`, and goes on at a `line`."""
 
-    Attributes:
-        name: the function's own.
-        line: where it goes on.
-    """
-
-    def __init__(self, code: types.CodeType, name: str, line: int) -> None:
-        self.name = name
-        self.line = line
-        self._code = code
+    code: types.CodeType
+    name: str
+    line: int
 
     @classmethod
     def of(cls, code: types.CodeType) -> Rest | None:
@@ -48,23 +44,23 @@ class Rest:
         position = _STACK.match(parameter)
         if position is None:
             return "" if parameter in _INTERNAL else parameter
-        last = max(int(found[1]) for found in map(_STACK.match, self._code.co_varnames) if found)
-        statement = _cut(linecache.getline(self._code.co_filename, self.line).strip())
+        last = max(int(found[1]) for found in map(_STACK.match, self.code.co_varnames) if found)
+        statement = cut(linecache.getline(self.code.co_filename, self.line))
         return (self.expression if last == int(position[1]) else "") or f"a value of `{statement}`"
 
-    @functools.cached_property
+    @property
     def expression(self) -> str:
         """The source of the expression that gave the last value, "" where Python or torch does not tell."""
-        metadata = getattr(ContinueExecutionCache, "generated_code_metadata", {}).get(self._code)
+        metadata = getattr(ContinueExecutionCache, "generated_code_metadata", {}).get(self.code)
         original = getattr(metadata, "code", None)
-        before = None if original is None else _before_the_rest(self._code, original)
+        before = None if original is None else _before_the_rest(self.code, original)
         positions = getattr(before, "positions", None)  # Python 3.11
         if original is None or positions is None:
             return ""
         names = ("lineno", "end_lineno", "col_offset", "end_col_offset")
         node: Any = types.SimpleNamespace(**dict(zip(names, positions, strict=True)))
         source = ast.get_source_segment("".join(linecache.getlines(original.co_filename)), node)
-        return _cut(" ".join(line.strip() for line in (source or "").splitlines()))
+        return cut(source or "")
 
 
 def _before_the_rest(rest: types.CodeType, original: types.CodeType) -> dis.Instruction | None:
@@ -78,7 +74,3 @@ def _before_the_rest(rest: types.CodeType, original: types.CodeType) -> dis.Inst
 
 def _instructions(code: types.CodeType) -> list[dis.Instruction]:
     return [one for one in dis.get_instructions(code) if one.opname != "EXTENDED_ARG"]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

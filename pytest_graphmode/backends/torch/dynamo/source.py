@@ -21,12 +21,12 @@ from torch._dynamo.utils import graph_break_reasons
 
 from pytest_graphmode.backends.patching import patched
 from pytest_graphmode.backends.torch import modules, state
-from pytest_graphmode.backends.torch.dynamo import breaks, drawn, guards, outputs
+from pytest_graphmode.backends.torch.dynamo import breaks, guards, memory, outputs
 from pytest_graphmode.backends.torch.dynamo.counters import Audit, Calls
 from pytest_graphmode.backends.torch.dynamo.frames import Frame
-from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents
+from pytest_graphmode.backends.torch.dynamo.graphs import GraphContents, drawing
 from pytest_graphmode.backends.torch.dynamo.hints import HINTS
-from pytest_graphmode.backends.torch.dynamo.memory import WatchedGraphs, conditions, in_words
+from pytest_graphmode.backends.torch.dynamo.managers import GuardManager
 from pytest_graphmode.ledger.closure import code_key
 from pytest_graphmode.ledger.drawing import Drawing, drawn_for
 from pytest_graphmode.ledger.identity import call_site, token
@@ -40,7 +40,6 @@ class DynamoSource:
     """Reports Dynamo's compilations; see `sources.EventSource`. What it keeps, it keeps over all times of watching."""
 
     def __init__(self) -> None:
-        self.memory = WatchedGraphs()
         self.calls = Calls()
         self.audited = Audit()
         self._beginning: state.Dynamo | None = None
@@ -154,32 +153,39 @@ class _Compilation:
         self._drawing: Drawing | None = None
         self._exporting = bool(given.get("export"))  # a part of what `export.py` reports
         self._one_graph = bool(given.get("one_graph"))
-        self._call_site = call_site()
-        self._causes: tuple[Cause, ...] | None = ()
         self._failure: Exception | None = None
         try:
             self._describe(given)
         except Exception as error:
             self._failure = error
         self._breaks_before = len(graph_break_reasons)
-        self._called = not source.calls.waiting
         self._start = time.perf_counter()
 
     def _describe(self, given: Mapping[str, Any]) -> None:
-        self._frame = Frame(given["code"], given["locals"], given["globals"])
-        self._identity = self._frame.identity
-        self._conditions = conditions()
-        self._arguments = tuple(leaf.argument for leaf in self._frame.leaves)
-        memory = self._source.memory
-        reusable = memory.reusable(_entries(given), self._frame)
+        frame = self._frame = Frame(given["code"], given["locals"], given["globals"])
+        self._conditions = memory.conditions()
+        reusable = memory.reusable(_entries(given), frame)
         # torch logs no recompilation where its graphs are of other objects, and kept by object (torch 2.4).
         exceeds = getattr(given.get("cache_size"), "will_compilation_exceed", None)
-        self._existing = bool(reusable) and (exceeds is None or bool(exceeds(1)))
-        self._of_others = memory.of_others(reusable, self._frame)
-        if self._existing:
-            self._causes = guards.causes(reusable, self._frame, memory)
+        existing = bool(reusable) and (exceeds is None or bool(exceeds(1)))
+        if existing:
+            causes: tuple[Cause, ...] | None = guards.causes(reusable[0], frame)
         else:
-            self._causes = None if reusable else self._codes.causes(self._frame)
+            causes = None if reusable else self._codes.causes(frame)
+        self._build = BuildReport(
+            "torch",
+            "compile",
+            frame.identity,
+            tuple(leaf.argument for leaf in frame.leaves),
+            call_site=call_site(),
+            causes=causes or (),
+            complete=causes is not None,  # the guards have said it all
+            hints=HINTS,
+            resumed=frame.rest is not None,
+            existing=existing,
+            of_others=memory.are_of_others(reusable, frame),
+            called=not self._source.calls.waiting,
+        )
 
     def add(self, module: Any, sink: Sink) -> None:
         """A graph was made for it."""
@@ -189,7 +195,7 @@ class _Compilation:
         except Exception as error:
             self._contents, self._failure = GraphContents(), error
         else:
-            self._drawing = drawn_for(sink, self._contents.nodes, lambda: drawn.drawing(module))
+            self._drawing = drawn_for(sink, self._contents.nodes, lambda: drawing(module))
 
     def end(self, sink: Sink, made: Any, error: BaseException | None) -> None:
         """Tell what came of it: a graph, a failure, breaks, nothing at all."""
@@ -207,22 +213,23 @@ class _Compilation:
 
     def _report(self, sink: Sink, made: Any, error: BaseException | None) -> None:
         seconds = time.perf_counter() - self._start
+        identity = self._build.identity
         found = list(self._breaks(error))
         for graph_break in found:
             sink.graph_break(graph_break)
-        given_up = error is not None and breaks.is_silent(error, self._one_graph)
+        given_up = breaks.is_silent(error, self._one_graph)
         if error is not None and given_up and (breaks.is_limit(error) or self._frame.outermost):
-            sink.fallback(self._fallback(error))
+            reason = breaks.given_up(error, self._build.causes)
+            sink.fallback(Fallback("torch", "compile", identity.name, identity.location, reason, identity.file))
         failed = error is not None and (not given_up or breaks.raised(error))
         self._codes.add(self._frame, failed)
-        code = self._source.memory.add(made, self._frame, self._conditions)
-        if self._contents is None and code is not None and not found:  # else its rest may have a graph
-            self._source.calls.graphless[code] = True
+        graphless = self._contents is None and not found  # after a break its rest may have a graph
+        manager = memory.remember(made, self._frame, self._conditions, graphless=graphless)
         try:
             # Around a function with a break stand more or fewer wrappers of the plugin's, depending on the options.
-            again = self._existing and error is None and not (self._frame.of_plugin and found)
+            again = self._build.existing and error is None and not (self._frame.of_plugin and found)
             if self._contents is not None or failed or again:
-                sink.build(self._built(seconds, failed, made))
+                sink.build(self._built(seconds, failed, manager))
         finally:
             if self._contents is not None:
                 self._source.calls.ran_graph(sink)
@@ -232,51 +239,25 @@ class _Compilation:
         if error is None or breaks.is_limit(error) or breaks.raised(error):
             return
         if breaks.is_silent(error, self._one_graph):
-            found = breaks.skipped(error)  # for which torch may name no line: then it is at the function
-            where = found.where or self._identity.location
-            yield replace(found, where=where, function=found.function or self._identity.name)
+            found, identity = breaks.skipped(error), self._build.identity
+            # torch may name no line: then it is at the function
+            yield replace(found, where=found.where or identity.location, function=found.function or identity.name)
 
-    def _fallback(self, error: BaseException) -> Fallback:
-        return Fallback(
-            "torch",
-            "compile",
-            self._identity.name,
-            self._identity.location,
-            breaks.given_up(error, self._causes or ()),
-            self._identity.file,
-        )
-
-    def _built(self, seconds: float, failed: bool, made: Any) -> BuildReport:
-        return BuildReport(
-            "torch",
-            "compile",
-            self._identity,
-            self._arguments,
+    def _built(self, seconds: float, failed: bool, manager: GuardManager | None) -> BuildReport:
+        built, function = self._source.calls.built, self._frame.function_key
+        if not self._build.resumed:
+            built.add(function)
+        return replace(
+            self._build,
             **vars(self._contents or GraphContents()),
             seconds=seconds,
-            call_site=self._call_site,
-            causes=self._causes or (),
-            complete=self._causes is not None,  # the guards have said it all
-            hints=HINTS,
             failed=failed,
-            resumed=self._frame.rest is not None,
-            with_its_function=self._with_its_function(),
-            existing=self._existing,
-            of_others=self._of_others,
+            with_its_function=self._build.resumed and function in built,
             graphless=self._contents is None and not failed,
             began=self._start,
-            called=self._called,
-            depends_on=lambda: in_words(made, self._frame, self._conditions),
+            depends_on=lambda: memory.in_words(manager, self._conditions),
             drawing=self._drawing,
         )
-
-    def _with_its_function(self) -> bool:
-        """Whether this is the rest of a function that was itself built in the same call; notes it where it is none."""
-        built = self._source.calls.built
-        if self._frame.rest is not None:
-            return self._frame.function_key in built
-        built.add(self._frame.function_key)
-        return False
 
 
 def _entries(given: Mapping[str, Any]) -> list[Any]:
