@@ -82,7 +82,7 @@ class PythonMode:
         return nullcontext()
 
     def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
-        return self.function(compute) if self.static else None
+        return self.function(compute) if self.static and not self.differentiates_outside else None
 
     def callback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         return fn

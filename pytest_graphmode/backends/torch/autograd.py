@@ -15,6 +15,7 @@ import torch
 
 from pytest_graphmode.backends import tapping, trees
 from pytest_graphmode.backends.differentiation import Sources, require_scalar
+from pytest_graphmode.ledger.describe import dtype_name
 from pytest_graphmode.ledger.drawing import Draft, Drawing, GraphNode, sizes
 from pytest_graphmode.ledger.watcher import watcher
 
@@ -50,23 +51,23 @@ def value_and_grad(
     with torch.inference_mode(False), torch.enable_grad(), _unfrozen(variables):
         sources = Sources(fn, args, argnums, variables, differentiable, _tracked)
         given = trees.leaves([args[position] for position in argnums])
-        outer = nesting.depth > 0 or any(map(_computed, (*given, *variables)))
+        # Whether someone else differentiates what is computed here.
+        outer = nesting.depth > 0 or bool(_roots([*given, *variables]))
         with nesting.entered(), following_taps():
             value = fn(*sources.args)
-            require_scalar(fn, value, is_tensor)
+            require_scalar(fn, value, torch.is_tensor)
             nesting.root = value.grad_fn if watcher.drawing else None
-            grads = _gradients(value, sources.tensors, create_graph=outer)
+            grads = gradients(value, sources.tensors, create_graph=outer)
     return value if outer else value.detach(), *sources.arranged(grads)
 
 
 @contextmanager
 def following_taps() -> Iterator[None]:
     """Around a differentiation: hand on the gradients that go through taps on the way."""
-    gradients: list[tapping.Tap] = []
-    with tapping.differentiating(gradients):
+    tapped: list[tapping.Tap] = []
+    with tapping.differentiating(tapped):
         yield
-    reached = [tapping.Tap(name, gradient[0]) for name, gradient in gradients if gradient]
-    tapping.emit_gradients(reached)
+    tapping.emit_gradients([tapping.Tap(name, found[0]) for name, found in tapped if found])
 
 
 def watch_gradient(name: str, tree: Any) -> None:
@@ -102,15 +103,6 @@ def tracking(fn: Callable[..., Any]) -> Callable[..., Any]:
     return tracked
 
 
-def is_tensor(value: object) -> bool:
-    return isinstance(value, torch.Tensor)
-
-
-def _computed(leaf: object) -> bool:
-    """Whether a leaf is part of a graph that someone else differentiates."""
-    return isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None
-
-
 @contextmanager
 def _unfrozen(variables: Sequence[Any]) -> Iterator[None]:
     """Autograd tracks these variables in the block, frozen ones too, and the frozen ones are frozen again after it."""
@@ -131,11 +123,14 @@ def _tracked(leaf: Any) -> Any:
     return (leaf.clone() if leaf.is_inference() else leaf.detach()).requires_grad_()
 
 
-def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> Sequence[Any]:
-    if not wanted or not value.requires_grad:
-        return [None] * len(wanted)
-    found: Sequence[Any] = torch.autograd.grad(value, wanted, create_graph=create_graph, allow_unused=True)
-    return found
+def gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> list[Any]:
+    """The gradient by each of `wanted`, None by what autograd does not track; Dynamo traces this too."""
+    can = [differentiable(leaf) and leaf.requires_grad for leaf in wanted]
+    if not any(can) or not value.requires_grad:
+        return [None for _ in wanted]
+    inputs = [leaf for leaf, one in zip(wanted, can, strict=True) if one]
+    found = list(torch.autograd.grad(value, inputs, create_graph=create_graph, allow_unused=True))
+    return [found.pop(0) if one else None for one in can]
 
 
 def drawing(outputs: Iterable[Any], root: Any = None) -> Drawing | None:
@@ -145,11 +140,14 @@ def drawing(outputs: Iterable[Any], root: Any = None) -> Drawing | None:
         TooLargeError: it has too many nodes.
     """
     draft = Draft()
-    roots = [leaf.grad_fn for leaf in outputs if isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None]
-    for node in _in_order(roots or [one for one in [root] if one is not None]):
+    for node in _in_order(_roots(outputs) or [one for one in [root] if one is not None]):
         inputs = draft.numbers(child for child, _ in node.next_functions if child is not None)
         draft.add(_node(node, inputs), node)
     return draft.drawing() if draft.drawing().nodes else None
+
+
+def _roots(leaves: Iterable[Any]) -> list[Any]:
+    return [leaf.grad_fn for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None]
 
 
 def _in_order(roots: Sequence[Any]) -> Iterator[Any]:
@@ -169,18 +167,11 @@ def _in_order(roots: Sequence[Any]) -> Iterator[Any]:
 def _node(node: Any, inputs: tuple[int, ...]) -> GraphNode:
     leaf = getattr(node, "variable", None)
     if leaf is not None:
-        return GraphNode("leaf", "", "input", inputs, str(leaf.dtype).removeprefix("torch."), sizes(tuple(leaf.shape)))
+        return GraphNode("leaf", "", "input", inputs, dtype_name(leaf), sizes(leaf.shape))
     # Private: nothing public tells what the forward computation returned. It is left out where it is not there.
     first = next(iter(getattr(node, "_input_metadata", ())), None)
-    dtype, shape = getattr(first, "dtype", None), getattr(first, "shape", None)
-    name = node.name().rpartition("::")[2]
-    return GraphNode(
-        name,
-        kind="operation",
-        inputs=inputs,
-        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
-        shape=None if shape is None else sizes(tuple(shape)),
-    )
+    dtype, shape = (None, None) if first is None else (dtype_name(first), sizes(first.shape))
+    return GraphNode(node.name().rpartition("::")[2], inputs=inputs, dtype=dtype, shape=shape)
 
 
 def fingerprint(outputs: Iterable[Any]) -> str | None:
@@ -188,19 +179,13 @@ def fingerprint(outputs: Iterable[Any]) -> str | None:
 
     Equal for graphs of the same nodes with the same edges, shared leaves included; None if nothing was recorded.
 
-    The nodes are numbered in the order a depth-first walk from the outputs meets them. The graph is not kept alive.
+    The nodes are numbered in the order of the forward computation. The graph is not kept alive.
     """
-    roots = [leaf.grad_fn for leaf in outputs if isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None]
+    roots = _roots(outputs)
     if not roots:
         return None
-    numbers: dict[Any, int] = {}
+    numbers = {node: number for number, node in enumerate(_in_order(roots))}
     lines = []
-    waiting = roots[::-1]
-    while waiting:
-        node = waiting.pop()
-        if node not in numbers:
-            numbers[node] = len(numbers)
-            waiting += [child for child, _ in reversed(node.next_functions) if child is not None]
     for node in numbers:
         edges = ",".join(f"{numbers[child]}.{index}" if child else "-" for child, index in node.next_functions)
         lines.append(f"{node.name()}({edges})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Final
@@ -17,14 +17,6 @@ from pytest_graphmode.backends.names import extension
 from pytest_graphmode.backends.torch import eager, state
 from pytest_graphmode.backends.torch.default_compiler import OF_VARIANTS, default
 
-
-def _module(kind: str) -> Any:
-    """torch's module of a kind of device, `torch.cuda`, as extensions have one too."""
-    return getattr(torch, kind)
-
-
-# By name, because Dynamo, which the second needs, takes seconds to import.
-_MODES: Final[Mapping[str, str]] = {"eager": "Eager", "compile": "Compile"}
 # Each does what the one before does and more: Dynamo's graphs as they are, AOTAutograd's, generated code.
 _COMPILERS: Final = ("eager", "aot_eager", "inductor")
 
@@ -34,6 +26,11 @@ class Torch:
     gradients = True
     traces_python = True
     lib = torch
+    native_device = staticmethod(eager.native_device)
+    native_dtype = staticmethod(eager.native_dtype)
+    full_precision = staticmethod(state.full_precision)
+    seed = staticmethod(torch.manual_seed)
+    isolate = staticmethod(state.restored)
 
     def devices(self) -> Sequence[str]:
         found = ["cpu"]
@@ -42,8 +39,8 @@ class Torch:
             found.append("mps")
         found += [f"xpu:{index}" for index in range(torch.xpu.device_count())]
         added = extension()
-        if added is not None and _module(added).is_available():
-            found += [f"{added}:{index}" for index in range(_module(added).device_count())]
+        if added is not None and getattr(torch, added).is_available():
+            found += [f"{added}:{index}" for index in range(getattr(torch, added).device_count())]
         return found
 
     def tracing(self) -> bool:
@@ -51,35 +48,27 @@ class Torch:
 
     def synchronize(self, device: str) -> None:
         native = eager.native_device(device)
-        wait = getattr(_module(native.type), "synchronize", None)
+        wait = getattr(getattr(torch, native.type), "synchronize", None)
         if device == "cpu" or wait is None:
             return
         wait() if native.type == "mps" else wait(native)
 
     def release_memory(self, device: str) -> None:
-        module = _module(eager.native_device(device).type)
+        module = getattr(torch, eager.native_device(device).type)
         if hasattr(module, "empty_cache"):
             module.empty_cache()
 
     def lacks(self, error: BaseException, dtype: str) -> str | None:
         return lacking.reason(error, dtype, lacking.TORCH)
 
-    def full_precision(self) -> None:
-        state.full_precision()
-
     def limit_memory(self, share: float) -> None:
         for index in range(torch.cuda.device_count()):
             torch.cuda.set_per_process_memory_fraction(share, index)
 
-    def native_device(self, device: str) -> torch.device:
-        return eager.native_device(device)
-
-    def native_dtype(self, dtype: str) -> torch.dtype:
-        return eager.native_dtype(dtype)
-
     def mode(self, name: str, device: str) -> Mode:
+        # By name, because Dynamo, which one of the two needs, takes seconds to import.
         module = importlib.import_module(f"pytest_graphmode.backends.torch.{name}")
-        made: Mode = getattr(module, _MODES[name])(device)
+        made: Mode = getattr(module, name.capitalize())(device)
         return made
 
     def stages(self, mode: str) -> Sequence[Stage]:
@@ -95,11 +84,5 @@ class Torch:
 
         return TorchNamespace(place, dtype)
 
-    def seed(self, seed: int) -> None:
-        torch.manual_seed(seed)
-
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return nullcontext()
-
-    def isolate(self) -> AbstractContextManager[None]:
-        return state.restored()

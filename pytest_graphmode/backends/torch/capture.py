@@ -14,7 +14,7 @@ from pytest_graphmode.backends import trees
 from pytest_graphmode.backends.differentiation import require_scalar
 from pytest_graphmode.backends.tapping import Tap, as_computed
 from pytest_graphmode.backends.torch import taps, tracing
-from pytest_graphmode.backends.torch.autograd import differentiable, is_tensor
+from pytest_graphmode.backends.torch.autograd import differentiable, gradients
 from pytest_graphmode.errors import UnsupportedError
 
 # Gradients.
@@ -43,9 +43,9 @@ def value_and_grad(
         around = taps.watch()
         value = fn(*tracked)
         tapped = taps.watched(around)
-        require_scalar(fn, value, is_tensor)
+        require_scalar(fn, value, torch.is_tensor)
         wanted = [leaf for position in argnums for leaf in trees.leaves(tracked[position])]
-        grads = _gradients(value, [*wanted, *variables, *[leaf for _, leaf in tapped]], create_graph=again)
+        grads = gradients(value, [*wanted, *variables, *[leaf for _, leaf in tapped]], create_graph=again)
     tracing.leave_gradient()
     if tapped:
         grads, found = grads[: -len(tapped)], grads[-len(tapped) :]
@@ -65,15 +65,6 @@ def _tracked(leaf: Any) -> Any:
     if not differentiable(leaf):
         return leaf
     return leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_()
-
-
-def _gradients(value: Any, wanted: Sequence[Any], *, create_graph: bool) -> list[Any]:
-    can = [differentiable(leaf) and leaf.requires_grad for leaf in wanted]
-    if not any(can) or not value.requires_grad:
-        return [None for _ in wanted]
-    inputs = [leaf for leaf, one in zip(wanted, can, strict=True) if one]
-    found = list(torch.autograd.grad(value, inputs, create_graph=create_graph, allow_unused=True))
-    return [found.pop(0) if one else None for one in can]
 
 
 # Control flow. The operators take flat tuples of distinct tensors, and give back tensors that alias none of them.

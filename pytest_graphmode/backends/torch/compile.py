@@ -128,9 +128,6 @@ class Compile(TorchMode):
         compiled = self.function(fn) if order == 1 else twice_differentiable(self.function, fn)
         return autograd.tracking(compiled)
 
-    def joint_graph(self, compute: Callable[..., Any], example: Sequence[Any]) -> Callable[..., Any] | None:
-        return None
-
     # Taps.
 
     def untappable(self, tap: str = "") -> str | None:

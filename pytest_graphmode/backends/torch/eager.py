@@ -15,7 +15,7 @@ from torch._subclasses import FakeTensorMode
 from pytest_graphmode.backends import keras_layers, tapping, trees
 from pytest_graphmode.backends.layers import Layer
 from pytest_graphmode.backends.python_mode import PythonMode
-from pytest_graphmode.backends.torch import autograd, layers, modules
+from pytest_graphmode.backends.torch import autograd, modules
 from pytest_graphmode.errors import UnsupportedError
 from pytest_graphmode.ledger.drawing import Drawing
 
@@ -126,7 +126,7 @@ class TorchMode(PythonMode):
             tapping.leave_out(name, reason)
 
     def layers(self, model: Any) -> list[Layer]:
-        return keras_layers.of(model) if keras_layers.is_layer(model) else layers.of(model, traced=self.static)
+        return keras_layers.of(model) if keras_layers.is_layer(model) else modules.layers_of(model, traced=self.static)
 
     def tapped(self, name: str, value: Any) -> Any:
         # In a backward, as torch.utils.checkpoint itself asks: there it computes again what was tapped already.

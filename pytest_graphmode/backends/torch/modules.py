@@ -1,8 +1,9 @@
 """Sees the modules that record autograd graphs when they are called eagerly, in code that nobody wrapped.
 
 It also taps what they return, where `tap_layers` asked for that. Attached by `watcher.py`. `nn.Module.__call__` is
-replaced for it: a global forward hook, the public way, is a thing that Dynamo builds its graphs for, and it builds them
-again once the hook is removed.
+replaced for it. Forward hooks would be the public way. But Dynamo builds its graphs for a global hook, and builds them
+again once that is removed; and what torch does around the hook of one module is compiled and counted as a frame of its
+own wherever a graph is broken, and so is the hook.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import nn
 
-from pytest_graphmode.backends import trees
+from pytest_graphmode.backends import layers, trees
 from pytest_graphmode.backends.calls import FRAMEWORK, within
-from pytest_graphmode.backends.layers import Tap
+from pytest_graphmode.backends.layers import Layer, Tap, Watch
 from pytest_graphmode.backends.torch import autograd
 from pytest_graphmode.ledger import identity
 from pytest_graphmode.ledger.identity import Identity
@@ -71,6 +72,26 @@ class TappedModules:
 
 
 tapped: Final = TappedModules()
+
+
+def layers_of(model: Any, *, traced: bool = False) -> list[Layer]:
+    """The modules in a module, or itself where there are none; not those of TorchScript, which are called elsewhere.
+
+    Args:
+        traced: whether they are tapped in what Dynamo traces, too.
+    """
+    if not isinstance(model, nn.Module):
+        raise layers.unknown(model, "an nn.Module")
+    model = getattr(model, "_orig_mod", model)  # what torch.compile(model) wraps
+    if isinstance(model, torch.jit.ScriptModule):
+        raise layers.unknown(model, "an nn.Module that is not scripted")
+    found = model.named_modules(remove_duplicate=False)
+    inner = [(name, module) for name, module in found if name and not isinstance(module, torch.jit.ScriptModule)]
+
+    def watching(module: nn.Module) -> Watch:
+        return lambda name, tap: tapped.add(module, OutputTap(name, tap, traced))
+
+    return layers.named(inner or [(type(model).__name__, model)], watching)
 
 
 class ModuleSource:

@@ -43,7 +43,7 @@ class Pending:
         for of, value in reversed(list(_links(last))):
             for name in [of] if isinstance(of, str) else [tap.name for tap in tapped.of(of)]:
                 tapping.emit(name, value)
-                if _tensors(value) > 1:
+                if len(_leaves(name, value)) > 1:
                     tapping.leave_out(f"grad({name})", _SEVERAL)
 
 
@@ -79,7 +79,7 @@ def _followed(name: str, value: Any) -> Any:
     What is found goes through what comes after the tap. Of several tensors one may have been made of another, as the
     state of an LSTM cell: the gradient by that one has a part which does not go through the tap.
     """
-    if _tensors(value) > 1:
+    if len(_leaves(name, value)) > 1:
         return value
     if pending.watched[0] is not None:
         pending.watched[0] = (name, value, pending.watched[0])
@@ -103,12 +103,11 @@ def _each(function: Callable[[str, torch.Tensor], Any], name: str, tree: Any) ->
     return tree
 
 
-def _tensors(tree: Any) -> int:
-    if isinstance(tree, torch.Tensor):
-        return 1
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return sum([_tensors(part) for part in tree]) if isinstance(tree, (tuple, list)) else 0
+def _leaves(name: str, tree: Any) -> list[tapping.Tap]:
+    """The tensors of a tree, with their paths."""
+    found: list[tapping.Tap] = []
+    _each(lambda path, leaf: found.append(tapping.Tap(path, leaf)), name, tree)
+    return found
 
 
 def _copy(name: str, leaf: torch.Tensor) -> torch.Tensor:
@@ -135,15 +134,9 @@ def watched(kept: Any) -> list[tapping.Tap]:
     last: Any = pending.watched[0]
     pending.watched[0] = kept
     while last:
-        of_tap: list[tapping.Tap] = []
-
-        def add(path: str, leaf: torch.Tensor, of_tap: list[tapping.Tap] = of_tap) -> None:
-            if differentiable(leaf) and leaf.requires_grad:
-                of_tap.append(tapping.Tap(path, leaf))
-
-        _each(add, last[0], last[1])
-        found = [*of_tap, *found]
-        last = last[2]
+        name, value, last = last
+        tracked = [tap for tap in _leaves(name, value) if differentiable(tap.value) and tap.value.requires_grad]
+        found = [*tracked, *found]
     return found
 
 

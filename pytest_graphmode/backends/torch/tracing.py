@@ -23,12 +23,8 @@ from torch._guards import TracingContext
 from pytest_graphmode.backends import tapping, trees
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def for_real(function: F) -> F:
-    """Let Dynamo call a function instead of tracing it; its arguments must be constants."""
-    made: F = torch.compiler.assume_constant_result(function)
-    return made
+# Lets Dynamo call a function instead of tracing it; its arguments must be constants.
+for_real: Final[Callable[[F], F]] = torch.compiler.assume_constant_result
 
 
 def prepare() -> bool:
