@@ -149,13 +149,13 @@ def changes(before: BuildReport, after: BuildReport) -> list[Cause]:
     """What differs between two builds: arguments leaf by leaf, in the order of the later one, then conditions."""
     found = [
         cause
-        for cause in _differences(before.arguments, after.arguments)
+        for cause in changed_arguments(before.arguments, after.arguments)
         if after.considered is None or cause.argument in after.considered
     ]
     return [*found, *changed_conditions(before.conditions, after.conditions)]
 
 
-def _differences(before: Sequence[Argument], after: Sequence[Argument]) -> Iterator[Cause]:
+def changed_arguments(before: Sequence[Argument], after: Sequence[Argument]) -> Iterator[Cause]:
     if before == after:
         return
     old, new = _by_root(before), _by_root(after)

@@ -48,26 +48,19 @@ def value_and_grad(
     nesting: Nesting,
 ) -> tuple[Any, list[Any], list[Any]]:
     """The value of `fn(*args)`, gradients of the arguments at `argnums`, and of `variables`; see `Mode`."""
+    tapped: list[tapping.Tap] = []  # with what `watch_gradient` found of each
     with torch.inference_mode(False), torch.enable_grad(), _unfrozen(variables):
         sources = Sources(fn, args, argnums, variables, differentiable, _tracked)
         given = trees.leaves([args[position] for position in argnums])
         # Whether someone else differentiates what is computed here.
         outer = nesting.depth > 0 or bool(_roots([*given, *variables]))
-        with nesting.entered(), following_taps():
+        with nesting.entered(), tapping.differentiating(tapped):
             value = fn(*sources.args)
             require_scalar(fn, value, torch.is_tensor)
             nesting.root = value.grad_fn if watcher.drawing else None
             grads = gradients(value, sources.tensors, create_graph=outer)
+        tapping.emit_gradients([tapping.Tap(name, found[0]) for name, found in tapped if found])
     return value if outer else value.detach(), *sources.arranged(grads)
-
-
-@contextmanager
-def following_taps() -> Iterator[None]:
-    """Around a differentiation: hand on the gradients that go through taps on the way."""
-    tapped: list[tapping.Tap] = []
-    with tapping.differentiating(tapped):
-        yield
-    tapping.emit_gradients([tapping.Tap(name, found[0]) for name, found in tapped if found])
 
 
 def watch_gradient(name: str, tree: Any) -> None:

@@ -17,10 +17,10 @@ from pytest_graphmode.backends.torch.dynamo import memory
 from pytest_graphmode.backends.torch.dynamo.frames import SHOWN, Frame, describe
 from pytest_graphmode.backends.torch.dynamo.hints import hinted
 from pytest_graphmode.backends.torch.dynamo.managers import Guard, GuardManager
-from pytest_graphmode.ledger.causes import changes
+from pytest_graphmode.ledger.causes import changed_arguments, changed_conditions
 from pytest_graphmode.ledger.contents import Content, described
 from pytest_graphmode.ledger.describe import dimensions
-from pytest_graphmode.ledger.ledger import Argument, BuildReport, Cause, tensor_argument
+from pytest_graphmode.ledger.ledger import Argument, Cause, tensor_argument
 
 # TENSOR_MATCH, a guard on a tensor (torch 2.4 to 2.15):
 #     check_tensor(L['x'], Tensor, DispatchKeySet(CPU, BackendSelect, ADInplaceOrView, AutogradCPU), torch.float32,
@@ -83,7 +83,7 @@ class EarlierGraph:
             yield hinted(self.told(told), Guard("", told, named), self._manager)
 
     def _all(self) -> Iterator[Cause]:
-        yield from self._compared((), ())
+        yield from changed_conditions(self._known.conditions, memory.conditions())
         for guard in self._manager.guards:
             if self._follows_from_others(guard) or guard.kind in ("GLOBAL_STATE", "DEFAULT_DEVICE"):
                 continue
@@ -184,14 +184,7 @@ class EarlierGraph:
         else:
             if type(value).__name__ != asked["type"]:
                 yield Cause("structure", name, asked["type"], type(value).__name__)
-            yield from self._compared((before,), (_fitted(value, before, _numbers(asked["stride"])),))
-
-    def _compared(self, before: tuple[Argument, ...], after: tuple[Argument, ...]) -> list[Cause]:
-        """What differs between tensors, or without any between the settings under which graphs are built."""
-        now = BuildReport(
-            "torch", "compile", self._frame.identity, after, conditions=() if after else memory.conditions()
-        )
-        return changes(replace(now, arguments=before, conditions=() if before else self._known.conditions), now)
+            yield from changed_arguments([before], [_fitted(value, before, _numbers(asked["stride"]))])
 
     def _of_shape(self, guard: Guard, name: str, value: Any) -> Cause:
         """A guard on a size that is not fixed: `2 <= L['x'].size()[0] <= 5`."""
