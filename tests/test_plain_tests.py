@@ -27,15 +27,15 @@ LIBRARY = """
 
 @pytest.fixture
 def project(toy: Project) -> Project:
+    """A project whose tests have imported `library`."""
     toy.makepyfile(library=LIBRARY)
-    return toy
+    return Project(toy.pytester, head="import library, pytest")
 
 
 def failed(result: Result, *lines: str) -> None:
     result.assert_outcomes(failed=1)
     result.says(*list(lines))
-    result.omits("*item.py*")
-    result.omits("*budget.py*")
+    result.omits("*item.py*", "*budget.py*")
 
 
 # graph_ledger
@@ -43,8 +43,6 @@ def failed(result: Result, *lines: str) -> None:
 
 def test_the_ledger_leaves_out_what_fixtures_and_other_tests_built(project: Project) -> None:
     project.write("""
-        import library
-
         @pytest.fixture
         def warm(graph_ledger):
             library.once()
@@ -64,8 +62,6 @@ def test_the_ledger_leaves_out_what_fixtures_and_other_tests_built(project: Proj
 
 def test_the_ledger_of_a_variant_is_its_handles(project: Project) -> None:
     project.write("""
-        import library
-
         def test_both(graph_ledger, graphmode):
             library.thrice()
             assert graph_ledger is graphmode.ledger
@@ -98,7 +94,7 @@ def test_asking_for_the_ledger_is_no_use_of_the_handle(project: Project) -> None
     ],
 )
 def test_a_marker_on_a_plain_test(project: Project, marker: str, call: str, message: str | None) -> None:
-    project.write(f"import library, pytest\n@pytest.mark.{marker}\ndef test_marked(): library.{call}()\n")
+    project.write(f"@pytest.mark.{marker}\ndef test_marked(): library.{call}()\n")
     result = project.run()
     if message is None:
         result.assert_outcomes(passed=1)
@@ -108,7 +104,7 @@ def test_a_marker_on_a_plain_test(project: Project, marker: str, call: str, mess
 
 def test_a_marker_on_a_module_a_class_and_a_unittest_case(project: Project) -> None:
     project.write("""
-        import library, unittest
+        import unittest
 
         pytestmark = pytest.mark.graph_rebuilds(0)
 
@@ -150,8 +146,6 @@ def test_a_mark_on_a_class_says_nothing_of_its_tests_without_graphs(
     project: Project, marker: str, argument: str
 ) -> None:
     project.write(f"""
-        import library
-
         pytestmark = pytest.mark.graph_budget(rebuilds=9)
 
         def test_of_the_module(): pass
@@ -186,7 +180,8 @@ UNWILLING = """
 
 def test_a_source_that_fails_to_attach_never_replaces_a_failure_of_the_tests_own(project: Project) -> None:
     project.makeconftest(UNWILLING)
-    project.write("""
+    project.makepyfile("""
+        import pytest
         @pytest.mark.graph_rebuilds(0)
         def test_own():
             import library
@@ -215,7 +210,8 @@ def test_a_source_that_fails_to_attach_never_replaces_a_failure_of_the_tests_own
 
 
 def test_a_marker_sees_a_framework_that_the_test_imports(project: Project) -> None:
-    project.write("""
+    project.makepyfile("""
+        import pytest
         import sys
 
         @pytest.mark.graph_rebuilds(2)
@@ -239,8 +235,6 @@ def test_a_marker_sees_a_framework_that_the_test_imports(project: Project) -> No
 
 def test_watch_keeps_a_ledger_for_every_test(project: Project) -> None:
     project.write("""
-        import library
-
         def test_once(): library.once()
         def test_thrice(): library.thrice()
         def test_nothing(): pass
@@ -258,7 +252,7 @@ def test_watch_keeps_a_ledger_for_every_test(project: Project) -> None:
 
 def test_outcomes_are_the_same_under_watch(project: Project) -> None:
     project.write("""
-        import library, unittest
+        import unittest
 
         def test_pass(): library.thrice()
         def test_fail(): assert library.double(1) == 3
@@ -305,8 +299,6 @@ def test_the_hook_fires_for_each_build(project: Project) -> None:
         "    print('BUILT', nodeid, build.number, build.function, build.cause)\n"
     )
     project.write("""
-        import library
-
         def test_unwatched(): library.thrice()
 
         @pytest.mark.graph_rebuilds(2)

@@ -24,15 +24,6 @@ def project(pytester: pytest.Pytester) -> Project:
     return Project(pytester)
 
 
-def test_it_is_listed_in_the_header(project: Project) -> None:
-    project.run("--graph-backends=calculator,numpy").says("graphmode: calculator *, numpy *; devices: *")
-
-
-def test_it_is_listed_among_the_legal_ones(project: Project) -> None:
-    result = project.run("--graph-backends=calcullator")
-    result.refuses("*unknown backend 'calcullator': the backends are tf, torch, jax, numpy, calculator*")
-
-
 def test_it_runs_and_agrees_with_another(project: Project) -> None:
     project.write("""
         import numpy as np
