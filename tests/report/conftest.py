@@ -32,10 +32,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Opened]:
-    """Opens the page of a report from disk; at the end it has logged nothing and asked for nothing else."""
+    """Opens the page of a report from disk; at the end it has logged nothing and asked for nothing else.
+
+    It waits until what `shown` selects is there."""
     contexts, complaints = [], []
 
-    def open_page(report: dict[str, Any] | None = None, at: str = "", width: int = 1280, **options: Any) -> Page:
+    def open_page(
+        report: dict[str, Any] | None = None, at: str = "", shown: str = "body", width: int = 1280, **options: Any
+    ) -> Page:
         file = tmp_path / "report.html"
         html.write_page(file, many.report(tests=3) if report is None else report)
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
@@ -46,6 +50,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Opened]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: None if asked.url.startswith(file.as_uri()) else complaints.append(asked.url))
         page.goto(file.as_uri() + at)
+        page.wait_for_selector(shown)
         return page
 
     yield open_page
@@ -57,6 +62,4 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Opened]:
 @pytest.fixture
 def detail(opened: Opened) -> Page:
     """The page of the first of three tests."""
-    page = opened(at=many.FIRST)
-    page.wait_for_selector("#detail h2")
-    return page
+    return opened(at=many.FIRST, shown="#detail h2")

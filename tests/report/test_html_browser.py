@@ -113,8 +113,7 @@ def test_the_timeline_has_the_counts_of_the_table(opened: Opened) -> None:
     graph["payback_seconds"] |= {"against": "torch-eager-cpu", "calls": "never"}
     eager["counts"]["builds"], eager["build_seconds"] = 40, 0.0
     eager["events"] = [{**eager["events"][0], "recorded": True, "build_seconds": 0.0}]
-    page = opened(report, at=many.FIRST)
-    page.wait_for_selector(".lane")
+    page = opened(report, at=many.FIRST, shown=".lane")
     said, recorded = (page.text_content(f".lane figcaption >> nth={index}") for index in (0, 1))
     assert said.endswith("no faster than torch-eager-cpu, the eager mode of another backend")
     assert "2 builds in 300 ms, 10 calls" in said
@@ -161,10 +160,16 @@ INK = """plot => {
 }"""
 
 
-def test_plots_have_points_and_the_first_divergence(opened: Opened) -> None:
-    page = opened(at=many.FIRST)
+def plotted(opened: Opened, report: dict[str, Any] | None = None) -> Page:
+    """The page of the first test, scrolled to its plots."""
+    page = opened(report, at=many.FIRST)
     page.locator(".series").scroll_into_view_if_needed()
     page.wait_for_selector(".plot canvas")
+    return page
+
+
+def test_plots_have_points_and_the_first_divergence(opened: Opened) -> None:
+    page = plotted(opened)
     lengths, whole, divergence = page.eval_on_selector(".plot", INK)
     assert lengths == [30] * 5
     assert whole > 0.01
@@ -189,18 +194,14 @@ def test_labels_of_divergences_stand_above_the_curves(opened: Opened) -> None:
     for pair in report["tests"][0]["agreement"]["pairs"]:
         difference = report["tests"][0]["agreement"]["pairs"][1]["differences"][0]
         pair["differences"] = [{**difference, "step": 0}]
-    page = opened(report, at=many.FIRST)
-    page.locator(".series").scroll_into_view_if_needed()
-    page.wait_for_selector(".plot canvas")
+    page = plotted(opened, report)
     height, lines = page.eval_on_selector(".plot", BAND)
     assert height >= 3 * 13
     assert lines == 3
     agreeing = many.report()
     for pair in agreeing["tests"][0]["agreement"]["pairs"]:
         pair["differences"] = []
-    page = opened(agreeing, at=many.FIRST)
-    page.locator(".series").scroll_into_view_if_needed()
-    page.wait_for_selector(".plot canvas")
+    page = plotted(opened, agreeing)
     assert page.eval_on_selector(".plot", INK)[2] < 0.2
     assert page.locator(".series .cause").count() == 0
 
@@ -208,8 +209,7 @@ def test_labels_of_divergences_stand_above_the_curves(opened: Opened) -> None:
 def test_what_is_not_finite_is_told(opened: Opened) -> None:
     report = many.report()
     report["tests"][0]["variants"][0]["series"][0]["values"][5:] = ["nan"] * 25
-    page = opened(report, at=many.FIRST)
-    page.wait_for_selector(".series .cause:has-text('nan tf-graph-cpu from step 5 on')")
+    opened(report, at=many.FIRST, shown=".series .cause:has-text('nan tf-graph-cpu from step 5 on')")
 
 
 def test_the_error_of_taps_by_layer(detail: Page) -> None:
@@ -224,8 +224,7 @@ def test_taps_of_several_steps_say_which(opened: Opened) -> None:
     report = many.report()
     for tap, step in zip(report["tests"][0]["agreement"]["pairs"][1]["taps"], (None, 0, 3), strict=True):
         tap["first_step"] = step
-    page = opened(report, at=many.FIRST)
-    page.wait_for_selector(".taps")
+    page = opened(report, at=many.FIRST, shown=".taps")
     table = page.locator("figure", has_text="torch-compile-cpu against tf-graph-cpu").locator(".taps")
     assert table.locator("td:last-child").all_inner_texts() == ["[0, 3]", "[0, 3] step 0", "[0, 3] step 3"]
 
@@ -270,8 +269,7 @@ def test_a_narrow_screen_scrolls_down_only(opened: Opened, at: str) -> None:
 
 
 def test_themes_and_paper(opened: Opened) -> None:
-    page = opened(at=many.FIRST, color_scheme="dark")
-    page.wait_for_selector("#detail h2")
+    page = opened(at=many.FIRST, color_scheme="dark", shown="#detail h2")
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(ground)
     page.click("#theme")
@@ -297,8 +295,7 @@ def test_a_run_that_was_interrupted_and_one_without_tests(opened: Opened) -> Non
 def test_a_damaged_block_is_told(opened: Opened) -> None:
     report = many.report()
     report["tests"][0]["variants"][0]["events"][0]["operations"] = None
-    page = opened(report, at=many.FIRST)
-    page.wait_for_selector("#detail [role=alert]")
+    page = opened(report, at=many.FIRST, shown="#detail [role=alert]")
     assert "This test can't be shown: TypeError" in page.text_content("#detail")
 
 
@@ -329,8 +326,7 @@ def test_builds_of_two_variants_are_compared_where_somebody_asks(opened: Opened)
     report = many.report()
     for variant in report["tests"][0]["variants"]:
         variant["events"] = variant["events"][:1]
-    page = opened(report, at=many.FIRST)
-    page.wait_for_selector("#detail h2")
+    page = opened(report, at=many.FIRST, shown="#detail h2")
     assert page.is_hidden(".sides")
     page.click("summary:has-text('Signature')")
     assert "tf-eager-cpu" in page.inner_text(".sides .differs >> nth=0")

@@ -36,8 +36,7 @@ def test_200_nodes_are_drawn_and_constants_can_be_left_out(opened: Opened) -> No
     report = many.report(nodes=200)
     for node in report["graphs"][0]["nodes"][:100]:
         node["kind"] = "constant"
-    page = opened(report, at=many.FIRST)
-    page.wait_for_selector(".graph svg")
+    page = opened(report, at=many.FIRST, shown=".graph svg")
     assert page.locator(".graph svg > .node").count() == 200
     page.uncheck("text=constants")
     assert page.locator(".graph svg > .node").count() == 100
@@ -66,8 +65,7 @@ def test_no_edge_goes_through_a_node(opened: Opened) -> None:
     for node, inputs in zip(nodes, STEP, strict=True):
         node.update(id=node["id"] - 1, inputs=inputs, bodies={})
     report["graphs"][0]["nodes"] = nodes
-    page = opened(report, at=many.FIRST)
-    page.wait_for_selector(".graph svg")
+    page = opened(report, at=many.FIRST, shown=".graph svg")
     assert page.locator(".graph svg > .edge").count() == sum(map(len, STEP))
     assert page.eval_on_selector(".graph svg", CROSSED) == []
 
@@ -80,8 +78,7 @@ def test_why_no_graph_is_drawn(opened: Opened, nodes: int, why: str) -> None:
     report = many.report()
     for variant in report["tests"][0]["variants"]:
         variant["events"] = [{**event, "graph": None, "nodes": nodes} for event in variant["events"]]
-    page = opened(report, at=many.FIRST)
-    page.wait_for_selector("#detail h2")
+    page = opened(report, at=many.FIRST, shown="#detail h2")
     said = page.text_content("section:has(> h3:text-is('Graph')) .note")
     assert fnmatch(said, f"None of these builds is drawn: {why}")
 
@@ -90,8 +87,7 @@ def test_a_wide_graph_begins_where_one_looks(opened: Opened) -> None:
     report = many.report(nodes=2)
     nodes = report["graphs"][0]["nodes"]
     nodes += [{**nodes[0], "id": index, "inputs": [0]} for index in range(2, 60)]
-    page = opened(report, at=many.FIRST)
-    page.wait_for_selector(".graph svg")
+    page = opened(report, at=many.FIRST, shown=".graph svg")
     page.wait_for_function("document.querySelector('.graph').scrollLeft > 0")
     assert not page.is_checked("text=fit the width")
     assert inside(page.locator(".node >> nth=0").bounding_box(), page.locator(".graph").bounding_box())
