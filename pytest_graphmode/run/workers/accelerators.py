@@ -10,10 +10,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_graphmode.run.beside import on_this_host
-from pytest_graphmode.select.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_graphmode.select.settings import Settings
 
 _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 # By default TensorFlow and JAX take nearly all memory of an accelerator at once, and leave nothing for each other, for

@@ -16,6 +16,7 @@ import pytest
 
 from pytest_graphmode.run import beside
 from pytest_graphmode.run.beside import on_this_host
+from pytest_graphmode.run.workers import accelerators
 from pytest_graphmode.select import options
 
 if TYPE_CHECKING:
@@ -53,28 +54,19 @@ class Controller:
         """Before workers start, say which accelerator each of them sees."""
         self._specs = specs
         if self._settings is not None:
-            from pytest_graphmode.run.workers import accelerators
-
             accelerators.hand_out(specs, self._settings, each=self._kind == "each")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        folder = self._folder_of(node)
+        folder, settings = self._folder_of(node), self._settings
         beside.tell(
             node,
             each=self._kind == "each",
             groups=self._channel(node) if self._kind in _TOGETHER else None,
             folder=None if folder is None else str(folder),
-            share=self._share(node),
+            # The part of an accelerator's memory that it may take; None where it is not limited.
+            share=None if settings is None else accelerators.share(self._specs, node.gateway.spec, settings),
         )
-
-    def _share(self, node: Any) -> float | None:
-        """The part of an accelerator's memory that a worker may take; None where it is not limited."""
-        if self._settings is None:
-            return None
-        from pytest_graphmode.run.workers import accelerators
-
-        return accelerators.share(self._specs, node.gateway.spec, self._settings)
 
     def _channel(self, node: Any) -> Any:
         """A channel on which a worker, on this host or another, tells its groups before it tells xdist its tests."""
