@@ -139,6 +139,8 @@ class Runtime:
 
     def converted(self, tree: Any) -> Any:
         """A tree with its NumPy leaves as tensors."""
+        if isinstance(tree, np.ndarray):  # most arguments are, and a walk through one takes as long as the conversion
+            return self._converted_leaf(tree)
         return trees.map(self._converted_leaf, tree)
 
     def _converted_leaf(self, leaf: Any) -> Any:
