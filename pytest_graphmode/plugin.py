@@ -25,13 +25,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser)
 
 
-def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+# What `hookspecs.py` says is read once somebody else implements a hook of it: in most runs nobody does.
+def pytest_plugin_registered(manager: pytest.PytestPluginManager) -> None:
+    offered = manager.hook.pytest_graphmode_backends
+    if offered.has_spec() or (len(offered.get_hookimpls()) < 2 and not hasattr(manager.hook, "pytest_graphmode_build")):
+        return
     from pytest_graphmode import hookspecs
 
-    pluginmanager.add_hookspecs(hookspecs)
+    manager.add_hookspecs(hookspecs)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_graphmode_backends() -> Sequence[BackendSpec]:
     from pytest_graphmode.backends.specs import BACKENDS
 
@@ -68,9 +72,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 # First, so that a test's id begins with its variant: test_net[tf-graph-cpu-3].
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    from pytest_graphmode.run import collect
+    from pytest_graphmode.run.concern import definition_concerned
 
-    collect.parametrize(metafunc)
+    if definition_concerned(metafunc):
+        from pytest_graphmode.run import collect
+
+        collect.parametrize(metafunc)
 
 
 @pytest.hookimpl(trylast=True)
@@ -78,10 +85,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not items:
         return
     from pytest_graphmode.ledger import places
-    from pytest_graphmode.run import collect
+    from pytest_graphmode.run import concern
 
     config.add_cleanup(places.shown_from(config.rootpath))  # any of them may watch by itself
-    if collect.any_limited(items):
+    if concern.any_limited(items):
         from pytest_graphmode.ledger.watcher import watcher
         from pytest_graphmode.run import hooks
 
@@ -90,7 +97,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.pluginmanager.hasplugin("_run-parallel"):
         from pytest_graphmode.run import beside
 
-        beside.keep_to_one_thread(filter(collect.counted, items))
+        beside.keep_to_one_thread(filter(concern.counted, items))
 
 
 # Around all others, which may replace what was collected.
@@ -99,19 +106,23 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
     made = yield
     if made is None and not isinstance(obj, type):
         return made
-    from pytest_graphmode.run import collect
+    from pytest_graphmode.run.concern import collected_concerned
 
     items = made if isinstance(made, list) else [made]
-    if not collect.look_at(collector, obj, items):
+    if not collected_concerned(collector, obj, items):
         return made
-    from pytest_graphmode.run import hooks
+    from pytest_graphmode.run import collect
     from pytest_graphmode.run.agreement import collection
     from pytest_graphmode.select.registry import registry_of
 
+    collect.look_at(collector, obj, items)
     added = collection.agreements(obj, items, registry_of(collector.config).specs)
-    if added:
-        hooks.run_agreements(collector.config)
-    return [*items, *added] if added else made
+    if not added:
+        return made
+    from pytest_graphmode.run import hooks
+
+    hooks.run_agreements(collector.config)
+    return [*items, *added]
 
 
 @pytest.fixture

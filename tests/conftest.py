@@ -61,7 +61,7 @@ def pytester(
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):  # what runs in here is no job's
         monkeypatch.delenv(name, raising=False)
     # The variants that a test counts are those of a machine without an accelerator.
-    monkeypatch.setattr("pytest_graphmode.select.options.accelerator_present", lambda: False)
+    monkeypatch.setattr("pytest_graphmode.backends.installed.accelerator_present", lambda: False)
     monkeypatch.setattr("pytest_graphmode.select.registry.accelerator_present", lambda: False)
     return pytester
 

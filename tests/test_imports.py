@@ -66,6 +66,48 @@ def test_unused_the_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
     assert imported(tmp_path, "--collect-only", "-q") == set()
 
 
+# Each module costs an import, of which pytest's own start has room for few: see CONTRIBUTING.md, "Speed".
+STARTED = {"pytest_graphmode", "pytest_graphmode.plugin", "pytest_graphmode.select", "pytest_graphmode.select.options"}
+SHOWN = {"pytest_graphmode.backends", "pytest_graphmode.backends.installed"}
+COLLECTED = {f"pytest_graphmode.{name}" for name in ("run", "run.concern", "ledger", "ledger.places")}
+
+OWN = """
+import sys, pytest
+pytest.main(["-p", "no:cacheprovider", *sys.argv[1:]])
+print("OWN", *[name for name in sys.modules if name.partition(".")[0] == "pytest_graphmode"])
+"""
+
+
+def own_modules(project: Path, *arguments: str) -> set[str]:
+    """Which modules of the plugin a run of pytest imports."""
+    environment = {name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"}
+    command = [sys.executable, "-c", OWN, *arguments]
+    run = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    return set(run.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "modules"),
+    [
+        ("", ["-q"], STARTED),
+        ("", [], STARTED | SHOWN),
+        ("def test_plain(): pass", ["-q"], STARTED | COLLECTED),
+        ("import pytest\n@pytest.mark.parametrize('n', [1])\ndef test_plain(n): pass", ["-q"], STARTED | COLLECTED),
+        ("import unittest\nclass TestIt(unittest.TestCase):\n  def test_it(self): pass", ["-q"], STARTED | COLLECTED),
+    ],
+)
+def test_a_run_that_does_not_use_the_plugin_imports_little_of_it(
+    tmp_path: Path, body: str, options: list[str], modules: set[str]
+) -> None:
+    (tmp_path / "test_plain.py").write_text(body)
+    assert own_modules(tmp_path, *options) == modules
+
+
+def test_a_run_that_uses_the_plugin_imports_more_of_it(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it(graph_ledger): assert not graph_ledger.builds\n")
+    assert own_modules(tmp_path, "-q") > STARTED | COLLECTED
+
+
 @pytest.mark.parametrize("source", ["import numpy", "import atexit\natexit.register(__import__, 'numpy')"])
 def test_the_test_above_can_fail(tmp_path: Path, source: str) -> None:
     (tmp_path / "conftest.py").write_text(source)

@@ -84,3 +84,14 @@ def test_a_package_offers_one_by_its_entry_point(project: Project) -> None:
     (metadata / "entry_points.txt").write_text("[pytest11]\ncalculator = calculator_plugin\n")
     project.syspathinsert()
     project.run("--graph-backends=calculator", apart=True).says("graphmode: calculator 1.5; devices: *")
+
+
+@pytest.mark.parametrize("hook", ["pytest_graphmode_build(nodeid, {})", "pytest_graphmode_backends({})"])
+def test_a_hook_takes_only_what_it_is_called_with(pytester: pytest.Pytester, hook: str) -> None:
+    folder = pytester.mkdir("deep")
+    (folder / "test_plain.py").write_text("def test_plain(): pass\n")
+    (folder / "conftest.py").write_text(f"def {hook.format('config')}: return []\n")
+    assert pytester.runpytest_inprocess().ret == pytest.ExitCode.OK
+    (folder / "conftest.py").write_text(f"def {hook.format('nothing')}: return []\n")
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["*Argument(s) {'nothing'} are declared in the hookimpl but can not be found*"])

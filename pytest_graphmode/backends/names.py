@@ -23,6 +23,11 @@ def extension() -> str | None:
     return str(name()) if name is not None and hasattr(torch, name()) else None
 
 
+def logical_names(count: int) -> tuple[str, ...]:
+    """`cpu`, `cpu:1`, ..., as many as the CPU is divided into."""
+    return ("cpu", *(f"cpu:{index}" for index in range(1, count)))
+
+
 def parse_device(text: str) -> str:
     """A device's one name: `cuda:0` and `gpu` are `gpu:0`, `cpu:0` is `cpu`.
 

@@ -1,18 +1,16 @@
 """What a backend and its event sources are listed by, and the backends that come with the plugin.
 
-Plain data, read in every run of pytest, so it imports nothing and generates little.
+Plain data, so that listing backends imports nothing; what pytest's header says of a framework stands in `installed.py`.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import importlib.util
-import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_graphmode.backends.installed import DEFAULTS, Framework, release
 
 if TYPE_CHECKING:
     from pytest_graphmode.backends.base import Backend, Tracer
@@ -38,9 +36,9 @@ class SourceSpec(NamedTuple):
         return factory()
 
 
-# Of what dataclasses can generate nothing: each method would be compiled anew in every run of pytest.
+# Of what dataclasses can generate nothing: each method would be compiled anew in every run that uses the plugin.
 @dataclass(init=False, eq=False, repr=False, match_args=False)
-class BackendSpec:
+class BackendSpec(Framework):
     """A backend as plain data, so that listing backends imports nothing.
 
     Attributes:
@@ -118,7 +116,7 @@ class BackendSpec:
             raise ValueError(f"{where}: distributions must name what to install")
         if not _is_name(self.module):
             raise ValueError(f"{where}: module must be a top-level module, not {self.module!r}")
-        if self.tested and (len(self.tested) != 2 or not _release(self.tested[0]) <= _release(self.tested[1])):
+        if self.tested and (len(self.tested) != 2 or not release(self.tested[0]) <= release(self.tested[1])):
             raise ValueError(f"{where}: tested must be the oldest and the newest version, not {self.tested!r}")
         for target in (self.target, *(source.target for source in self.sources), *filter(None, [self.tracer])):
             if not all(target.partition(":")):
@@ -128,38 +126,6 @@ class BackendSpec:
 
     def __repr__(self) -> str:
         return f"BackendSpec(name={self.name!r}, target={self.target!r})"
-
-    @property
-    def installed(self) -> bool:
-        """Whether the framework can be imported, found without importing it."""
-        try:
-            spec = importlib.util.find_spec(self.module)
-        except (ImportError, ValueError):
-            return False
-        return spec is not None and spec.origin is not None  # a folder without __init__.py has no origin
-
-    @property
-    def version(self) -> str:
-        """The framework's version, `unknown` where no distribution by a known name is installed."""
-        return next(filter(None, map(_version, self.distributions)), "unknown")
-
-    @property
-    def version_shown(self) -> str:
-        """The version, and what a reader should know of it: that it is older or newer than those tested."""
-        version = self.version
-        if not self.tested or version == "unknown":
-            return version
-        oldest, newest = self.tested
-        if _release(version, oldest) < _release(oldest):
-            return f"{version} (older than {oldest}, the oldest tested)"
-        if _release(version, newest) > _release(newest):
-            return f"{version} (newer than the tested {newest})"
-        return version
-
-    @property
-    def hint(self) -> str:
-        """The command that installs the framework, as any shell takes it: zsh takes bare brackets for a pattern."""
-        return f"pip install {shlex.quote(self.requires or self.distributions[0])}"
 
     def load(self) -> Backend:
         """The backend itself; imports the framework."""
@@ -186,39 +152,23 @@ def _is_name(name: str) -> bool:
     return name.isascii() and name.isidentifier() and not name.startswith("_")
 
 
-def _release(version: str, like: str | None = None) -> tuple[int, ...]:
-    """`(2, 13, 0)` of `2.13.0+cpu`, no more numbers than `like` has; by hand, since packaging takes time to import."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
-    numbers = tuple(map(int, match.group().split("."))) if match else ()
-    return numbers if like is None else numbers[: like.count(".") + 1]
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        found = importlib.metadata.distribution(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    # Not `found.version` at once, which reads the whole description of a package as if it were an e-mail.
-    _, _, version = (found.read_text("METADATA") or "").partition("\nVersion: ")
-    return version.partition("\n")[0].strip() or found.version
-
-
 def _named(target: str) -> Any:
     """The object that `"package.module:name"` names."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
+_TENSORFLOW, _TORCH = DEFAULTS["tf"], DEFAULTS["torch"]
 BACKENDS = (
     BackendSpec(
         name="tf",
         modes=("graph", "session", "eager", "xla"),
         default_mode="graph",
-        module="tensorflow",
-        distributions=("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly"),
+        module=_TENSORFLOW.module,
+        distributions=_TENSORFLOW.distributions,
         target="pytest_graphmode.backends.tensorflow:TensorFlow",
-        requires="pytest-graphmode[tf]",
-        tested=("2.16", "2.21"),
+        requires=_TENSORFLOW.requires,
+        tested=_TENSORFLOW.tested,
         logical_cpus="pytest_graphmode.backends.logical_cpus:of_tensorflow",
         tracer="pytest_graphmode.backends.tensorflow.graph_text:GraphText",
         sources=(
@@ -235,11 +185,11 @@ BACKENDS = (
         name="torch",
         modes=("eager", "compile"),
         default_mode="eager",
-        module="torch",
-        distributions=("torch",),
+        module=_TORCH.module,
+        distributions=_TORCH.distributions,
         target="pytest_graphmode.backends.torch:Torch",
-        requires="pytest-graphmode[torch]",
-        tested=("2.4", "2.15"),
+        requires=_TORCH.requires,
+        tested=_TORCH.tested,
         sources=(
             SourceSpec(("torch._dynamo.convert_frame",), "pytest_graphmode.backends.torch.dynamo.source:DynamoSource"),
             SourceSpec(("torch.nn.modules.module",), "pytest_graphmode.backends.torch.modules:ModuleSource"),

@@ -1,14 +1,14 @@
-"""What a test is collected as: its variants, and what its marks ask for. Called by `plugin.py`, for every test."""
+"""What a test is collected as: its variants, and what its marks ask for. `plugin.py` calls it for those it concerns."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_graphmode.run.items import is_agreement, variant_of
+from pytest_graphmode.run import concern
+from pytest_graphmode.run.items import variant_of
 from pytest_graphmode.select import variants
 from pytest_graphmode.select.registry import Registry, registry_of
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from _pytest.mark import ParameterSet
 
     from pytest_graphmode.backends.specs import BackendSpec
-
-_LIMITS = ("graph_rebuilds", "graph_budget")
-_INHERITED = pytest.StashKey[bool]()
 
 
 class FailingWithoutTraceback:
@@ -37,26 +34,10 @@ class FailingWithoutTraceback:
             raise pytest.fail.Exception(f"{self._node.nodeid}: {error}", pytrace=False) from None
 
 
-def _ours(mark: pytest.Mark) -> bool:
-    """Whether a mark is the plugin's, or looks so."""
-    return mark.name.startswith(("graph_", "graphmode"))
-
-
-def _inherits_marks(collector: pytest.Collector) -> bool:
-    """Whether one of the plugin's marks is on a class or module; kept there, since each of its tests asks."""
-    known = collector.stash.get(_INHERITED, None)
-    if known is None:
-        known = collector.stash[_INHERITED] = any(map(_ours, collector.iter_markers()))
-    return known
-
-
 def parametrize(metafunc: pytest.Metafunc) -> None:
-    """Give a test that uses `graphmode` its variants, and find wrong markers on any; quick where neither is there."""
-    definition = metafunc.definition
-    marked = any(map(_ours, definition.own_markers)) or _inherits_marks(definition.parent)  # type: ignore[arg-type]
-    if marked or "graphmode" in metafunc.fixturenames:
-        with FailingWithoutTraceback(definition):
-            _parametrize(metafunc)
+    """Give a test that uses `graphmode` its variants, and find wrong markers on any."""
+    with FailingWithoutTraceback(metafunc.definition):
+        _parametrize(metafunc)
 
 
 def _parametrize(metafunc: pytest.Metafunc) -> None:
@@ -65,7 +46,7 @@ def _parametrize(metafunc: pytest.Metafunc) -> None:
     Raises:
         ValueError, TypeError: a marker has wrong arguments.
     """
-    marks = list(filter(_ours, metafunc.definition.iter_markers()))  # the closest first
+    marks = list(filter(concern.ours, metafunc.definition.iter_markers()))  # the closest first
     if marks:
         from pytest_graphmode.select import markers
 
@@ -113,26 +94,15 @@ def _params_of(registry: Registry, marks: Sequence[pytest.Mark]) -> list[Paramet
     ]
 
 
-def look_at(collector: pytest.Collector, obj: object, items: Sequence[object]) -> bool:
-    """Do what the marks of single parameters ask for, and find wrong ones on a unittest class.
-
-    Quick, since everything that is collected comes by.
-
-    Returns:
-        whether what was collected needs a look by `agreement`
-    """
-    asking = [item for item in items if hasattr(item, "callspec") and _asks(item.callspec)]
-    for item in asking:
-        if isinstance(item, pytest.Item):
+def look_at(collector: pytest.Collector, obj: object, items: Sequence[object]) -> None:
+    """Do what the marks of single parameters ask for, and find wrong ones on a unittest class."""
+    for item in items:
+        if isinstance(item, pytest.Item) and hasattr(item, "callspec") and _asks(item.callspec):
             with FailingWithoutTraceback(item):
                 mark_parameter(item, registry_of(item.config).specs)
     if isinstance(obj, type):
         with FailingWithoutTraceback(collector):
-            return check_unittest(obj, collector.config)
-    # The marks of a function are on all that was collected from it; only those of parameters differ.
-    return _inherits_marks(collector) or any(
-        mark.name == "graph_agree" for item in (*items[:1], *asking) for mark in getattr(item, "own_markers", ())
-    )
+            check_unittest(obj, collector.config)
 
 
 def _asks(callspec: Any) -> bool:
@@ -160,45 +130,12 @@ def mark_parameter(item: pytest.Item, specs: Mapping[str, BackendSpec]) -> None:
                 item.add_marker(entry.mark)
 
 
-def check_unittest(obj: type, config: pytest.Config) -> bool:
-    """Find markers with unknown names on a unittest.TestCase, whose methods pytest does not parametrize.
-
-    Returns:
-        whether it is one; a mark may then be on a method, where it would be silently without effect
+def check_unittest(obj: type, config: pytest.Config) -> None:
+    """Find markers with unknown names on a unittest.TestCase, which has marks of the plugin.
 
     Raises:
         ValueError: there is one.
     """
-    unittest = sys.modules.get("unittest")
-    if unittest is None or not issubclass(obj, unittest.TestCase):
-        return False
-    methods = [value for base in obj.__mro__ for value in vars(base).values()]
-    found = [getattr(owner, "pytestmark", []) for owner in (obj, *methods)]
-    marks = [mark for group in found for mark in (group if isinstance(group, list) else [group])]
-    if any(mark.name.startswith("graph_") for mark in marks):
-        from pytest_graphmode.select import markers
+    from pytest_graphmode.select import markers
 
-        markers.refuse_unknown(marks, config)
-    return True
-
-
-def any_limited(items: Iterable[pytest.Item]) -> bool:
-    """Whether a marker asserts in one of these tests how often graphs are built; quick, since it is asked of all."""
-    parents: dict[int, pytest.Item] = {}
-    for item in items:
-        if any(mark.name in _LIMITS for mark in item.own_markers):
-            return True
-        parents[id(item.parent)] = item
-    return any(map(limited, parents.values()))
-
-
-def limited(node: pytest.Item) -> bool:
-    """Whether a marker asserts how often graphs are built in this test."""
-    keywords = node.keywords
-    return ("graph_rebuilds" in keywords or "graph_budget" in keywords) and not is_agreement(node)
-
-
-def counted(node: pytest.Item) -> bool:
-    """Whether a test uses what belongs to one run of it: a handle, a ledger, limits, or the values of its variants."""
-    fixtures = getattr(node, "fixturenames", ())
-    return "graphmode" in fixtures or "graph_ledger" in fixtures or limited(node) or is_agreement(node)
+    markers.refuse_unknown(concern.marks_within(obj), config)

@@ -17,7 +17,7 @@ from pytest_graphmode.backends.specs import keys
 from pytest_graphmode.ledger.durations import CallTimes
 from pytest_graphmode.ledger.watcher import recording, watcher
 from pytest_graphmode.run import beside, devices, foreign, verdict
-from pytest_graphmode.run.collect import limited
+from pytest_graphmode.run.concern import is_agreement, limited
 from pytest_graphmode.run.items import (
     BOUND,
     FACTS,
@@ -26,7 +26,6 @@ from pytest_graphmode.run.items import (
     RERUN,
     fresh_recording,
     id_of,
-    is_agreement,
     is_locked,
     variant_of,
 )
@@ -186,8 +185,8 @@ def following(node: pytest.Item) -> Iterator[GraphLedger]:
 
 
 def _build_hook(node: pytest.Item) -> Callable[[GraphBuild], object] | None:
-    hook = node.ihook.pytest_graphmode_build
-    if not hook.get_hookimpls() or RERUN in node.stash:
+    hook = getattr(node.ihook, "pytest_graphmode_build", None)  # which is known once somebody implements it
+    if hook is None or not hook.get_hookimpls() or RERUN in node.stash:
         return None
     return lambda build: hook(config=node.config, nodeid=node.nodeid, build=build)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_graphmode.run.concern import is_agreement
 from pytest_graphmode.run.execute import test_of
-from pytest_graphmode.run.items import is_agreement
 
 
 class CollectionFailedError(Exception):

@@ -25,7 +25,8 @@ from pytest_graphmode.run.agreement.item import (
     travelling_run,
 )
 from pytest_graphmode.run.compiler import Compiler
-from pytest_graphmode.run.items import RECORDER, in_call, is_agreement
+from pytest_graphmode.run.concern import is_agreement
+from pytest_graphmode.run.items import RECORDER, in_call
 from pytest_graphmode.select import options
 from pytest_graphmode.select.registry import registry_of
 

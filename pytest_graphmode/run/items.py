@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from pytest_graphmode.run.concern import is_agreement
 from pytest_graphmode.select import variants
 from pytest_graphmode.select.registry import registry_of
 
@@ -50,11 +51,6 @@ def is_of_subtest(item: pytest.Item) -> bool:
 
 def is_locked(node: pytest.Item) -> bool:
     return LOCK in node.config.stash and FACTS in node.stash and not is_agreement(node)
-
-
-def is_agreement(node: pytest.Item) -> bool:
-    """An agreement item has the marks of its variants, and builds nothing itself."""
-    return getattr(node, "compares_variants", False)
 
 
 def id_of(item: pytest.Item) -> str:

@@ -15,8 +15,9 @@ from pytest_graphmode.ledger.watcher import watcher
 from pytest_graphmode.report import lock, lock_file, put
 from pytest_graphmode.report.lock import Change, Counts, Frameworks, Seen
 from pytest_graphmode.run import beside, reproducing, verdict
+from pytest_graphmode.run.concern import is_agreement
 from pytest_graphmode.run.execute import test_of
-from pytest_graphmode.run.items import FACTS, LOCK, is_agreement, variant_of
+from pytest_graphmode.run.items import FACTS, LOCK, variant_of
 from pytest_graphmode.select import markers, variants
 from pytest_graphmode.select.options import flag, in_ci
 from pytest_graphmode.select.registry import registry_of

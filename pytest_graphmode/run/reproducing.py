@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_graphmode.run.items import RERUN, id_of, is_agreement, variant_of
+from pytest_graphmode.run.concern import is_agreement
+from pytest_graphmode.run.items import RERUN, id_of, variant_of
 from pytest_graphmode.select import variants
 from pytest_graphmode.select.options import flag
 from pytest_graphmode.select.registry import registry_of

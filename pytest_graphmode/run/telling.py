@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_graphmode.run import beside, verdict
-from pytest_graphmode.run.collect import counted
+from pytest_graphmode.run.concern import counted, is_agreement
 from pytest_graphmode.run.execute import test_of
 from pytest_graphmode.run.items import (
     FACTS,
@@ -26,7 +26,6 @@ from pytest_graphmode.run.items import (
     RERUN,
     id_of,
     in_call,
-    is_agreement,
     is_of_subtest,
     skip_reason,
     variant_of,

@@ -15,10 +15,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_graphmode.backends.specs import BackendSpec
+    from pytest_graphmode.backends.installed import Framework
     from pytest_graphmode.select.registry import Registry
 
-DEFAULT_BACKENDS: Final = ("tf", "torch")
 REGISTRY: pytest.StashKey[Registry] = pytest.StashKey()
 _VALUES: Final = {
     "graph_backends": (
@@ -135,13 +134,14 @@ class _LockUpdate(argparse.Action):
 
 
 def add_options(parser: pytest.Parser) -> None:
+    # Each with its `dest`, which pytest else looks for among all options that there are.
     group = parser.getgroup("graphmode", "graphmode: TensorFlow, PyTorch and JAX variants of tests")
     for name, (metavar, lines) in _VALUES.items():
         text = _one_line(lines)
-        group.addoption(flag(name), metavar=metavar, default=None, help=text)
+        group.addoption(flag(name), dest=name, metavar=metavar, default=None, help=text)
         parser.addini(name, _sentence(text), type="string", default=None)
     for name, text in _SWITCHES.items():
-        group.addoption(flag(name), action="store_true", help=text)
+        group.addoption(flag(name), dest=name, action="store_true", help=text)
         parser.addini(name, _sentence(text), type="bool", default=False)
     update = flag("graph_lock_update")
     group.addoption(
@@ -156,6 +156,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         flag("graph_lock_from"),
+        dest="graph_lock_from",
         metavar="REPORT",
         default=None,
         help="update the file of --graph-lock from a --graph-json report, of another machine say, and run no test",
@@ -199,40 +200,27 @@ def on_github() -> bool:
 
 
 def header(config: pytest.Config) -> str:
-    """The line of `pytest_report_header`; it imports nothing, so devices that only a framework can tell are `all`."""
-    from pytest_graphmode.backends.names import extension  # here, since a quiet run has no header
-    from pytest_graphmode.backends.specs import BACKENDS
+    """The line of `pytest_report_header`; it imports no framework, so devices that only one can tell are `all`."""
+    from pytest_graphmode.backends import installed  # here, since a quiet run has no header
 
     registry = config.stash.get(REGISTRY, None)
-    specs = {spec.name: spec for spec in BACKENDS} if registry is None else registry.specs
-    none = f"neither TensorFlow nor PyTorch is installed ({default_hints(specs)})"
-    seed, named, chosen = 0, None, {name: name for name in DEFAULT_BACKENDS if specs[name].installed}
-    if registry is not None:
-        seed, named = registry.settings.seed, registry.settings.devices
+    if registry is None:
+        frameworks: Mapping[str, Framework] = installed.DEFAULTS
+        chosen = {name: name for name, framework in frameworks.items() if framework.installed}
+        seed, devices = 0, "all" if installed.accelerator_present() or _extended() else "cpu"
+    else:
+        frameworks, seed, devices = registry.specs, registry.settings.seed, ", ".join(registry.devices_shown())
         chosen = {choice.name: str(choice) for choice in registry.settings.backends}
-    backends = ", ".join(f"{text} {specs[name].version_shown}" for name, text in chosen.items())
-    logical = 1 if registry is None else registry.settings.logical_cpus
-    devices = ", ".join(named or (["all"] if accelerator_present() or extension() else logical_names(logical)))
-    return f"graphmode: {backends or none}; devices: {devices}; seed: {seed}"
+    backends = ", ".join(f"{text} {frameworks[name].version_shown}" for name, text in chosen.items())
+    if not backends:
+        backends = f"neither TensorFlow nor PyTorch is installed ({installed.default_hints(frameworks)})"
+    return f"graphmode: {backends}; devices: {devices}; seed: {seed}"
 
 
-def default_hints(specs: Mapping[str, BackendSpec]) -> str:
-    """What installs the frameworks that run without being named."""
-    return " or ".join(specs[name].hint for name in DEFAULT_BACKENDS if name in specs)
+def _extended() -> bool:
+    """Whether an extension has added a kind of device to torch, which only a torch that is imported can tell."""
+    if "torch" not in sys.modules:
+        return False
+    from pytest_graphmode.backends.names import extension
 
-
-def logical_names(count: int) -> tuple[str, ...]:
-    """`cpu`, `cpu:1`, ..., as many as the CPU is divided into."""
-    return ("cpu", *(f"cpu:{index}" for index in range(1, count)))
-
-
-def accelerator_present() -> bool:
-    """Whether this machine can have a GPU: a device node of a driver, or macOS on arm64."""
-    if sys.platform == "darwin":
-        import platform
-
-        return platform.machine() == "arm64"
-    if sys.platform == "win32":
-        return True
-    nodes = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/accel0")
-    return any(map(os.path.exists, nodes))
+    return extension() is not None

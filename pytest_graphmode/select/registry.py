@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_graphmode.backends.names import extension
+from pytest_graphmode.backends.installed import accelerator_present
+from pytest_graphmode.backends.names import extension, logical_names
 from pytest_graphmode.backends.specs import BackendSpec
-from pytest_graphmode.select.options import REGISTRY, accelerator_present, logical_names
+from pytest_graphmode.select.options import REGISTRY
 from pytest_graphmode.select.settings import Settings, resolve
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ class Registry:
         named = [device for device in self.settings.devices or () if device not in cpus]
         silent = any(device.startswith(("xpu", "cpu")) for device in named)
         return accelerator_present() or extension() is not None or silent
+
+    def devices_shown(self) -> tuple[str, ...]:
+        """What pytest's header says of devices, which imports no framework: `all` where only one can tell."""
+        if self.settings.devices:
+            return self.settings.devices
+        others = accelerator_present() or extension() is not None
+        return ("all",) if others else logical_names(self.settings.logical_cpus)
 
     def check_devices(self) -> None:
         """Find devices named in the settings that are not there, or not on a backend that was named too.

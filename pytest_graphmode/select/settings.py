@@ -14,9 +14,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import pytest
 
+from pytest_graphmode.backends.installed import DEFAULTS
 from pytest_graphmode.backends.names import DEFAULT_DTYPE, DTYPES, parse_device, parse_dtype, split
 from pytest_graphmode.backends.specs import BackendSpec
-from pytest_graphmode.select.options import DEFAULT_BACKENDS, flag
+from pytest_graphmode.select.options import flag
 
 T = TypeVar("T")
 Specs = Mapping[str, BackendSpec]
@@ -274,7 +275,7 @@ def parse_within(lines: Sequence[str]) -> tuple[str, ...]:
 
 def default_backends(specs: Specs) -> tuple[BackendChoice, ...]:
     """Those of `tf` and `torch` that are installed."""
-    names = [name for name in DEFAULT_BACKENDS if name in specs and specs[name].installed]
+    names = [name for name in DEFAULTS if name in specs and specs[name].installed]
     return tuple(BackendChoice(name, None, explicit=False) for name in names)
 
 

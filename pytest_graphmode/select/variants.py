@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from pytest_graphmode.backends.installed import DEFAULTS, default_hints
 from pytest_graphmode.backends.names import DEFAULT_DTYPE, parse_device, parse_dtype
-from pytest_graphmode.select.options import DEFAULT_BACKENDS, default_hints
 from pytest_graphmode.select.settings import BackendChoice, Specs, parse_backend
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def reason_for_none(registry: Registry, request: GraphmodeRequest) -> str:
     """Why `select` found no variant, and what to do about it."""
     specs, settings = registry.specs, registry.settings
     if not settings.backends:
-        others = [name for name in specs if specs[name].installed and name not in (*DEFAULT_BACKENDS, "numpy")]
+        others = [name for name in specs if specs[name].installed and name not in (*DEFAULTS, "numpy")]
         there = f" or run with --graph-backends={','.join(others)}" if others else ""
         return f"neither TensorFlow nor PyTorch is installed: {default_hints(specs)}{there}"
     ways = _ways(registry, request)

@@ -25,7 +25,7 @@ VERSIONS = {"tensorflow-cpu": "2.21.0", "torch": "2.13.0+cpu"}
 
 @pytest.fixture(autouse=True)
 def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_graphmode.backends.specs._version", lambda name: VERSIONS.get(name))
+    monkeypatch.setattr("pytest_graphmode.backends.installed._version", lambda name: VERSIONS.get(name))
 
 
 GPU = Variant("torch", "compile", "gpu:1")

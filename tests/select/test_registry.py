@@ -103,7 +103,7 @@ def test_the_version_is_that_of_the_first_distribution_there_is() -> None:
 def test_a_version_that_was_not_tested_is_shown_as_such(
     monkeypatch: pytest.MonkeyPatch, version: str, shown: str
 ) -> None:
-    monkeypatch.setattr("pytest_graphmode.backends.specs._version", lambda name: version)
+    monkeypatch.setattr("pytest_graphmode.backends.installed._version", lambda name: version)
     assert BackendSpec(**GOOD, tested=("2.4", "2.15")).version_shown == shown
     assert BackendSpec(**GOOD).version_shown == version
 
@@ -114,7 +114,7 @@ def test_a_version_that_was_not_tested_is_shown_as_such(
 def test_versions_are_compared_as_far_as_they_are_told(
     monkeypatch: pytest.MonkeyPatch, version: str, fine: bool
 ) -> None:
-    monkeypatch.setattr("pytest_graphmode.backends.specs._version", lambda name: version)
+    monkeypatch.setattr("pytest_graphmode.backends.installed._version", lambda name: version)
     assert (BackendSpec(**GOOD, tested=("0.4.30", "0.12")).version_shown == version) is fine
 
 

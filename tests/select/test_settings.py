@@ -262,7 +262,7 @@ def test_the_header_names_backends_versions_devices_and_seed(toy: Project) -> No
 
 
 def test_the_header_warns_of_a_version_that_was_not_tested(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_graphmode.backends.specs._version", lambda name: "9.9")
+    monkeypatch.setattr("pytest_graphmode.backends.installed._version", lambda name: "9.9")
     toy.makeconftest("""
         import dataclasses, toybackend
 
@@ -273,7 +273,7 @@ def test_the_header_warns_of_a_version_that_was_not_tested(toy: Project, monkeyp
 
 
 def test_the_header_says_that_no_framework_is_installed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_graphmode.select.options.accelerator_present", lambda: True)
+    monkeypatch.setattr("pytest_graphmode.backends.installed.accelerator_present", lambda: True)
     for framework in ("tensorflow", "torch"):
         monkeypatch.setitem(__import__("sys").modules, framework, None)
     result = project.run()
