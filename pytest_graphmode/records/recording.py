@@ -154,7 +154,8 @@ def receiver(runtime: Runtime, recording: Recording) -> Callable[[str, Any], Non
         if isinstance(value, LeftOut):
             recording.left_out[name] = value
             return
-        recording.taps.setdefault(name, []).append(copied(runtime, "graphmode.tap", name, value))
+        kept = copied(runtime, "graphmode.tap", name, value)
+        recording.taps.setdefault(name, []).append(kept)
 
     return receive
 

@@ -304,6 +304,7 @@ def test_wrong_calls_say_what_is_right(graphmode):
         graphmode.tap(3, X)
     with pytest.raises(TypeError, match=r"graphmode.tap records numbers, .*; h is a object"):
         graphmode.tap("h", object())
+    assert not graphmode.recording.taps
     graphmode.tap("x", 1)
 
 
