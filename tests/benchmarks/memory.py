@@ -29,8 +29,9 @@ def ledger() -> Row:
     return Row("memory of a ledger of 10,000 builds", f"{used:.1f} MB", "", used, 20, "MB")
 
 
+# All tests of one backend come before those of the other, which would be imported between the two looks at the memory.
 _SMALL = """
-import numpy as np, pytest
+import numpy as np, pytest, tensorflow, torch
 
 @pytest.mark.parametrize("number", range(COUNT))
 def test_small(graphmode, number):
