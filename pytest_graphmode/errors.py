@@ -24,7 +24,8 @@ class SuggestsNames:
             near = get_close_matches(name, [known for known in dir(type(self)) if not known.startswith("_")])
             called = self._called
             hint = f"did you mean {called}.{near[0]}?" if near else f"see help(pytest_graphmode.{type(self).__name__})"
-            raise AttributeError(f"{called} has no attribute {name!r}: {hint}", name=name, obj=self)
+            # Without the object: Python 3.12 would add the nearest name once more.
+            raise AttributeError(f"{called} has no attribute {name!r}: {hint}", name=name)
 
 
 class UnsupportedError(NotImplementedError):

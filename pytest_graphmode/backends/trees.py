@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import optree
 
 __tracebackhide__ = True  # in failures, the user's frames are of interest
@@ -70,6 +71,8 @@ def announce_dataclasses(to: Callable[[type], None]) -> None:
 
 def _is_leaf(value: Any) -> bool:
     cls = type(value)
+    if cls is np.ndarray:
+        return False  # Dynamo breaks the graph where a class of NumPy's is asked for an attribute
     if cls not in _registered and dataclasses.is_dataclass(cls):
         _register(cls)
     return False

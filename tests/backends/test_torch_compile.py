@@ -4,6 +4,7 @@ import shutil
 from typing import NamedTuple
 
 import numpy as np
+import optree
 import pytest
 
 from pytest_graphmode.ledger.durations import CallTimes
@@ -52,6 +53,22 @@ def test_fullgraph_turns_a_break_into_an_error(torch, graphmode):
     assert [build.failed for build in graphmode.ledger.events] == [True]
     graphmode.function(broken)(np.ones(3))
     assert graphmode.ledger.breaks == 1
+
+
+ONES = np.ones((3, 2))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [ONES, np.array(1.0), np.float64(1.0), (ONES, [1.0]), {"a": ONES}],
+    ids=["array", "no-axes", "scalar", "tuple", "dict"],
+)
+@pytest.mark.parametrize("dtype", [None, "float64"])
+def test_tensors_are_made_within_the_graph(graphmode, value, dtype):
+    tensor = graphmode.function(lambda: graphmode.tensor(value, dtype), fullgraph=True)
+    for made, given in zip(optree.tree_leaves(tensor()), optree.tree_leaves(value), strict=False):
+        np.testing.assert_array_equal(graphmode.numpy(made), np.asarray(given))
+        assert graphmode.numpy(made).dtype == (dtype or "float32")
 
 
 def test_an_unknown_option_is_a_clear_error(graphmode):
