@@ -38,12 +38,15 @@ def native_worlds(runtime: Runtime) -> Sequence[World]:
 def worlds_for(runtime: Runtime, fn: Callable[..., Any]) -> Sequence[World]:
     """Where `fn` can run: NumPy's world first, unless its code names the framework, whose functions take no arrays."""
     from pytest_graphmode.backends.numpy import NumPy
+    from pytest_graphmode.backends.xp.arrays import Arrays
 
     packages = {getattr(runtime.backend.lib, "__name__", "").partition(".")[0], "keras", "tf_keras"} - {"numpy"}
 
     def of_framework(value: object) -> bool:
         if isinstance(value, (np.ndarray, np.generic)):
             return False
+        if isinstance(value, Arrays):  # graphmode.xp, taken out of the handle before
+            return True
         homes = [value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)]
         homes += [cls.__module__ for cls in type(value).__mro__]
         return any(str(home).partition(".")[0] in packages for home in homes) or runtime.mode.is_tensor(value)

@@ -27,6 +27,10 @@ _AS_REPORTED: Final = (
 _NEW_STRUCTURE: Final = "accept one graph per structure, or fix what the structure depends on"
 
 
+def _place(report: BuildReport) -> Hashable:
+    return report.backend, report.mode, report.identity.place
+
+
 def _new_structure(counter: EagerCounter, nodes: int) -> tuple[Cause, ...]:
     """Why a recorded graph is unlike those before it, as far as an eager framework tells; empty for the first."""
     if not counter.sizes:
@@ -59,6 +63,7 @@ class Recorder:
         self._on_build = on_build
         self._lock = threading.RLock()
         self._histories: dict[Hashable, History] = {}
+        self._first_built_by_checks: set[Hashable] = set()
         self._counters: dict[int, EagerCounter] = {}
         self.ledger = GraphLedger()
         self._ledgers = [self.ledger]
@@ -125,8 +130,10 @@ class Recorder:
         for guard in self.guards:
             guard()
 
-    def hidden(self) -> None:
+    def hidden(self, built: BuildReport | None = None) -> None:
         """One of the plugin's own checks built or called a graph: in no count, but the test is not without graphs."""
+        if built is not None and not built.existing:
+            self._first_built_by_checks.add(_place(built))
         for ledger in self._ledgers:
             ledger.add_hidden()
 
@@ -252,6 +259,8 @@ class Recorder:
     def _classify(self, report: BuildReport) -> GraphBuild:
         now = time.perf_counter()
         history = self._history(report.identity, report.backend, report.mode)
+        if report.existing and _place(report) in self._first_built_by_checks:
+            report = replace(report, existing=False)  # the framework's first graph of it is in no count
         again, new_object = bool(history.count) or report.existing, history.is_new_object(report)
         causes = history.causes(report)
         history.add(report)

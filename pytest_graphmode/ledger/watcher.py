@@ -55,7 +55,7 @@ class Watcher:
     # Sink: what the event sources call.
 
     def build(self, report: BuildReport) -> None:
-        self._tell_others()
+        self._tell_others(report)
         for recorder in self._listening:
             recorder.build(report)
 
@@ -101,13 +101,13 @@ class Watcher:
     def _listening(self) -> tuple[Recorder, ...]:
         return tuple(self._recorders) if self._heard.by is None else self._heard.by
 
-    def _tell_others(self) -> None:
+    def _tell_others(self, built: BuildReport | None = None) -> None:
         """Let those who do not hear this thread know that a graph was built or called: their test is not vacuous."""
         heard = self._heard.by
         if heard is not None and self._heard.told:
             for recorder in self._recorders:
                 if recorder not in heard:
-                    recorder.hidden()
+                    recorder.hidden(built)
 
     @property
     def apart(self) -> bool:

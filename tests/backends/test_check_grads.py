@@ -28,6 +28,20 @@ def counted(fn):
 # Cost, and what is counted.
 
 
+@variants("tf:graph", "jax:jit", "torch:compile")
+@pytest.mark.parametrize("check", ["check_grads", "check_not_frozen"])
+def test_the_first_graph_of_the_test_itself_is_no_rebuild(graphmode, check):
+    def loss(x):
+        return graphmode.xp.sum(graphmode.xp.sin(x))
+
+    getattr(graphmode, check)(loss, np.full(3, 0.5))
+    graphmode.function(loss)(np.ones(2))
+    assert (graphmode.ledger.builds, graphmode.ledger.rebuilds) == (1, 0), graphmode.explain()
+    graphmode.function(loss)(np.ones((2, 2)))
+    assert graphmode.ledger.rebuilds == 1
+    assert "x changed " in graphmode.explain()
+
+
 @eager
 def test_it_costs_one_gradient_and_four_evaluations(graphmode):
     loss = counted(lambda x: graphmode.xp.sum(graphmode.xp.sin(x)))

@@ -21,6 +21,18 @@ def collatz_steps(graphmode, n):
 
 
 @every_mode
+def test_functions_taken_out_of_the_handle_before(graphmode):
+    xp = graphmode.xp
+
+    def fn(pred, x):
+        return graphmode.cond(pred, lambda x: xp.tanh(x) * x, lambda x: x + xp.ones(2), x)
+
+    cases = [(True, np.full(2, 0.5)), (False, np.full(2, 0.5))]
+    graphmode.check_control_flow(fn, cases)
+    assert "differs" in failure(graphmode.check_control_flow, fn, cases, reference=lambda pred, x: x)
+
+
+@every_mode
 def test_a_loop_with_a_branch(graphmode):
     graphmode.check_control_flow(lambda n: collatz_steps(graphmode, n), [(1,), (2,), (3,), (27,)])
     message = failure(graphmode.check_control_flow, lambda n: collatz_steps(graphmode, n), [(1,), (2,), (4,)])

@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -146,3 +147,13 @@ def test_graphs_of_the_plugins_own_checks_are_in_no_count_and_are_graphs():
         with watcher.only(told=False):
             watcher.build(built(1))
     assert (ledger.builds, ledger.calls, ledger.hidden_graphs) == (0, 0, 2)
+
+
+@pytest.mark.parametrize(("before", "rebuilds"), [(False, 0), (True, 1)])
+def test_a_graph_that_only_a_check_has_built_before_makes_no_rebuild(before, rebuilds):
+    with watch() as ledger:
+        with watcher.only():
+            watcher.build(replace(built(1), existing=before))
+            watcher.build(replace(built(2), existing=True))
+        watcher.build(replace(built(3), existing=True))
+    assert (ledger.builds, ledger.rebuilds, bool(ledger.events[0].causes)) == (1, rebuilds, before)
