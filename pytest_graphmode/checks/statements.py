@@ -179,7 +179,7 @@ class _Rewriter(ast.NodeTransformer):
 
     def _noted(self, head: str, test: ast.expr) -> ast.expr:
         kind = head.partition(" ")[0]
-        condition = describe.cut(ast.unparse(test))
+        condition = describe.shortened(ast.unparse(test))
         fixed = not self._changing.by_cases(test) if kind == "for" else self._changing.never(test)
         lines = [place(self._file, line) for line in range(test.lineno, (test.end_lineno or test.lineno) + 1)]
         statement = Statement(kind, f"{head} {condition}", condition, lines, fixed)

@@ -63,7 +63,11 @@ def leaf(value: Any) -> str:
 
 def cut(line: str) -> str:
     """A text in one line, at most 60 characters of it."""
-    line = " ".join(line.split())
+    return shortened(" ".join(line.split()))
+
+
+def shortened(line: str) -> str:
+    """At most 60 characters of a line, whose white space may be that of text in it."""
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 
 

@@ -21,7 +21,7 @@ _MOST_TRIES: Final = 64
 MOST_CONDITIONS: Final = 40
 # What nearly every test closes over, by its customary name, and never changes.
 _HANDLES: Final = ("graphmode", "xp")
-_TYPES: Final = ("Runtime", "Handle", "UntouchedHandle", "module")
+_TYPES: Final = ("Runtime", "Handle", "UntouchedHandle", "_Conversion", "module")
 
 
 class Details:

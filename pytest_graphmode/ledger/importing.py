@@ -7,7 +7,7 @@ test or one of its libraries imports in the middle of a run. It costs other impo
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ class ImportWatch:
     as their `__loader__`.
     """
 
-    def __init__(self, names: set[str], imported: Callable[[str], None]) -> None:
+    def __init__(self, names: Collection[str], imported: Callable[[str], None]) -> None:
         self._names = names
         self._imported = imported
 
@@ -29,7 +29,7 @@ class ImportWatch:
         sys.meta_path = [self, *sys.meta_path]
 
     def begin(self) -> None:
-        """Install it, and tell of those of the modules that were imported before."""
+        """Install it, and tell of those of the modules that were imported before, in the order of their names here."""
         self.install()
         for name in filter(complete, self._names):
             self._imported(name)

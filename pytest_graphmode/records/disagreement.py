@@ -39,7 +39,7 @@ class Side:
     Attributes:
         name: in messages.
         dtype, device: what it was computed in and on, by which tolerances are chosen.
-        load: gives the recording; called when it is compared, since a record's may be large.
+        load: gives the recording; called when it is compared, and again after a release, since a record's may be large.
         variant: a `Variant`, for those who choose or run sides by it.
         run: of this process; None for a record.
     """
@@ -102,6 +102,13 @@ class Pair:
     @cached_property
     def parting(self) -> Parting:
         return self._apart(self.side.recording, self.reference.recording)
+
+    def release(self) -> None:
+        """Let go of what was loaded of records, which may be large; it is loaded again where somebody asks for it."""
+        vars(self).pop("parting", None)
+        for one in (self.side, self.reference):
+            if one.run is None:
+                vars(one).pop("recording", None)
 
     @property
     def worst_difference(self) -> tuple[float, str] | None:
@@ -227,6 +234,7 @@ def disagreement(pairs: Iterable[Pair], notes: Iterable[str] = ()) -> str | None
             lines += [f"  {text}" for text in (*(fault.text for fault in pair.faults), *pair.where_they_part())]
             hints |= {fault.hint for fault in pair.faults}
             tapped = tapped or pair.tapped
+        pair.release()
     if not lines:
         return None
     widen = [_WIDEN if tapped else f"{_WIDEN} {_TAP}"] if _WIDEN in hints else []

@@ -79,7 +79,7 @@ def comparison_data(pairs: Iterable[Pair]) -> list[Data]:
 
 
 def _pair(pair: Pair) -> Data:
-    return {
+    told: Data = {
         "variant": pair.side.name,
         "reference": pair.reference.name,
         "agrees": pair.agrees,
@@ -95,6 +95,8 @@ def _pair(pair: Pair) -> Data:
         ],
         "first_tap": None if pair.parting.first is None else pair.parting.first.name,
     }
+    pair.release()
+    return told
 
 
 def _differences(pair: Pair) -> Iterator[Data]:

@@ -22,7 +22,7 @@ def divide(config: pytest.Config, settings: Settings, specs: Mapping[str, Backen
     def imported(module: str) -> None:
         by_module[module].divide_cpu(settings.logical_cpus)
 
-    watch = ImportWatch(set(by_module), imported)
+    watch = ImportWatch(by_module, imported)
     config.add_cleanup(watch.remove)
     try:
         watch.begin()

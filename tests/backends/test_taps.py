@@ -1,5 +1,7 @@
 """Taps in every mode: what they record, what that costs, and where there can be none."""
 
+import collections
+
 import numpy as np
 import pytest
 
@@ -296,6 +298,19 @@ def test_taps_around_a_graph_break_are_recorded_without_a_rebuild(graphmode):
     with graphmode.expect(builds=0):
         made(X)
     assert [len(steps) for steps in graphmode.recording.taps.values()] == [8, 8]
+
+
+class Alike(collections.namedtuple("Alike", "a b")):
+    def __new__(cls, a, b):
+        assert a.shape == b.shape
+        return super().__new__(cls, a, b)
+
+
+@variants("torch:compile", "torch:eager", "tf:graph", "jax:jit")
+def test_a_namedtuple_that_looks_at_its_fields(graphmode):
+    graphmode.function(lambda x: graphmode.tap("h", Alike(x + 1, x * 2)).a)(np.ones(2))
+    (step,) = graphmode.recording.taps["h"]
+    assert [list(leaf) for leaf in step.values()] == [[2, 2], [2, 2]]
 
 
 @every_mode

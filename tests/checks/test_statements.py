@@ -130,6 +130,15 @@ def test_loops_that_no_case_can_change_are_exempt(eager):
     assert [gap.partition("` at")[0] for gap in gaps(eager, fn, (np.ones(2), 3))] == ["`for _ in range(steps)"]
 
 
+def test_spaces_in_a_text_stay_in_its_condition(eager):
+    def fn(x):
+        if x.shape == "a  b":
+            x = x + 1
+        return x if SCALED else -x
+
+    assert any("`if x.shape == 'a  b'`" in gap for gap in gaps(eager, fn, np.ones(2)))
+
+
 SCALED = True
 
 

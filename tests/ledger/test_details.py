@@ -2,6 +2,7 @@
 
 import pytest
 
+from pytest_graphmode.backends.calls import converting
 from pytest_graphmode.ledger import details, drawing
 from pytest_graphmode.ledger.details import MOST_DRAWINGS
 from pytest_graphmode.ledger.drawing import Draft, Drawing, GraphNode, TooLargeError, sizes
@@ -54,6 +55,12 @@ def test_no_more_are_looked_at_than_can_be_afforded(monkeypatch: pytest.MonkeyPa
     for _ in range(3):
         build(recorder, "step", drawn("add"))
     assert not recorder.drawing
+
+
+def test_what_the_plugin_wraps_functions_in_is_no_condition() -> None:
+    recorder = Recorder(reported=True)
+    recorder.build(BuildReport("tf", "graph", of(converting(lambda x: x, lambda leaf: leaf))))
+    assert not any("convert" in name for name in recorder.ledger.events[0].conditions)
 
 
 def test_conditions_in_words() -> None:

@@ -69,6 +69,15 @@ def log() -> list[str]:
     return list(sys.modules["madeup_source"].log) if "madeup_source" in sys.modules else []
 
 
+def test_modules_that_were_imported_before_are_told_in_the_order_of_their_names() -> None:
+    for names in (("json", "sys", "os"), ("os", "json", "sys")):
+        found: list[str] = []
+        watch = ImportWatch(names, found.append)
+        watch.begin()
+        watch.remove()
+        assert found == list(names)
+
+
 def test_tells_when_a_named_module_has_run(madeup: Path, watching: Callable[..., list[str]]) -> None:
     finished = watching("madeup", "madeup.inner")
     importlib.import_module("unrelated_module")

@@ -106,7 +106,12 @@ def _each(function: Callable[[str, torch.Tensor], Any], name: str, tree: Any) ->
 def _leaves(name: str, tree: Any) -> list[tapping.Tap]:
     """The tensors of a tree, with their paths."""
     found: list[tapping.Tap] = []
-    _each(lambda path, leaf: found.append(tapping.Tap(path, leaf)), name, tree)
+
+    def keep(path: str, leaf: torch.Tensor) -> torch.Tensor:
+        found.append(tapping.Tap(path, leaf))
+        return leaf  # of which namedtuples are made anew, some of which look at their fields
+
+    _each(keep, name, tree)
     return found
 
 

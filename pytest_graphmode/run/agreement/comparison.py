@@ -144,8 +144,13 @@ def of_record(record: Record) -> Side:
 
 def worst(pairs: Iterable[Pair]) -> tuple[float, str] | None:
     """The largest difference of all sides from their references, and what has it: `loss of tf-graph-cpu`."""
-    found = [(pair.side.name, pair.worst_difference) for pair in pairs]
-    return max(((one[0], f"{one[1]} of {name}") for name, one in found if one is not None), default=None)
+    found = []
+    for pair in pairs:
+        apart = pair.worst_difference
+        if apart is not None:
+            found.append((apart[0], f"{apart[1]} of {pair.side.name}"))
+        pair.release()
+    return max(found, default=None)
 
 
 def summed_up(wrong: str | None, incomparable: str | None, disagreement: str | None) -> tuple[str, str | None]:

@@ -1,10 +1,16 @@
 """The words of an agreement item, from made-up runs."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
+from pytest_graphmode.records.disagreement import Allowed, Pair, Side
+from pytest_graphmode.records.disagreement import disagreement as told
 from pytest_graphmode.records.recording import Recording, Run
-from pytest_graphmode.run.agreement.comparison import Comparison
+from pytest_graphmode.report.recorded import comparison_data
+from pytest_graphmode.run.agreement.comparison import Comparison, side, worst
 from pytest_graphmode.select.markers import AgreeRequest
 from pytest_graphmode.select.variants import Variant, VariantPattern
 
@@ -213,3 +219,27 @@ def test_bfloat16_is_told_from_the_float32_that_numpy_has_for_it():
         [run("tf", half), run("torch", {})], DTYPES
     )
     assert disagreement([run("tf", half), run("torch", None)], DTYPES) is None
+
+
+@pytest.mark.parametrize("value", [1.0, 2.0], ids=["agree", "differ"])
+def test_a_record_is_let_go_before_the_next_is_loaded(value):
+    loaded = []
+
+    def alive():
+        gc.collect()
+        return [one for one in loaded if one() is not None]
+
+    def load():
+        assert not alive()
+        recording = passed(JAX, loss=[value]).recording
+        loaded.append(weakref.ref(recording))
+        return recording
+
+    ran = side(passed(TF, loss=[1.0]))
+    records = [Side(f"record {number}", "float32", "cpu", load) for number in range(3)]
+    pairs = [Pair(record, ran, Allowed()) for record in records]
+    assert bool(told(pairs)) is (value != 1.0)
+    worst(pairs)
+    comparison_data(pairs)
+    assert loaded
+    assert not alive()
