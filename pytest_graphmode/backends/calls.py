@@ -137,7 +137,10 @@ def counted(
                 break
         if kwargs:
             kwargs = {name: converted(value) for name, value in kwargs.items()}
-        if compiling() or (thread := get_ident()) in within:
+        if compiling():
+            return run(*args, **kwargs)
+        thread = get_ident()  # no :=, which AutoGraph can't convert where a tf.function calls this
+        if thread in within:
             return run(*args, **kwargs)
         within[thread] = CALL
         before = nodes()
