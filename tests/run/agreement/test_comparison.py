@@ -1,6 +1,5 @@
 """The words of an agreement item, from made-up runs."""
 
-import gc
 import weakref
 
 import numpy as np
@@ -226,7 +225,6 @@ def test_a_record_is_let_go_before_the_next_is_loaded(value):
     loaded = []
 
     def alive():
-        gc.collect()
         return [one for one in loaded if one() is not None]
 
     def load():
