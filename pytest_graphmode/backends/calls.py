@@ -113,16 +113,12 @@ def _not_compiling() -> bool:
 
 
 def counted(
-    run: Callable[..., Any],
-    counter: EagerCounter,
-    mode: Mode,
-    recorder: Recorder,
-    convert: Callable[[Any], Any],
+    run: Callable[..., Any], counter: EagerCounter, mode: Mode, recorder: Recorder, convert: Callable[[Any], Any]
 ) -> Callable[..., Any]:
     """`run` as `converting` makes it, each outermost call that recorded an autograd node counted as a build.
 
-    It is one function, and does what it must in the fewest steps: each shows in the time of an eager call. The counts
-    need no lock: CPython gives no other thread a turn between reading a number and writing it back.
+    It does what it must in the fewest steps, which all show in the time of an eager call. The counts need no lock:
+    CPython gives no other thread a turn between reading a number and writing it back.
     """
     nodes, compiling = mode.recorded_nodes, getattr(mode, "compiling", _not_compiling)
     draw = getattr(mode, "recorded_drawing", _no_drawing)
@@ -137,10 +133,8 @@ def counted(
                 break
         if kwargs:
             kwargs = {name: converted(value) for name, value in kwargs.items()}
-        if compiling():
-            return run(*args, **kwargs)
-        thread = get_ident()  # no :=, which AutoGraph can't convert where a tf.function calls this
-        if thread in within:
+        thread = None if compiling() else get_ident()  # no :=, which AutoGraph can't convert in a tf.function
+        if thread is None or thread in within:
             return run(*args, **kwargs)
         within[thread] = CALL
         before = nodes()

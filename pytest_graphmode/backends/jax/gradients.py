@@ -25,13 +25,7 @@ def value_and_grad(
     space: VariableSpace, fn: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], variables: Sequence[Any]
 ) -> tuple[Any, list[Any], list[Any]]:
     """`Mode.value_and_grad`: the value, gradients of arguments and of variables; assignments in `fn` take effect."""
-    leaves = [leaf for position in argnums for leaf in trees.leaves(args[position])]
-    counts = Counter(leaf for leaf in leaves if isinstance(leaf, Variable))
-
-    def prepared(leaf: Any) -> Any:  # a variable that is passed more than once has a gradient in each place
-        return value_of(leaf) if isinstance(leaf, Variable) and counts[leaf] > 1 else leaf
-
-    sources = Sources(fn, args, argnums, variables, _differentiable, prepared)
+    sources = Sources(fn, args, argnums, variables, _differentiable, _with_values_of_repeated(args, argnums))
     # A variable that is named twice has one input, an array one in each place.
     slots = [source if isinstance(source, Variable) else place for place, source in enumerate(sources.tensors)]
     inputs = {slot: value_of(source) for slot, source in zip(slots, sources.tensors, strict=True)}
@@ -63,6 +57,13 @@ def value_and_grad(
         tapping.emit(name, tap)
     tapping.emit_gradients([tapping.Tap(name, _conjugate(one)) for name, one in by_taps if one is not None])
     return value, *sources.arranged(_conjugate(cotangents[slot]) if slot in reached else None for slot in slots)
+
+
+def _with_values_of_repeated(args: Sequence[Any], argnums: Sequence[int]) -> Callable[[Any], Any]:
+    """What makes its value of a variable that is passed more than once, which has a gradient in each place."""
+    leaves = [leaf for position in argnums for leaf in trees.leaves(args[position])]
+    counts = Counter(leaf for leaf in leaves if isinstance(leaf, Variable))
+    return lambda leaf: value_of(leaf) if isinstance(leaf, Variable) and counts[leaf] > 1 else leaf
 
 
 def _differentiable(leaf: Any) -> bool:
